@@ -1,0 +1,29 @@
+//! The words of the system and its pure decisions: no I/O, no clock, no randomness of its own.
+//!
+//! In flow order:
+//!
+//! ```text
+//!  name      what topics, tables and jobs are called
+//!  records   what comes out of a topic: records of one partition, column by column
+//!  source    the trait every topic reader implements
+//!  types     Flink's type words and the Arrow types they mean
+//!  protocol  exactly once: ledger, commits, epochs, garbage, as facts in and decisions out
+//!  clock     the traits through which time and ids come in
+//!  error     the one public error: what happened, detail, hint
+//! ```
+//!
+//! Every other crate may use this one; it knows none of them.
+
+pub mod clock;
+pub mod error;
+pub mod name;
+pub mod protocol;
+pub mod records;
+pub mod source;
+pub mod types;
+
+pub use clock::{Clock, Ids, Millis};
+pub use error::{Domain, Error, ErrorKind, Result};
+pub use name::{JobName, TableName, TopicName};
+pub use records::{Records, Span};
+pub use source::{Offset, Partition, Source, TopicId};

@@ -1,0 +1,1 @@
+//! Exactly once, as facts in and decisions out.

@@ -1,0 +1,84 @@
+//! What comes out of a topic.
+//!
+//! Owns [`Records`]: consecutive records of one topic partition, column by column over one shared buffer, so
+//! that a batch of a hundred thousand records is a handful of allocations.
+//! - I1: offsets rise strictly; `next_offset` is greater than every one of them (holes are legal).
+//! - I2: every span lies inside the buffer; a null is [`Span::NULL`].
+//! - I3: all columns have the same length; `header_ends` are cumulative.
+
+use bytes::Bytes;
+
+use crate::source::{Offset, Partition};
+
+/// A range of a batch's buffer, or null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    /// `u32::MAX` is null: no value is that long, a buffer is at most 2 GiB.
+    length: u32,
+}
+
+impl Span {
+    pub const NULL: Span = Span { start: 0, length: u32::MAX };
+
+    pub fn new(start: u32, length: u32) -> Self {
+        Span { start, length }
+    }
+
+    pub fn is_null(self) -> bool {
+        self.length == u32::MAX
+    }
+
+    /// The bytes, or `None` for null. A span from another buffer reads as null rather than as other bytes.
+    pub fn of(self, buffer: &[u8]) -> Option<&[u8]> {
+        if self.is_null() {
+            return None;
+        }
+        let start = self.start as usize;
+        buffer.get(start..start + self.length as usize)
+    }
+}
+
+/// Consecutive records of one partition of one topic.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    pub partition: Partition,
+    pub buffer: Bytes,
+    pub offsets: Vec<i64>,
+    /// Milliseconds since the epoch, as the producer or the log gave them.
+    pub timestamps: Vec<i64>,
+    pub keys: Vec<Span>,
+    pub values: Vec<Span>,
+    /// Name and value of every header of every record, in order; names may repeat.
+    pub headers: Vec<(Span, Span)>,
+    /// For each record, the end of its headers in `headers`.
+    pub header_ends: Vec<u32>,
+    /// Where to read on: past the last record and past any hole after it.
+    pub next_offset: Offset,
+}
+
+impl Records {
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    pub fn key(&self, row: usize) -> Option<&[u8]> {
+        self.keys.get(row)?.of(&self.buffer)
+    }
+
+    pub fn value(&self, row: usize) -> Option<&[u8]> {
+        self.values.get(row)?.of(&self.buffer)
+    }
+
+    /// Names and values of a record's headers.
+    pub fn headers(&self, row: usize) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let start = row.checked_sub(1).and_then(|before| self.header_ends.get(before)).copied().unwrap_or(0);
+        let end = self.header_ends.get(row).copied().unwrap_or(start);
+        let spans = self.headers.get(start as usize..end as usize).unwrap_or_default();
+        spans.iter().map(|(name, value)| (name.of(&self.buffer).unwrap_or_default(), value.of(&self.buffer)))
+    }
+}

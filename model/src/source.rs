@@ -1,0 +1,70 @@
+//! The trait every topic reader implements.
+//!
+//! Owns [`Source`] and the words for places in a topic: [`TopicId`], [`Partition`], [`Offset`].
+//! - I1: a source never chooses where to start: positions come from the ledger, by [`Source::seek`].
+//! - I2: `poll` returns what is there now and never waits; an empty answer means "nothing yet".
+//! - I3: records of one partition come in offset order, each once, with nothing between left out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::records::Records;
+
+/// The identity of a topic: deleting and re-creating it gives another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TopicId(pub Uuid);
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A partition of a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Partition(pub i32);
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A place in a partition: the next record to read has this number or a greater one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Offset(pub i64);
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The first offset still there and the next one to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub start: Offset,
+    pub end: Offset,
+}
+
+/// A reader of one topic.
+pub trait Source: Send {
+    /// The topic as it is now; another id than the ledger's means that it was re-created.
+    fn topic_id(&mut self) -> Result<TopicId>;
+
+    /// Every partition with the range of offsets that can be read.
+    fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>>;
+
+    /// Sets where each partition is read from next. Partitions not named are not read.
+    fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()>;
+
+    /// What is there now, about `bytes_max` bytes at most (one record is always returned whole).
+    fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>>;
+}
