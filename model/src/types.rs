@@ -1,1 +1,0 @@
-//! Flink's type words.

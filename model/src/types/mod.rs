@@ -1,0 +1,51 @@
+//! Flink's type words and the Arrow types they mean.
+//!
+//! Owns the one table of types that the product speaks: `--columns`, SQL and `describe` all go through here.
+//!
+//! ```text
+//!  lex     text into tokens that know where they stand
+//!  parse   tokens into Arrow types and fields
+//!  print   Arrow types back into Flink's words
+//! ```
+//!
+//! - I1: every type that parses can be held by an Iceberg v2 table; one that cannot is refused with a hint.
+//! - I2: what [`flink_type`] prints for a parsed type parses back to the same type.
+//! - I3: the names of one column list, and of one row, differ by more than case.
+//! - I4: an error shows the text with a caret under the token that is wrong.
+//!
+//! TINYINT and SMALLINT become 32-bit integers, and lengths of CHAR, VARCHAR, BINARY and VARBINARY are read
+//! but not kept: Iceberg has neither. sqlparser was looked at: it has no TIMESTAMP_LTZ and no ROW, and its
+//! errors carry no span for types.
+
+mod lex;
+mod parse;
+mod print;
+#[cfg(test)]
+mod tests;
+
+pub use parse::{parse_columns, parse_type};
+pub use print::{flink_column, flink_name, flink_type};
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+
+/// The zone that Arrow timestamps with a time zone carry: Iceberg's `timestamptz` is always UTC.
+pub const UTC: &str = "+00:00";
+
+/// What Iceberg calls the parts of lists and maps; Arrow leaves the names open, Parquet files show them.
+const ELEMENT: &str = "element";
+const ENTRIES: &str = "key_value";
+const KEY: &str = "key";
+const VALUE: &str = "value";
+
+/// A list with the field name that Iceberg uses.
+pub fn list_of(element: DataType, nullable: bool) -> DataType {
+    DataType::List(Arc::new(Field::new(ELEMENT, element, nullable)))
+}
+
+/// A map with the field names that Iceberg uses; keys are never null.
+pub fn map_of(key: DataType, value: DataType, value_nullable: bool) -> DataType {
+    let entries = DataType::Struct(vec![Field::new(KEY, key, false), Field::new(VALUE, value, value_nullable)].into());
+    DataType::Map(Arc::new(Field::new(ENTRIES, entries, false)), false)
+}
