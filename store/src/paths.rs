@@ -1,0 +1,299 @@
+//! How every object is called.
+//!
+//! Owns the types that build object paths, [`Warehouse`], [`TablePaths`] and [`StatePaths`], and [`ObjectKind`],
+//! which reads the kind back from a path. No other code joins strings into a path.
+//! - I1: a name becomes one segment of `[A-Za-z0-9._%~-]`, at most [`SEGMENT_LENGTH_MAX`] bytes, never `.` or
+//!   `..`; two names never become the same segment ([`segment`]).
+//! - I2: a table's location ends in eight hex digits of its uuid, so a name that is dropped and made again, or
+//!   differs in case only, gets another directory. Its letters are for people: engines disagree about percent
+//!   signs in locations, so a letter that is not plain becomes `_` there.
+//! - I3: names of objects sort as their numbers do (fixed width), and a name tells its [`ObjectKind`].
+//!
+//! Neighbours: `store` takes the URIs; `kill` names its points by kind.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+use tableflow_model::{JobName, TableName};
+use uuid::Uuid;
+
+/// Room for a version, a number and a suffix within the 255 bytes that file systems allow.
+pub const SEGMENT_LENGTH_MAX: usize = 180;
+
+/// The readable part of a table's directory.
+const LABEL_LENGTH_MAX: usize = 100;
+
+/// Bytes of the digest that stands for the end of a name that is too long.
+const DIGEST_LENGTH: usize = 16;
+
+/// A name as one path segment (I1): plain letters stay, all others are percent-encoded, and a long name ends in
+/// a digest of the whole. `~` appears in no encoded name, so it marks the two special cases.
+pub fn segment(name: &str) -> String {
+    if matches!(name, "." | "..") {
+        return format!("~{name}");
+    }
+    let mut encoded = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            push_hex(&mut encoded, byte);
+        }
+    }
+    if encoded.len() <= SEGMENT_LENGTH_MAX {
+        return encoded;
+    }
+    encoded.truncate(SEGMENT_LENGTH_MAX - 2 * DIGEST_LENGTH - 1);
+    encoded.push('~');
+    for byte in Sha256::digest(name.as_bytes()).iter().take(DIGEST_LENGTH) {
+        push_hex(&mut encoded, *byte);
+    }
+    encoded
+}
+
+fn push_hex(text: &mut String, byte: u8) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{byte:02X}");
+}
+
+/// A name for people (I2): not injective, the uuid beside it is.
+fn label(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    name.chars().take(LABEL_LENGTH_MAX).map(plain).collect()
+}
+
+/// The directory that holds the tables.
+#[derive(Clone, Debug)]
+pub struct Warehouse(String);
+
+impl Warehouse {
+    pub fn new(uri: &str) -> Self {
+        Warehouse(uri.trim_end_matches('/').to_owned())
+    }
+
+    pub fn uri(&self) -> &str {
+        &self.0
+    }
+
+    /// Where a new table goes.
+    pub fn table(&self, table: &TableName, uuid: Uuid) -> TablePaths {
+        let id = uuid.simple().to_string();
+        let id = id.get(id.len() - 8..).unwrap_or_default();
+        TablePaths(format!("{}/{}/{}-{id}", self.0, label(table.namespace()), label(table.name())))
+    }
+}
+
+/// The objects of one table.
+#[derive(Clone, Debug)]
+pub struct TablePaths(String);
+
+impl TablePaths {
+    /// A table that exists, wherever its metadata says.
+    pub fn at(location: &str) -> Self {
+        TablePaths(location.trim_end_matches('/').to_owned())
+    }
+
+    pub fn location(&self) -> &str {
+        &self.0
+    }
+
+    pub fn data_directory(&self) -> String {
+        format!("{}/data", self.0)
+    }
+
+    pub fn metadata_directory(&self) -> String {
+        format!("{}/metadata", self.0)
+    }
+
+    /// The last three numbers are never part of the job's name, so two jobs never meet (G1).
+    pub fn data_file(&self, job: &JobName, generation: u64, epoch: u64, number: u32) -> String {
+        format!("{}/data/{}-{generation}-{epoch}-{number}.parquet", self.0, segment(job.as_str()))
+    }
+
+    pub fn manifest(&self, commit: Uuid, number: u32) -> String {
+        format!("{}/metadata/{commit}-m{number}.avro", self.0)
+    }
+
+    pub fn manifest_list(&self, snapshot_id: i64, attempt: u32, commit: Uuid) -> String {
+        format!("{}/metadata/snap-{snapshot_id}-{attempt}-{commit}.avro", self.0)
+    }
+
+    pub fn metadata(&self, version: u32, id: Uuid) -> String {
+        format!("{}/metadata/{version:05}-{id}.metadata.json", self.0)
+    }
+}
+
+/// The objects of the service itself.
+#[derive(Clone, Debug)]
+pub struct StatePaths(String);
+
+impl StatePaths {
+    pub fn new(uri: &str) -> Self {
+        StatePaths(uri.trim_end_matches('/').to_owned())
+    }
+
+    /// The epoch manifests of a job.
+    pub fn epochs(&self, job: &JobName) -> String {
+        format!("{}/jobs/{}/epochs", self.0, segment(job.as_str()))
+    }
+
+    /// The object that decides an epoch. No generation in it (rule M1): two generations race for one name.
+    pub fn epoch(&self, job: &JobName, epoch: u64) -> String {
+        format!("{}/{epoch:020}.json", self.epochs(job))
+    }
+
+    /// All definitions of all tables.
+    pub fn definitions(&self) -> String {
+        format!("{}/tables", self.0)
+    }
+
+    /// One version of what a person declared about a table.
+    pub fn definition(&self, table: &TableName, version: u32) -> String {
+        format!("{}/tables/{}/{version:08}.json", self.0, segment(&table.to_plain_string()))
+    }
+
+    pub fn status(&self, table: &TableName) -> String {
+        format!("{}/status/{}.json", self.0, segment(&table.to_plain_string()))
+    }
+
+    pub fn service(&self) -> String {
+        format!("{}/service.json", self.0)
+    }
+}
+
+/// What an object is for, as its path says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObjectKind {
+    DataFile,
+    Manifest,
+    ManifestList,
+    Metadata,
+    Epoch,
+    Definition,
+    Status,
+    Other,
+}
+
+impl ObjectKind {
+    pub fn of(uri: &str) -> Self {
+        let mut segments = uri.rsplit('/');
+        let name = segments.next().unwrap_or_default();
+        let directory = segments.next().unwrap_or_default();
+        let above = segments.next().unwrap_or_default();
+        match (above, directory) {
+            (_, "data") if name.ends_with(".parquet") => ObjectKind::DataFile,
+            (_, "metadata") if name.ends_with(".metadata.json") => ObjectKind::Metadata,
+            (_, "metadata") if name.starts_with("snap-") && name.ends_with(".avro") => ObjectKind::ManifestList,
+            (_, "metadata") if name.ends_with(".avro") => ObjectKind::Manifest,
+            (_, "epochs") if name.ends_with(".json") => ObjectKind::Epoch,
+            ("tables", _) if name.ends_with(".json") => ObjectKind::Definition,
+            (_, "status") if name.ends_with(".json") => ObjectKind::Status,
+            _ if name == "service.json" => ObjectKind::Status,
+            _ => ObjectKind::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn table(name: &str) -> TableName {
+        TableName::new("bronze", name).unwrap()
+    }
+
+    #[test]
+    fn i1_names_become_safe_segments() {
+        let cases = [
+            ("bronze.orders", "bronze.orders"),
+            ("bronze.pg.public.orders", "bronze.pg.public.orders"),
+            ("bronze.a b", "bronze.a%20b"),
+            ("bronze.a%20b", "bronze.a%2520b"),
+            ("bronze.é\"", "bronze.%C3%A9%22"),
+            (".", "~."),
+            ("..", "~.."),
+            ("~.", "%7E."),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(segment(name), expected);
+        }
+    }
+
+    #[test]
+    fn i1_long_names_that_begin_alike_stay_apart() {
+        let long = "é".repeat(200);
+        let (one, other) = (segment(&format!("{long}1")), segment(&format!("{long}2")));
+        assert_eq!((one.len(), other.len()), (SEGMENT_LENGTH_MAX, SEGMENT_LENGTH_MAX));
+        assert_ne!(one, other);
+        assert_ne!(segment(&one), one, "a name that looks like a shortened one is encoded");
+    }
+
+    proptest! {
+        #[test]
+        fn i1_segments_are_safe_and_tell_names_apart(names in proptest::collection::vec("[ -~é./%~]{1,40}", 2..40)) {
+            let mut seen: HashMap<String, String> = HashMap::new();
+            for name in names {
+                let encoded = segment(&name);
+                prop_assert!(encoded.len() <= SEGMENT_LENGTH_MAX && encoded != "." && encoded != "..");
+                prop_assert!(encoded.chars().all(|c| c.is_ascii_alphanumeric() || "._-%~".contains(c)));
+                let before = seen.insert(encoded, name.clone());
+                prop_assert!(before.is_none_or(|before| before == name));
+            }
+        }
+    }
+
+    #[test]
+    fn i2_a_table_made_again_has_another_directory() {
+        let warehouse = Warehouse::new("file:///w/");
+        let uuid = Uuid::from_u128(0x0123_4567_89ab_cdef);
+        let paths = warehouse.table(&table("pg.public.\"Orders\""), uuid);
+        assert_eq!(paths.location(), "file:///w/bronze/pg_public__Orders_-89abcdef");
+        assert_ne!(
+            warehouse.table(&table("orders"), uuid).location(),
+            warehouse.table(&table("orders"), Uuid::nil()).location()
+        );
+    }
+
+    #[test]
+    fn i3_paths_tell_their_kind() {
+        let paths = TablePaths::at("file:///w/bronze/orders-0a1b2c3d");
+        let state = StatePaths::new("file:///s");
+        let job: JobName = "bronze.orders".parse().unwrap();
+        let cases = [
+            (
+                paths.data_file(&job, 2, 17, 3),
+                "file:///w/bronze/orders-0a1b2c3d/data/bronze.orders-2-17-3.parquet",
+                ObjectKind::DataFile,
+            ),
+            (
+                paths.manifest(Uuid::nil(), 1),
+                "file:///w/bronze/orders-0a1b2c3d/metadata/00000000-0000-0000-0000-000000000000-m1.avro",
+                ObjectKind::Manifest,
+            ),
+            (
+                paths.manifest_list(42, 0, Uuid::nil()),
+                "file:///w/bronze/orders-0a1b2c3d/metadata/snap-42-0-00000000-0000-0000-0000-000000000000.avro",
+                ObjectKind::ManifestList,
+            ),
+            (
+                paths.metadata(7, Uuid::nil()),
+                "file:///w/bronze/orders-0a1b2c3d/metadata/00007-00000000-0000-0000-0000-000000000000.metadata.json",
+                ObjectKind::Metadata,
+            ),
+            (state.epoch(&job, 9), "file:///s/jobs/bronze.orders/epochs/00000000000000000009.json", ObjectKind::Epoch),
+            (state.definition(&table("a b"), 3), "file:///s/tables/bronze.a%20b/00000003.json", ObjectKind::Definition),
+            (state.status(&table("orders")), "file:///s/status/bronze.orders.json", ObjectKind::Status),
+            (state.service(), "file:///s/service.json", ObjectKind::Status),
+            (format!("{}/x.bin", paths.location()), "file:///w/bronze/orders-0a1b2c3d/x.bin", ObjectKind::Other),
+        ];
+        for (path, expected, kind) in cases {
+            assert_eq!(path, expected);
+            assert_eq!(ObjectKind::of(&path), kind, "{path}");
+        }
+    }
+}
