@@ -1,1 +1,41 @@
-//! skeleton
+//! Changes become table files, and table files become rows again.
+//!
+//! In flow order:
+//!
+//! ```text
+//!  layout   columns with stable ids, partitioning, sort order, batches in the table's shape
+//!  write    batches -> Parquet data files, partitioned, sized by bytes, with exact metrics
+//!  commit   data files + ledger -> manifests, snapshot, (requirements, updates) for the catalog
+//!  read     snapshot -> rows: the DataFusion provider that plans from manifests
+//! ```
+//!
+//! Knows neither SQL text nor topics. Publishing is the catalog's: this crate prepares, the catalog swaps.
+
+pub mod commit;
+pub mod layout;
+pub mod read;
+pub mod write;
+
+use tableflow_model::Error;
+
+/// Wraps an error of the iceberg crate: what we were doing, and its own words as the detail.
+pub(crate) fn iceberg_error(doing: &'static str) -> impl Fn(iceberg::Error) -> Error {
+    move |source| {
+        let error = match source.kind() {
+            iceberg::ErrorKind::DataInvalid => Error::data(doing),
+            iceberg::ErrorKind::FeatureUnsupported => Error::usage(doing),
+            _ => Error::internal(doing),
+        };
+        error.with_detail(source.message().to_owned())
+    }
+}
+
+/// Wraps an error of arrow.
+pub(crate) fn arrow_error(doing: &'static str) -> impl Fn(arrow::error::ArrowError) -> Error + Copy {
+    move |source| Error::data(doing).with_source(source)
+}
+
+/// Wraps an error of parquet.
+pub(crate) fn parquet_error(doing: &'static str) -> impl Fn(parquet::errors::ParquetError) -> Error {
+    move |source| Error::data(doing).with_source(source)
+}

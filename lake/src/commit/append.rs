@@ -1,0 +1,152 @@
+//! The append: new files and a new ledger in one snapshot.
+//!
+//! - I1: a change of the ledger is a snapshot, even without files (rule C2); property and summary say the same.
+//! - I2: totals follow from the parent's totals and this commit's files, never from reading the table.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use iceberg::TableUpdate;
+use iceberg::spec::{
+    DataFile, ManifestFile, Operation, SchemaRef, Snapshot, Summary, TableMetadata,
+};
+use tableflow_model::{Error, Result};
+
+use super::expire::{Retention, snapshots_to_forget};
+use super::manifests::{CommitObjects, check_format, live_entries, manifests_of};
+use super::merge::manifests_to_merge;
+use super::{CommitContext, Prepared, commit_time, requirements, set_main};
+use crate::layout::Evolution;
+
+/// What one epoch adds to one table.
+#[derive(Clone, Debug, Default)]
+pub struct Append {
+    pub files: Vec<DataFile>,
+    /// The schema the files were written with, when it has columns that the table lacks.
+    pub schema: Option<Evolution>,
+    /// Set as table properties and repeated in the snapshot's summary: the ledger (I1).
+    pub properties: BTreeMap<String, String>,
+    pub retention: Retention,
+}
+
+/// Builds the snapshot on `base`. Nothing is visible until the catalog has swapped.
+pub async fn prepare_append(context: CommitContext<'_>, base: &TableMetadata, append: &Append) -> Result<Prepared> {
+    check_format(base)?;
+    let snapshot_id = context.ids.snapshot_id();
+    let sequence_number = base.next_sequence_number();
+    let mut objects = CommitObjects::new(context.store, base, context.ids.uuid(), snapshot_id);
+    let (schema, schema_id, mut updates) = schema_updates(base, append.schema.as_ref());
+
+    let mut manifests = carried_over(context, base, &mut objects).await?;
+    if !append.files.is_empty() {
+        let spec = base.default_partition_spec().as_ref().clone();
+        manifests.insert(0, objects.added(&append.files, schema, spec).await?);
+    }
+    let list = objects.list(manifests, base.current_snapshot_id(), sequence_number).await?;
+
+    let now = commit_time(base, context.clock);
+    let forget = snapshots_to_forget(base, append.retention, now)?;
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(snapshot_id)
+        .with_parent_snapshot_id(base.current_snapshot_id())
+        .with_sequence_number(sequence_number)
+        .with_timestamp_ms(now.0)
+        .with_manifest_list(list)
+        .with_summary(Summary { operation: Operation::Append, additional_properties: summary(base, append) })
+        .with_schema_id(schema_id)
+        .build();
+    if !append.properties.is_empty() {
+        let properties = append.properties.clone().into_iter().collect();
+        updates.push(TableUpdate::SetProperties { updates: properties });
+    }
+    updates.push(TableUpdate::AddSnapshot { snapshot });
+    updates.push(set_main(snapshot_id));
+    if !forget.is_empty() {
+        updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: forget });
+    }
+    Ok(Prepared { requirements: requirements(base), updates, snapshot_id, sequence_number })
+}
+
+/// The schema the snapshot is written with, its id, and the updates that make it the table's.
+fn schema_updates(base: &TableMetadata, evolution: Option<&Evolution>) -> (SchemaRef, i32, Vec<TableUpdate>) {
+    let Some(evolution) = evolution else {
+        return (base.current_schema().clone(), base.current_schema_id(), Vec::new());
+    };
+    let highest = base.schemas_iter().map(|schema| schema.schema_id()).max().unwrap_or(0);
+    let schema_id = highest + 1;
+    let schema = evolution.schema.clone().into_builder().with_schema_id(schema_id).build();
+    let schema = schema.unwrap_or_else(|_| evolution.schema.clone());
+    let last_added = -1;
+    let updates = vec![
+        TableUpdate::AddSchema { schema: schema.clone() },
+        TableUpdate::SetCurrentSchema { schema_id: last_added },
+    ];
+    (SchemaRef::new(schema), schema_id, updates)
+}
+
+/// The parent's manifests, with one full tier merged into one manifest.
+async fn carried_over(
+    context: CommitContext<'_>,
+    base: &TableMetadata,
+    objects: &mut CommitObjects<'_>,
+) -> Result<Vec<ManifestFile>> {
+    let Some(parent) = base.current_snapshot() else { return Ok(Vec::new()) };
+    let mut manifests = manifests_of(context.store, base, parent).await?;
+    manifests.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
+    let merge: HashSet<usize> = manifests_to_merge(&manifests).into_iter().collect();
+    if merge.is_empty() {
+        return Ok(manifests);
+    }
+    let (mut kept, mut entries, mut schema, mut spec_id) = (Vec::new(), Vec::new(), None, 0);
+    for (position, manifest) in manifests.into_iter().enumerate() {
+        if !merge.contains(&position) {
+            kept.push(manifest);
+            continue;
+        }
+        let (live, written_with) = live_entries(context.store, &manifest).await?;
+        entries.extend(live);
+        spec_id = manifest.partition_spec_id;
+        // The list is newest first: the first schema met knows every column of the later ones.
+        schema.get_or_insert(written_with);
+    }
+    let (Some(schema), Some(spec)) = (schema, base.partition_spec_by_id(spec_id)) else {
+        return Err(Error::data("a manifest names a partition spec that the table does not have"));
+    };
+    let merged = objects.existing(entries, schema, spec.as_ref().clone()).await?;
+    kept.push(merged);
+    Ok(kept)
+}
+
+/// I1, I2.
+fn summary(base: &TableMetadata, append: &Append) -> HashMap<String, String> {
+    let files = append.files.len() as u64;
+    let records: u64 = append.files.iter().map(DataFile::record_count).sum();
+    let bytes: u64 = append.files.iter().map(DataFile::file_size_in_bytes).sum();
+    let partitions: HashSet<_> = append.files.iter().map(DataFile::partition).collect();
+    let mut summary: HashMap<String, String> = append.properties.clone().into_iter().collect();
+    let mut added = |name: &str, count: u64| {
+        if count > 0 {
+            summary.insert(name.to_owned(), count.to_string());
+        }
+    };
+    added("added-data-files", files);
+    added("added-records", records);
+    added("added-files-size", bytes);
+    added("changed-partition-count", if files == 0 { 0 } else { partitions.len() as u64 });
+    for (name, more) in [
+        ("total-data-files", files),
+        ("total-records", records),
+        ("total-files-size", bytes),
+        ("total-delete-files", 0),
+        ("total-position-deletes", 0),
+        ("total-equality-deletes", 0),
+    ] {
+        summary.insert(name.to_owned(), (parent_total(base, name) + more).to_string());
+    }
+    summary
+}
+
+fn parent_total(base: &TableMetadata, name: &str) -> u64 {
+    let parent = base.current_snapshot();
+    let total = parent.and_then(|snapshot| snapshot.summary().additional_properties.get(name));
+    total.and_then(|text| text.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,65 @@
+//! Which snapshots a commit forgets.
+//!
+//! - I1: the current snapshot, and any that a branch or a tag names, is never forgotten.
+//! - I2: of main's ancestors the newest `snapshots_max` younger than `age_max_ms` stay.
+
+use std::collections::{HashMap, HashSet};
+
+use iceberg::spec::TableMetadata;
+use serde::Deserialize;
+use tableflow_model::{Error, Millis, Result};
+
+/// How much history a table keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    pub snapshots_max: usize,
+    pub age_max_ms: i64,
+}
+
+impl Default for Retention {
+    /// A week, and never more than a hundred: metadata is rewritten with every commit.
+    fn default() -> Self {
+        Retention { snapshots_max: 100, age_max_ms: 7 * 24 * 3600 * 1000 }
+    }
+}
+
+/// The snapshots to remove when one more is added now.
+pub(super) fn snapshots_to_forget(table: &TableMetadata, retention: Retention, now: Millis) -> Result<Vec<i64>> {
+    let mut keep = HashSet::new();
+    let mut next = table.current_snapshot();
+    let mut kept = 1;
+    while let Some(snapshot) = next {
+        let young = now.0 - snapshot.timestamp_ms() <= retention.age_max_ms;
+        if kept >= retention.snapshots_max || !young {
+            break;
+        }
+        keep.insert(snapshot.snapshot_id());
+        kept += 1;
+        next = snapshot.parent_snapshot_id().and_then(|parent| table.snapshot_by_id(parent));
+    }
+    if table.snapshots().all(|snapshot| keep.contains(&snapshot.snapshot_id())) {
+        return Ok(Vec::new());
+    }
+    keep.extend(named_by_refs(table)?);
+    let mut forget: Vec<_> = table.snapshots().filter(|snapshot| !keep.contains(&snapshot.snapshot_id())).collect();
+    forget.sort_by_key(|snapshot| snapshot.sequence_number());
+    Ok(forget.into_iter().map(|snapshot| snapshot.snapshot_id()).collect())
+}
+
+/// I1. The crate offers no walk over a table's refs, so they are read from its JSON form.
+fn named_by_refs(table: &TableMetadata) -> Result<HashSet<i64>> {
+    #[derive(Deserialize)]
+    struct Refs {
+        #[serde(default)]
+        refs: HashMap<String, Ref>,
+    }
+    #[derive(Deserialize)]
+    struct Ref {
+        #[serde(rename = "snapshot-id")]
+        snapshot_id: i64,
+    }
+    let unreadable = |error| Error::internal("a table's metadata has no JSON form").with_source(error);
+    let json = serde_json::to_vec(table).map_err(unreadable)?;
+    let refs: Refs = serde_json::from_slice(&json).map_err(unreadable)?;
+    Ok(refs.refs.into_values().map(|reference| reference.snapshot_id).chain(table.current_snapshot_id()).collect())
+}

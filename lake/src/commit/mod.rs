@@ -1,0 +1,70 @@
+//! Staged files become a snapshot.
+//!
+//! Owns the building of `(requirements, updates)` for the catalog; publishing is the catalog's compare-and-swap.
+//! - I1: a commit asserts the table's uuid and main's snapshot, and adds a snapshot with the next sequence
+//!   number (rule C1); the ledger's property changes only together with a snapshot (C2).
+//! - I2: cost is O(changed files): one manifest for the new files, one manifest list, and now and then one merge
+//!   of equally small manifests ([`merge`]).
+//! - I3: metadata stays small: every commit forgets snapshots beyond the retention ([`expire`]), never one that a
+//!   ref names; files stay, so a reader under way is not disturbed.
+//! - I4: a prepared commit can be sent again unchanged (C4): its objects are written once, under fresh names.
+//!
+//! iceberg's transactions were looked at: they re-read every manifest for a duplicate check, offer no ledger
+//! property in the same commit and no resend; its spec types, manifest writers and readers are used.
+
+mod append;
+mod expire;
+mod manifests;
+mod merge;
+mod rollback;
+
+use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
+use iceberg::{TableRequirement, TableUpdate};
+use tableflow_model::{Clock, Ids, Millis};
+use tableflow_store::Store;
+
+pub use append::{Append, prepare_append};
+pub use expire::Retention;
+pub(crate) use manifests::live_entries;
+pub use manifests::{live_files, manifests_of};
+pub use rollback::prepare_rollback;
+
+/// What every commit needs from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitContext<'a> {
+    pub store: &'a Store,
+    pub clock: &'a dyn Clock,
+    pub ids: &'a dyn Ids,
+}
+
+/// A commit ready to be published, and published again unchanged if its outcome stays unknown.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub requirements: Vec<TableRequirement>,
+    pub updates: Vec<TableUpdate>,
+    pub snapshot_id: i64,
+    pub sequence_number: i64,
+}
+
+/// I1.
+fn requirements(base: &TableMetadata) -> Vec<TableRequirement> {
+    vec![
+        TableRequirement::UuidMatch { uuid: base.uuid() },
+        TableRequirement::RefSnapshotIdMatch {
+            r#ref: MAIN_BRANCH.to_owned(),
+            snapshot_id: base.current_snapshot_id(),
+        },
+    ]
+}
+
+fn set_main(snapshot_id: i64) -> TableUpdate {
+    TableUpdate::SetSnapshotRef {
+        ref_name: MAIN_BRANCH.to_owned(),
+        reference: SnapshotReference::new(snapshot_id, SnapshotRetention::branch(None, None, None)),
+    }
+}
+
+/// Now, but never before the table's last change: a clock that was set back must not stop commits.
+fn commit_time(base: &TableMetadata, clock: &dyn Clock) -> Millis {
+    Millis(clock.now().0.max(base.last_updated_ms()))
+}

@@ -1,0 +1,9 @@
+//! What a table looks like: its columns, its partitioning, and a batch in its shape.
+
+mod conform;
+mod partition;
+mod schema;
+
+pub use conform::conform;
+pub use partition::{parse_partition_by, parse_sort_by};
+pub use schema::{Evolution, arrow_schema, evolve, new_schema};

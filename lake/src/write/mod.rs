@@ -1,0 +1,156 @@
+//! Batches become data files.
+//!
+//! Owns [`Stager`]: what one epoch of one job writes to one table before the commit.
+//! - I1: a staged file is named by job, generation, epoch and number (rule G1) and put create-only; until a
+//!   commit names it no reader sees it.
+//! - I2: memory is bounded: at most [`OPEN_FILES_MAX`] files are open, the largest is finished first, and a file
+//!   is finished when it reaches its target size.
+//! - I3: every row given to `write` is in exactly one of the files that `finish` returns, or `finish` fails.
+//!
+//! Neighbours: `layout` gives batches the table's shape, `commit` publishes what `finish` returns.
+
+mod encoding;
+mod file;
+mod split;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef as ArrowSchemaRef;
+use arrow::row::OwnedRow;
+use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
+use tableflow_model::{JobName, Result};
+use tableflow_store::Store;
+use tableflow_store::paths::TablePaths;
+
+use crate::layout::{arrow_schema, conform};
+use file::{FileLayout, OpenFile};
+use split::Splitter;
+
+/// More open files than this and the largest is finished: each holds encoder buffers for every column.
+const OPEN_FILES_MAX: usize = 64;
+
+/// A file is finished at about this size. Ingest files are compacted later; this bounds memory and puts.
+pub const FILE_BYTES_TARGET: usize = 64 * 1024 * 1024;
+
+/// The part of a file's name that says who wrote it and for what.
+#[derive(Clone, Debug)]
+pub struct EpochName {
+    pub job: JobName,
+    pub generation: u64,
+    pub epoch: u64,
+}
+
+/// The files of one epoch under way.
+#[derive(Debug)]
+pub struct Stager {
+    store: Store,
+    paths: TablePaths,
+    name: EpochName,
+    layout: FileLayout,
+    splitter: Splitter,
+    open: HashMap<Option<OwnedRow>, OpenFile>,
+    done: Vec<DataFile>,
+    next_number: u32,
+    rows: u64,
+}
+
+impl Stager {
+    /// Files for `table` with the columns of `schema` (the table's own, or the evolved one that this epoch's
+    /// commit publishes).
+    pub fn new(store: Store, table: &TableMetadata, schema: SchemaRef, name: EpochName) -> Result<Self> {
+        let spec = table.default_partition_spec();
+        let layout = FileLayout {
+            arrow_schema: arrow_schema(&schema)?,
+            spec_id: spec.spec_id(),
+            sort_order: table.default_sort_order().as_ref().clone(),
+            schema,
+        };
+        let splitter = Splitter::new(spec, &layout.schema)?;
+        let paths = TablePaths::at(table.location());
+        let (open, done) = (HashMap::new(), Vec::new());
+        Ok(Stager { store, paths, name, layout, splitter, open, done, next_number: 0, rows: 0 })
+    }
+
+    pub fn arrow_schema(&self) -> &ArrowSchemaRef {
+        &self.layout.arrow_schema
+    }
+
+    /// Rows taken so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// About how many encoded bytes wait in memory.
+    pub fn bytes_buffered(&self) -> usize {
+        self.open.values().map(OpenFile::bytes).sum()
+    }
+
+    /// Files already put; a commit should come when they become many.
+    pub fn files_done(&self) -> usize {
+        self.done.len()
+    }
+
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.rows += batch.num_rows() as u64;
+        let batch = conform(batch, &self.layout.arrow_schema)?;
+        for part in self.splitter.split(batch)? {
+            self.write_part(part).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_part(&mut self, part: split::Part) -> Result<()> {
+        if let Some(file) = self.open.get_mut(&part.key) {
+            file.write(part.rows).await?;
+        } else {
+            if self.open.len() >= OPEN_FILES_MAX {
+                self.finish_largest().await?;
+            }
+            let file = OpenFile::begin(part.partition, part.rows, &self.layout).await?;
+            self.open.insert(part.key.clone(), file);
+        }
+        match self.open.get(&part.key) {
+            Some(file) if file.bytes() >= FILE_BYTES_TARGET => self.finish_file(&part.key).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn finish_largest(&mut self) -> Result<()> {
+        let largest = self.open.iter().max_by_key(|(_, file)| file.bytes()).map(|(key, _)| key.clone());
+        match largest {
+            Some(key) => self.finish_file(&key).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn finish_file(&mut self, key: &Option<OwnedRow>) -> Result<()> {
+        let Some(file) = self.open.remove(key) else { return Ok(()) };
+        let finished = file.finish(&self.layout).await?;
+        let number = self.next_number;
+        self.next_number += 1;
+        let uri = self.paths.data_file(&self.name.job, self.name.generation, self.name.epoch, number);
+        self.store.put_new(&uri, finished.bytes.clone()).await?;
+        self.done.push(finished.describe(&uri, &self.layout)?);
+        Ok(())
+    }
+
+    /// Finishes every open file (I3). The files are in no snapshot yet.
+    pub async fn finish(mut self) -> Result<Vec<DataFile>> {
+        let mut keys: Vec<_> = self.open.keys().cloned().collect();
+        keys.sort();
+        for key in keys {
+            self.finish_file(&key).await?;
+        }
+        Ok(self.done)
+    }
+}
+
+/// The Arrow schema a table's batches have.
+pub fn table_arrow_schema(table: &TableMetadata) -> Result<ArrowSchemaRef> {
+    arrow_schema(&Arc::clone(table.current_schema()))
+}
