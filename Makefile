@@ -1,0 +1,50 @@
+# The one entry. `make` alone lists the targets.
+# CARGO_TARGET_DIR and TABLEFLOW_VENV, when set, say where to build and where to keep the tests' Python.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+
+# One feature set for everything, so that nothing is compiled twice.
+FEATURES := --features kill-points
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help build demo test check format lint rust python deep bench
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+build:  ## the binary, as the tests use it
+	cargo build --locked $(FEATURES) --bin tableflow
+
+demo: build  ## a shop's topics become tables, in this folder's ./tableflow-data
+	"$(TARGET_DIR)/debug/tableflow" demo
+
+test: format lint python rust  ## everything CI runs
+
+check: format lint  ## format, lints, docs, licences
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace $(FEATURES) --no-deps
+	if command -v cargo-deny > /dev/null; then
+	  cargo deny check bans licenses sources
+	else
+	  echo "not checked: licences and bans, because cargo-deny is not installed"
+	fi
+
+format:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --locked --workspace $(FEATURES) --all-targets -- --deny warnings
+
+rust:
+	export TABLEFLOW_PYTHON="$$(scripts/venv)"
+	cargo test --locked --workspace $(FEATURES)
+
+python:
+	"$$(scripts/venv)" -m unittest discover --start-directory tests/python
+
+deep:  ## the long tests; PART=simulation runs one part
+	scripts/deep $(PART)
+
+bench:  ## the benchmarks
+	bench/run
