@@ -28,7 +28,7 @@ pub use print::{flink_column, flink_name, flink_type};
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
 /// The zone that Arrow timestamps with a time zone carry: Iceberg's `timestamptz` is always UTC.
 pub const UTC: &str = "+00:00";
@@ -39,13 +39,27 @@ const ENTRIES: &str = "key_value";
 const KEY: &str = "key";
 const VALUE: &str = "value";
 
-/// A list with the field name that Iceberg uses.
-pub fn list_of(element: DataType, nullable: bool) -> DataType {
-    DataType::List(Arc::new(Field::new(ELEMENT, element, nullable)))
+/// The element of a list, with the name that Iceberg uses.
+pub fn list_element(element: DataType, nullable: bool) -> FieldRef {
+    Arc::new(Field::new(ELEMENT, element, nullable))
 }
 
-/// A map with the field names that Iceberg uses; keys are never null.
+/// A list with the field name that Iceberg uses.
+pub fn list_of(element: DataType, nullable: bool) -> DataType {
+    DataType::List(list_element(element, nullable))
+}
+
+/// Key and value of a map, with the names that Iceberg uses; keys are never null.
+pub fn map_pair(key: DataType, value: DataType, value_nullable: bool) -> Fields {
+    vec![Field::new(KEY, key, false), Field::new(VALUE, value, value_nullable)].into()
+}
+
+/// The entries of a map of such pairs.
+pub fn map_entries(pair: Fields) -> FieldRef {
+    Arc::new(Field::new(ENTRIES, DataType::Struct(pair), false))
+}
+
+/// A map with the field names that Iceberg uses.
 pub fn map_of(key: DataType, value: DataType, value_nullable: bool) -> DataType {
-    let entries = DataType::Struct(vec![Field::new(KEY, key, false), Field::new(VALUE, value, value_nullable)].into());
-    DataType::Map(Arc::new(Field::new(ENTRIES, entries, false)), false)
+    DataType::Map(map_entries(map_pair(key, value, value_nullable)), false)
 }

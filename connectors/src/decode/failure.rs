@@ -1,0 +1,97 @@
+//! The first record that could not be decoded, and why.
+//!
+//! Owns [`RecordError`] and the stable codes of [`Reason`], which status, dead letters and metrics show.
+//! - I1: a code, once published, keeps its name.
+
+use std::fmt;
+
+use tableflow_model::Error;
+
+/// Why a record could not be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A null value where a row is needed.
+    Tombstone,
+    EmptyValue,
+    NotJson,
+    /// The value ends in the middle of its JSON.
+    Truncated,
+    /// A second value follows the first one.
+    TrailingData,
+    InvalidUtf8,
+    TooDeep,
+    NotAnObject,
+    /// The column holds another type.
+    TypeMismatch,
+    /// The type fits, the value is beyond what the column can hold exactly.
+    OutOfRange,
+    /// A column that must have a value has none.
+    MissingValue,
+    /// A new field has a name that no column can have.
+    BadName,
+    /// A new field has a name that belongs to the metadata columns.
+    ReservedName,
+    /// A new field differs only by case from a column.
+    CaseCollision,
+    TooManyColumns,
+}
+
+impl Reason {
+    /// The code that people and scripts see.
+    pub fn code(self) -> &'static str {
+        match self {
+            Reason::Tombstone => "tombstone",
+            Reason::EmptyValue => "empty-value",
+            Reason::NotJson => "not-json",
+            Reason::Truncated => "truncated",
+            Reason::TrailingData => "trailing-data",
+            Reason::InvalidUtf8 => "invalid-utf8",
+            Reason::TooDeep => "too-deep",
+            Reason::NotAnObject => "not-an-object",
+            Reason::TypeMismatch => "type-mismatch",
+            Reason::OutOfRange => "out-of-range",
+            Reason::MissingValue => "missing-value",
+            Reason::BadName => "bad-name",
+            Reason::ReservedName => "reserved-name",
+            Reason::CaseCollision => "case-collision",
+            Reason::TooManyColumns => "too-many-columns",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// One record that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordError {
+    /// Which record of the batch: an index into the `Records` that were decoded.
+    pub row: usize,
+    pub reason: Reason,
+    /// Where in the record: `$.customer.address[3].zip`.
+    pub path: String,
+    /// One line that says what was found, where, and what would have fitted.
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl RecordError {
+    /// As an error that stops a table; the caller adds topic, partition and offset.
+    pub fn into_error(self) -> Error {
+        let error = Error::data(self.message).with_context("reason", self.reason).with_context("path", self.path);
+        match self.hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

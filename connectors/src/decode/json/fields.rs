@@ -1,0 +1,135 @@
+//! The columns of a row, found by name.
+//!
+//! Owns [`Fields`]: the record itself, and every object inside it that is a row.
+//! - I1: columns are only ever added at the end; those added for a record that fails are taken back.
+//! - I2: `finish` leaves every column empty.
+//!
+//! Records of a topic mostly have their keys in one order, so each column remembers which one came after it
+//! the last time: one comparison finds the column, and only a surprise costs a hash.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StructArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use indexmap::IndexMap;
+
+use super::column::Column;
+use super::leaf::Store;
+
+pub(super) struct Fields {
+    children: IndexMap<Box<str>, Column>,
+    /// Which column came next the last time: first of all, then after each column.
+    successors: Vec<usize>,
+    /// Columns that every row must have.
+    required: Vec<usize>,
+    /// How many columns outlast a failing record.
+    settled: usize,
+}
+
+/// Where in a record's order of keys a reader stands.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place(usize);
+
+impl Fields {
+    pub fn new() -> Self {
+        Fields { children: IndexMap::new(), successors: vec![0], required: Vec::new(), settled: 0 }
+    }
+
+    /// Adds a column at the end, or replaces nothing if there is one of that name.
+    pub fn add(&mut self, name: &str, column: Column) -> usize {
+        let nullable = column.nullable;
+        let index = self.children.len();
+        self.children.insert(name.into(), column);
+        self.successors.push(index + 1);
+        if !nullable {
+            self.required.push(index);
+        }
+        index
+    }
+
+    /// The column of that name, looking first where it was the last time.
+    pub fn find(&mut self, place: &mut Place, name: &str) -> Option<&mut Column> {
+        let guess = self.successors.get(place.0).copied().unwrap_or_default();
+        let hit = self.children.get_index(guess).is_some_and(|(known, _)| **known == *name);
+        let index = if hit {
+            guess
+        } else {
+            let index = self.children.get_index_of(name)?;
+            if let Some(successor) = self.successors.get_mut(place.0) {
+                *successor = index;
+            }
+            index
+        };
+        place.0 = index + 1;
+        self.column(index)
+    }
+
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.children.get_index_of(name)
+    }
+
+    pub fn column(&mut self, index: usize) -> Option<&mut Column> {
+        self.children.get_index_mut(index).map(|(_, column)| column)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.children.keys().map(|name| &**name)
+    }
+
+    /// The first column that must have a value in `row` and got none.
+    pub fn missing(&self, row: usize) -> Option<(&str, &Column)> {
+        let required = self.required.iter().filter_map(|index| self.children.get_index(*index));
+        required.map(|(name, column)| (&**name, column)).find(|(_, column)| column.len() <= row)
+    }
+
+    pub fn leaves(&self) -> usize {
+        self.children.values().map(Column::leaves).sum()
+    }
+
+    pub fn settle(&mut self) {
+        self.settled = self.children.len();
+        self.children.values_mut().for_each(Column::settle);
+    }
+
+    /// Forgets the record that was written last, as row `rows`, and the columns added for it.
+    pub fn roll_back(&mut self, rows: usize) {
+        self.truncate(rows);
+    }
+
+    pub fn schema_fields(&self) -> Vec<FieldRef> {
+        let fields = self.children.iter();
+        fields.map(|(name, column)| Arc::new(Field::new(&**name, column.data_type(), column.nullable))).collect()
+    }
+
+    /// The columns as arrays of `rows` rows.
+    pub fn finish_columns(&mut self, rows: usize) -> Vec<ArrayRef> {
+        self.children.values_mut().map(|column| column.finish(rows)).collect()
+    }
+}
+
+impl Store for Fields {
+    fn data_type(&self) -> DataType {
+        DataType::Struct(self.schema_fields().into())
+    }
+
+    /// Nothing to do: columns may lag behind their row.
+    fn pad(&mut self, _rows: usize) {}
+
+    fn truncate(&mut self, rows: usize) {
+        self.children.truncate(self.settled);
+        self.successors.truncate(self.settled + 1);
+        self.required.retain(|index| *index < self.settled);
+        for column in self.children.values_mut().filter(|column| column.len() >= rows) {
+            column.truncate(rows);
+        }
+    }
+
+    fn finish(&mut self, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+        if self.children.is_empty() {
+            return Arc::new(StructArray::new_empty_fields(rows, nulls));
+        }
+        let fields = self.schema_fields().into();
+        Arc::new(StructArray::new(fields, self.finish_columns(rows), nulls))
+    }
+}

@@ -1,0 +1,383 @@
+//! Scalar columns that grow: what each type takes, and how it is kept.
+//!
+//! Owns the rules of conversion, so that the fast reader and the careful one cannot differ.
+//! - I1: a value that is taken is kept exactly; only FLOAT and DOUBLE round, as they do everywhere.
+//! - I2: a value that is refused leaves no trace that `truncate` does not remove.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, PrimitiveArray, StringArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType,
+    TimestampMicrosecondType,
+};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{decimal, temporal};
+
+/// The most room that a column asks for ahead, from what the last batch needed.
+const RESERVE_MAX: usize = 1 << 20;
+
+/// Why a value does not fit a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misfit {
+    /// Another type altogether.
+    Type,
+    /// Text that does not read as this type: what it should look like.
+    Form(&'static str),
+    /// The right type, beyond what the column holds exactly: what the limit is.
+    Range(&'static str),
+    /// Text with a time zone for a column without one.
+    Zone,
+}
+
+pub(super) type Fit = Result<(), Misfit>;
+
+/// What every growing column can do.
+pub(super) trait Store {
+    fn data_type(&self) -> DataType;
+
+    /// Adds rows that read as null.
+    fn pad(&mut self, rows: usize);
+
+    /// Forgets every row from `rows` on.
+    fn truncate(&mut self, rows: usize);
+
+    /// The array; the column is empty afterwards.
+    fn finish(&mut self, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef;
+}
+
+/// A column of scalars: each method appends one value or refuses it.
+pub(super) trait Leaf: Store {
+    fn boolean(&mut self, _value: bool) -> Fit {
+        Err(Misfit::Type)
+    }
+
+    fn whole(&mut self, _value: i64) -> Fit {
+        Err(Misfit::Type)
+    }
+
+    /// A number that is no 64-bit integer, as the nearest double.
+    fn fraction(&mut self, _value: f64) -> Fit {
+        Err(Misfit::Type)
+    }
+
+    fn text(&mut self, _value: &str) -> Fit {
+        Err(Misfit::Type)
+    }
+
+    /// A number by its exact text. This default is for columns of whole numbers.
+    fn number(&mut self, text: &str) -> Fit {
+        match text.parse() {
+            Ok(value) => self.whole(value),
+            Err(_) if is_fraction(text) => Err(Misfit::Type),
+            // Asking about a small number tells whether numbers are taken at all.
+            Err(_) => self.whole(0).and(Err(Misfit::Range("it is outside the 64-bit range"))),
+        }
+    }
+}
+
+/// Whether the text of a number is written as a fraction: with a point or an exponent.
+pub(super) fn is_fraction(number: &str) -> bool {
+    number.contains(['.', 'e', 'E'])
+}
+
+pub(super) struct Booleans(Vec<bool>);
+
+impl Booleans {
+    pub fn new() -> Self {
+        Booleans(Vec::new())
+    }
+}
+
+impl Store for Booleans {
+    fn data_type(&self) -> DataType {
+        DataType::Boolean
+    }
+
+    fn pad(&mut self, rows: usize) {
+        self.0.resize(self.0.len() + rows, false);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.0.truncate(rows);
+    }
+
+    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+        let values = BooleanBuffer::from(self.0.as_slice());
+        self.0.clear();
+        Arc::new(BooleanArray::new(values, nulls))
+    }
+}
+
+impl Leaf for Booleans {
+    fn boolean(&mut self, value: bool) -> Fit {
+        self.0.push(value);
+        Ok(())
+    }
+}
+
+/// Fixed-width values of one Arrow type.
+pub(super) struct Numbers<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    data_type: DataType,
+}
+
+impl<T: ArrowPrimitiveType> Numbers<T> {
+    pub fn new(data_type: &DataType) -> Self {
+        Numbers { values: Vec::new(), data_type: data_type.clone() }
+    }
+
+    fn push(&mut self, value: T::Native) -> Fit {
+        self.values.push(value);
+        Ok(())
+    }
+}
+
+impl<T: ArrowPrimitiveType> Store for Numbers<T> {
+    fn data_type(&self) -> DataType {
+        self.data_type.clone()
+    }
+
+    fn pad(&mut self, rows: usize) {
+        self.values.resize(self.values.len() + rows, T::Native::default());
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+    }
+
+    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+        let values = take(&mut self.values);
+        let array = PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls);
+        Arc::new(array.with_data_type(self.data_type.clone()))
+    }
+}
+
+impl Leaf for Numbers<Int32Type> {
+    fn whole(&mut self, value: i64) -> Fit {
+        let value = i32::try_from(value).map_err(|_| Misfit::Range("it is outside the 32-bit range"))?;
+        self.push(value)
+    }
+}
+
+impl Leaf for Numbers<Int64Type> {
+    fn whole(&mut self, value: i64) -> Fit {
+        self.push(value)
+    }
+}
+
+impl Leaf for Numbers<Float32Type> {
+    fn whole(&mut self, value: i64) -> Fit {
+        self.fraction(value as f64)
+    }
+
+    fn fraction(&mut self, value: f64) -> Fit {
+        let value = value as f32;
+        if value.is_finite() { self.push(value) } else { Err(Misfit::Range("it is beyond the largest FLOAT")) }
+    }
+
+    fn number(&mut self, text: &str) -> Fit {
+        self.fraction(text.parse().map_err(|_| Misfit::Type)?)
+    }
+}
+
+impl Leaf for Numbers<Float64Type> {
+    fn whole(&mut self, value: i64) -> Fit {
+        self.push(value as f64)
+    }
+
+    fn fraction(&mut self, value: f64) -> Fit {
+        if value.is_finite() { self.push(value) } else { Err(Misfit::Range("it is beyond the largest DOUBLE")) }
+    }
+
+    fn number(&mut self, text: &str) -> Fit {
+        self.fraction(text.parse().map_err(|_| Misfit::Type)?)
+    }
+}
+
+impl Leaf for Numbers<Decimal128Type> {
+    fn text(&mut self, value: &str) -> Fit {
+        self.number(value)
+    }
+
+    fn number(&mut self, text: &str) -> Fit {
+        let DataType::Decimal128(precision, scale) = self.data_type else { return Err(Misfit::Type) };
+        let value = decimal::parse(text, precision, scale)?;
+        self.push(value)
+    }
+}
+
+impl Leaf for Numbers<Date32Type> {
+    fn whole(&mut self, value: i64) -> Fit {
+        let value = temporal::date_of_days(value)?;
+        self.push(value)
+    }
+
+    fn text(&mut self, value: &str) -> Fit {
+        let value = temporal::date(value)?;
+        self.push(value)
+    }
+}
+
+impl Leaf for Numbers<Time64MicrosecondType> {
+    fn text(&mut self, value: &str) -> Fit {
+        let value = temporal::time(value)?;
+        self.push(value)
+    }
+}
+
+impl Leaf for Numbers<TimestampMicrosecondType> {
+    fn whole(&mut self, value: i64) -> Fit {
+        let value = temporal::timestamp_of_millis(value)?;
+        self.push(value)
+    }
+
+    fn text(&mut self, value: &str) -> Fit {
+        let zoned = matches!(self.data_type, DataType::Timestamp(_, Some(_)));
+        let value = temporal::timestamp(value, zoned)?;
+        self.push(value)
+    }
+}
+
+/// Values of varying length in one run of bytes.
+pub(super) struct Runs {
+    bytes: Vec<u8>,
+    /// Where each value starts, and where the last one ends.
+    offsets: Vec<i32>,
+}
+
+impl Runs {
+    pub fn new() -> Self {
+        Runs { bytes: Vec::new(), offsets: vec![0] }
+    }
+
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    pub fn push(&mut self, value: &[u8]) -> Fit {
+        self.bytes.extend_from_slice(value);
+        self.close()
+    }
+
+    /// Ends a value at the last byte.
+    fn close(&mut self) -> Fit {
+        let end = i32::try_from(self.bytes.len()).map_err(|_| Misfit::Range("a batch holds 2 GiB of one column"))?;
+        self.offsets.push(end);
+        Ok(())
+    }
+
+    pub fn get(&self, row: usize) -> Option<&[u8]> {
+        let (start, end) = (*self.offsets.get(row)?, *self.offsets.get(row + 1)?);
+        self.bytes.get(start as usize..end as usize)
+    }
+
+    pub fn pad(&mut self, rows: usize) {
+        let end = self.offsets.last().copied().unwrap_or_default();
+        self.offsets.resize(self.offsets.len() + rows, end);
+    }
+
+    pub fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        self.bytes.truncate(self.offsets.last().copied().unwrap_or_default() as usize);
+    }
+
+    pub fn finish(&mut self) -> (OffsetBuffer<i32>, Vec<u8>) {
+        (take_offsets(&mut self.offsets), take(&mut self.bytes))
+    }
+}
+
+pub(super) struct Texts {
+    pub runs: Runs,
+    /// Declared by the user: takes any JSON value, what is no text as its JSON text.
+    pub declared: bool,
+    /// Has met something other than text: values are read as JSON text from the start.
+    pub mixed: bool,
+}
+
+impl Texts {
+    pub fn new(declared: bool) -> Self {
+        Texts { runs: Runs::new(), declared, mixed: false }
+    }
+}
+
+impl Store for Texts {
+    fn data_type(&self) -> DataType {
+        DataType::Utf8
+    }
+
+    fn pad(&mut self, rows: usize) {
+        self.runs.pad(rows);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.runs.truncate(rows);
+    }
+
+    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+        let (offsets, bytes) = self.runs.finish();
+        Arc::new(StringArray::new(offsets, bytes.into(), nulls))
+    }
+}
+
+impl Leaf for Texts {
+    fn text(&mut self, value: &str) -> Fit {
+        self.runs.push(value.as_bytes())
+    }
+
+    fn number(&mut self, _text: &str) -> Fit {
+        Err(Misfit::Type)
+    }
+}
+
+/// Bytes, which JSON carries as base64 text.
+pub(super) struct Binaries(Runs);
+
+impl Binaries {
+    pub fn new() -> Self {
+        Binaries(Runs::new())
+    }
+}
+
+impl Store for Binaries {
+    fn data_type(&self) -> DataType {
+        DataType::Binary
+    }
+
+    fn pad(&mut self, rows: usize) {
+        self.0.pad(rows);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.0.truncate(rows);
+    }
+
+    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+        let (offsets, bytes) = self.0.finish();
+        Arc::new(BinaryArray::new(offsets, bytes.into(), nulls))
+    }
+}
+
+impl Leaf for Binaries {
+    fn text(&mut self, value: &str) -> Fit {
+        STANDARD
+            .decode_vec(value, &mut self.0.bytes)
+            .map_err(|_| Misfit::Form("bytes are base64 text with padding"))?;
+        self.0.close()
+    }
+}
+
+/// Takes what a column gathered, and leaves room for a batch like it.
+fn take<T>(values: &mut Vec<T>) -> Vec<T> {
+    let reserve = values.len().min(RESERVE_MAX / size_of::<T>().max(1));
+    std::mem::replace(values, Vec::with_capacity(reserve))
+}
+
+pub(super) fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
+    let taken = take(offsets);
+    offsets.push(0);
+    OffsetBuffer::new(ScalarBuffer::from(taken))
+}

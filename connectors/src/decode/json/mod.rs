@@ -1,0 +1,173 @@
+//! JSON objects straight into Arrow columns.
+//!
+//! Owns [`JsonDecoder`]. Two readers share one set of growing columns:
+//!
+//! ```text
+//!  stream   the fast one: a pass over the bytes, for records that fit the columns
+//!  careful  the other one: adds columns, or says what is wrong and where
+//!  ------
+//!  column, fields, leaf  what grows, and which values it takes
+//!  decimal, temporal     text into numbers and times, exactly
+//!  node, shape           a value level by level, and the type that it tells
+//!  names, declare        which columns there can be, and which there are at first
+//!  fault, place          what is wrong, where, and the declaration that helps
+//! ```
+//!
+//! - I1: every field of every record taken is in a column; only null, `{}` and `[]` may have none yet.
+//! - I2: a column never changes its type; a value that does not fit exactly stops at its record.
+//! - I3: the rows do not depend on where the batches were cut, save that whole numbers become DOUBLE if
+//!   a fraction follows within the batch that first shows them.
+//! - I4: a record that fails changes neither rows nor schema.
+//!
+//! serde_json does the reading of the text. arrow-json was looked at as a whole: it reads a stream, so that two
+//! halves in two records become one value; it cuts the fraction off a number for an integer column and reads
+//! text as numbers; it takes epoch numbers in the column's own unit; unknown keys are dropped or fail without
+//! a record number. serde_json's `float_roundtrip` is needed: without it some doubles are off by one bit.
+
+mod careful;
+mod column;
+mod decimal;
+mod declare;
+mod fault;
+mod fields;
+mod leaf;
+mod names;
+mod node;
+mod place;
+mod shape;
+mod stream;
+mod temporal;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use serde_json::value::RawValue;
+use tableflow_model::{Records, Result};
+
+use self::careful::Trouble;
+use self::fields::Fields;
+use self::shape::Shape;
+use super::{Decoded, Decoder, Reason, RecordError};
+
+/// Objects and arrays inside of each other: serde_json reads so many before it gives up.
+const DEPTH_MAX: usize = 127;
+/// How many fields the look ahead keeps in mind; beyond it, whole numbers stay whole.
+const FORESEEN_FIELDS_MAX: usize = 10_000;
+
+/// Decodes the JSON objects of one topic.
+pub struct JsonDecoder {
+    columns: Fields,
+    schema: SchemaRef,
+    schema_version: u64,
+}
+
+impl fmt::Debug for JsonDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonDecoder").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl JsonDecoder {
+    /// A decoder for a table with these columns; `declared` ones (`--columns`) that it has not are added to
+    /// it. A declared STRING takes any JSON value.
+    pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
+        let columns = declare::columns(declared, table)?;
+        let schema = Arc::new(Schema::new(columns.schema_fields()));
+        Ok(JsonDecoder { columns, schema, schema_version: 0 })
+    }
+
+    /// Appends one record as row `row`, or leaves everything as it was.
+    fn record(
+        &mut self,
+        records: &Records,
+        index: usize,
+        row: usize,
+        foreseen: &mut Option<Shape>,
+    ) -> Result<(), RecordError> {
+        let Some(value) = records.value(index) else { return Err(tombstone(index)) };
+        if stream::read(&mut self.columns, value, row).is_ok() {
+            return Ok(());
+        }
+        loop {
+            self.columns.roll_back(row);
+            match careful::read(&mut self.columns, value, row, foreseen.as_ref()) {
+                Ok(added) => {
+                    if added {
+                        self.settle();
+                    }
+                    return Ok(());
+                }
+                Err(Trouble::Unforeseen) => *foreseen = Some(foresee(records, index)),
+                Err(Trouble::Failure(failure)) => {
+                    self.columns.roll_back(row);
+                    return Err(RecordError { row: index, ..*failure });
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.columns.settle();
+        self.schema = Arc::new(Schema::new(self.columns.schema_fields()));
+        self.schema_version += 1;
+    }
+
+    #[expect(clippy::expect_used, reason = "the schema is made from the same columns, each `rows` long")]
+    fn batch(&mut self, rows: usize) -> RecordBatch {
+        let columns = self.columns.finish_columns(rows);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .expect("columns that match their own schema")
+    }
+}
+
+impl Decoder for JsonDecoder {
+    fn decode_from(&mut self, records: &Records, first_row: usize) -> Decoded {
+        let mut foreseen = None;
+        let mut rows = 0;
+        let mut failure = None;
+        for index in first_row..records.len() {
+            if let Err(error) = self.record(records, index, rows, &mut foreseen) {
+                failure = Some(error);
+                break;
+            }
+            rows += 1;
+        }
+        Decoded { batch: self.batch(rows), rows, failure }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn schema_version(&self) -> u64 {
+        self.schema_version
+    }
+}
+
+/// What the records from `first` on tell, taken together; those that are no JSON tell nothing.
+fn foresee(records: &Records, first: usize) -> Shape {
+    let mut budget = FORESEEN_FIELDS_MAX;
+    let mut together = Shape::Object(Default::default());
+    for value in (first..records.len()).filter_map(|index| records.value(index)) {
+        let raw = serde_json::from_slice::<&RawValue>(value).ok();
+        if let Some(shape) = raw.and_then(|raw| Shape::of(raw, 0).ok()) {
+            together.merge(shape, &mut budget);
+        }
+    }
+    together
+}
+
+fn tombstone(index: usize) -> RecordError {
+    RecordError {
+        row: index,
+        reason: Reason::Tombstone,
+        path: "$".to_owned(),
+        message: "the value is null: a tombstone, which deletes a key".to_owned(),
+        hint: Some("an append table has no keys to delete: --mode upsert takes tombstones".to_owned()),
+    }
+}

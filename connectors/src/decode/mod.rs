@@ -1,0 +1,55 @@
+//! Records into Arrow columns.
+//!
+//! Owns [`Decoder`], the trait that every format implements, and what it answers.
+//!
+//! ```text
+//!  json      JSON objects straight into columns, with inference
+//!  metadata  where each row came from: topic, partition, offset, timestamp, key, headers
+//!  failure   the first record that could not be decoded, and why
+//! ```
+//!
+//! - I1: every record before the failure is in the batch, in order, once; the failing one left no trace.
+//! - I2: no input makes a decoder panic, hang or use memory beyond a small multiple of the input.
+//! - I3: a schema only grows: columns are added at the end of their row and are nullable.
+//!
+//! Neighbours: `tableflow_model::records` gives the input; the pipeline hands batches to the lake.
+
+mod failure;
+mod json;
+mod metadata;
+
+pub use failure::{Reason, RecordError};
+pub use json::JsonDecoder;
+pub use metadata::{MetadataColumns, RESERVED_PREFIX};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use tableflow_model::Records;
+
+/// What became of a batch of records.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The value columns of the records decoded.
+    pub batch: RecordBatch,
+    /// How many records were decoded, counted from the first one asked for.
+    pub rows: usize,
+    /// Why the record after them was not.
+    pub failure: Option<RecordError>,
+}
+
+/// A reader of one format, for one table: it knows the table's value columns and adds to them as they appear.
+pub trait Decoder: Send {
+    /// Decodes records from `first_row` on, up to the end or the first one that cannot be decoded.
+    fn decode_from(&mut self, records: &Records, first_row: usize) -> Decoded;
+
+    /// Decodes records from the first one on.
+    fn decode(&mut self, records: &Records) -> Decoded {
+        self.decode_from(records, 0)
+    }
+
+    /// The value columns, as in the last batch.
+    fn schema(&self) -> SchemaRef;
+
+    /// Rises whenever the schema changes.
+    fn schema_version(&self) -> u64;
+}
