@@ -3,7 +3,6 @@
 //! Owns the adding of columns, and the finding out of what is wrong.
 //! - I1: it takes what JSON allows and the columns hold, whatever made the fast reader give up.
 //! - I2: a key without a column becomes one, or the record fails; a value that tells nothing may pass.
-//! - I3: a column is only added once it is known what the records after it say (`foreseen`).
 
 use serde_json::value::RawValue;
 use tableflow_model::types::flink_name;
@@ -22,21 +21,18 @@ use crate::decode::{Reason, RecordError};
 /// More columns than engines plan well; data that asks for more is mostly a map written as an object.
 const LEAVES_MAX: usize = 1000;
 
-/// Why a record was not taken.
-pub(super) enum Trouble {
-    /// It has a field without a column: look at the records after it, then read it again.
-    Unforeseen,
-    Failure(Box<RecordError>),
-}
-
-/// Appends one record as row `row`; answers whether it added columns. On trouble, half of it is left behind.
-pub(super) fn read(fields: &mut Fields, value: &[u8], row: usize, foreseen: Option<&Shape>) -> Result<bool, Trouble> {
-    let foresight = foreseen.is_some();
-    let mut reader = Reader { path: Vec::new(), depth: 0, leaves: None, foresight, added: false };
+/// Appends one record as row `row`; answers whether it added columns. If it fails, half of it is left behind.
+/// Columns that are added give way to what is foreseen of the records after this one.
+pub(super) fn read(
+    fields: &mut Fields,
+    value: &[u8],
+    row: usize,
+    foreseen: Option<&Shape>,
+) -> Result<bool, Box<RecordError>> {
+    let mut reader = Reader { path: Vec::new(), depth: 0, leaves: fields.leaves(), added: false };
     match reader.record(fields, value, row, foreseen) {
         Ok(()) => Ok(reader.added),
-        Err(None) => Err(Trouble::Unforeseen),
-        Err(Some(fault)) => Err(Trouble::Failure(Box::new(reader.explain(fields, *fault)))),
+        Err(fault) => Err(Box::new(reader.explain(fields, *fault))),
     }
 }
 
@@ -44,17 +40,15 @@ struct Reader {
     /// Where the reader is; after an error, where it was.
     path: Vec<Step>,
     depth: usize,
-    /// How many scalar columns the table has, counted when the first is added.
-    leaves: Option<usize>,
-    foresight: bool,
+    /// How many scalar columns the table has.
+    leaves: usize,
     added: bool,
 }
 
-/// A fault, or `None` for a field that needs foresight.
-type Read = Result<(), Option<Box<Fault>>>;
+type Read<T = ()> = Result<T, Box<Fault>>;
 
-fn failed<T>(fault: Fault) -> Result<T, Option<Box<Fault>>> {
-    Err(Some(Box::new(fault)))
+fn failed<T>(fault: Fault) -> Read<T> {
+    Err(Box::new(fault))
 }
 
 impl Reader {
@@ -63,7 +57,6 @@ impl Reader {
             Ok(raw) => raw,
             Err(error) => return failed(Fault::syntax(value, &error)),
         };
-        self.leaves = (self.foresight).then(|| fields.leaves());
         match open(raw)? {
             Node::Object(members) => self.members(fields, members, row, foreseen),
             other => failed(Fault::not_an_object(&other)),
@@ -105,16 +98,13 @@ impl Reader {
         name: &str,
         raw: &RawValue,
         foreseen: Option<&Shape>,
-    ) -> Result<Option<usize>, Option<Box<Fault>>> {
+    ) -> Read<Option<usize>> {
         let mut shape = match Shape::of(raw, self.depth) {
             Ok(shape) => shape,
             Err(shapeless) => return failed(Fault::shapeless(&shapeless)),
         };
         if shape.data_type().is_none() {
             return Ok(None);
-        }
-        if !self.foresight {
-            return Err(None);
         }
         if let Some(foreseen) = foreseen {
             shape.refine(foreseen);
@@ -125,11 +115,11 @@ impl Reader {
         let Some(column) = shape.data_type().and_then(|data_type| Column::new(&data_type, true, false)) else {
             return Ok(None);
         };
-        let leaves = self.leaves.unwrap_or_default() + column.leaves();
+        let leaves = self.leaves + column.leaves();
         if leaves > LEAVES_MAX {
             return failed(self.too_many());
         }
-        self.leaves = Some(leaves);
+        self.leaves = leaves;
         self.added = true;
         Ok(Some(fields.add(name, column)))
     }
@@ -186,12 +176,7 @@ impl Reader {
         }
     }
 
-    fn list(
-        &mut self,
-        list: &mut List,
-        elements: &[&RawValue],
-        foreseen: Option<&Shape>,
-    ) -> Result<Fit, Option<Box<Fault>>> {
+    fn list(&mut self, list: &mut List, elements: &[&RawValue], foreseen: Option<&Shape>) -> Read<Fit> {
         self.enter()?;
         let foreseen = foreseen.and_then(Shape::element);
         for (index, element) in elements.iter().enumerate() {
@@ -203,7 +188,7 @@ impl Reader {
         Ok(list.close().ok_or(Misfit::Range("a batch holds 2^31 elements of one column")))
     }
 
-    fn map(&mut self, map: &mut Map, members: &Members<'_>) -> Result<Fit, Option<Box<Fault>>> {
+    fn map(&mut self, map: &mut Map, members: &Members<'_>) -> Read<Fit> {
         self.enter()?;
         for (name, raw) in members {
             self.path.push(Step::Member(name.clone()));
@@ -241,7 +226,7 @@ fn fits(column: &mut Column, fit: Fit, found: &Node<'_>) -> Read {
     }
 }
 
-fn open(raw: &RawValue) -> Result<Node<'_>, Option<Box<Fault>>> {
+fn open(raw: &RawValue) -> Read<Node<'_>> {
     Node::open(raw).or_else(|error| failed(Fault::not_unicode(&error)))
 }
 

@@ -48,7 +48,6 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde_json::value::RawValue;
 use tableflow_model::{Records, Result};
 
-use self::careful::Trouble;
 use self::fields::Fields;
 use self::shape::Shape;
 use super::{Decoded, Decoder, Reason, RecordError};
@@ -92,22 +91,23 @@ impl JsonDecoder {
         if stream::read(&mut self.columns, value, row).is_ok() {
             return Ok(());
         }
-        loop {
+        self.columns.roll_back(row);
+        let mut read = careful::read(&mut self.columns, value, row, foreseen.as_ref());
+        if foreseen.is_none() && matches!(read, Ok(true)) {
+            // Only for a record that is good anyway: bad ones must not make every record look ahead.
             self.columns.roll_back(row);
-            match careful::read(&mut self.columns, value, row, foreseen.as_ref()) {
-                Ok(added) => {
-                    if added {
-                        self.settle();
-                    }
-                    return Ok(());
-                }
-                Err(Trouble::Unforeseen) => *foreseen = Some(foresee(records, index)),
-                Err(Trouble::Failure(failure)) => {
-                    self.columns.roll_back(row);
-                    return Err(RecordError { row: index, ..*failure });
-                }
+            let ahead = foreseen.insert(foresee(records, index));
+            read = careful::read(&mut self.columns, value, row, Some(ahead));
+        }
+        match read {
+            Ok(true) => self.settle(),
+            Ok(false) => {}
+            Err(failure) => {
+                self.columns.roll_back(row);
+                return Err(RecordError { row: index, ..*failure });
             }
         }
+        Ok(())
     }
 
     fn settle(&mut self) {

@@ -581,3 +581,13 @@ fn n26_n60_more_columns_than_a_table_can_have() {
     let failure = self::failure(&mut growing, format!("{{\"by_user\":{{{}}}}}", keys(1000)));
     assert_eq!(failure.hint.unwrap(), "if its keys are data, declare a map: --columns \"by_user MAP<STRING, STRING>\"");
 }
+
+#[test]
+fn bad_records_do_not_make_each_other_slow() {
+    // Each has a field without a column; looking ahead for each of them would take hours.
+    let values: Vec<_> = (0..50_000).map(|n| Some(format!("{{\"new{n}\":1,\"v\":\"x\"}}"))).collect();
+    let batch = records(&values);
+    let mut decoder = table("v BIGINT");
+    let failed = (0..batch.len()).filter(|first| decoder.decode_from(&batch, *first).failure.is_some()).count();
+    assert_eq!((failed, decoder.schema_version()), (batch.len(), 0));
+}
