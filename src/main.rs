@@ -1,1 +1,70 @@
-fn main() {}
+//! The process: words in, exit code out.
+//!
+//! - I1: a result goes to stdout, everything else to stderr.
+//! - I2: a reader of stdout that has gone is success, whatever could not be printed.
+//! - I3: an interrupt ends with 130. Nothing needs to be tidied up: what is not committed is read again.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use tableflow::cli;
+use tableflow::cli::args::{Arguments, GlobalArguments, Refusal};
+use tableflow::exit::Exit;
+use tableflow::output::Stdout;
+use tableflow_model::{Error, Result};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> Exit {
+    let arguments = match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(Refusal::Grammar(error)) => return refuse_grammar(&error),
+        Err(Refusal::Value(error)) => return report(&error),
+    };
+    log_to_stderr(&arguments.global);
+    let mut out = Stdout::new(stdout().lock());
+    let outcome = start(arguments, &mut out);
+    match outcome {
+        _ if out.closed() => Exit::Done,
+        Ok(exit) => exit,
+        Err(error) => report(&error),
+    }
+}
+
+fn start(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Error::unavailable("the threads could not be started").with_source(error))?;
+    let drains = arguments.verb.drains_on_interrupt();
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = cli::run(arguments, out) => outcome,
+            Ok(()) = tokio::signal::ctrl_c(), if !drains => Ok(Exit::Interrupted),
+        }
+    });
+    // A thread that reads a terminal cannot be told to stop.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Help and version are results; errors of the grammar end with clap's 2.
+fn refuse_grammar(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    if error.exit_code() == 0 { Exit::Done } else { Exit::Usage }
+}
+
+fn report(error: &Error) -> Exit {
+    let _ = writeln!(stderr(), "{}", error.report());
+    Exit::from(error)
+}
+
+/// Our own words by -q and -v, those of the libraries from -vvv on; RUST_LOG overrules both.
+fn log_to_stderr(global: &GlobalArguments) {
+    let directives = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "warn,tableflow=info",
+        (false, 2) => "warn,tableflow=debug",
+        (false, _) => "debug,tableflow=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
+    let colors = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors).with_writer(stderr).init();
+}

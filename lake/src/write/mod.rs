@@ -1,8 +1,8 @@
 //! Batches become data files.
 //!
 //! Owns [`Stager`]: what one epoch of one job writes to one table before the commit.
-//! - I1: a staged file is named by job, generation, epoch and number (rule G1) and put create-only; until a
-//!   commit names it no reader sees it.
+//! - I1: a staged file is named by job, generation, epoch and number (rule G1) and put create-only: a name that
+//!   somebody else took is left to them. Until a commit names the file no reader sees it.
 //! - I2: memory is bounded: at most [`OPEN_FILES_MAX`] files are open, the largest is finished first, and a file
 //!   is finished when it reaches its target size.
 //! - I3: every row given to `write` is in exactly one of the files that `finish` returns, or `finish` fails.
@@ -14,15 +14,14 @@ mod file;
 mod split;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef as ArrowSchemaRef;
 use arrow::row::OwnedRow;
+use bytes::Bytes;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
-use tableflow_model::{JobName, Result};
-use tableflow_store::Store;
+use tableflow_model::{Error, JobName, Result};
 use tableflow_store::paths::TablePaths;
+use tableflow_store::{PutOutcome, Store};
 
 use crate::layout::{arrow_schema, conform};
 use file::{FileLayout, OpenFile};
@@ -33,6 +32,9 @@ const OPEN_FILES_MAX: usize = 64;
 
 /// A file is finished at about this size. Ingest files are compacted later; this bounds memory and puts.
 pub const FILE_BYTES_TARGET: usize = 64 * 1024 * 1024;
+
+/// A dead process of the same generation may have left a few files behind; more than this is a live one.
+const NAMES_TRIED_MAX: u32 = 1000;
 
 /// The part of a file's name that says who wrote it and for what.
 #[derive(Clone, Debug)]
@@ -73,10 +75,6 @@ impl Stager {
         Ok(Stager { store, paths, name, layout, splitter, open, done, next_number: 0, rows: 0 })
     }
 
-    pub fn arrow_schema(&self) -> &ArrowSchemaRef {
-        &self.layout.arrow_schema
-    }
-
     /// Rows taken so far.
     pub fn rows(&self) -> u64 {
         self.rows
@@ -114,10 +112,8 @@ impl Stager {
             let file = OpenFile::begin(part.partition, part.rows, &self.layout).await?;
             self.open.insert(part.key.clone(), file);
         }
-        match self.open.get(&part.key) {
-            Some(file) if file.bytes() >= FILE_BYTES_TARGET => self.finish_file(&part.key).await,
-            _ => Ok(()),
-        }
+        let is_full = self.open.get(&part.key).is_some_and(|file| file.bytes() >= FILE_BYTES_TARGET);
+        if is_full { self.finish_file(&part.key).await } else { Ok(()) }
     }
 
     async fn finish_largest(&mut self) -> Result<()> {
@@ -131,26 +127,45 @@ impl Stager {
     async fn finish_file(&mut self, key: &Option<OwnedRow>) -> Result<()> {
         let Some(file) = self.open.remove(key) else { return Ok(()) };
         let finished = file.finish(&self.layout).await?;
-        let number = self.next_number;
-        self.next_number += 1;
-        let uri = self.paths.data_file(&self.name.job, self.name.generation, self.name.epoch, number);
-        self.store.put_new(&uri, finished.bytes.clone()).await?;
+        let uri = self.put(&finished.bytes).await?;
         self.done.push(finished.describe(&uri, &self.layout)?);
         Ok(())
     }
 
-    /// Finishes every open file (I3). The files are in no snapshot yet.
-    pub async fn finish(mut self) -> Result<Vec<DataFile>> {
+    /// I1: under the next name that nobody has taken.
+    async fn put(&mut self, bytes: &Bytes) -> Result<String> {
+        for _ in 0..NAMES_TRIED_MAX {
+            let number = self.next_number;
+            self.next_number += 1;
+            let uri = self.paths.data_file(&self.name.job, self.name.generation, self.name.epoch, number);
+            if self.store.put_new(&uri, bytes.clone()).await? != PutOutcome::Taken {
+                return Ok(uri);
+            }
+        }
+        Err(Error::conflict(format!("{NAMES_TRIED_MAX} file names in a row are taken by another process"))
+            .with_hint("another process writes the same epoch of this table: stop one of them"))
+    }
+
+    /// Goes on with the columns of `schema`: rows so far stay in files without the new ones.
+    pub async fn evolve(&mut self, schema: SchemaRef) -> Result<()> {
+        self.finish_open().await?;
+        self.layout.arrow_schema = arrow_schema(&schema)?;
+        self.layout.schema = schema;
+        Ok(())
+    }
+
+    async fn finish_open(&mut self) -> Result<()> {
         let mut keys: Vec<_> = self.open.keys().cloned().collect();
         keys.sort();
         for key in keys {
             self.finish_file(&key).await?;
         }
+        Ok(())
+    }
+
+    /// Finishes every open file (I3). The files are in no snapshot yet.
+    pub async fn finish(mut self) -> Result<Vec<DataFile>> {
+        self.finish_open().await?;
         Ok(self.done)
     }
-}
-
-/// The Arrow schema a table's batches have.
-pub fn table_arrow_schema(table: &TableMetadata) -> Result<ArrowSchemaRef> {
-    arrow_schema(&Arc::clone(table.current_schema()))
 }

@@ -1,0 +1,249 @@
+//! The whole command line in one definition: parser, help, man page and completions come from here.
+//!
+//! Owns the words a person types; what they do is in `cli/<verb>.rs`. Names are a contract: scripts call them.
+//! - I1: every verb has an example in its help.
+//! - I2: a value that Confluent's command line or a later release knows, and this one does not serve, is parsed and
+//!   then refused by name with what to use instead (`later`), never ignored.
+//! - I3: sizes, times and names are checked while parsing; wrong ones end with exit code 2.
+
+mod enable;
+mod later;
+mod topic;
+mod values;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use tableflow_model::TopicName;
+
+pub use enable::{
+    EnableArguments, EnableFrom, ErrorHandling, MetadataColumns, Mode, TableFormat, TopicFormat, UpdateArguments,
+};
+pub use topic::{ConsumeArguments, ConsumeFrom, ProduceArguments, ProduceFormat, TopicSetting, TopicVerb};
+pub use values::TableReference;
+
+use crate::query::Point;
+
+use crate::output::Format;
+
+/// Turns Kafka topics and streaming SQL into Iceberg tables that every engine reads.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tableflow", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Start with:\n  tableflow demo")]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct GlobalArguments {
+    /// Settings of this file come after those of the usual places
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder of everything embedded [default: ./tableflow-data]
+    #[arg(long, global = true, value_name = "DIR", env = "TABLEFLOW_DATA_DIR", hide_env_values = true)]
+    pub data_dir: Option<PathBuf>,
+    /// How results are printed
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t, ignore_case = true)]
+    pub output: Format,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more on stderr; -vv and -vvv still more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// A shop's topics become tables, and a query over each
+    #[command(after_help = "Example:\n  tableflow demo --rows 100000 --keep")]
+    Demo(DemoArguments),
+    /// Create, list, describe and delete topics
+    #[command(subcommand, after_help = "Example:\n  tableflow topic create orders --partitions 6")]
+    Topic(TopicVerb),
+    /// Write lines to a topic, one JSON value each
+    #[command(after_help = "Example:\n  tableflow produce orders orders.ndjson --key order_id")]
+    Produce(ProduceArguments),
+    /// Print a topic's records with their metadata
+    #[command(after_help = "Example:\n  tableflow consume orders --from earliest -n 10")]
+    Consume(ConsumeArguments),
+    /// A topic becomes a table
+    #[command(
+        after_help = "Example:\n  tableflow enable orders --columns \"ts TIMESTAMP_LTZ(3), amount DECIMAL(10,2)\" \
+                            --partition-by \"day(ts)\""
+    )]
+    Enable(Box<EnableArguments>),
+    /// The table is fed no more; its data stays unless --drop
+    #[command(after_help = "Example:\n  tableflow disable bronze.orders")]
+    Disable(DisableArguments),
+    /// Stop feeding a table for a while
+    #[command(after_help = "Example:\n  tableflow pause bronze.orders")]
+    Pause(TableArgument),
+    /// Feed a paused or suspended table again, from where it stood
+    #[command(after_help = "Example:\n  tableflow resume bronze.orders")]
+    Resume(TableArgument),
+    /// Change a table's settings
+    #[command(after_help = "Example:\n  tableflow update bronze.orders --commit-interval 1m")]
+    Update(UpdateArguments),
+    /// List the tables
+    #[command(after_help = "Example:\n  tableflow list -o json")]
+    List,
+    /// Show a table: columns, settings, source
+    #[command(after_help = "Example:\n  tableflow describe bronze.orders")]
+    Describe(TableArgument),
+    /// Show how far tables are, and what holds them up
+    #[command(after_help = "Example:\n  tableflow status --check   # exit code 4 when a table needs a look")]
+    Status(StatusArguments),
+    /// Read up to the ends the topics have now, commit, exit
+    #[command(after_help = "Example:\n  tableflow sync bronze.orders   # for cron; without a name, every table")]
+    Sync(SyncArguments),
+    /// Run the service: every table, and HTTP
+    #[command(after_help = "Example:\n  tableflow up --listen 127.0.0.1:8080")]
+    Up(UpArguments),
+    /// Run SQL over the tables
+    #[command(after_help = "Example:\n  tableflow query \"select count(*) from bronze.orders\" -o csv")]
+    Query(QueryArguments),
+    /// List a table's snapshots
+    #[command(after_help = "Example:\n  tableflow history bronze.orders")]
+    History(TableArgument),
+    /// List a table's live files
+    #[command(after_help = "Example:\n  tableflow files bronze.orders -o ndjson")]
+    Files(TableArgument),
+    /// Write an old snapshot's content as a new one, and pause the table
+    #[command(after_help = "Example:\n  tableflow rollback bronze.orders --to 4511836127356128302 --replay")]
+    Rollback(RollbackArguments),
+    /// Print a completion script
+    #[command(after_help = "Example:\n  tableflow completion bash > /etc/bash_completion.d/tableflow")]
+    Completion(CompletionArguments),
+    /// Print the manual page
+    #[command(after_help = "Example:\n  tableflow man | man -l -")]
+    Man,
+    /// Print the version
+    #[command(after_help = "Example:\n  tableflow version -o json")]
+    Version,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DemoArguments {
+    /// How many orders the shop has
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub rows: u64,
+    /// Leave the tables in the data folder
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// The one table a verb is about.
+#[derive(Clone, Debug, Args)]
+pub struct TableArgument {
+    /// namespace.name, or the name alone where it is unique
+    pub table: TableReference,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DisableArguments {
+    #[command(flatten)]
+    pub table: TableArgument,
+    /// Also delete the table and its data
+    #[arg(long)]
+    pub drop: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct StatusArguments {
+    /// Without it, every table
+    pub table: Option<TableReference>,
+    /// End with exit code 4 when a table is degraded or suspended
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SyncArguments {
+    /// Without it, every table
+    #[arg(value_name = "TABLE")]
+    pub tables: Vec<TableReference>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct UpArguments {
+    /// Where HTTP is answered; port 0 picks one and prints it [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct QueryArguments {
+    /// The statement; - reads it from stdin
+    #[arg(value_name = "SQL", required_unless_present = "file", conflicts_with = "file")]
+    pub sql: Option<String>,
+    /// Read the statement from a file
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Read tables as they were: a snapshot id, or a time such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "SNAPSHOT|TIME")]
+    pub as_of: Option<Point>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("offsets").args(["replay", "keep_offsets"]).required(true))]
+pub struct RollbackArguments {
+    #[command(flatten)]
+    pub table: TableArgument,
+    /// The snapshot whose content comes back
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub to: i64,
+    /// Read again what was committed since
+    #[arg(long)]
+    pub replay: bool,
+    /// Go on from the newest offsets: what was committed since stays out
+    #[arg(long)]
+    pub keep_offsets: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CompletionArguments {
+    #[arg(value_enum, ignore_case = true)]
+    pub shell: clap_complete::Shell,
+}
+
+impl Verb {
+    /// Does the verb take an interrupt itself, to commit what it holds before it ends?
+    pub fn drains_on_interrupt(&self) -> bool {
+        matches!(self, Verb::Up(_))
+    }
+}
+
+/// Why a command line cannot be carried out.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Help, version and errors of the grammar: clap's own words and exit code.
+    Grammar(clap::Error),
+    /// A value that is known and not served (I2), or values that do not go together.
+    Value(tableflow_model::Error),
+}
+
+impl Arguments {
+    /// The whole command line, understood and served, or a refusal.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Refusal> {
+        let arguments = Arguments::try_parse_from(words).map_err(Refusal::Grammar)?;
+        later::check(&arguments.verb).map_err(Refusal::Value)?;
+        Ok(arguments)
+    }
+}
+
+fn topic_name(text: &str) -> Result<TopicName, String> {
+    text.parse().map_err(|error: tableflow_model::Error| match error.detail() {
+        Some(detail) => detail.to_owned(),
+        None => error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! The words of `enable` and `update`: Confluent's flag names and values, any case.
+//!
+//! Values that are not served yet are hidden from the help; `later` refuses them by name.
+
+use clap::{Args, ValueEnum};
+use tableflow_model::TopicName;
+
+use super::{TableArgument, topic_name};
+use crate::units::CommitInterval;
+
+#[derive(Clone, Debug, Args)]
+pub struct EnableArguments {
+    #[arg(value_name = "TOPIC", required = true, value_parser = topic_name)]
+    pub topics: Vec<TopicName>,
+    /// The namespace of the table [default: bronze]
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// The name of the table [default: the topic's]
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// Columns in Flink's type words; the rest is inferred
+    #[arg(long, value_name = "COLUMNS")]
+    pub columns: Option<String>,
+    /// How records change the table
+    #[arg(long, value_enum, default_value_t, ignore_case = true)]
+    pub mode: Mode,
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "ICEBERG", ignore_case = true)]
+    pub table_formats: Vec<TableFormat>,
+    /// The version of the Iceberg format
+    #[arg(long, value_name = "2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub format_version: u8,
+    /// Such as "day(ts), bucket(16, id)"
+    #[arg(long, value_name = "TRANSFORMS")]
+    pub partition_by: Option<String>,
+    /// Such as "ts, id desc"
+    #[arg(long, value_name = "COLUMNS")]
+    pub sort_by: Option<String>,
+    /// How records are decoded
+    #[arg(long, value_enum, default_value_t, ignore_case = true)]
+    pub format: TopicFormat,
+    /// What happens at a record that cannot be decoded
+    #[arg(long, value_enum, default_value = "SUSPEND", ignore_case = true)]
+    pub error_handling: ErrorHandling,
+    /// How long rows may wait before they are committed [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub commit_interval: Option<CommitInterval>,
+    /// Where in the topic the table starts
+    #[arg(long, value_enum, default_value_t, ignore_case = true)]
+    pub from: EnableFrom,
+    /// Keep snapshots for this long
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(1..))]
+    pub retention_ms: Option<i64>,
+    /// The columns that say where a row came from
+    #[arg(long, value_enum, default_value_t, ignore_case = true)]
+    pub metadata_columns: MetadataColumns,
+    /// Print the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("settings").multiple(true).required(true)
+    .args(["error_handling", "commit_interval", "retention_ms"]))]
+pub struct UpdateArguments {
+    #[command(flatten)]
+    pub table: TableArgument,
+    /// What happens at a record that cannot be decoded
+    #[arg(long, value_enum, ignore_case = true)]
+    pub error_handling: Option<ErrorHandling>,
+    /// How long rows may wait before they are committed
+    #[arg(long, value_name = "TIME")]
+    pub commit_interval: Option<CommitInterval>,
+    /// Keep snapshots for this long
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(1..))]
+    pub retention_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// By the topic: its cleanup.policy and envelope
+    #[default]
+    Auto,
+    /// Every record is a row
+    Append,
+    #[value(hide = true)]
+    Upsert,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    #[value(name = "ICEBERG")]
+    Iceberg,
+    #[value(name = "DELTA", hide = true)]
+    Delta,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TopicFormat {
+    #[default]
+    Auto,
+    Json,
+    #[value(hide = true)]
+    Avro,
+    #[value(hide = true)]
+    JsonSchema,
+    #[value(hide = true)]
+    Protobuf,
+    #[value(hide = true)]
+    Debezium,
+    #[value(hide = true)]
+    Raw,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ErrorHandling {
+    /// The table stops, with the reason; nothing is lost
+    #[value(name = "SUSPEND")]
+    Suspend,
+    #[value(name = "SKIP", hide = true)]
+    Skip,
+    #[value(name = "LOG", hide = true)]
+    Log,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EnableFrom {
+    #[default]
+    Earliest,
+    Latest,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum MetadataColumns {
+    /// _tableflow_topic, _partition, _offset, _timestamp, _key, _headers
+    #[default]
+    Portable,
+    None,
+    #[value(hide = true)]
+    Cflt,
+    #[value(hide = true)]
+    Confluent,
+}

@@ -1,0 +1,225 @@
+//! Every verb is parsed as it is written in the contract, and what cannot be meant is refused.
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn read(line: &str) -> Result<Arguments, Refusal> {
+    Arguments::read(std::iter::once("tableflow").chain(line.split('|')).map(OsString::from))
+}
+
+fn words(line: &str) -> Arguments {
+    read(line).unwrap_or_else(|refusal| panic!("{line}: {refusal:?}"))
+}
+
+/// What is said about a line that is refused, and the code it ends with.
+fn refused(line: &str) -> (String, i32) {
+    match read(line).map(|arguments| arguments.verb) {
+        Ok(verb) => panic!("{line} was taken as {verb:?}"),
+        Err(Refusal::Grammar(error)) => (error.to_string(), error.exit_code()),
+        Err(Refusal::Value(error)) => (error.report(), i32::from(crate::exit::Exit::from(&error).code())),
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn verbs_are_parsed_as_the_contract_writes_them() {
+    let table = |name: &str| format!("table: TableReference(\"{name}\")");
+    let one = |verb: &str, name: &str| format!("{verb}(TableArgument {{ {} }})", table(name));
+    let cases = [
+        ("demo", "Demo(DemoArguments { rows: 20000, keep: false })".to_owned()),
+        ("demo|--rows|7|--keep", "Demo(DemoArguments { rows: 7, keep: true })".to_owned()),
+        (
+            "topic|create|orders|--partitions|3|-c|cleanup.policy=compact",
+            "Topic(Create { name: TopicName(\"orders\"), partitions: 3, settings: \
+             [TopicSetting { key: \"cleanup.policy\", value: \"compact\" }] })"
+                .to_owned(),
+        ),
+        ("topic|list", "Topic(List)".to_owned()),
+        ("topic|describe|a.b", "Topic(Describe { name: TopicName(\"a.b\") })".to_owned()),
+        ("topic|delete|a", "Topic(Delete { name: TopicName(\"a\") })".to_owned()),
+        (
+            "produce|orders|--key|a,b",
+            "Produce(ProduceArguments { topic: TopicName(\"orders\"), file: \"-\", key: [\"a\", \"b\"], \
+             envelope: false, format: Json })"
+                .to_owned(),
+        ),
+        (
+            "produce|orders|x.ndjson|--format|RAW",
+            "Produce(ProduceArguments { topic: TopicName(\"orders\"), file: \"x.ndjson\", key: [], \
+             envelope: false, format: Raw })"
+                .to_owned(),
+        ),
+        (
+            "consume|orders|--from|17|-n|5|--follow",
+            "Consume(ConsumeArguments { topic: TopicName(\"orders\"), from: Offset(Offset(17)), limit: Some(5), \
+             follow: true })"
+                .to_owned(),
+        ),
+        (
+            "disable|t|--drop",
+            format!("Disable(DisableArguments {{ table: TableArgument {{ {} }}, drop: true }})", table("t")),
+        ),
+        ("pause|bronze.orders", one("Pause", "bronze.orders")),
+        ("resume|t", one("Resume", "t")),
+        ("describe|t", one("Describe", "t")),
+        ("history|t", one("History", "t")),
+        ("files|t", one("Files", "t")),
+        ("list", "List".to_owned()),
+        ("status|--check", "Status(StatusArguments { table: None, check: true })".to_owned()),
+        ("sync|a|b", "Sync(SyncArguments { tables: [TableReference(\"a\"), TableReference(\"b\")] })".to_owned()),
+        ("up|--listen|127.0.0.1:0", "Up(UpArguments { listen: Some(127.0.0.1:0) })".to_owned()),
+        (
+            "query|select 1|--as-of|42",
+            "Query(QueryArguments { sql: Some(\"select 1\"), file: None, as_of: Some(Snapshot(42)) })".to_owned(),
+        ),
+        ("query|-", "Query(QueryArguments { sql: Some(\"-\"), file: None, as_of: None })".to_owned()),
+        ("query|-f|x.sql", "Query(QueryArguments { sql: None, file: Some(\"x.sql\"), as_of: None })".to_owned()),
+        (
+            "rollback|t|--to|9|--keep-offsets",
+            format!(
+                "Rollback(RollbackArguments {{ table: TableArgument {{ {} }}, to: 9, replay: false, keep_offsets: true }})",
+                table("t")
+            ),
+        ),
+        ("completion|bash", "Completion(CompletionArguments { shell: Bash })".to_owned()),
+        ("man", "Man".to_owned()),
+        ("version", "Version".to_owned()),
+    ];
+    for (line, verb) in cases {
+        assert_eq!(format!("{:?}", words(line).verb), verb, "{line}");
+    }
+}
+
+#[test]
+fn enable_takes_confluents_words_in_any_case() {
+    let line = "enable|orders|payments|--namespace|raw|--columns|ts TIMESTAMP(3), a DECIMAL(10,2)|--mode|APPEND\
+                |--table-formats|iceberg|--format-version|2|--partition-by|day(ts)|--sort-by|ts|--format|JSON\
+                |--error-handling|suspend|--commit-interval|500ms|--from|LATEST|--retention-ms|604800000\
+                |--metadata-columns|None|--dry-run";
+    let Verb::Enable(enable) = words(line).verb else { panic!("another verb") };
+    let names: Vec<&str> = enable.topics.iter().map(TopicName::as_str).collect();
+    assert_eq!(names, ["orders", "payments"]);
+    assert_eq!(enable.columns.as_deref(), Some("ts TIMESTAMP(3), a DECIMAL(10,2)"));
+    assert_eq!((enable.mode, enable.format, enable.from), (Mode::Append, TopicFormat::Json, EnableFrom::Latest));
+    assert_eq!(enable.table_formats, [TableFormat::Iceberg]);
+    assert_eq!(enable.commit_interval.map(|interval| interval.as_ms()), Some(500));
+    assert_eq!((enable.retention_ms, enable.metadata_columns), (Some(604_800_000), MetadataColumns::None));
+    assert!(enable.dry_run);
+}
+
+#[test]
+fn enable_alone_means_its_defaults() {
+    let Verb::Enable(enable) = words("enable|orders").verb else { panic!("another verb") };
+    assert_eq!((enable.mode, enable.format, enable.from), (Mode::Auto, TopicFormat::Auto, EnableFrom::Earliest));
+    assert_eq!((enable.table_formats.as_slice(), enable.format_version), ([TableFormat::Iceberg].as_slice(), 2));
+    assert_eq!((enable.error_handling, enable.metadata_columns), (ErrorHandling::Suspend, MetadataColumns::Portable));
+    assert_eq!((enable.namespace.as_deref(), enable.commit_interval), (None, None));
+}
+
+#[test]
+fn global_flags_stand_anywhere() {
+    for line in
+        ["-o|json|--data-dir|/d|--config|c.toml|-vv|list", "list|-vv|--config|c.toml|--output|JSON|--data-dir|/d"]
+    {
+        let global = words(line).global;
+        assert_eq!((global.output, global.verbose, global.quiet), (Format::Json, 2, false), "{line}");
+        assert_eq!(global.data_dir, Some("/d".into()));
+        assert_eq!(global.config, Some("c.toml".into()));
+    }
+    assert_eq!(words("list").global.output, Format::Table);
+}
+
+#[test]
+fn i1_every_verb_has_an_example() {
+    fn check(command: &clap::Command) {
+        for verb in command.get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Example:\n  tableflow "), "{} has no example", verb.get_name());
+            assert!(verb.get_about().is_some(), "{} says nothing about itself", verb.get_name());
+            check(verb);
+        }
+    }
+    check(&Arguments::command());
+}
+
+#[test]
+fn i2_values_that_come_later_are_refused_by_name() {
+    let cases = [
+        ("enable|t|--mode|Upsert", "error: --mode upsert comes later\n  hint: use append: every record becomes a row"),
+        ("enable|t|--table-formats|ICEBERG,delta", "error: --table-formats DELTA comes later\n  hint: use ICEBERG"),
+        ("enable|t|--format-version|3", "error: --format-version 3 comes later\n  hint: use 2"),
+        ("enable|t|--format|avro", "error: --format avro comes later\n  hint: use json, with --columns for its types"),
+        (
+            "enable|t|--error-handling|skip",
+            "error: --error-handling SKIP comes later\n  hint: use SUSPEND: the table stops and nothing is lost",
+        ),
+        (
+            "update|t|--error-handling|LOG",
+            "error: --error-handling LOG comes later\n  hint: use SUSPEND: the table stops and nothing is lost",
+        ),
+        (
+            "enable|t|--metadata-columns|cflt",
+            "error: --metadata-columns cflt comes later\n  hint: use portable or none",
+        ),
+        ("produce|t|--format|protobuf", "error: --format protobuf comes later\n  hint: use json or raw"),
+    ];
+    for (line, report) in cases {
+        assert_eq!(refused(line), (report.to_owned(), 2), "{line}");
+    }
+}
+
+#[test]
+fn i3_what_cannot_be_meant_ends_with_2() {
+    let cases = [
+        ("enable|t|--commit-interval|-5s", "--commit-interval"),
+        ("enable|t|--commit-interval=-5s", "\"-5s\" is not a length of time"),
+        ("enable|t|--commit-interval|99999999999999999999s", "is not a length of time"),
+        ("enable|t|--commit-interval|1ms", "is not between 10ms and 1day"),
+        ("enable|t|--retention-ms|0", "0 is not in 1.."),
+        ("enable|t|--retention-ms|99999999999999999999", "number too large"),
+        ("enable|t|--format-version|4", "4 is not in 1..=3"),
+        ("enable|t|--mode|merge", "invalid value 'merge'"),
+        ("enable", "<TOPIC>..."),
+        ("enable|a b", "a topic name is 1 to 249 letters"),
+        ("enable|a|b|--table|t", "--table names one table"),
+        ("enable|t|--moed|append", "a similar argument exists: '--mode'"),
+        ("enabel|t", "a similar subcommand exists: 'enable'"),
+        ("topic|create|t|--partitions|0", "0 is not in 1..=1000"),
+        ("topic|create|t|-c|compact", "a setting is written key=value"),
+        ("consume|t|--from=-1", "a place is earliest, latest or an offset"),
+        ("consume|t|-n|0", "0 is not in 1.."),
+        ("produce|t|--key|a|--envelope", "cannot be used with"),
+        ("produce|t|--format|raw|--key|a", "raw lines have no fields"),
+        ("query", "required arguments were not provided"),
+        ("query|select 1|-f|x.sql", "cannot be used with"),
+        ("query| ", "the statement is empty"),
+        ("query|select 1|--as-of|yesterday", "neither a snapshot id nor a time"),
+        ("rollback|t|--to|1", "required arguments were not provided"),
+        ("rollback|t|--to|1|--replay|--keep-offsets", "cannot be used with"),
+        ("update|t", "required arguments were not provided"),
+        ("up|--listen|8080", "invalid socket address"),
+        ("list|-q|-v", "cannot be used with"),
+        ("list|-o|xml", "possible values: table, json, yaml, ndjson, csv"),
+        ("demo|--rows|0", "0 is not in 1..=100000000"),
+    ];
+    for (line, part) in cases {
+        let (text, code) = refused(line);
+        assert!(text.contains(part), "{line}: {text}");
+        assert_eq!(code, 2, "{line}");
+    }
+}
+
+#[test]
+fn help_is_no_error_and_hides_what_is_not_served() {
+    let (text, code) = refused("enable|--help");
+    assert_eq!(code, 0);
+    assert!(text.contains("[possible values: auto, append]") || text.contains("- append:"), "{text}");
+    for hidden in ["upsert", "DELTA", "SKIP", "cflt", "avro"] {
+        assert!(!text.contains(hidden), "{hidden} is offered");
+    }
+}

@@ -1,0 +1,129 @@
+//! Words that name a table or a point in its history.
+//!
+//! - I1: a [`TableReference`] names exactly one of the tables there are, or is refused with the candidates.
+
+use std::str::FromStr;
+
+use chrono::DateTime;
+use tableflow_model::{Error, Millis, Result, TableName};
+
+/// `namespace.name`, `namespace."na.me"`, or a bare name where it is unique.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableReference(String);
+
+impl FromStr for TableReference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text.trim().is_empty() {
+            return Err(Error::usage("a table is namespace.name, or a bare name"));
+        }
+        Ok(TableReference(text.trim().to_owned()))
+    }
+}
+
+impl TableReference {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The one table that is meant (I1).
+    pub fn resolve<'a>(&self, tables: impl IntoIterator<Item = &'a TableName>) -> Result<TableName> {
+        let tables: Vec<&TableName> = tables.into_iter().collect();
+        if let Some(exact) = tables.iter().find(|table| table.to_string() == self.0) {
+            return Ok((*exact).clone());
+        }
+        let found: Vec<&TableName> = tables.iter().copied().filter(|table| self.may_mean(table)).collect();
+        match found.as_slice() {
+            [] => Err(self.not_found(&tables)),
+            [one] => Ok((*one).clone()),
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                Err(Error::usage(format!("{} may be {}", self.0, names.join(" or ")))
+                    .with_hint("write the whole name, quoted as above"))
+            }
+        }
+    }
+
+    fn may_mean(&self, table: &TableName) -> bool {
+        table.name() == self.0 || table.to_plain_string() == self.0
+    }
+
+    fn not_found(&self, tables: &[&TableName]) -> Error {
+        let error = Error::not_found(format!("there is no table {}", self.0));
+        let distance = |table: &&TableName| {
+            strsim::damerau_levenshtein(table.name(), &self.0)
+                .min(strsim::damerau_levenshtein(&table.to_plain_string(), &self.0))
+        };
+        // Two slips of the finger are a misspelling, more is another name.
+        match tables.iter().copied().min_by_key(distance).filter(|table| distance(table) <= 2) {
+            Some(close) => error.with_hint(format!("did you mean {close}?")),
+            None => error.with_hint("tableflow list shows the tables"),
+        }
+    }
+}
+
+/// A point in a table's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    Snapshot(i64),
+    Time(Millis),
+}
+
+impl FromStr for AsOf {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if let Ok(snapshot @ 0..) = text.parse::<i64>() {
+            return Ok(AsOf::Snapshot(snapshot));
+        }
+        let time = DateTime::parse_from_rfc3339(text)
+            .map_err(|_| Error::usage("neither a snapshot id nor a time such as 2026-01-31T12:00:00Z"))?;
+        Ok(AsOf::Time(Millis(time.timestamp_millis())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str) -> Result<String> {
+        let tables = [("bronze", "orders"), ("gold", "orders"), ("bronze", "a.b"), ("a", "b"), ("gold", "sales")]
+            .map(|(namespace, name)| TableName::new(namespace, name).unwrap());
+        text.parse::<TableReference>()?.resolve(&tables).map(|table| table.to_string())
+    }
+
+    #[test]
+    fn i1_a_reference_names_one_table() {
+        let cases = [
+            ("gold.orders", "gold.orders"),
+            ("sales", "gold.sales"),
+            ("bronze.a.b", "bronze.\"a.b\""),
+            ("bronze.\"a.b\"", "bronze.\"a.b\""),
+            ("b", "a.b"),
+            ("a.b", "a.b"),
+        ];
+        for (text, table) in cases {
+            assert_eq!(resolve(text).unwrap(), table, "{text}");
+        }
+    }
+
+    #[test]
+    fn i1_or_is_refused_with_the_candidates() {
+        let error = resolve("orders").unwrap_err();
+        assert_eq!(error.message(), "orders may be bronze.orders or gold.orders");
+        let error = resolve("gold.salse").unwrap_err();
+        assert_eq!(error.report(), "error: there is no table gold.salse\n  hint: did you mean gold.sales?");
+        assert_eq!(resolve("nothing").unwrap_err().hint(), Some("tableflow list shows the tables"));
+        assert!(resolve(" ").is_err());
+    }
+
+    #[test]
+    fn a_number_is_a_snapshot_and_rfc_3339_a_time() {
+        assert_eq!("4511836127356128302".parse::<AsOf>().unwrap(), AsOf::Snapshot(4_511_836_127_356_128_302));
+        assert_eq!("1970-01-01T01:00:01+01:00".parse::<AsOf>().unwrap(), AsOf::Time(Millis(1_000)));
+        for bad in ["", "-1", "yesterday", "2026-01-31", "99999999999999999999"] {
+            assert!(bad.parse::<AsOf>().is_err(), "{bad}");
+        }
+    }
+}

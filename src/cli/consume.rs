@@ -1,0 +1,96 @@
+//! `consume`: a topic's records with their metadata.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tableflow_model::{Error, Offset, Partition, Records, Result};
+
+use super::args::{ConsumeArguments, ConsumeFrom};
+use super::produce::readable;
+use super::session::Session;
+use crate::exit::Exit;
+use crate::output::{self, Format};
+
+const POLL_BYTES: usize = 1 << 20;
+const IDLE_PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Serialize)]
+struct RecordDocument {
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+    key: Option<Box<RawValue>>,
+    value: Option<Box<RawValue>>,
+    headers: Vec<(String, Option<String>)>,
+}
+
+pub async fn run(arguments: &ConsumeArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let mut source = session.home.source(&arguments.topic)?;
+    let ranges = source.ranges()?;
+    let starts: BTreeMap<Partition, Offset> = ranges
+        .iter()
+        .map(|(partition, range)| match arguments.from {
+            ConsumeFrom::Earliest => (*partition, range.start),
+            ConsumeFrom::Latest => (*partition, range.end),
+            ConsumeFrom::Offset(offset) => (*partition, offset.clamp(range.start, range.end)),
+        })
+        .collect();
+    source.seek(&starts)?;
+    // Records are a stream: one line each, whatever the format asked for is called.
+    let format = if session.format == Format::Table { Format::Ndjson } else { session.format };
+    let mut left = arguments.limit.unwrap_or(u64::MAX);
+    let mut held = Vec::new();
+    while left > 0 {
+        let polled = source.poll(POLL_BYTES)?;
+        if polled.is_empty() {
+            if !arguments.follow {
+                break;
+            }
+            tokio::time::sleep(IDLE_PAUSE).await;
+            continue;
+        }
+        for records in &polled {
+            for row in 0..records.len() {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+                let document = document(records, row)?;
+                match format {
+                    Format::Ndjson => output::documents(format, &[document], &[], out)?,
+                    _ => held.push(document),
+                }
+            }
+        }
+        output::printed(out.flush())?;
+    }
+    if format != Format::Ndjson {
+        output::documents(format, &held, &[], out)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn document(records: &Records, row: usize) -> Result<RecordDocument> {
+    let headers = records.headers(row).map(|(name, value)| (readable(name), value.map(readable))).collect();
+    Ok(RecordDocument {
+        partition: records.partition.0,
+        offset: records.offsets.get(row).copied().unwrap_or_default(),
+        timestamp: records.timestamps.get(row).copied().unwrap_or_default(),
+        key: records.key(row).map(json_or_text).transpose()?,
+        value: records.value(row).map(json_or_text).transpose()?,
+        headers,
+    })
+}
+
+/// JSON as it is, anything else as a text.
+fn json_or_text(bytes: &[u8]) -> Result<Box<RawValue>> {
+    let text = readable(bytes);
+    let json = match serde_json::from_str::<Box<RawValue>>(&text) {
+        Ok(raw) => Ok(raw),
+        Err(_) => serde_json::value::to_raw_value(&text),
+    };
+    json.map_err(|error| Error::internal("a record has no JSON form").with_source(error))
+}

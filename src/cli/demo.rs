@@ -1,0 +1,193 @@
+//! `demo`: the shop's topics become tables, and queries over them show that they hold what was sold.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use futures::StreamExt;
+use tableflow_connectors::decode::MetadataColumns;
+use tableflow_connectors::local::{LocalProducer, NewRecord};
+use tableflow_lake::commit::live_files;
+use tableflow_model::{Error, Millis, Result, TableName, TopicName};
+use tokio_util::sync::CancellationToken;
+
+use super::args::{DemoArguments, GlobalArguments};
+use super::session::Session;
+use crate::demo::{Shop, Topic};
+use crate::exit::Exit;
+use crate::output::{Format, Rows, printed};
+use crate::pipeline::budget::MemoryBudget;
+use crate::pipeline::definition::StartFrom;
+use crate::pipeline::enable::{Request, plan};
+use crate::pipeline::ingest::{Ended, Goal};
+use crate::pipeline::progress::Progress;
+use crate::pipeline::supervise::run_job;
+use crate::query::{QuerySession, query_error};
+
+const QUERIES: [(&str, &str); 3] = [
+    (
+        "How many rows each table has",
+        "select 'orders' as \"table\", count(*) as rows from bronze.orders \
+         union all select 'clicks', count(*) from bronze.clicks \
+         union all select 'payments', count(*) from bronze.payments \
+         union all select 'customers', count(*) from bronze.customers order by 2 desc",
+    ),
+    (
+        "Revenue by country (a nested field, a join)",
+        "select c.address['country'] as country, count(*) as orders, sum(o.total) as revenue \
+         from bronze.orders o join bronze.customers c on c.id = o.customer_id group by 1 order by revenue desc",
+    ),
+    (
+        "Orders never paid, by day",
+        "select date_trunc('day', o.ts) as day, count(*) as unpaid from bronze.orders o \
+         left join bronze.payments p on p.order_id = o.id where p.order_id is null group by 1 order by 1",
+    ),
+];
+
+pub async fn run(arguments: &DemoArguments, global: &GlobalArguments, out: &mut dyn Write) -> Result<Exit> {
+    let started = Instant::now();
+    let scratch = if arguments.keep { None } else { Some(Scratch::make()?) };
+    let directory = scratch.as_ref().map(|scratch| scratch.0.clone()).or_else(|| global.data_dir.clone());
+    let session = Session::open(&GlobalArguments { data_dir: directory, ..global.clone() }).await?;
+    let topics: Vec<TopicName> = Topic::ALL.iter().map(|topic| topic.name().parse()).collect::<Result<_>>()?;
+    let taken = session.home.topics.list()?.into_iter().find(|topic| topics.contains(&topic.name));
+    if let Some(taken) = taken {
+        return Err(Error::already_exists(format!("there is a topic {} already", taken.name))
+            .with_hint("run the demo in a directory of its own: --data-dir demo-data, or delete that one"));
+    }
+    let records = sell(&session, arguments.rows)?;
+    say(out, &format!("sold {} orders: {records} records in {} topics", arguments.rows, topics.len()))?;
+    for topic in Topic::ALL {
+        fill(&session, topic, out).await?;
+    }
+    for (title, sql) in QUERIES {
+        say(out, &format!("\n{title}:\n  {sql}"))?;
+        query(&session, sql, out).await?;
+    }
+    show_files(&session, out).await?;
+    where_next(&session, arguments.keep, out)?;
+    say(out, &format!("\ndone in {:.1} s", started.elapsed().as_secs_f64()))?;
+    Ok(Exit::Done)
+}
+
+/// A directory of the demo's own, removed at the end: nothing of the user's is ever in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!("tableflow-demo-{}", std::process::id()));
+        std::fs::create_dir(&directory).map_err(|error| {
+            Error::unavailable(format!("{} cannot be made", directory.display())).with_source(error)
+        })?;
+        Ok(Scratch(directory))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(directory = %self.0.display(), %error, "the demo's directory was not removed");
+        }
+    }
+}
+
+fn say(out: &mut dyn Write, text: &str) -> Result<()> {
+    printed(writeln!(out, "{text}"))
+}
+
+fn sell(session: &Session, orders: u64) -> Result<u64> {
+    let home = &session.home;
+    let mut producers = Vec::new();
+    for topic in Topic::ALL {
+        let name = topic.name().parse()?;
+        let settings = std::collections::BTreeMap::new();
+        home.topics.create(&name, topic.partitions(), &settings, home.clock.as_ref(), home.ids.as_ref())?;
+        producers.push((topic, LocalProducer::open(&home.topics, &name, home.clock.clone())?));
+    }
+    let mut records = 0;
+    Shop::new(orders).sell(|topic, key, value, at| {
+        records += 1;
+        let record = NewRecord {
+            key: Some(key.as_bytes()),
+            value: Some(value.as_bytes()),
+            timestamp: Some(Millis(at)),
+            ..NewRecord::default()
+        };
+        match producers.iter_mut().find(|(its, _)| *its == topic) {
+            Some((_, producer)) => producer.send(&record),
+            None => Ok(()),
+        }
+    })?;
+    for (_, producer) in &mut producers {
+        producer.flush()?;
+    }
+    Ok(records)
+}
+
+async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<()> {
+    let home = &session.home;
+    let request = Request {
+        topic: topic.name().parse()?,
+        table: TableName::new("bronze", topic.name())?,
+        columns: topic.columns().to_owned(),
+        partition_by: topic.partition_by().to_owned(),
+        sort_by: String::new(),
+        metadata_columns: MetadataColumns::Portable,
+        commit_interval_ms: session.config.defaults.commit_interval.as_ms(),
+        from: StartFrom::Earliest,
+        retention_ms: super::enable::RETENTION_MS_DEFAULT,
+    };
+    let definition = plan(home, request).await?.carry_out(home).await?;
+    let budget = std::sync::Arc::new(MemoryBudget::new(session.memory_bytes_max()));
+    let progress = std::sync::Arc::new(Progress::default());
+    let goal = Goal::CatchUp(CancellationToken::new());
+    let table = definition.table.clone();
+    match run_job(home.clone(), definition, progress.clone(), budget, goal).await? {
+        Ended::CaughtUp | Ended::Stopped => {
+            let rows = progress.rows_committed.load(std::sync::atomic::Ordering::Relaxed);
+            say(out, &format!("enabled topic {}: {rows} rows in {table}", topic.name()))
+        }
+        Ended::Fenced(error) | Ended::Suspended(error) => Err(error),
+    }
+}
+
+async fn query(session: &Session, sql: &str, out: &mut dyn Write) -> Result<()> {
+    let queries = QuerySession::new(session.home.clone(), session.memory_bytes_max());
+    let mut stream = queries.stream(sql, None).await?;
+    let mut rows = Rows::new(Format::Table, &stream.schema(), out)?;
+    while let Some(batch) = stream.next().await {
+        rows.write(&batch.map_err(query_error)?)?;
+    }
+    rows.finish()
+}
+
+async fn show_files(session: &Session, out: &mut dyn Write) -> Result<()> {
+    let table = TableName::new("bronze", "orders")?;
+    let loaded = session.home.catalog.load_table(&table).await?;
+    let Some(snapshot) = loaded.metadata.current_snapshot() else { return Ok(()) };
+    let files = live_files(&session.home.store, &loaded.metadata, snapshot).await?;
+    let bytes: u64 = files.iter().map(|file| file.file_size_in_bytes()).sum();
+    say(out, &format!("\n{table}: snapshot {}, {} files, {bytes} bytes", snapshot.snapshot_id(), files.len()))?;
+    for file in files.iter().take(3) {
+        say(out, &format!("  {} ({} rows)", file.file_path(), file.record_count()))?;
+    }
+    Ok(())
+}
+
+fn where_next(session: &Session, keep: bool, out: &mut dyn Write) -> Result<()> {
+    let directory = session.home.directory.display();
+    if !keep {
+        return say(out, "\nnothing was kept; `tableflow demo --keep` leaves the tables for other engines to read");
+    }
+    let lines = [
+        format!("\nthe tables are in {directory}; read them with"),
+        format!("  tableflow --data-dir {directory} query \"select * from bronze.orders limit 3\""),
+        "  PyIceberg: from pyiceberg.catalog.sql import SqlCatalog".to_owned(),
+        format!(
+            "    SqlCatalog(\"tableflow\", uri=\"sqlite:///{directory}/catalog.db\", \
+             warehouse=\"file://{directory}/warehouse\").load_table(\"bronze.orders\").scan().to_arrow()"
+        ),
+        "  DuckDB: select count(*) from iceberg_scan('<metadata_location of `tableflow describe orders`>')".to_owned(),
+    ];
+    lines.iter().try_for_each(|line| say(out, line))
+}

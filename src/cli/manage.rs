@@ -1,0 +1,70 @@
+//! `disable`, `pause`, `resume` and `update`: changes of a table's definition.
+//!
+//! A running service notices within a second; nothing here waits for it.
+
+use std::io::Write;
+
+use tableflow_model::{ErrorKind, Result};
+
+use super::args::{DisableArguments, TableArgument, UpdateArguments};
+use super::session::Session;
+use crate::exit::Exit;
+use crate::output;
+use crate::pipeline::definition::{Definition, Wanted};
+use crate::pipeline::status::status_of;
+
+pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let table = session.enabled_table(&arguments.table.table).await?;
+    let definitions = session.home.definitions();
+    definitions.change(&table, |definition| definition.wanted = Wanted::Disabled).await?;
+    if arguments.drop {
+        let home = &session.home;
+        let location = match home.catalog.load_table(&table).await {
+            Ok(loaded) => Some(loaded.metadata.location().to_owned()),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(location) = location {
+            home.catalog.drop_table(&table).await?;
+            for object in home.store.list_all(&location).await? {
+                home.store.delete(&object.uri).await?;
+            }
+        }
+    }
+    let what = if arguments.drop { "disabled and dropped" } else { "disabled; its rows stay" };
+    output::printed(writeln!(out, "{table} is {what}"))?;
+    Ok(Exit::Done)
+}
+
+pub async fn pause(arguments: &TableArgument, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    change(arguments, session, out, |definition| definition.wanted = Wanted::Paused).await
+}
+
+/// Also what a suspended table needs once its trouble is mended: the next version starts afresh.
+pub async fn resume(arguments: &TableArgument, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    change(arguments, session, out, |definition| definition.wanted = Wanted::Running).await
+}
+
+pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    change(&arguments.table, session, out, |definition| {
+        if let Some(interval) = arguments.commit_interval {
+            definition.commit_interval_ms = interval.as_ms();
+        }
+        if let Some(retention_ms) = arguments.retention_ms {
+            definition.retention_ms = retention_ms;
+        }
+    })
+    .await
+}
+
+async fn change(
+    arguments: &TableArgument,
+    session: &Session,
+    out: &mut dyn Write,
+    change: impl Fn(&mut Definition),
+) -> Result<Exit> {
+    let table = session.enabled_table(&arguments.table).await?;
+    let definition = session.home.definitions().change(&table, change).await?;
+    output::document(session.format, &status_of(&session.home, &definition).await?, out)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,184 @@
+//! `produce`: lines to a topic.
+//!
+//! - I1: what is printed as acknowledged is on disk; a line that is refused sends nothing after it.
+//! - I2: constant memory: lines are read one by one, batches are flushed as they fill.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write, stdin};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tableflow_connectors::local::{LocalProducer, NewRecord};
+use tableflow_model::{Error, Millis, Partition, Result, TopicName};
+
+use super::args::{ProduceArguments, ProduceFormat};
+use super::session::Session;
+use crate::exit::Exit;
+use crate::output;
+
+#[derive(Debug, Serialize)]
+struct Produced {
+    topic: String,
+    records: u64,
+    partitions: Vec<PartitionProduced>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartitionProduced {
+    partition: i32,
+    records: u64,
+    next_offset: i64,
+}
+
+/// A line of `--envelope`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    key: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    value: Option<&'a RawValue>,
+    #[serde(default)]
+    headers: BTreeMap<String, Option<String>>,
+    #[serde(default)]
+    timestamp: Option<i64>,
+    #[serde(default)]
+    partition: Option<i32>,
+}
+
+pub fn run(arguments: &ProduceArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let input: Box<dyn BufRead> = match arguments.file.as_str() {
+        "-" => Box::new(BufReader::new(stdin())),
+        path => Box::new(BufReader::with_capacity(1 << 20, File::open(path).map_err(|error| cannot_read(path, error))?)),
+    };
+    let mut producer = LocalProducer::open(&session.home.topics, &arguments.topic, session.home.clock.clone())?;
+    let sent = send_lines(input, arguments, &mut producer);
+    // Even after a bad line: what was sent before it is flushed and acknowledged.
+    let flushed = producer.flush();
+    let produced = acknowledged(&arguments.topic, &mut producer);
+    output::document(session.format, &produced, out)?;
+    sent?;
+    flushed?;
+    Ok(Exit::Done)
+}
+
+fn cannot_read(path: &str, error: std::io::Error) -> Error {
+    Error::usage(format!("{path} cannot be read")).with_source(error)
+}
+
+fn send_lines(mut input: Box<dyn BufRead>, arguments: &ProduceArguments, producer: &mut LocalProducer) -> Result<()> {
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        let read = input.read_until(b'\n', &mut line).map_err(|error| cannot_read(&arguments.file, error))?;
+        if read == 0 {
+            break;
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        if text.is_empty() && arguments.format != ProduceFormat::Raw {
+            continue;
+        }
+        send(text, arguments, producer).map_err(|error| error.with_context("line", number))?;
+    }
+    Ok(())
+}
+
+fn send(text: &[u8], arguments: &ProduceArguments, producer: &mut LocalProducer) -> Result<()> {
+    if arguments.envelope {
+        return send_envelope(text, producer);
+    }
+    if arguments.format == ProduceFormat::Raw {
+        return producer.send(&NewRecord { value: Some(text), ..NewRecord::default() });
+    }
+    let key = if arguments.key.is_empty() {
+        check_json(text)?;
+        None
+    } else {
+        Some(key_of(text, &arguments.key)?)
+    };
+    producer.send(&NewRecord { key: key.as_deref(), value: Some(text), ..NewRecord::default() })
+}
+
+fn not_json(error: serde_json::Error) -> Error {
+    Error::usage("a line is not one JSON value")
+        .with_source(error)
+        .with_hint("--format raw sends a line's bytes as they are; lines before this one were sent")
+}
+
+fn check_json(text: &[u8]) -> Result<()> {
+    serde_json::from_slice::<&RawValue>(text).map(|_| ()).map_err(not_json)
+}
+
+/// One field is its bare JSON value, several are an object in the flag's order.
+fn key_of(text: &[u8], fields: &[String]) -> Result<Vec<u8>> {
+    let object: BTreeMap<String, &RawValue> = serde_json::from_slice(text).map_err(not_json)?;
+    let field = |name: &String| {
+        object.get(name).ok_or_else(|| {
+            Error::usage(format!("a line has no field {name} to be its key"))
+                .with_hint("lines before this one were sent; without --key records have none")
+        })
+    };
+    if let [only] = fields {
+        return Ok(field(only)?.get().as_bytes().to_vec());
+    }
+    let mut key = String::from("{");
+    for name in fields {
+        if key.len() > 1 {
+            key.push(',');
+        }
+        key.push_str(&serde_json::to_string(name).map_err(not_json)?);
+        key.push(':');
+        key.push_str(field(name)?.get());
+    }
+    key.push('}');
+    Ok(key.into_bytes())
+}
+
+fn send_envelope(text: &[u8], producer: &mut LocalProducer) -> Result<()> {
+    let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|error| {
+        Error::usage("a line is no envelope").with_source(error).with_hint(
+            "an envelope is {\"key\":..,\"value\":..,\"headers\":{..},\"timestamp\":ms,\"partition\":n}",
+        )
+    })?;
+    // JSON null is the record's null: a tombstone where the value is.
+    let bytes = |raw: Option<&RawValue>| raw.map(RawValue::get).filter(|text| *text != "null").map(str::to_owned);
+    let (key, value) = (bytes(envelope.key), bytes(envelope.value));
+    let headers: Vec<(&[u8], Option<&[u8]>)> = envelope
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_deref().map(str::as_bytes)))
+        .collect();
+    producer.send(&NewRecord {
+        key: key.as_deref().map(str::as_bytes),
+        value: value.as_deref().map(str::as_bytes),
+        headers: &headers,
+        timestamp: envelope.timestamp.map(Millis),
+        partition: envelope.partition.map(Partition),
+    })
+}
+
+fn acknowledged(topic: &TopicName, producer: &mut LocalProducer) -> Produced {
+    let mut partitions: BTreeMap<i32, PartitionProduced> = BTreeMap::new();
+    for appended in producer.take_acknowledged() {
+        let partition = appended.partition.0;
+        let entry = partitions.entry(partition).or_insert(PartitionProduced { partition, records: 0, next_offset: 0 });
+        let count = appended.count as u64;
+        entry.records += count;
+        entry.next_offset = appended.first_offset.0 + i64::try_from(count).unwrap_or(i64::MAX);
+    }
+    let partitions: Vec<_> = partitions.into_values().collect();
+    let records = partitions.iter().map(|partition| partition.records).sum();
+    Produced { topic: topic.to_string(), records, partitions }
+}
+
+/// Bytes as people read them: the text where it is text, else base64.
+pub fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("base64:{}", STANDARD.encode(bytes)),
+    }
+}

@@ -1,0 +1,95 @@
+//! What can be configured, and the layers it comes from.
+//!
+//! Owns [`Config`] and its reading. The compiled-in `tableflow.default.toml` is the list of all settings and the
+//! place of their defaults; a layer above it may only name keys that stand there.
+//! - I1: later layers win key by key: defaults, system file, user file, ./tableflow.toml, --config, environment.
+//!   Flags come last; the command line applies them.
+//! - I2: a key that is not in the defaults is refused, with the layer's name and the nearest key.
+//! - I3: a file that was asked for by --config must exist; the others may be absent.
+
+mod layers;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use tableflow_model::{Error, Result};
+
+use crate::units::{ByteSize, CommitInterval};
+pub use layers::Layers;
+
+/// All settings, in force.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Config {
+    /// The folder of everything embedded.
+    pub data_dir: PathBuf,
+    pub service: ServiceConfig,
+    pub defaults: TableDefaults,
+    pub memory: MemoryConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct ServiceConfig {
+    pub listen: SocketAddr,
+}
+
+/// What `enable` takes when a flag is not given.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct TableDefaults {
+    pub namespace: String,
+    pub commit_interval: CommitInterval,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct MemoryConfig {
+    pub budget: MemoryBudget,
+}
+
+/// A fixed size, or a share of the machine's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum MemoryBudget {
+    Size(ByteSize),
+    Percent(u8),
+}
+
+impl MemoryBudget {
+    pub fn bytes(self, machine_bytes: u64) -> u64 {
+        match self {
+            MemoryBudget::Size(size) => size.bytes(),
+            MemoryBudget::Percent(percent) => machine_bytes / 100 * u64::from(percent),
+        }
+    }
+}
+
+impl FromStr for MemoryBudget {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some(percent) = text.strip_suffix('%') else {
+            return text.parse().map(MemoryBudget::Size);
+        };
+        match percent.trim().parse() {
+            Ok(percent @ 1..=100) => Ok(MemoryBudget::Percent(percent)),
+            _ => Err(Error::usage(format!("{text:?} is not a share from 1% to 100%"))),
+        }
+    }
+}
+
+impl TryFrom<String> for MemoryBudget {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl Config {
+    /// The settings that the layers of this process give.
+    pub fn load(layers: &Layers) -> Result<Config> {
+        layers.merge()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The data directory and everything embedded in it.
+//!
+//! Owns [`Home`]: one handle on topics, catalog, warehouse and state, as every verb opens it.
+//!
+//! ```text
+//!  DIR/catalog.db   the catalog, in PyIceberg's layout
+//!  DIR/warehouse/   the tables' files
+//!  DIR/topics/      the embedded topics
+//!  DIR/state/       definitions, status, epoch manifests
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tableflow_catalog::Catalog;
+use tableflow_catalog::embedded::EmbeddedCatalog;
+use tableflow_connectors::local::{LocalSource, LocalTopics};
+use tableflow_lake::commit::CommitContext;
+use tableflow_model::clock::{RandomIds, SystemClock};
+use tableflow_model::{Clock, Error, Ids, Result, Source, TopicName};
+use tableflow_store::Store;
+use tableflow_store::paths::{StatePaths, Warehouse};
+
+use crate::pipeline::definition::Definitions;
+
+/// Everything embedded, opened. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Home {
+    pub directory: PathBuf,
+    pub store: Store,
+    pub catalog: Arc<dyn Catalog>,
+    pub topics: LocalTopics,
+    pub state: StatePaths,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+}
+
+impl Home {
+    /// Opens the directory, and makes it if it is not there.
+    pub async fn open(directory: &Path) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids: Arc<dyn Ids> = Arc::new(RandomIds);
+        let directory = absolute(directory)?;
+        let store = Store::open(&directory.to_string_lossy(), clock.as_ref())?;
+        let warehouse = Warehouse::new(&format!("{}/warehouse", store.root_uri()));
+        let state = StatePaths::new(&format!("{}/state", store.root_uri()));
+        let database = directory.join("catalog.db");
+        let catalog = EmbeddedCatalog::open(&database, store.clone(), warehouse, clock.clone(), ids.clone()).await?;
+        let topics = LocalTopics::open(&directory);
+        Ok(Home { directory, store, catalog: Arc::new(catalog), topics, state, clock, ids })
+    }
+
+    pub fn definitions(&self) -> Definitions {
+        Definitions::new(self.store.clone(), self.state.clone())
+    }
+
+    /// A reader of a topic.
+    pub fn source(&self, topic: &TopicName) -> Result<Box<dyn Source>> {
+        Ok(Box::new(LocalSource::open(&self.topics, topic)?))
+    }
+
+    pub fn commit_context(&self) -> CommitContext<'_> {
+        CommitContext { store: &self.store, clock: self.clock.as_ref(), ids: self.ids.as_ref() }
+    }
+}
+
+/// An absolute path without `..` and links, as the URIs in metadata need it; the directory is made on the way.
+fn absolute(directory: &Path) -> Result<PathBuf> {
+    let failed = |error: std::io::Error| {
+        Error::unavailable(format!("the data directory {} cannot be made", directory.display()))
+            .with_source(error)
+            .with_hint("choose another with --data-dir or TABLEFLOW_DATA_DIR")
+    };
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    directory.canonicalize().map_err(failed)
+}

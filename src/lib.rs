@@ -1,0 +1,30 @@
+//! The product: what a person starts, wired from the crates below.
+//!
+//! In flow order:
+//!
+//! ```text
+//!  cli       the words a person types, one file a verb
+//!  config    the settings, and the layers they come from
+//!  home      the data directory, opened: topics, catalog, store
+//!  pipeline  topics into tables: definitions and the jobs that make them true
+//!  query     SQL over the tables
+//!  serve     the service: every table, and HTTP beside them
+//!  demo      the shop
+//!  output    how results are printed
+//!  units     lengths of time and sizes, as people write them
+//!  exit      how the process ends
+//! ```
+//!
+//! One record's way: `connectors` reads and decodes it, `pipeline` asks `model::protocol` what to do, `lake` writes
+//! the file and builds the commit, `catalog` publishes it, `query` reads it back.
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod exit;
+pub mod home;
+pub mod output;
+pub mod pipeline;
+pub mod query;
+pub mod serve;
+pub mod units;

@@ -1,0 +1,214 @@
+//! What people declared: which topic fills which table, and how.
+//!
+//! Owns [`Definition`] and [`Definitions`], their store: numbered versions per table, each put create-only, the
+//! highest counts. So two people who change one table at once cannot overwrite each other, on any object store.
+//! - I1: a version, once put, never changes; a change is the next version.
+//! - I2: a definition is read whole or not at all; one of a newer program is refused, not guessed at.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tableflow_connectors::decode::MetadataColumns;
+use tableflow_model::{Error, JobName, Millis, Result, TableName, TopicId, TopicName};
+use tableflow_store::paths::{StatePaths, segment};
+use tableflow_store::{PutOutcome, Store};
+use uuid::Uuid;
+
+/// The form of the JSON; another number is another form.
+const FORM: u32 = 1;
+
+/// Somebody who changes a table this often at the same time does it by mistake.
+const CHANGE_ATTEMPTS_MAX: u32 = 10;
+
+/// Whether the table is to be kept fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    Running,
+    Paused,
+    /// The table stays, the topic no longer fills it.
+    Disabled,
+}
+
+/// Where a new table starts to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartFrom {
+    Earliest,
+    Latest,
+}
+
+/// One table, as a person declared it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    form: u32,
+    /// Counts the changes (I1).
+    pub version: u32,
+    pub table: TableName,
+    pub table_uuid: Uuid,
+    pub topic: TopicName,
+    pub topic_id: TopicId,
+    pub job: JobName,
+    /// As given to `--columns`.
+    pub columns: String,
+    pub metadata_columns: MetadataColumns,
+    pub commit_interval_ms: u64,
+    pub from: StartFrom,
+    pub retention_ms: i64,
+    pub wanted: Wanted,
+    pub created_at: Millis,
+}
+
+/// What `enable` decides; the rest of a definition follows.
+#[derive(Clone, Debug)]
+pub struct NewDefinition {
+    pub table: TableName,
+    pub table_uuid: Uuid,
+    pub topic: TopicName,
+    pub topic_id: TopicId,
+    pub columns: String,
+    pub metadata_columns: MetadataColumns,
+    pub commit_interval_ms: u64,
+    pub from: StartFrom,
+    pub retention_ms: i64,
+    pub created_at: Millis,
+}
+
+impl From<NewDefinition> for Definition {
+    fn from(new: NewDefinition) -> Self {
+        Definition {
+            form: FORM,
+            version: 1,
+            job: new.table.ingest_job(),
+            table: new.table,
+            table_uuid: new.table_uuid,
+            topic: new.topic,
+            topic_id: new.topic_id,
+            columns: new.columns,
+            metadata_columns: new.metadata_columns,
+            commit_interval_ms: new.commit_interval_ms,
+            from: new.from,
+            retention_ms: new.retention_ms,
+            wanted: Wanted::Running,
+            created_at: new.created_at,
+        }
+    }
+}
+
+/// All definitions of a data directory.
+#[derive(Clone, Debug)]
+pub struct Definitions {
+    store: Store,
+    paths: StatePaths,
+}
+
+impl Definitions {
+    pub fn new(store: Store, paths: StatePaths) -> Self {
+        Definitions { store, paths }
+    }
+
+    /// The newest version of every table, disabled ones included.
+    pub async fn list(&self) -> Result<Vec<Definition>> {
+        let mut definitions = Vec::new();
+        for uri in self.newest(&self.paths.definitions()).await?.into_values() {
+            definitions.push(self.read(&uri).await?);
+        }
+        Ok(definitions)
+    }
+
+    /// The newest version of one table, or `None` if it was never enabled.
+    pub async fn find(&self, table: &TableName) -> Result<Option<Definition>> {
+        let directory = format!("{}/{}", self.paths.definitions(), segment(&table.to_plain_string()));
+        match self.newest(&directory).await?.into_values().next() {
+            Some(uri) => self.read(&uri).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The newest version of a table that is enabled.
+    pub async fn get(&self, table: &TableName) -> Result<Definition> {
+        let found = self.find(table).await?.filter(|definition| definition.wanted != Wanted::Disabled);
+        found.ok_or_else(|| {
+            Error::not_found(format!("{table} is not enabled"))
+                .with_hint("`tableflow list` shows the enabled tables, `tableflow enable TOPIC` makes one")
+        })
+    }
+
+    /// The URI of the newest version of every table: what changed is seen without reading anything.
+    pub async fn newest_uris(&self) -> Result<Vec<String>> {
+        Ok(self.newest(&self.paths.definitions()).await?.into_values().collect())
+    }
+
+    async fn newest(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
+        let mut newest = BTreeMap::new();
+        // Version numbers have a fixed width, so the listing's order is theirs.
+        for object in self.store.list_all(prefix).await? {
+            if let Some((directory, name)) = object.uri.rsplit_once('/')
+                && name.ends_with(".json")
+            {
+                newest.insert(directory.to_owned(), object.uri.clone());
+            }
+        }
+        Ok(newest)
+    }
+
+    pub async fn read(&self, uri: &str) -> Result<Definition> {
+        let bytes = self.store.get(uri).await?;
+        let unreadable = |error| {
+            Error::data("a table's definition cannot be read")
+                .with_context("object", uri)
+                .with_source(error)
+                .with_hint("it was written by a newer tableflow, or it is damaged")
+        };
+        let definition: Definition = serde_json::from_slice(&bytes).map_err(unreadable)?;
+        if definition.form == FORM {
+            return Ok(definition);
+        }
+        Err(Error::data(format!("a table's definition has form {}, this program knows {FORM}", definition.form))
+            .with_context("object", uri)
+            .with_hint("use the tableflow that wrote it, or a newer one"))
+    }
+
+    /// Puts a definition of a table that has none, or whose last one is disabled.
+    pub async fn create(&self, new: NewDefinition) -> Result<Definition> {
+        let mut definition = Definition::from(new);
+        match self.find(&definition.table).await? {
+            Some(before) if before.wanted != Wanted::Disabled => return Err(already_enabled(&before)),
+            Some(before) => definition.version = before.version + 1,
+            None => {}
+        }
+        if self.put(&definition).await? {
+            return Ok(definition);
+        }
+        Err(already_enabled(&definition))
+    }
+
+    /// Puts the next version: `change` is applied to whatever is newest.
+    pub async fn change(&self, table: &TableName, change: impl Fn(&mut Definition)) -> Result<Definition> {
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let mut definition = self.get(table).await?;
+            definition.version += 1;
+            change(&mut definition);
+            if self.put(&definition).await? {
+                return Ok(definition);
+            }
+        }
+        Err(Error::conflict(format!("the definition of {table} is changed by others all the time"))
+            .with_hint("try again"))
+    }
+
+    /// False if somebody else put this version first.
+    async fn put(&self, definition: &Definition) -> Result<bool> {
+        let json = serde_json::to_vec_pretty(definition);
+        let json = json.map_err(|error| Error::internal("a definition has no JSON form").with_source(error))?;
+        let uri = self.paths.definition(&definition.table, definition.version);
+        Ok(self.store.put_new(&uri, Bytes::from(json)).await? == PutOutcome::Created)
+    }
+}
+
+fn already_enabled(definition: &Definition) -> Error {
+    Error::already_exists(format!("{} is enabled already, filled by topic {}", definition.table, definition.topic))
+        .with_hint("choose another with --table or --namespace, or change it with `tableflow update`")
+}

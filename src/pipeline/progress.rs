@@ -1,0 +1,120 @@
+//! How a table is doing, as its job knows it.
+//!
+//! Owns [`Progress`], shared between a running job and whoever asks (metrics, status), and [`Report`], its form
+//! on disk for other processes.
+//! - I1: a report is a courtesy: the table's ledger is the truth about what is committed.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+use tableflow_model::{Error, Millis};
+
+/// The words people know from Confluent's console, and two more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Enabled, and nothing has read it yet.
+    Pending,
+    /// Reading what was there when it started.
+    Backfilling,
+    Syncing,
+    Paused,
+    /// Something outside does not answer; it is tried again.
+    Degraded,
+    /// A person has to decide.
+    Suspended,
+}
+
+/// Why a table is not syncing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Trouble {
+    pub fn of(error: &Error) -> Self {
+        // The report's first line repeats the word "error"; its details follow it here on one line.
+        let report = error.report();
+        let lines = report.lines().map(str::trim).filter(|line| !line.starts_with("hint: "));
+        let reason: Vec<&str> = lines.map(|line| line.trim_start_matches("error: ").trim_start_matches("detail: ")).collect();
+        Trouble { reason: reason.join("; "), hint: error.hint().map(str::to_owned) }
+    }
+}
+
+/// What a job says about itself, on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Which version of the definition this is about.
+    pub definition_version: u32,
+    pub state: State,
+    pub trouble: Option<Trouble>,
+    pub rows_buffered: u64,
+    pub last_commit_at: Option<Millis>,
+    pub reported_at: Millis,
+}
+
+/// Counters of a running job; cheap to touch, read at any time.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub rows_buffered: AtomicU64,
+    pub bytes_buffered: AtomicU64,
+    pub rows_committed: AtomicU64,
+    pub files_written: AtomicU64,
+    pub bytes_written: AtomicU64,
+    pub commits: AtomicU64,
+    pub conflicts: AtomicU64,
+    pub retries: AtomicU64,
+    pub commit_ms_total: AtomicU64,
+    pub lag_records: AtomicU64,
+    /// Zero: none yet.
+    last_commit_at_ms: AtomicI64,
+    state: Mutex<Option<(State, Option<Trouble>)>>,
+}
+
+impl Progress {
+    pub fn set_state(&self, state: State, trouble: Option<Trouble>) {
+        if let Ok(mut slot) = self.state.lock() {
+            *slot = Some((state, trouble));
+        }
+    }
+
+    pub fn state(&self) -> (State, Option<Trouble>) {
+        self.state.lock().ok().and_then(|slot| slot.clone()).unwrap_or((State::Pending, None))
+    }
+
+    pub fn committed(&self, rows: u64, files: u64, bytes: u64, took_ms: u64, at: Millis) {
+        self.rows_committed.fetch_add(rows, Ordering::Relaxed);
+        self.files_written.fetch_add(files, Ordering::Relaxed);
+        self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.commit_ms_total.fetch_add(took_ms, Ordering::Relaxed);
+        self.last_commit_at_ms.store(at.0, Ordering::Relaxed);
+        self.buffered(0, 0);
+    }
+
+    pub fn buffered(&self, rows: u64, bytes: u64) {
+        self.rows_buffered.store(rows, Ordering::Relaxed);
+        self.bytes_buffered.store(bytes, Ordering::Relaxed);
+    }
+
+    pub fn last_commit_at(&self) -> Option<Millis> {
+        match self.last_commit_at_ms.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(Millis(at)),
+        }
+    }
+
+    pub fn report(&self, definition_version: u32, now: Millis) -> Report {
+        let (state, trouble) = self.state();
+        Report {
+            definition_version,
+            state,
+            trouble,
+            rows_buffered: self.rows_buffered.load(Ordering::Relaxed),
+            last_commit_at: self.last_commit_at(),
+            reported_at: now,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! One epoch of one table: records in, staged files out, nothing visible yet.
+//!
+//! Owns [`Reader`], which turns a topic into batches in the table's columns, and [`EpochFiles`], which turns the
+//! batches of one epoch into files.
+//! - I1: `positions` are exactly behind the rows written: a crash at any moment repeats or drops whole epochs.
+//! - I2: at a record that cannot be decoded its partition stands still; rows before it, and those of other
+//!   partitions already read, belong to the epoch.
+//! - I3: a column that appears gets its field id once; the epoch's commit publishes it with the first rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Fields, Schema};
+use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
+use tableflow_connectors::decode::{Decoder, JsonDecoder, MetadataColumns, RecordError};
+use tableflow_lake::layout::{Evolution, arrow_schema, evolve};
+use tableflow_lake::write::{EpochName, Stager};
+use tableflow_model::{Error, Offset, Partition, Records, Result, Source, TopicName, types};
+use tableflow_store::Store;
+
+/// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
+const POLL_BYTES: usize = 1024 * 1024;
+
+/// Topic to batches.
+pub struct Reader {
+    topic: TopicName,
+    source: Box<dyn Source>,
+    decoder: JsonDecoder,
+    metadata_columns: MetadataColumns,
+}
+
+/// The rows of one poll's records of one partition.
+pub struct Rows {
+    pub partition: Partition,
+    pub batch: RecordBatch,
+    pub next_offset: Offset,
+    pub failure: Option<Error>,
+}
+
+impl Reader {
+    /// A reader for a table with the given declared columns (`--columns`) and the columns it has.
+    pub fn new(
+        topic: TopicName,
+        source: Box<dyn Source>,
+        columns: &str,
+        metadata_columns: MetadataColumns,
+        table: &TableMetadata,
+    ) -> Result<Self> {
+        let declared = types::parse_columns(columns)?;
+        let table = arrow_schema(table.current_schema())?;
+        let decoder = JsonDecoder::new(&declared, &table)?;
+        Ok(Reader { topic, source, decoder, metadata_columns })
+    }
+
+    pub fn source(&mut self) -> &mut dyn Source {
+        self.source.as_mut()
+    }
+
+    /// What is there now, decoded.
+    pub fn poll(&mut self) -> Result<Vec<Rows>> {
+        let polled = self.source.poll(POLL_BYTES)?;
+        polled.iter().map(|records| self.decode(records)).collect()
+    }
+
+    fn decode(&mut self, records: &Records) -> Result<Rows> {
+        let decoded = self.decoder.decode(records);
+        let mut columns = decoded.batch.columns().to_vec();
+        columns.extend(self.metadata_columns.columns(&self.topic, records, 0..decoded.rows));
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(self.fields())), columns)
+            .map_err(|error| Error::internal("decoded columns do not fit together").with_source(error))?;
+        let failed_at = decoded.failure.as_ref().and_then(|failure| records.offsets.get(failure.row)).copied();
+        Ok(Rows {
+            partition: records.partition,
+            batch,
+            next_offset: failed_at.map_or(records.next_offset, Offset),
+            failure: decoded.failure.map(|failure| self.failure(failure, records.partition, failed_at.unwrap_or(0))),
+        })
+    }
+
+    /// The columns of the batches: the topic's values, then where each row came from.
+    fn fields(&self) -> Fields {
+        let values = self.decoder.schema();
+        values.fields().iter().cloned().chain(self.metadata_columns.fields()).collect()
+    }
+
+    fn failure(&self, failure: RecordError, partition: Partition, offset: i64) -> Error {
+        let what = format!("record {offset} of partition {partition} of topic {} cannot be decoded", self.topic);
+        let mut error = Error::data(what).with_detail(failure.message).with_context("reason", failure.reason);
+        error = error.with_context("topic", &self.topic).with_context("partition", partition);
+        error = error.with_context("offset", offset).with_context("path", failure.path);
+        let hint = failure.hint.unwrap_or_else(|| "correct the producer".to_owned());
+        error.with_hint(format!("{hint}; then `tableflow resume`"))
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("topic", &self.topic).field("decoder", &self.decoder).finish_non_exhaustive()
+    }
+}
+
+/// The files of one epoch, and how far it has come.
+#[derive(Debug)]
+pub struct EpochFiles {
+    stager: Stager,
+    /// The table's columns, and those that this epoch adds (I3).
+    schema: SchemaRef,
+    last_column_id: i32,
+    evolved: bool,
+    pub positions: BTreeMap<Partition, Offset>,
+    pub moved: bool,
+}
+
+/// What an epoch hands to its commit.
+#[derive(Debug)]
+pub struct StagedFiles {
+    pub files: Vec<DataFile>,
+    pub schema: Option<Evolution>,
+}
+
+impl EpochFiles {
+    pub fn new(
+        store: Store,
+        table: &TableMetadata,
+        name: EpochName,
+        positions: BTreeMap<Partition, Offset>,
+    ) -> Result<Self> {
+        let schema = table.current_schema().clone();
+        let stager = Stager::new(store, table, schema.clone(), name)?;
+        let last_column_id = table.last_column_id();
+        Ok(EpochFiles { stager, schema, last_column_id, evolved: false, positions, moved: false })
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.stager.rows()
+    }
+
+    pub fn bytes_buffered(&self) -> usize {
+        self.stager.bytes_buffered()
+    }
+
+    pub fn files_done(&self) -> usize {
+        self.stager.files_done()
+    }
+
+    /// Takes rows and moves the position behind them (I1).
+    pub async fn write(&mut self, rows: &Rows) -> Result<()> {
+        if let Some(evolution) = evolve(&self.schema, self.last_column_id, rows.batch.schema_ref().fields())? {
+            self.last_column_id = evolution.last_column_id;
+            self.schema = Arc::new(evolution.schema);
+            self.evolved = true;
+            self.stager.evolve(self.schema.clone()).await?;
+        }
+        self.stager.write(&rows.batch).await?;
+        let before = self.positions.insert(rows.partition, rows.next_offset);
+        self.moved |= before != Some(rows.next_offset);
+        Ok(())
+    }
+
+    pub async fn finish(self) -> Result<StagedFiles> {
+        let schema = self.evolved.then(|| Evolution {
+            schema: self.schema.as_ref().clone(),
+            last_column_id: self.last_column_id,
+        });
+        Ok(StagedFiles { files: self.stager.finish().await?, schema })
+    }
+}

@@ -1,0 +1,163 @@
+//! A table as `status`, `describe` and `list` show it.
+//!
+//! Owns [`TableStatus`], whose JSON field names are a contract. It is put together from the definition, the
+//! catalog's table, the topic's ends and the running job's report.
+//! - I1: what is committed comes from the table's own ledger, never from a report.
+
+use serde::Serialize;
+use tableflow_catalog::LoadedTable;
+use tableflow_model::protocol::Ledger;
+use tableflow_model::{ErrorKind, Offset, Result};
+
+use super::definition::{Definition, Wanted};
+use super::progress::{Report, State};
+use crate::home::Home;
+
+/// Set by `rollback --keep-offsets`: the table no longer holds what its topic says.
+pub const DIVERGED_PROPERTY: &str = "tableflow.diverged-at";
+
+/// One table, in words and numbers.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableStatus {
+    pub table: String,
+    pub topic: String,
+    pub status: State,
+    pub reason: Option<String>,
+    pub hint: Option<String>,
+    pub mode: &'static str,
+    pub format_version: u8,
+    pub delete_encoding: &'static str,
+    /// Rows were left out by a rollback that kept the offsets.
+    pub diverged: bool,
+    pub snapshot_id: Option<i64>,
+    pub metadata_location: Option<String>,
+    pub schema_id: Option<i32>,
+    pub partitions: Vec<PartitionStatus>,
+    pub rows_committed: u64,
+    pub rows_buffered: u64,
+    pub rows_skipped: u64,
+    pub rows_dead_lettered: u64,
+    pub freshness_ms: Option<i64>,
+    pub last_commit_at: Option<String>,
+    pub data_files: u64,
+    pub delete_files: u64,
+    pub bytes: u64,
+    pub catalogs: Vec<CatalogStatus>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct PartitionStatus {
+    pub partition: i32,
+    pub next_offset: i64,
+    pub end_offset: i64,
+    pub lag: i64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct CatalogStatus {
+    pub name: &'static str,
+    pub state: &'static str,
+    pub error: Option<String>,
+}
+
+/// The table as it is now.
+pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStatus> {
+    let report = report_of(home, definition).await;
+    let table = match home.catalog.load_table(&definition.table).await {
+        Ok(table) => Some(table),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let partitions = partitions(home, definition, table.as_ref());
+    let (status, reason, hint) = state(definition, report.as_ref(), table.as_ref());
+    let metadata = table.as_ref().map(|table| &table.metadata);
+    let snapshot = metadata.and_then(|metadata| metadata.current_snapshot());
+    let total = |name: &str| {
+        let text = snapshot.and_then(|snapshot| snapshot.summary().additional_properties.get(name));
+        text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let lag: i64 = partitions.iter().map(|partition| partition.lag).sum();
+    let committed_at = snapshot.map(|snapshot| snapshot.timestamp_ms());
+    let now = home.clock.now().0;
+    Ok(TableStatus {
+        table: definition.table.to_plain_string(),
+        topic: definition.topic.to_string(),
+        status,
+        reason,
+        hint,
+        mode: "append",
+        format_version: 2,
+        delete_encoding: "none",
+        diverged: metadata.is_some_and(|metadata| metadata.properties().contains_key(DIVERGED_PROPERTY)),
+        snapshot_id: snapshot.map(|snapshot| snapshot.snapshot_id()),
+        metadata_location: table.as_ref().map(|table| table.metadata_location.clone()),
+        schema_id: metadata.map(|metadata| metadata.current_schema_id()),
+        rows_committed: total("total-records"),
+        rows_buffered: report.as_ref().map_or(0, |report| report.rows_buffered),
+        rows_skipped: 0,
+        rows_dead_lettered: 0,
+        // A table that has everything is as fresh as can be, however old its last row.
+        freshness_ms: if lag == 0 && !partitions.is_empty() { Some(0) } else { committed_at.map(|at| now - at) },
+        last_commit_at: committed_at.and_then(rfc3339),
+        data_files: total("total-data-files"),
+        delete_files: total("total-delete-files"),
+        bytes: total("total-files-size"),
+        catalogs: vec![CatalogStatus {
+            name: "tableflow",
+            state: if table.is_some() { "Registered" } else { "Missing" },
+            error: None,
+        }],
+        partitions,
+    })
+}
+
+/// The job's own words, if they are about this definition.
+async fn report_of(home: &Home, definition: &Definition) -> Option<Report> {
+    let bytes = home.store.get(&home.state.status(&definition.table)).await.ok()?;
+    let report: Report = serde_json::from_slice(&bytes).ok()?;
+    (report.definition_version == definition.version).then_some(report)
+}
+
+fn state(
+    definition: &Definition,
+    report: Option<&Report>,
+    table: Option<&LoadedTable>,
+) -> (State, Option<String>, Option<String>) {
+    if definition.wanted == Wanted::Paused {
+        return (State::Paused, None, None);
+    }
+    match report {
+        Some(report) => {
+            let trouble = report.trouble.clone();
+            let hint = trouble.as_ref().and_then(|trouble| trouble.hint.clone());
+            (report.state, trouble.map(|trouble| trouble.reason), hint)
+        }
+        None if table.is_none() => (State::Suspended, Some("the table was dropped".to_owned()), None),
+        None => (State::Pending, None, None),
+    }
+}
+
+/// I1.
+fn partitions(home: &Home, definition: &Definition, table: Option<&LoadedTable>) -> Vec<PartitionStatus> {
+    let ranges = home.source(&definition.topic).and_then(|mut source| source.ranges()).unwrap_or_default();
+    let ledger = table
+        .and_then(|table| table.metadata.properties().get(&Ledger::property(&definition.job)))
+        .and_then(|text| Ledger::from_text(text).ok());
+    let positions = ledger.and_then(|mut ledger| ledger.positions.0.remove(&definition.topic));
+    let known = positions.map(|positions| positions.offsets).unwrap_or_default();
+    let partition = |(partition, range): (tableflow_model::Partition, tableflow_model::source::Range)| {
+        let Offset(next) = known.get(&partition).copied().unwrap_or(range.start);
+        PartitionStatus {
+            partition: partition.0,
+            next_offset: next,
+            end_offset: range.end.0,
+            lag: (range.end.0 - next).max(0),
+        }
+    };
+    ranges.into_iter().map(partition).collect()
+}
+
+pub fn rfc3339(millis: i64) -> Option<String> {
+    let time = chrono::DateTime::from_timestamp_millis(millis)?;
+    Some(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+}

@@ -1,0 +1,214 @@
+//! All enabled tables of a data directory, each as a task of one pool.
+//!
+//! Owns [`Supervisor`]: what is declared is compared with what runs, and jobs are started and stopped.
+//! - I1: one table's end, error or panic touches no other table.
+//! - I2: a job that ended stays ended, with its reason, until a person changes the definition (`resume` does).
+//! - I3: a change made by another process is noticed within [`LOOK_EVERY`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tableflow_model::{Error, Millis, Result, TableName};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::budget::MemoryBudget;
+use super::definition::{Definition, Definitions, Wanted};
+use super::ingest::{Ended, Goal, Ingest};
+use super::progress::{Progress, Report, State, Trouble};
+use crate::home::Home;
+
+/// How often definitions are looked at: a listing, no reads where nothing changed.
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A table's report is written at once when its state changes, else this often.
+const REPORT_EVERY_MS: i64 = 5_000;
+
+/// What the world can see of the running jobs.
+pub type Board = Arc<Mutex<BTreeMap<TableName, Arc<Progress>>>>;
+
+struct Job {
+    definition: Definition,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+    /// `None` once it has ended.
+    task: Option<JoinHandle<Result<Ended>>>,
+    reported: Option<Report>,
+}
+
+/// Keeps the running jobs in step with the definitions.
+pub struct Supervisor {
+    home: Home,
+    definitions: Definitions,
+    budget: Arc<MemoryBudget>,
+    board: Board,
+    jobs: HashMap<TableName, Job>,
+    /// Definitions already read, by the URI of their version.
+    known: HashMap<String, Definition>,
+}
+
+impl std::fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Supervisor").field("jobs", &self.jobs.len()).finish_non_exhaustive()
+    }
+}
+
+impl Supervisor {
+    pub fn new(home: Home, memory_bytes_max: u64) -> Self {
+        let definitions = home.definitions();
+        let budget = Arc::new(MemoryBudget::new(memory_bytes_max));
+        let (board, jobs, known) = (Board::default(), HashMap::new(), HashMap::new());
+        Supervisor { home, definitions, budget, board, jobs, known }
+    }
+
+    pub fn board(&self) -> Board {
+        self.board.clone()
+    }
+
+    /// Runs until `stop`, then drains: every job commits what it holds.
+    pub async fn run(&mut self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "the definitions cannot be read, trying again");
+            }
+            self.collect().await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        for job in self.jobs.values() {
+            job.stop.cancel();
+        }
+        for table in self.tables() {
+            self.join(&table).await;
+        }
+        self.report().await;
+    }
+
+    /// Starts, restarts and stops jobs as the definitions say (I3).
+    pub async fn look(&mut self) -> Result<()> {
+        let mut known = HashMap::new();
+        for uri in self.definitions.newest_uris().await? {
+            let definition = match self.known.remove(&uri) {
+                Some(definition) => definition,
+                None => self.definitions.read(&uri).await?,
+            };
+            known.insert(uri, definition);
+        }
+        self.known = known;
+        let wanted: HashMap<TableName, Definition> =
+            self.known.values().map(|definition| (definition.table.clone(), definition.clone())).collect();
+        for table in self.tables() {
+            let changed = wanted.get(&table) != self.jobs.get(&table).map(|job| &job.definition);
+            if changed {
+                self.stop(&table).await;
+            }
+        }
+        for (table, definition) in wanted {
+            if definition.wanted == Wanted::Running && !self.jobs.contains_key(&table) {
+                self.start(definition);
+            }
+        }
+        Ok(())
+    }
+
+    fn tables(&self) -> Vec<TableName> {
+        self.jobs.keys().cloned().collect()
+    }
+
+    fn start(&mut self, definition: Definition) {
+        let progress = Arc::new(Progress::default());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run_job(
+            self.home.clone(),
+            definition.clone(),
+            progress.clone(),
+            self.budget.clone(),
+            Goal::Follow(stop.clone()),
+        ));
+        if let Ok(mut board) = self.board.lock() {
+            board.insert(definition.table.clone(), progress.clone());
+        }
+        let job = Job { progress, stop, task: Some(task), reported: None, definition };
+        self.jobs.insert(job.definition.table.clone(), job);
+    }
+
+    async fn stop(&mut self, table: &TableName) {
+        if let Some(job) = self.jobs.get(table) {
+            job.stop.cancel();
+        }
+        self.join(table).await;
+        self.jobs.remove(table);
+        if let Ok(mut board) = self.board.lock() {
+            board.remove(table);
+        }
+    }
+
+    /// Waits for a job's end and notes why it ended (I1, I2).
+    async fn join(&mut self, table: &TableName) {
+        let Some(job) = self.jobs.get_mut(table) else { return };
+        let Some(task) = job.task.take() else { return };
+        let (state, trouble) = match task.await {
+            Ok(Ok(Ended::Stopped | Ended::CaughtUp)) => return,
+            Ok(Ok(Ended::Fenced(error))) => (State::Paused, Trouble::of(&error)),
+            Ok(Ok(Ended::Suspended(error)) | Err(error)) => (State::Suspended, Trouble::of(&error)),
+            Err(panic) => {
+                let error = Error::internal(format!("the job of {table} failed inside"))
+                    .with_detail(panic.to_string())
+                    .with_hint("report it with the log; `tableflow resume` tries again");
+                (State::Suspended, Trouble::of(&error))
+            }
+        };
+        tracing::error!(%table, reason = trouble.reason, hint = trouble.hint, "the table stopped");
+        job.progress.set_state(state, Some(trouble));
+    }
+
+    /// Takes note of jobs that ended by themselves, and reports.
+    async fn collect(&mut self) {
+        let ended = |job: &Job| job.task.as_ref().is_some_and(JoinHandle::is_finished);
+        let finished: Vec<_> = self.jobs.iter().filter(|(_, job)| ended(job)).map(|(table, _)| table.clone()).collect();
+        for table in finished {
+            self.join(&table).await;
+        }
+        let bytes = |job: &Job| job.progress.bytes_buffered.load(std::sync::atomic::Ordering::Relaxed);
+        self.budget.set_usage(self.jobs.values().map(bytes).sum(), self.jobs.len());
+        self.report().await;
+    }
+
+    async fn report(&mut self) {
+        let now = self.home.clock.now();
+        for job in self.jobs.values_mut() {
+            let report = job.progress.report(job.definition.version, now);
+            if !is_due(job.reported.as_ref(), &report, now) {
+                continue;
+            }
+            let uri = self.home.state.status(&job.definition.table);
+            let json = serde_json::to_vec(&report).unwrap_or_default();
+            match self.home.store.put_overwrite(&uri, Bytes::from(json)).await {
+                Ok(()) => job.reported = Some(report),
+                Err(error) => tracing::warn!(table = %job.definition.table, %error, "its status was not written"),
+            }
+        }
+    }
+}
+
+fn is_due(before: Option<&Report>, report: &Report, now: Millis) -> bool {
+    let Some(before) = before else { return true };
+    let state_changed = (before.state, &before.trouble) != (report.state, &report.trouble);
+    let anything_changed = Report { reported_at: before.reported_at, ..report.clone() } != *before;
+    state_changed || (anything_changed && now.0 - before.reported_at.0 >= REPORT_EVERY_MS)
+}
+
+/// One job from its definition to its end. Opening it may fail as running it may.
+pub async fn run_job(
+    home: Home,
+    definition: Definition,
+    progress: Arc<Progress>,
+    budget: Arc<MemoryBudget>,
+    goal: Goal,
+) -> Result<Ended> {
+    Ingest::new(home, definition, progress, budget, goal).await?.run().await
+}

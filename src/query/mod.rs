@@ -1,0 +1,20 @@
+//! SQL over the tables.
+//!
+//! In flow order:
+//!
+//! ```text
+//!  dialect    the words the batch dialect reads, time travel among them
+//!  statement  text -> one read-only statement: names without case, time travel taken out
+//!  tables     the catalog as DataFusion sees it: namespaces are schemas
+//!  session    a statement -> rows
+//! ```
+//!
+//! - I1: nothing but reads is planned: by the plan, not by the text.
+//! - I2: a time-travel clause is honoured or refused. DataFusion alone would drop it without a word.
+
+mod dialect;
+mod session;
+mod statement;
+mod tables;
+
+pub use session::{Point, QuerySession, query_error};

@@ -1,0 +1,74 @@
+//! HTTP: health and metrics.
+//!
+//! - I1: something outside that does not answer makes a table degraded, not the service unready: restarting
+//!   would not help.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tableflow_model::clock::SystemClock;
+use tableflow_model::{Clock, Error, Result};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Health, metrics};
+use crate::pipeline::supervise::Board;
+
+#[derive(Clone)]
+struct Shared {
+    board: Board,
+    health: Arc<Health>,
+}
+
+pub async fn bind(listen: SocketAddr) -> Result<TcpListener> {
+    if !listen.ip().is_loopback() {
+        return Err(Error::usage(format!("{listen} can be reached from other machines"))
+            .with_detail("HTTP has neither TLS nor tokens yet, so it is served on loopback only")
+            .with_hint("use 127.0.0.1 and put a proxy with TLS before it"));
+    }
+    TcpListener::bind(listen).await.map_err(|error| {
+        Error::unavailable(format!("{listen} cannot be listened on"))
+            .with_source(error)
+            .with_hint("choose another address with --listen; port 0 picks a free one")
+    })
+}
+
+pub fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|error| Error::unavailable("the listening address is unknown").with_source(error))
+}
+
+pub async fn serve(listener: TcpListener, board: Board, health: Arc<Health>, stop: CancellationToken) {
+    let routes = Router::new()
+        .route("/health/live", get(|| async { "live\n" }))
+        .route("/health/startup", get(startup))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(scrape))
+        .with_state(Shared { board, health });
+    let served = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
+    if let Err(error) = served.await {
+        tracing::error!(%error, "HTTP ended");
+    }
+}
+
+async fn startup(State(shared): State<Shared>) -> impl IntoResponse {
+    answer(shared.health.started.load(Ordering::Acquire), "started\n", "starting\n")
+}
+
+async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
+    let started = shared.health.started.load(Ordering::Acquire);
+    answer(started && !shared.health.draining.load(Ordering::Acquire), "ready\n", "not ready\n")
+}
+
+fn answer(good: bool, yes: &'static str, no: &'static str) -> (StatusCode, &'static str) {
+    if good { (StatusCode::OK, yes) } else { (StatusCode::SERVICE_UNAVAILABLE, no) }
+}
+
+async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render(&shared.board, SystemClock.now()))
+}
