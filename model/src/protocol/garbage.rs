@@ -1,0 +1,176 @@
+//! Which file may be deleted (rules G).
+//!
+//! Owns the names of data files ([`FileName`]), the judgement of one file ([`judge`]) and the order of a collection
+//! ([`Sweep`]).
+//! - I1: a name is `<job>-<generation>-<epoch>-<n>`; it is printed and read back without loss, and puts are
+//!   create-only, so that two writers never meet in one object (G1).
+//! - I2: a file is garbage only when its epoch is decided and nothing retained names it (G2).
+//! - I3: what is reachable is read after the listing: a file that was committed between is seen.
+//! - I4: age is a courtesy to readers of old snapshots, not what keeps files safe: a wrong clock costs a reader its
+//!   query, never a row (G3). Less than [`AGE_MIN_MS`] is refused.
+//!
+//! Why "decided" and not "old" or "not committed": a writer that was paused for a week may still publish what it
+//! staged, as long as the ledger stands where it left it. Once the ledger is at or past the file's epoch, nobody can.
+//! Decide an undecided epoch first: the next epoch of a running job does, the claim or an empty epoch of a fresh
+//! generation does for a job that is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use super::ledger::{Epoch, Generation};
+use super::rules::{Rule, Rules};
+use crate::clock::Millis;
+use crate::error::{Error, Result};
+use crate::name::JobName;
+
+/// A day: long enough for a query that started before a snapshot expired.
+pub const AGE_MIN_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The name of a data file, without folder and extension.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileName {
+    pub job: JobName,
+    pub generation: Generation,
+    pub epoch: Epoch,
+    /// Counts on whenever a put finds the name taken.
+    pub number: u64,
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}-{}", self.job, self.generation, self.epoch, self.number)
+    }
+}
+
+impl FromStr for FileName {
+    type Err = Error;
+
+    /// From the right: job names may hold dashes and digits.
+    fn from_str(text: &str) -> Result<Self> {
+        let foreign = || Error::data(format!("{text:?} is not the name of a data file of ours"));
+        let mut parts = text.rsplitn(4, '-');
+        let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok()).ok_or_else(foreign);
+        let (number, epoch, generation) = (number()?, Epoch(number()?), Generation(number()?));
+        let job = parts.next().ok_or_else(foreign)?.parse()?;
+        let name = FileName { job, generation, epoch, number };
+        if name.to_string() == text { Ok(name) } else { Err(foreign()) }
+    }
+}
+
+/// A file as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub name: String,
+    /// By the store's clock.
+    pub modified: Millis,
+}
+
+/// What stands against deleting, read from one version of the table's metadata.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reachable {
+    /// Every file that a retained snapshot, Delta version or change feed names.
+    pub names: BTreeSet<String>,
+    /// The epoch of every job's ledger.
+    pub ledgers: BTreeMap<JobName, Epoch>,
+}
+
+/// What is to become of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not a name of ours: never touched.
+    Foreign,
+    Reachable,
+    /// Its writer may still publish it.
+    Undecided,
+    Young,
+    Garbage,
+}
+
+/// G2, G3: judges one file.
+pub fn judge(file: &Listed, reachable: &Reachable, now: Millis, age_ms: i64, rules: Rules) -> Verdict {
+    let Ok(name) = file.name.parse::<FileName>() else { return Verdict::Foreign };
+    if reachable.names.contains(&file.name) && rules.hold(Rule::AskReachable) {
+        return Verdict::Reachable;
+    }
+    let decided = reachable.ledgers.get(&name.job).is_some_and(|ledger| *ledger >= name.epoch);
+    if !decided && rules.hold(Rule::DecidedOnly) {
+        return Verdict::Undecided;
+    }
+    if now.0.saturating_sub(file.modified.0) < age_ms {
+        return Verdict::Young;
+    }
+    Verdict::Garbage
+}
+
+/// What happened outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SweepEvent {
+    Start,
+    /// Every file below the table's folder, and what time it is.
+    Listed {
+        files: Vec<Listed>,
+        now: Millis,
+    },
+    Read(Reachable),
+    Deleted,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SweepStep {
+    List,
+    ReadReachable,
+    /// A file that is gone already is no error.
+    Delete(Vec<String>),
+    Done {
+        /// Files whose epoch has to be decided before they can go.
+        undecided: Vec<String>,
+    },
+}
+
+/// One collection over one table.
+#[derive(Clone, Debug, Default)]
+pub struct Sweep {
+    age_ms: i64,
+    rules: Rules,
+    listed: Option<(Vec<Listed>, Millis)>,
+    reachable: Option<Reachable>,
+    undecided: Vec<String>,
+}
+
+impl Sweep {
+    pub fn new(age_ms: i64, rules: Rules) -> Result<Self> {
+        if age_ms < AGE_MIN_MS {
+            return Err(Error::usage(format!("files must be at least {AGE_MIN_MS} ms old before they are deleted"))
+                .with_detail(format!("asked for {age_ms} ms"))
+                .with_hint("readers of older snapshots need that long"));
+        }
+        Ok(Sweep { age_ms, rules, ..Sweep::default() })
+    }
+
+    pub fn next(&mut self, event: SweepEvent) -> SweepStep {
+        match event {
+            SweepEvent::Start if self.rules.hold(Rule::ListFirst) => return SweepStep::List,
+            SweepEvent::Start => return SweepStep::ReadReachable,
+            SweepEvent::Listed { files, now } => self.listed = Some((files, now)),
+            SweepEvent::Read(reachable) => self.reachable = Some(reachable),
+            SweepEvent::Deleted => return SweepStep::Done { undecided: std::mem::take(&mut self.undecided) },
+        }
+        match (&self.listed, &self.reachable) {
+            (Some((files, now)), Some(reachable)) => {
+                let verdict = |file: &Listed| judge(file, reachable, *now, self.age_ms, self.rules);
+                let of = |wanted: Verdict| files.iter().filter(move |file| verdict(file) == wanted);
+                let undecided = of(Verdict::Undecided).map(|file| file.name.clone()).collect();
+                let garbage = of(Verdict::Garbage).map(|file| file.name.clone()).collect();
+                self.undecided = undecided;
+                SweepStep::Delete(garbage)
+            }
+            (Some(_), None) => SweepStep::ReadReachable,
+            (None, _) => SweepStep::List,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

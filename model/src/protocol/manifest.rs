@@ -1,0 +1,161 @@
+//! The epoch manifest: the object whose creation decides an epoch (rule M1).
+//!
+//! Owns [`EpochManifest`], its text form, its name, and the decision which manifests and which state may be deleted
+//! (rule M6, [`Collection`]).
+//! - I1: text written is read back as it was; another version or damage is an error.
+//! - I2: the name holds job and epoch, nothing else: two generations that want one epoch want one name.
+//! - I3: a manifest is equal to another only if the same process wrote the same work.
+//!
+//! A manifest is intent: per sink the serialised data files that the epoch adds, opaque here. It is put create-only
+//! once and never changed, so whoever reads it, at whatever time, reads what was decided.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::ledger::{Epoch, Generation, Positions, WriterId, check_version};
+use super::rules::{Rule, Rules};
+use crate::error::{Error, Result};
+use crate::name::JobName;
+
+/// The version of the text form that this program reads and writes.
+const VERSION: u32 = 1;
+
+/// Names sort as epochs do, in every listing a person may look at.
+const EPOCH_DIGITS: usize = 20;
+
+/// What a job calls one of its sinks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SinkName(pub String);
+
+impl fmt::Display for SinkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a manifest stands, below the prefix that production puts before it (I2).
+pub fn manifest_name(job: &JobName, epoch: Epoch) -> String {
+    format!("{job}/{:0width$}", epoch.0, width = EPOCH_DIGITS)
+}
+
+/// The epoch of a name that [`manifest_name`] made for this job.
+pub fn manifest_epoch(job: &JobName, name: &str) -> Option<Epoch> {
+    let digits = name.strip_prefix(job.as_str())?.strip_prefix('/')?;
+    let epoch = Epoch(u64::from_str(digits).ok()?);
+    (manifest_name(job, epoch) == name).then_some(epoch)
+}
+
+/// What an epoch does to one sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkWork {
+    /// The last epoch before this one that has rows for the sink, or where its ledger stood (rule M4).
+    pub follows: Epoch,
+    /// Serialised data files and deletes; none where the epoch has no rows for the sink.
+    pub files: Vec<String>,
+}
+
+/// Why a manifest was put.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Intent {
+    /// A starting generation takes its place (rule M2); no work.
+    Claim,
+    /// An epoch.
+    Work {
+        /// Where the next epoch reads on.
+        positions: Positions,
+        sinks: BTreeMap<SinkName, SinkWork>,
+        /// Where the job's state of this cut is kept; none for a job without state.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<String>,
+    },
+}
+
+/// The decision of one epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochManifest {
+    pub job: JobName,
+    pub epoch: Epoch,
+    pub generation: Generation,
+    /// The nonce of the process that put it.
+    pub writer: WriterId,
+    pub intent: Intent,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    version: u32,
+    job: JobName,
+    epoch: Epoch,
+    generation: Generation,
+    writer: WriterId,
+    intent: Intent,
+}
+
+impl EpochManifest {
+    pub fn is_work(&self) -> bool {
+        matches!(self.intent, Intent::Work { .. })
+    }
+
+    pub fn name(&self) -> String {
+        manifest_name(&self.job, self.epoch)
+    }
+
+    pub fn to_text(&self) -> Result<String> {
+        let text = Text {
+            version: VERSION,
+            job: self.job.clone(),
+            epoch: self.epoch,
+            generation: self.generation,
+            writer: self.writer,
+            intent: self.intent.clone(),
+        };
+        serde_json::to_string(&text)
+            .map_err(|error| Error::internal("an epoch manifest could not be written").with_source(error))
+    }
+
+    pub fn from_text(text: &str) -> Result<Self> {
+        check_version("epoch manifest", text, VERSION)?;
+        let text: Text = serde_json::from_str(text)
+            .map_err(|error| Error::data("the epoch manifest is damaged").with_source(error))?;
+        Ok(EpochManifest {
+            job: text.job,
+            epoch: text.epoch,
+            generation: text.generation,
+            writer: text.writer,
+            intent: text.intent,
+        })
+    }
+}
+
+/// What of a job's manifests and state may go (rule M6).
+///
+/// Both bounds are facts that never turn back, so that a decision taken on old facts is merely cautious.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// Manifests of epochs below this one.
+    pub manifests_below: Epoch,
+    /// State of epochs below this one.
+    pub state_below: Epoch,
+}
+
+impl Collection {
+    /// `newest` and `newest_work` are the newest manifest and the newest one with work that reading by exact name,
+    /// upward from the highest ledger, has found; `ledgers` are the epochs of all sinks of the job.
+    pub fn decide(newest: Epoch, newest_work: Epoch, ledgers: &[Epoch], rules: Rules) -> Self {
+        let lowest = ledgers.iter().copied().min().unwrap_or_default();
+        let past = if rules.hold(Rule::CollectPastEverySink) { lowest } else { newest_work };
+        let kept = if rules.hold(Rule::KeepNewestWork) { past.min(newest_work) } else { lowest.next() };
+        let state_below = if rules.hold(Rule::StateByNewestWork) { newest_work } else { newest };
+        Collection { manifests_below: kept, state_below }
+    }
+}
+
+#[cfg(test)]
+mod tests;

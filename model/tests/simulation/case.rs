@@ -1,0 +1,133 @@
+//! What a world is made of: which kind of job, which catalogs, which acts from outside.
+//!
+//! Owns [`Case`], the named configurations, and [`Mix`], what one seed makes of one of them. Every seed draws its own
+//! fault rates and weights (swarm testing): most seeds leave most faults out, so that the few they have come often
+//! enough to meet.
+
+use tableflow_model::protocol::Guard;
+
+use super::rng::Rng;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One sink, no state.
+    Direct,
+    /// Main table and dead letters.
+    TwoSinks,
+    /// One sink and state.
+    Stateful,
+    /// Starts as `Direct`, is given dead letters in mid-run.
+    Grows,
+}
+
+/// An act of somebody else: a person, another engine, upkeep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    ForeignAppend,
+    SetProperty,
+    Expire,
+    ForeignRollback,
+    Replay,
+    KeepOffsets,
+    RecreateTable,
+    RecreateTopic,
+    AddPartition,
+    Sweep,
+    CollectManifests,
+    Grow,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// None: the seed decides.
+    pub guard: Option<Guard>,
+    pub acts: &'static [Act],
+    pub pending_max: usize,
+}
+
+const UPKEEP: &[Act] = &[Act::ForeignAppend, Act::SetProperty, Act::Expire, Act::Sweep, Act::AddPartition, Act::Replay];
+const EPOCHS: &[Act] = &[Act::ForeignAppend, Act::SetProperty, Act::Expire, Act::Sweep, Act::CollectManifests];
+
+pub const CASES: &[Case] = &[
+    Case { name: "direct-rest", kind: Kind::Direct, guard: Some(Guard::Snapshot), acts: UPKEEP, pending_max: 1 },
+    Case { name: "direct-location", kind: Kind::Direct, guard: Some(Guard::Location), acts: UPKEEP, pending_max: 1 },
+    Case {
+        name: "direct-rollback",
+        kind: Kind::Direct,
+        guard: None,
+        acts: &[Act::ForeignAppend, Act::Expire, Act::ForeignRollback, Act::Replay, Act::KeepOffsets, Act::Sweep],
+        pending_max: 1,
+    },
+    Case {
+        name: "direct-recreate",
+        kind: Kind::Direct,
+        guard: None,
+        acts: &[Act::ForeignAppend, Act::RecreateTable, Act::RecreateTopic],
+        pending_max: 1,
+    },
+    Case { name: "two-sinks", kind: Kind::TwoSinks, guard: None, acts: EPOCHS, pending_max: 1 },
+    Case { name: "pipelined", kind: Kind::TwoSinks, guard: None, acts: EPOCHS, pending_max: 3 },
+    Case { name: "stateful", kind: Kind::Stateful, guard: None, acts: EPOCHS, pending_max: 1 },
+    Case {
+        name: "epochs-reset",
+        kind: Kind::TwoSinks,
+        guard: None,
+        acts: &[Act::ForeignAppend, Act::ForeignRollback, Act::Replay, Act::KeepOffsets],
+        pending_max: 1,
+    },
+    Case {
+        name: "grows",
+        kind: Kind::Grows,
+        guard: None,
+        acts: &[Act::ForeignAppend, Act::Expire, Act::Sweep, Act::Grow, Act::CollectManifests],
+        pending_max: 1,
+    },
+];
+
+pub fn case(name: &str) -> &'static Case {
+    CASES.iter().find(|case| case.name == name).expect("a case of that name")
+}
+
+/// Rates in percent and weights, drawn from the seed.
+#[derive(Clone, Debug)]
+pub struct Mix {
+    pub guard: Guard,
+    pub steps: u64,
+    pub acts: Vec<(Act, u64)>,
+    /// A request fails before it has any effect.
+    pub failed: u64,
+    /// It takes effect and the reply is lost.
+    pub lost: u64,
+    /// It stays in flight, to land later or never.
+    pub late: u64,
+    /// A process falls asleep.
+    pub sleep: u64,
+    pub crash: u64,
+    pub poison: u64,
+    pub hole: u64,
+    pub stale_list: u64,
+    pub partitions: usize,
+}
+
+impl Mix {
+    pub fn draw(case: &Case, rng: &mut Rng) -> Mix {
+        let rate = |rng: &mut Rng| [0, 0, 5, 15, 30][rng.below(5)];
+        let weight = |rng: &mut Rng| [0, 0, 1, 2, 5][rng.below(5)];
+        Mix {
+            guard: case.guard.unwrap_or(if rng.chance(50) { Guard::Snapshot } else { Guard::Location }),
+            steps: 40 + rng.below(120) as u64,
+            acts: case.acts.iter().map(|&act| (act, weight(rng))).collect(),
+            failed: rate(rng),
+            lost: rate(rng),
+            late: rate(rng),
+            sleep: rate(rng),
+            crash: [0, 1, 3][rng.below(3)],
+            poison: [0, 30, 60][rng.below(3)],
+            hole: [0, 20][rng.below(2)],
+            stale_list: [0, 40][rng.below(2)],
+            partitions: 1 + rng.below(2),
+        }
+    }
+}

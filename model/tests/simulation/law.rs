@@ -1,0 +1,136 @@
+//! The tests: the law holds, and every rule of it bites.
+
+use std::collections::BTreeMap;
+
+use tableflow_model::protocol::{Rule, Rules};
+
+use super::case::{CASES, Case, case};
+use super::world::{Violation, World};
+
+/// Schedules per case; the mutants look at no more.
+const SEEDS: u64 = 1500;
+
+struct Outcome {
+    violation: Option<Violation>,
+    trace: Vec<String>,
+    commits: u64,
+}
+
+fn run(case: &Case, seed: u64, rules: Rules, trace: bool) -> Outcome {
+    let mut world = World::new(case, seed, rules, trace);
+    for _ in 0..world.mix.steps {
+        world.step();
+        world.check();
+        if world.violation.is_some() {
+            break;
+        }
+    }
+    if world.violation.is_none() {
+        world.drain();
+    }
+    Outcome { violation: world.violation, trace: world.trace.unwrap_or_default(), commits: world.commits }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn replay(case: &Case, seed: u64, rules: Rules) -> String {
+    let outcome = run(case, seed, rules, true);
+    format!("{}\n{:?}", outcome.trace.join("\n"), outcome.violation)
+}
+
+#[test]
+fn the_law_holds_in_every_schedule() {
+    let seeds = number("TABLEFLOW_SIM_SEEDS").unwrap_or(SEEDS);
+    let only = number("TABLEFLOW_SIM_SEED");
+    let wanted = std::env::var("TABLEFLOW_SIM_CASE").ok();
+    let mut commits = 0;
+    for case in CASES.iter().filter(|case| wanted.as_deref().is_none_or(|wanted| wanted == case.name)) {
+        for seed in only.map_or(0..seeds, |seed| seed..seed + 1) {
+            let outcome = run(case, seed, Rules::law(), false);
+            commits += outcome.commits;
+            if let Some(violation) = outcome.violation {
+                let trace = replay(case, seed, Rules::law());
+                panic!(
+                    "{trace}\n{} broke in case {} with seed {seed}: {}\nreplay: TABLEFLOW_SIM_SEED={seed} \
+                     TABLEFLOW_SIM_CASE={} cargo test -p tableflow-model --test simulation the_law",
+                    violation.invariant, case.name, violation.text, case.name
+                );
+            }
+        }
+    }
+    if only.is_none() {
+        assert!(commits > seeds, "the schedules commit too little to say anything: {commits}");
+    }
+}
+
+/// Rules that another one covers; they stay, and have no schedule of their own.
+const BELTS: &[Rule] = &[Rule::ClaimFirst];
+
+/// The first cases to try for a rule; the others follow.
+fn cases_for(rule: Rule) -> Vec<&'static Case> {
+    let first = match rule {
+        Rule::ForeignRollbackSuspends | Rule::AssertSequence => "direct-rollback",
+        Rule::AssertUuid | Rule::RecreatedTableSuspends | Rule::RecreatedTopicSuspends => "direct-recreate",
+        Rule::FenceFirst | Rule::HigherGenerationStops => "grows",
+        Rule::StateByNewestWork => "stateful",
+        Rule::Continuity => "epochs-reset",
+        _ => "direct-rest",
+    };
+    let first = case(first);
+    std::iter::once(first).chain(CASES.iter().filter(|other| other.name != first.name)).collect()
+}
+
+struct Bite {
+    case: &'static str,
+    seed: u64,
+    violation: Violation,
+}
+
+fn bite(rule: Rule) -> Option<Bite> {
+    let rules = Rules::law().except(rule);
+    cases_for(rule).into_iter().find_map(|case| {
+        (0..SEEDS).find_map(|seed| {
+            let violation = run(case, seed, rules, false).violation?;
+            Some(Bite { case: case.name, seed, violation })
+        })
+    })
+}
+
+#[test]
+fn every_rule_bites() {
+    let wanted = std::env::var("TABLEFLOW_SIM_OFF").ok();
+    let mut table = String::new();
+    let mut toothless = Vec::new();
+    let mut invariants: BTreeMap<&str, usize> = BTreeMap::new();
+    for &rule in Rule::ALL {
+        if wanted.as_deref().is_some_and(|wanted| wanted != format!("{rule:?}")) {
+            continue;
+        }
+        let found = bite(rule);
+        let line = match &found {
+            Some(bite) => {
+                *invariants.entry(bite.violation.invariant).or_default() += 1;
+                let (case, seeds, violation) = (bite.case, bite.seed + 1, &bite.violation);
+                format!("{case:16} {seeds:5} {} {}", violation.invariant, violation.text)
+            }
+            None => "covered by others".to_owned(),
+        };
+        table.push_str(&format!("{:3} {:24} {line}\n", rule.letter(), format!("{rule:?}")));
+        match found {
+            None if !BELTS.contains(&rule) => toothless.push(rule),
+            Some(bite) if wanted.is_some() => {
+                table.push_str(&replay(case(bite.case), bite.seed, Rules::law().except(rule)))
+            }
+            _ => {}
+        }
+    }
+    show(&table);
+    assert!(toothless.is_empty(), "no schedule needs these rules: {toothless:?}\n{table}");
+}
+
+#[expect(clippy::print_stderr, reason = "the table is what the test has to say")]
+fn show(table: &str) {
+    eprintln!("{table}");
+}
