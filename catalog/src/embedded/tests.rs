@@ -291,6 +291,17 @@ async fn i3_a_lost_race_leaves_no_file_and_an_unknown_one_leaves_all() {
 }
 
 #[tokio::test]
+async fn a_stale_base_costs_no_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(&directory).await;
+    let base = orders_in(&catalog).await;
+    applied(&catalog, &base, 1).await;
+    let before = catalog.store.meter();
+    assert!(matches!(commit(&catalog, &base, 2).await.unwrap(), CommitOutcome::Conflict { .. }));
+    assert_eq!(catalog.store.meter(), before);
+}
+
+#[tokio::test]
 async fn a_database_that_cannot_answer_after_the_request_is_unknown() {
     let directory = tempfile::tempdir().unwrap();
     let catalog = open(&directory).await;
