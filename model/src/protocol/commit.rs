@@ -52,7 +52,8 @@ pub enum History {
     Differs(String),
     /// Main has no own ancestor, down to the first snapshot.
     NeverOurs,
-    /// The own ancestors have expired: nothing is known.
+    /// The own ancestors have expired: nothing is known, and the property is believed. A rollback that was followed by
+    /// an append and by the expiry of everything older looks like this too.
     Expired,
 }
 

@@ -39,13 +39,13 @@
 //! decides what a dead process staged (G2). Neighbours: `commit` decides what a reload means, `epochs` is the machine
 //! for state or several sinks.
 
+use uuid::Uuid;
+
 use super::commit::{Assertion, Attempt, CommitReply, Known, Settled, TableFacts, epoch_of, fenced};
 use super::halt::{Stop, Suspend};
 use super::ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, WriterId};
 use super::rules::{Rule, Rules};
 use crate::error::{Error, Result};
-
-use uuid::Uuid;
 
 /// What happened outside.
 #[derive(Clone, Debug, PartialEq, Eq)]

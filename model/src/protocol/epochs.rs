@@ -21,14 +21,14 @@
 //!
 //! Up to [`EpochOptions::pending_max`] won epochs may wait for their commits (M5); recovery takes any number.
 //! A ledger written here carries the generation of the process that committed, so that an older process that meets it
-//! stops at once rather than at its next put. Neighbours: `start` holds the first half of the machine, `manifest` the
-//! object, `commit` what a reload means.
+//! stops at once rather than at its next put. Neighbours: `start` holds the first half of the machine, `steps` its
+//! words, `manifest` the object, `commit` what a reload means.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use uuid::Uuid;
 
-use super::commit::{Assertion, Attempt, CommitReply, Known, Settled, TableFacts, epoch_of, fenced};
+use super::commit::{Attempt, CommitReply, Known, Settled, TableFacts, epoch_of, fenced};
 use super::halt::{Stop, Suspend};
 use super::ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, WriterId};
 use super::manifest::{EpochManifest, Intent, SinkName, SinkWork};
@@ -37,104 +37,10 @@ use crate::error::{Error, Result};
 use crate::name::JobName;
 
 mod start;
+mod steps;
 
 use start::Start;
-
-/// What came of a create-only put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PutReply {
-    Created,
-    /// The name is taken.
-    Exists,
-    Unknown,
-}
-
-/// An epoch's work, written to the store and not yet decided.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StagedEpoch {
-    /// The next offsets, with the ids that the topics have now.
-    pub to: Positions,
-    /// Per sink the serialised data files; a sink without rows may be left out.
-    pub files: BTreeMap<SinkName, Vec<String>>,
-    pub state: Option<String>,
-}
-
-/// What happened outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EpochEvent {
-    Start,
-    Loaded(Box<TableFacts>),
-    /// The driver waits as it sees fit; the step is asked for again.
-    LoadFailed,
-    /// The manifest of that exact name, or none.
-    ManifestRead(Option<Box<EpochManifest>>),
-    ReadFailed,
-    ManifestPut(PutReply),
-    Staged(Box<StagedEpoch>),
-    /// Nothing was staged: there is nothing to read, or writing failed. Won epochs are committed meanwhile.
-    NothingStaged,
-    Published(CommitReply),
-    Continue,
-}
-
-/// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EpochStep {
-    Load {
-        sink: SinkName,
-    },
-    ReadManifest {
-        epoch: Epoch,
-    },
-    /// Create-only.
-    PutManifest {
-        manifest: Box<EpochManifest>,
-    },
-    /// Stage files named after generation and epoch, and write dirty state. `from` and `state` are none in a job
-    /// that has never committed. State that is gone was collected by a later generation that is ahead: end this
-    /// process and start again; gone once more, it is damage.
-    Stage {
-        from: Option<Positions>,
-        state: Option<String>,
-        generation: Generation,
-        epoch: Epoch,
-    },
-    /// One snapshot with these files (none: an empty one) that moves the ledger, property and summary alike.
-    Publish {
-        sink: SinkName,
-        assertion: Assertion,
-        ledger: Ledger,
-        files: Vec<String>,
-    },
-    PublishIdentical {
-        sink: SinkName,
-    },
-    /// Every sink has what this epoch has for it.
-    Committed {
-        epoch: Epoch,
-        positions: Positions,
-    },
-    Stop(Stop),
-    Suspend {
-        sink: Option<SinkName>,
-        reason: Suspend,
-    },
-}
-
-/// What may differ from job to job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EpochOptions {
-    /// How many won epochs may wait for their commits; one commits each at once.
-    pub pending_max: usize,
-    /// A sink whose ledger is this many epochs behind is brought up by an empty commit.
-    pub catch_up_epochs: u64,
-}
-
-impl Default for EpochOptions {
-    fn default() -> Self {
-        EpochOptions { pending_max: 1, catch_up_epochs: 100 }
-    }
-}
+pub use steps::{EpochEvent, EpochOptions, EpochStep, PutReply, StagedEpoch};
 
 /// A sink as this process last saw it.
 #[derive(Clone, Debug)]
@@ -398,70 +304,74 @@ impl EpochJob {
     fn commit_answered(&mut self, place: usize, attempt: Option<Box<Attempt>>, event: EpochEvent) -> Result<EpochStep> {
         match (attempt, event) {
             (Some(attempt), EpochEvent::Published(CommitReply::Applied(facts))) => {
-                self.landed(place, attempt.ledger, *facts);
+                self.landed(place, attempt.ledger, *facts)?;
                 self.commit(place + 1)
             }
             (Some(mut attempt), EpochEvent::Published(reply)) => {
                 attempt.unknown |= reply == CommitReply::Unknown;
-                Ok(self.reload(place, Some(attempt)))
+                self.reload(place, Some(attempt))
             }
-            (attempt, EpochEvent::LoadFailed) => Ok(self.reload(place, attempt)),
+            (attempt, EpochEvent::LoadFailed) => self.reload(place, attempt),
             (attempt, EpochEvent::Loaded(facts)) => self.settle(place, attempt, *facts),
             (attempt, event) => Err(misfit(&Phase::Committing { sink: place, attempt }, &event)),
         }
     }
 
-    fn reload(&mut self, place: usize, attempt: Option<Box<Attempt>>) -> EpochStep {
-        let name = self.sinks.get_mut(place).map(|sink| {
-            sink.facts = None;
-            sink.name.clone()
-        });
+    fn reload(&mut self, place: usize, attempt: Option<Box<Attempt>>) -> Result<EpochStep> {
+        let sink = self.sink(place)?;
+        sink.facts = None;
+        let step = EpochStep::Load { sink: sink.name.clone() };
         self.phase = Phase::Committing { sink: place, attempt };
-        EpochStep::Load { sink: name.unwrap_or_else(|| SinkName(String::new())) }
+        Ok(step)
     }
 
     /// C4, M4: a sink was loaded, before its commit or after a conflict or an unknown outcome.
     fn settle(&mut self, place: usize, attempt: Option<Box<Attempt>>, facts: TableFacts) -> Result<EpochStep> {
-        let seen = match self.look(place, facts) {
-            Ok(seen) => seen,
-            Err(step) => return Ok(*step),
-        };
+        if let Some(end) = self.look(place, facts)? {
+            return Ok(end);
+        }
         let Some(attempt) = attempt else { return self.commit(place) };
-        match seen.settle(&attempt, self.rules) {
+        let rules = self.rules;
+        let sink = self.sink(place)?;
+        match sink.settle(&attempt, rules) {
             Settled::Landed => self.commit(place + 1),
             Settled::Pending => {
+                let step = EpochStep::PublishIdentical { sink: sink.name.clone() };
                 self.phase = Phase::Committing { sink: place, attempt: Some(attempt) };
-                Ok(EpochStep::PublishIdentical { sink: seen.name })
+                Ok(step)
             }
             Settled::Open => self.commit(place),
         }
     }
 
-    /// Takes a fresh look at a sink, or says why the job must end.
-    fn look(&mut self, place: usize, facts: TableFacts) -> Result<Sink, Box<EpochStep>> {
+    /// Takes a fresh look at a sink; a step where the job must end.
+    fn look(&mut self, place: usize, facts: TableFacts) -> Result<Option<EpochStep>> {
         let (rules, own, writer) = (self.rules, self.generation, self.writer);
-        let Some(sink) = self.sinks.get_mut(place) else {
-            return Err(Box::new(EpochStep::Suspend { sink: None, reason: Suspend::LedgerMissing }));
-        };
+        let sink = self.sink(place)?;
         let ledger = match sink.known.examine(&facts, rules) {
             Ok(ledger) => ledger,
-            Err(reason) => return Err(Box::new(EpochStep::Suspend { sink: Some(sink.name.clone()), reason })),
+            Err(reason) => return Ok(Some(EpochStep::Suspend { sink: Some(sink.name.clone()), reason })),
         };
-        let started = !matches!(own, Generation(0));
-        if let Some(stop) = ledger.as_ref().filter(|_| started).and_then(|ledger| fenced(ledger, own, writer, rules)) {
-            return Err(Box::new(EpochStep::Stop(stop)));
+        // Before the claim the job has no generation: whatever stands there is what it comes after.
+        let started = ledger.as_ref().filter(|_| own > Generation::default());
+        if let Some(stop) = started.and_then(|ledger| fenced(ledger, own, writer, rules)) {
+            return Ok(Some(EpochStep::Stop(stop)));
         }
         sink.ledger = ledger;
         sink.facts = Some(facts);
-        Ok(sink.clone())
+        Ok(None)
     }
 
-    fn landed(&mut self, place: usize, ledger: Ledger, facts: TableFacts) {
-        if let Some(sink) = self.sinks.get_mut(place) {
-            sink.known = Known { uuid: Some(facts.uuid), had_ledger: true };
-            sink.facts = Some(facts);
-            sink.ledger = Some(ledger);
-        }
+    fn landed(&mut self, place: usize, ledger: Ledger, facts: TableFacts) -> Result<()> {
+        let sink = self.sink(place)?;
+        sink.known = Known { uuid: Some(facts.uuid), had_ledger: true };
+        sink.facts = Some(facts);
+        sink.ledger = Some(ledger);
+        Ok(())
+    }
+
+    fn sink(&mut self, place: usize) -> Result<&mut Sink> {
+        self.sinks.get_mut(place).ok_or_else(|| Error::internal("a step is about a sink that the job does not have"))
     }
 }
 

@@ -136,6 +136,7 @@ pub struct Sweep {
     rules: Rules,
     listed: Option<(Vec<Listed>, Millis)>,
     reachable: Option<Reachable>,
+    read_again: bool,
     undecided: Vec<String>,
 }
 
@@ -154,10 +155,11 @@ impl Sweep {
             SweepEvent::Start if self.rules.hold(Rule::ListFirst) => return SweepStep::List,
             SweepEvent::Start => return SweepStep::ReadReachable,
             SweepEvent::Listed { files, now } => self.listed = Some((files, now)),
-            SweepEvent::Read(reachable) => self.reachable = Some(reachable),
+            SweepEvent::Read(reachable) => self.read(reachable),
             SweepEvent::Deleted => return SweepStep::Done { undecided: std::mem::take(&mut self.undecided) },
         }
         match (&self.listed, &self.reachable) {
+            (Some(_), Some(_)) if !self.rules.hold(Rule::ListFirst) && !self.read_again => SweepStep::ReadReachable,
             (Some((files, now)), Some(reachable)) => {
                 let verdict = |file: &Listed| judge(file, reachable, *now, self.age_ms, self.rules);
                 let of = |wanted: Verdict| files.iter().filter(move |file| verdict(file) == wanted);
@@ -168,6 +170,15 @@ impl Sweep {
             }
             (Some(_), None) => SweepStep::ReadReachable,
             (None, _) => SweepStep::List,
+        }
+    }
+
+    /// With I3 off, names are those of before the listing and only the ledgers are read after it.
+    fn read(&mut self, reachable: Reachable) {
+        self.read_again = self.listed.is_some();
+        match &mut self.reachable {
+            Some(first) => first.ledgers = reachable.ledgers,
+            None => self.reachable = Some(reachable),
         }
     }
 }

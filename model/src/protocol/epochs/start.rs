@@ -23,7 +23,7 @@ pub(super) struct Seen {
     missing: Option<(Epoch, Bounds)>,
 }
 
-/// The lowest and the highest ledger epoch of the sinks.
+/// The lowest and the highest ledger epoch of the sinks; every sink has one once it is fenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bounds {
     lowest: Epoch,
@@ -45,12 +45,12 @@ impl EpochJob {
         match (start, event) {
             (Start::Fresh, EpochEvent::Start) => self.begin(Seen::default()),
             (Start::Loading { sink, seen }, EpochEvent::LoadFailed) => self.load(sink, seen),
-            (Start::Loading { sink, seen }, EpochEvent::Loaded(facts)) => match self.look(sink, *facts) {
-                Ok(_) => self.load(sink + 1, seen),
-                Err(step) => Ok(*step),
+            (Start::Loading { sink, seen }, EpochEvent::Loaded(facts)) => match self.look(sink, *facts)? {
+                None => self.load(sink + 1, seen),
+                Some(end) => Ok(end),
             },
             (Start::Fencing { sink, ledger, seen }, EpochEvent::Published(CommitReply::Applied(facts))) => {
-                self.landed(sink, *ledger, *facts);
+                self.landed(sink, *ledger, *facts)?;
                 self.fence(seen)
             }
             (Start::Fencing { seen, .. }, EpochEvent::Published(_)) => self.begin(seen),
@@ -120,7 +120,7 @@ impl EpochJob {
     }
 
     fn bounds(&self) -> Bounds {
-        let epochs = || self.sinks.iter().map(|sink| epoch_of(sink.ledger.as_ref()));
+        let epochs = || self.sinks.iter().filter_map(|sink| sink.ledger.as_ref()).map(|ledger| ledger.epoch);
         Bounds { lowest: epochs().min().unwrap_or_default(), highest: epochs().max().unwrap_or_default() }
     }
 

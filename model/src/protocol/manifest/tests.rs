@@ -1,1 +1,55 @@
+use uuid::Uuid;
 
+use super::*;
+
+fn manifest(intent: Intent) -> EpochManifest {
+    EpochManifest {
+        job: "gold.re-venue".parse().unwrap(),
+        epoch: Epoch(12),
+        generation: Generation(3),
+        writer: WriterId(Uuid::from_u128(7)),
+        intent,
+    }
+}
+
+#[test]
+fn i1_the_text_form_is_fixed_and_read_back() {
+    let work = SinkWork { follows: Epoch(9), files: vec!["{\"path\":\"a\"}".to_owned()] };
+    let sinks = BTreeMap::from([(SinkName("main".to_owned()), work)]);
+    let work = manifest(Intent::Work { positions: Positions::default(), sinks, state: Some("state/12".to_owned()) });
+    let text = "{\"version\":1,\"job\":\"gold.re-venue\",\"epoch\":12,\"generation\":3,\
+                \"writer\":\"00000000-0000-0000-0000-000000000007\",\"intent\":{\"work\":{\"positions\":{},\
+                \"sinks\":{\"main\":{\"follows\":9,\"files\":[\"{\\\"path\\\":\\\"a\\\"}\"]}},\"state\":\"state/12\"}}}";
+    assert_eq!(work.to_text().unwrap(), text);
+    assert_eq!(EpochManifest::from_text(text).unwrap(), work);
+    let claim = manifest(Intent::Claim);
+    assert_eq!(EpochManifest::from_text(&claim.to_text().unwrap()).unwrap(), claim);
+    assert!(work.is_work() && !claim.is_work());
+    let newer = text.replace("\"version\":1", "\"version\":3");
+    let message = "the epoch manifest has version 3, this program knows version 1";
+    assert_eq!(EpochManifest::from_text(&newer).unwrap_err().to_string(), message);
+    assert!(EpochManifest::from_text(&text[..40]).is_err());
+}
+
+#[test]
+fn i2_a_name_is_job_and_epoch() {
+    let job: JobName = "gold.re-venue".parse().unwrap();
+    assert_eq!(manifest(Intent::Claim).name(), "gold.re-venue/00000000000000000012");
+    assert_eq!(manifest_epoch(&job, "gold.re-venue/00000000000000000012"), Some(Epoch(12)));
+    for other in ["gold.re-venue/12", "gold.re-venu/00000000000000000012", "gold.re-venue/0000000000000000001x", ""] {
+        assert_eq!(manifest_epoch(&job, other), None, "{other}");
+    }
+}
+
+/// M6: newest manifest, newest with work, ledgers; manifests and state that may go are below these.
+#[test]
+fn collection_keeps_what_a_sink_or_a_start_needs() {
+    let cases: [(u64, u64, &[u64], u64, u64); 5] =
+        [(9, 8, &[8, 8], 8, 8), (9, 8, &[8, 5], 5, 8), (9, 6, &[8, 8], 6, 6), (9, 8, &[7], 7, 8), (9, 8, &[], 0, 8)];
+    for (newest, newest_work, ledgers, manifests, state) in cases {
+        let epochs: Vec<Epoch> = ledgers.iter().copied().map(Epoch).collect();
+        let found = Collection::decide(Epoch(newest), Epoch(newest_work), &epochs, Rules::law());
+        let expected = Collection { manifests_below: Epoch(manifests), state_below: Epoch(state) };
+        assert_eq!(found, expected, "{newest_work} {ledgers:?}");
+    }
+}
