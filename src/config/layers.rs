@@ -88,7 +88,10 @@ impl Provider for Variable<'_> {
 }
 
 fn check_keys(known: &Dict, layer: &impl Provider, name: &str) -> Result<()> {
-    let data = layer.data().map_err(|error| refuse(&error))?;
+    let unreadable = |error: figment::Error| {
+        Error::usage(format!("{name} cannot be read")).with_detail(error.kind.to_string().trim_end())
+    };
+    let data = layer.data().map_err(unreadable)?;
     let Some(dict) = data.get(&Profile::Default) else { return Ok(()) };
     let all = paths(known, "");
     for path in paths(dict, "") {
@@ -135,7 +138,8 @@ fn refuse(error: &figment::Error) -> Error {
         refusal = refusal.with_context("setting", error.path.join("."));
     }
     if let Some(metadata) = &error.metadata {
-        let place = metadata.source.as_ref().map_or_else(|| metadata.name.to_string(), ToString::to_string);
+        let file = metadata.source.as_ref().and_then(figment::Source::file_path);
+        let place = file.map_or_else(|| metadata.name.to_string(), |path| path.display().to_string());
         refusal = refusal.with_context("from", place);
     }
     refusal

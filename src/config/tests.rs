@@ -83,11 +83,11 @@ fn wrong_values_are_refused_with_their_place() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
         ("defaults.commit_interval = '-5s'", "\"-5s\" is not a length of time", "setting=defaults.commit_interval"),
-        ("defaults.commit_interval = 5", "found unsigned int `5`", "setting=defaults.commit_interval"),
+        ("defaults.commit_interval = 5", "found signed int `5`", "setting=defaults.commit_interval"),
         ("memory.budget = '99999999999GiB'", "is not a size", "setting=memory.budget"),
         ("memory.budget = '0%'", "\"0%\" is not a share", "setting=memory.budget"),
         ("service.listen = 'nowhere'", "invalid socket address", "setting=service.listen"),
-        ("service = ", "the configuration is wrong", "wrong.toml"),
+        ("service = ", "wrong.toml cannot be read", "TOML parse error at line 1"),
     ];
     for (text, message, place) in cases {
         let path = write(folder.path(), "wrong.toml", text);

@@ -181,8 +181,7 @@ fn a_document_keeps_the_order_of_its_fields() {
         ),
         (
             Format::Yaml,
-            "table: bronze.orders\nreason: null\nrows: 5\npartitions:\n  - partition: 0\n    lag: 12\n  - partition: 1\n    \
-             lag: 0\n",
+            "table: bronze.orders\nreason: null\nrows: 5\npartitions:\n- partition: 0\n  lag: 12\n- partition: 1\n  lag: 0\n",
         ),
         (
             Format::Csv,

@@ -42,13 +42,13 @@ pub struct EnableArguments {
     #[arg(long, value_enum, default_value = "SUSPEND", ignore_case = true)]
     pub error_handling: ErrorHandling,
     /// How long rows may wait before they are committed [default: 10s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub commit_interval: Option<CommitInterval>,
     /// Where in the topic the table starts
     #[arg(long, value_enum, default_value_t, ignore_case = true)]
     pub from: EnableFrom,
     /// Keep snapshots for this long
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     pub retention_ms: Option<i64>,
     /// The columns that say where a row came from
     #[arg(long, value_enum, default_value_t, ignore_case = true)]
@@ -68,10 +68,10 @@ pub struct UpdateArguments {
     #[arg(long, value_enum, ignore_case = true)]
     pub error_handling: Option<ErrorHandling>,
     /// How long rows may wait before they are committed
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub commit_interval: Option<CommitInterval>,
     /// Keep snapshots for this long
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     pub retention_ms: Option<i64>,
 }
 

@@ -96,7 +96,7 @@ pub struct ConsumeArguments {
     #[arg(value_parser = topic_name)]
     pub topic: TopicName,
     /// Where to start: earliest, latest, or an offset of every partition
-    #[arg(long, value_name = "PLACE", default_value = "earliest")]
+    #[arg(long, value_name = "PLACE", default_value = "earliest", allow_negative_numbers = true)]
     pub from: ConsumeFrom,
     /// Stop after this many records
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -1,11 +1,10 @@
-//! Words that name a table or a point in its history.
+//! Words that name a table.
 //!
 //! - I1: a [`TableReference`] names exactly one of the tables there are, or is refused with the candidates.
 
 use std::str::FromStr;
 
-use chrono::DateTime;
-use tableflow_model::{Error, Millis, Result, TableName};
+use tableflow_model::{Error, Result, TableName};
 
 /// `namespace.name`, `namespace."na.me"`, or a bare name where it is unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,26 +62,6 @@ impl TableReference {
     }
 }
 
-/// A point in a table's history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AsOf {
-    Snapshot(i64),
-    Time(Millis),
-}
-
-impl FromStr for AsOf {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        if let Ok(snapshot @ 0..) = text.parse::<i64>() {
-            return Ok(AsOf::Snapshot(snapshot));
-        }
-        let time = DateTime::parse_from_rfc3339(text)
-            .map_err(|_| Error::usage("neither a snapshot id nor a time such as 2026-01-31T12:00:00Z"))?;
-        Ok(AsOf::Time(Millis(time.timestamp_millis())))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,14 +95,5 @@ mod tests {
         assert_eq!(error.report(), "error: there is no table gold.salse\n  hint: did you mean gold.sales?");
         assert_eq!(resolve("nothing").unwrap_err().hint(), Some("tableflow list shows the tables"));
         assert!(resolve(" ").is_err());
-    }
-
-    #[test]
-    fn a_number_is_a_snapshot_and_rfc_3339_a_time() {
-        assert_eq!("4511836127356128302".parse::<AsOf>().unwrap(), AsOf::Snapshot(4_511_836_127_356_128_302));
-        assert_eq!("1970-01-01T01:00:01+01:00".parse::<AsOf>().unwrap(), AsOf::Time(Millis(1_000)));
-        for bad in ["", "-1", "yesterday", "2026-01-31", "99999999999999999999"] {
-            assert!(bad.parse::<AsOf>().is_err(), "{bad}");
-        }
     }
 }
