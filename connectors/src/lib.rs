@@ -3,9 +3,11 @@
 //! In flow order:
 //!
 //! ```text
+//!  local    the embedded topics: Kafka's record batches in files, no broker
 //!  decode   a record's bytes -> Arrow columns
 //! ```
 //!
 //! Knows nothing of tables or of SQL: above it stands the trait `tableflow_model::Source`.
 
 pub mod decode;
+pub mod local;

@@ -1,0 +1,253 @@
+//! Reading one partition while others append to it.
+//!
+//! Owns [`PartitionReader`]: how far the log can be read, where an offset is, and the next chunk of records.
+//! - I1: nothing beyond the published end is handed out (see `log_end`). If the files go beyond it and no writer is
+//!   at work, a writer died: the reader settles the end itself, and cuts nothing.
+//! - I2: memory is one chunk: `bytes_max`, or one batch where that is larger.
+//! - I3: a bad batch before the end is an error with file and position, and the good ones before it come first.
+//!
+//! Nothing stays open between polls, so a thousand idle partitions cost no descriptors.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use tableflow_model::source::Range;
+use tableflow_model::{Error, Offset, Partition, Records, Result};
+
+use super::batch::{HEADER_BYTES, Header};
+use super::decode::{BadBatch, Expected, decode};
+use super::disk::{Disk, SystemDisk, damaged, failed};
+use super::log_end::{LogEnd, Place};
+use super::recovery::settle;
+use super::segment::{self, Segment};
+
+/// Spans are 32 bits wide: a chunk stays well below.
+const CHUNK_BYTES_MAX: usize = 1 << 30;
+
+#[derive(Debug)]
+pub(super) struct PartitionReader {
+    partition: Partition,
+    directory: PathBuf,
+    segments: Vec<Segment>,
+    end: Place,
+    /// Where a torn tail was found, and the size of the file then: no need to look at it again.
+    torn: Option<(Place, u64)>,
+    /// Where to read on; none before the first seek.
+    cursor: Option<Place>,
+}
+
+impl PartitionReader {
+    pub fn new(partition: Partition, directory: PathBuf) -> PartitionReader {
+        PartitionReader { partition, directory, segments: Vec::new(), end: Place::default(), torn: None, cursor: None }
+    }
+
+    /// What can be read now.
+    pub fn range(&mut self) -> Result<Range> {
+        self.find_end()?;
+        let start = self.segments.first().map_or(self.end.next_offset, |first| first.base_offset);
+        Ok(Range { start: Offset(start), end: Offset(self.end.next_offset) })
+    }
+
+    /// How many bytes there are to read, or at least one where there is anything.
+    pub fn pending_bytes(&mut self) -> Result<u64> {
+        self.find_end()?;
+        let Some(cursor) = self.cursor.filter(|cursor| cursor.next_offset < self.end.next_offset) else {
+            return Ok(0);
+        };
+        if cursor.segment == self.end.segment {
+            return Ok((self.end.position - cursor.position).max(1));
+        }
+        Ok(u64::MAX)
+    }
+
+    pub fn stop(&mut self) {
+        self.cursor = None;
+    }
+
+    pub fn seek(&mut self, offset: Offset) -> Result<()> {
+        let range = self.range()?;
+        if !(range.start..=range.end).contains(&offset) {
+            return Err(Error::data(format!("partition {} has no offset {offset}", self.partition))
+                .with_detail(format!("it holds offsets {} up to {}", range.start, range.end))
+                .with_context("log", self.directory.display())
+                .with_hint("the log is not the one that was read before: decide where to go on, and seek there"));
+        }
+        self.cursor = Some(if offset == range.end { self.end } else { self.locate(offset.0)? });
+        Ok(())
+    }
+
+    /// Brings `end` up to date; costs a read of 28 bytes and a look at one file's size while nothing is amiss.
+    fn find_end(&mut self) -> Result<()> {
+        let log_end = LogEnd::open(&self.directory)?;
+        let published = log_end.read()?;
+        if let Some(place) = published
+            && self.explains_the_files(place)?
+        {
+            self.end = place;
+            return Ok(());
+        }
+        let Some(lock) = log_end.try_lock()? else {
+            // A writer is at work: what it published is good, what it has not will come.
+            if let Some(place) = published.filter(|place| place.next_offset >= self.end.next_offset) {
+                self.end = place;
+            }
+            return Ok(());
+        };
+        let settled = settle(&self.directory, &log_end, &lock, &SystemDisk as &dyn Disk)?;
+        self.adopt(settled.segments);
+        self.end = settled.place;
+        self.torn = Some((settled.place, settled.place.position + settled.torn_bytes));
+        Ok(())
+    }
+
+    /// Whether the published end is where the last file ends, or where its known torn tail begins.
+    fn explains_the_files(&mut self, published: Place) -> Result<bool> {
+        if self.segments.last().is_none_or(|last| last.base_offset != published.segment) {
+            let listed = segment::list(&self.directory)?;
+            self.adopt(listed);
+        }
+        let Some(last) = self.segments.last().filter(|last| last.base_offset == published.segment) else {
+            return Ok(false);
+        };
+        let size = last.size()?;
+        Ok(size == published.position || self.torn == Some((published, size)))
+    }
+
+    /// Takes a fresh listing, with what is known of the files that were there before.
+    fn adopt(&mut self, mut listed: Vec<Segment>) {
+        for segment in &mut listed {
+            let known = self.segments.binary_search_by_key(&segment.base_offset, |known| known.base_offset);
+            if let Some(known) = known.ok().and_then(|at| self.segments.get_mut(at)) {
+                segment.adopt_index(known);
+            }
+        }
+        self.segments = listed;
+    }
+
+    /// The batch that holds `offset`. Reads headers only.
+    fn locate(&mut self, offset: i64) -> Result<Place> {
+        let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
+        let end = self.end;
+        let Some(segment) = after.checked_sub(1).and_then(|at| self.segments.get_mut(at)) else {
+            return Ok(end);
+        };
+        let file = segment.open()?;
+        let limit = readable_bytes(segment, end)?;
+        let mut position = segment.walk_start(offset);
+        let mut header_bytes = [0; HEADER_BYTES];
+        while position < limit {
+            file.read_exact_at(&mut header_bytes, position)
+                .map_err(|error| cut_short(&segment.path, position, error))?;
+            let header = Header::parse(&header_bytes)
+                .ok_or_else(|| damaged(&segment.path, position, BadBatch::Header.reason()))?;
+            if header.next_offset() > offset {
+                break;
+            }
+            segment.note(header.base_offset, position);
+            position += header.total_bytes as u64;
+        }
+        Ok(Place { segment: segment.base_offset, position, next_offset: offset })
+    }
+
+    /// The next records, or `None` where there is nothing yet.
+    pub fn read(&mut self, bytes_max: usize) -> Result<Option<Records>> {
+        let Some(mut cursor) = self.cursor else { return Ok(None) };
+        let Some((at, limit)) = self.next_extent(&mut cursor)? else { return Ok(None) };
+        let Some(segment) = self.segments.get_mut(at) else { return Ok(None) };
+        let chunk = read_chunk(segment, cursor.position, limit, bytes_max.min(CHUNK_BYTES_MAX))?;
+        let mut records = Records { partition: self.partition, ..Records::default() };
+        let read = decode_chunk(&chunk, segment, cursor, &mut records)?;
+        records.buffer = Bytes::from(chunk);
+        records.next_offset = Offset(read.next_offset);
+        self.cursor = Some(read);
+        Ok(Some(records))
+    }
+
+    /// The segment that the cursor stands in and how far it can be read; moves the cursor over the end of a segment.
+    fn next_extent(&self, cursor: &mut Place) -> Result<Option<(usize, u64)>> {
+        while cursor.next_offset < self.end.next_offset {
+            let found = self.segments.binary_search_by_key(&cursor.segment, |segment| segment.base_offset);
+            let at = found.unwrap_or_else(|next| next);
+            let Some(segment) = self.segments.get(at) else { return Ok(None) };
+            let limit = readable_bytes(segment, self.end)?;
+            if found.is_ok() && cursor.position < limit {
+                return Ok(Some((at, limit)));
+            }
+            let next = if found.is_ok() { self.segments.get(at + 1) } else { Some(segment) };
+            let Some(next) = next else { return Ok(None) };
+            *cursor = Place { segment: next.base_offset, position: 0, next_offset: cursor.next_offset };
+        }
+        Ok(None)
+    }
+}
+
+/// How much of a segment lies before the log's end.
+fn readable_bytes(segment: &Segment, end: Place) -> Result<u64> {
+    match segment.base_offset.cmp(&end.segment) {
+        std::cmp::Ordering::Less => segment.size(),
+        std::cmp::Ordering::Equal => Ok(end.position),
+        std::cmp::Ordering::Greater => Ok(0),
+    }
+}
+
+/// At most `bytes_max` bytes, but the first batch whole (I2).
+fn read_chunk(segment: &Segment, position: u64, limit: u64, bytes_max: usize) -> Result<Vec<u8>> {
+    let file = segment.open()?;
+    let there = usize::try_from(limit - position).unwrap_or(CHUNK_BYTES_MAX);
+    let mut chunk = vec![0; bytes_max.max(HEADER_BYTES).min(there)];
+    let path = &segment.path;
+    file.read_exact_at(&mut chunk, position).map_err(|error| cut_short(path, position, error))?;
+    let first = Header::parse(&chunk).map_or(0, |header| header.total_bytes);
+    if first > chunk.len() && first <= there {
+        read_rest(&file, &mut chunk, first, position).map_err(|error| cut_short(path, position, error))?;
+    }
+    Ok(chunk)
+}
+
+fn read_rest(file: &File, chunk: &mut Vec<u8>, length: usize, position: u64) -> io::Result<()> {
+    let read = chunk.len();
+    chunk.resize(length, 0);
+    file.read_exact_at(chunk.get_mut(read..).unwrap_or_default(), position + read as u64)
+}
+
+fn cut_short(path: &Path, position: u64, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return damaged(path, position, "the file ends before the log does");
+    }
+    failed("read", path, error)
+}
+
+fn unreadable(bad: BadBatch, path: &Path, position: u64) -> Error {
+    match bad {
+        BadBatch::Compressed => {
+            Error::data(format!("the batch at byte {position} of {} is compressed", path.display()))
+                .with_detail("local topics hold uncompressed batches only")
+                .with_hint("produce the records again, with tableflow")
+        }
+        _ => damaged(path, position, bad.reason()),
+    }
+}
+
+/// Decodes the whole batches of a chunk that was read at `cursor`; answers where to read on.
+fn decode_chunk(chunk: &[u8], segment: &mut Segment, cursor: Place, records: &mut Records) -> Result<Place> {
+    let mut read = cursor;
+    let mut at = 0;
+    let mut expected = Expected::Holds(cursor.next_offset);
+    while at < chunk.len() {
+        let header = match decode(chunk, at, expected, records) {
+            Ok(header) => header,
+            // Perhaps only cut by the chunk's end; a bad one is met again as the first of the next chunk (I3).
+            Err(_) if at > 0 => break,
+            Err(bad) => return Err(unreadable(bad, &segment.path, read.position)),
+        };
+        segment.note(header.base_offset, read.position);
+        at += header.total_bytes;
+        read.position += header.total_bytes as u64;
+        read.next_offset = header.next_offset();
+        expected = Expected::Starts(read.next_offset);
+    }
+    Ok(read)
+}
