@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 /// Kafka's own limit.
 const TOPIC_NAME_LENGTH_MAX: usize = 249;
 
+/// Hex digits of the digest that keeps changed names apart.
+const DIGEST_LENGTH: usize = 16;
+
 /// Longer identifiers are refused by Glue and by most engines.
 const IDENTIFIER_LENGTH_MAX: usize = 255;
 
@@ -117,17 +120,28 @@ impl TableName {
         &self.name
     }
 
-    /// The job that keeps this table fresh when it was made by `enable`: its own name, made safe (I3).
+    /// The job that keeps this table fresh when it was made by `enable`: the table's name, made safe (I3). Two
+    /// tables never share a job: a name that had to be changed ends in a digest of the original.
     pub fn ingest_job(&self) -> JobName {
+        let plain = self.to_plain_string();
         let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
-        let text: String = self.to_plain_string().chars().map(safe).take(TOPIC_NAME_LENGTH_MAX).collect();
-        JobName(text)
+        let text: String = plain.chars().map(safe).take(TOPIC_NAME_LENGTH_MAX - DIGEST_LENGTH - 1).collect();
+        if text == plain {
+            return JobName(text);
+        }
+        JobName(format!("{text}-{:016x}", fnv1a(plain.as_bytes())))
     }
 
     /// `namespace.name`, unquoted: for messages, labels and object names.
     pub fn to_plain_string(&self) -> String {
         format!("{}.{}", self.namespace, self.name)
     }
+}
+
+/// FNV-1a: stable across versions and machines, which the standard library's hasher is not.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 fn check_identifier(what: &str, text: &str) -> Result<()> {
@@ -179,7 +193,13 @@ mod tests {
 
     #[test]
     fn i3_job_names_are_safe_in_paths() {
-        let table = TableName::new("bronze", "été \"x\"").unwrap();
-        assert!(table.ingest_job().as_str().parse::<JobName>().is_ok());
+        let job = |name: &str| TableName::new("bronze", name).unwrap().ingest_job();
+        let long = "x".repeat(255);
+        for name in ["été \"x\"", "a b", "a_b", long.as_str()] {
+            assert!(job(name).as_str().parse::<JobName>().is_ok(), "{name}");
+        }
+        assert_eq!(job("a_b").as_str(), "bronze.a_b");
+        assert_ne!(job("a b"), job("a_b"));
+        assert_ne!(job("a b"), job("a\u{a0}b"));
     }
 }

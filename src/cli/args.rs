@@ -132,7 +132,7 @@ pub enum Verb {
 #[derive(Clone, Debug, Args)]
 pub struct DemoArguments {
     /// How many orders the shop has
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub rows: u64,
     /// Leave the tables in the data folder
     #[arg(long)]

@@ -14,7 +14,6 @@ pub struct Session {
     pub config: Config,
     pub home: Home,
     pub format: Format,
-    pub quiet: bool,
 }
 
 impl Session {
@@ -24,7 +23,7 @@ impl Session {
             config.data_dir.clone_from(directory);
         }
         let home = Home::open(&config.data_dir).await?;
-        Ok(Session { config, home, format: global.output, quiet: global.quiet })
+        Ok(Session { config, home, format: global.output })
     }
 
     /// How much all jobs and queries of this process may hold.

@@ -19,8 +19,8 @@ use crate::output;
 use crate::pipeline::budget::MemoryBudget;
 use crate::pipeline::definition::{Definition, Wanted};
 use crate::pipeline::ingest::{Ended, Goal};
-use crate::pipeline::progress::{Progress, State};
-use crate::pipeline::status::status_of;
+use crate::pipeline::progress::{Progress, State, Trouble};
+use crate::pipeline::status::{put_report, status_of};
 use crate::pipeline::supervise::run_job;
 use crate::serve::live_service;
 
@@ -90,11 +90,19 @@ async fn sync_one(home: crate::home::Home, definition: Definition, budget: Arc<M
     let progress = Arc::new(Progress::default());
     let goal = Goal::CatchUp(CancellationToken::new());
     let table = definition.table.to_plain_string();
-    let ended = run_job(home, definition, progress.clone(), budget, goal).await;
-    let error = match ended {
-        Ok(Ended::CaughtUp | Ended::Stopped) => None,
-        Ok(Ended::Fenced(error) | Ended::Suspended(error)) | Err(error) => Some(error.with_context("table", &table)),
+    let version = definition.version;
+    let name = definition.table.clone();
+    let ended = run_job(home.clone(), definition, progress.clone(), budget, goal).await;
+    let (state, error) = match ended {
+        Ok(Ended::CaughtUp | Ended::Stopped) => (State::Syncing, None),
+        Ok(Ended::Fenced(error)) => (State::Paused, Some(error)),
+        Ok(Ended::Suspended(error)) | Err(error) => (State::Suspended, Some(error)),
     };
+    progress.set_state(state, error.as_ref().map(Trouble::of));
+    if let Err(error) = put_report(&home, &name, &progress.report(version, home.clock.now())).await {
+        tracing::warn!(table, %error, "its status was not written");
+    }
+    let error = error.map(|error| error.with_context("table", &table));
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
     let (rows_committed, commits) = (load(&progress.rows_committed), load(&progress.commits));
     (Synced { table, rows_committed, commits, error: error.as_ref().map(ToString::to_string) }, error)

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use iceberg::spec::DataFile;
@@ -19,6 +20,7 @@ use tableflow_model::protocol::{
     Assertion, CommitReply, DirectEvent, DirectStep, DirectWriter, Epoch, Generation, Ledger, Positions, Rules,
     TopicPositions, WriterId,
 };
+use tableflow_model::source::Range;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -171,6 +173,7 @@ impl Ingest {
     async fn pause_after(&mut self, error: &Error) {
         tracing::warn!(table = %self.definition.table, %error, "trying again");
         self.progress.set_state(State::Degraded, Some(Trouble::of(error)));
+        self.progress.retries.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(self.retry_pause).await;
         self.retry_pause = (self.retry_pause * 2).min(RETRY_PAUSE_MAX);
     }
@@ -275,6 +278,8 @@ impl Ingest {
             }
             if nothing {
                 self.caught_up();
+            } else {
+                self.measure_lag(files)?;
             }
             if due.is_some_and(|due| Instant::now() >= due) || self.is_full(files) {
                 return Ok(None);
@@ -289,8 +294,20 @@ impl Ingest {
     }
 
     fn caught_up(&mut self) {
+        self.progress.lag_records.store(0, Ordering::Relaxed);
         self.progress.set_state(State::Syncing, None);
         self.retry_pause = RETRY_PAUSE_MIN;
+    }
+
+    /// How many records wait behind what this epoch holds.
+    fn measure_lag(&mut self, files: &EpochFiles) -> Result<()> {
+        let ranges = self.reader.source().ranges()?;
+        let behind = |(partition, range): (&Partition, &Range)| {
+            let next = files.positions.get(partition).copied().unwrap_or(range.start);
+            u64::try_from(range.end.0 - next.0).unwrap_or(0)
+        };
+        self.progress.lag_records.store(ranges.iter().map(behind).sum(), Ordering::Relaxed);
+        Ok(())
     }
 
     fn is_full(&self, files: &EpochFiles) -> bool {
@@ -363,7 +380,7 @@ impl Ingest {
             }
             Ok(CommitOutcome::Conflict { reason }) => {
                 tracing::info!(table = %self.definition.table, reason, "somebody else committed first");
-                self.progress.conflicts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.progress.conflicts.fetch_add(1, Ordering::Relaxed);
                 CommitReply::Rejected
             }
             Ok(CommitOutcome::Unknown { error }) | Err(error) => {

@@ -4,14 +4,16 @@
 //! catalog's table, the topic's ends and the running job's report.
 //! - I1: what is committed comes from the table's own ledger, never from a report.
 
+use bytes::Bytes;
 use serde::Serialize;
 use tableflow_catalog::LoadedTable;
 use tableflow_model::protocol::Ledger;
-use tableflow_model::{ErrorKind, Offset, Result};
+use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
 
 use super::definition::{Definition, Wanted};
 use super::progress::{Report, State};
 use crate::home::Home;
+use crate::serve::live_service;
 
 /// Set by `rollback --keep-offsets`: the table no longer holds what its topic says.
 pub const DIVERGED_PROPERTY: &str = "tableflow.diverged-at";
@@ -69,7 +71,8 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         Err(error) => return Err(error),
     };
     let partitions = partitions(home, definition, table.as_ref());
-    let (status, reason, hint) = state(definition, report.as_ref(), table.as_ref());
+    let served = live_service(home).await.is_some();
+    let (status, reason, hint) = state(definition, report.as_ref(), table.as_ref(), served);
     let metadata = table.as_ref().map(|table| &table.metadata);
     let snapshot = metadata.and_then(|metadata| metadata.current_snapshot());
     let total = |name: &str| {
@@ -93,7 +96,7 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         metadata_location: table.as_ref().map(|table| table.metadata_location.clone()),
         schema_id: metadata.map(|metadata| metadata.current_schema_id()),
         rows_committed: total("total-records"),
-        rows_buffered: report.as_ref().map_or(0, |report| report.rows_buffered),
+        rows_buffered: report.as_ref().filter(|_| served).map_or(0, |report| report.rows_buffered),
         rows_skipped: 0,
         rows_dead_lettered: 0,
         // A table that has everything is as fresh as can be, however old its last row.
@@ -111,6 +114,13 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
     })
 }
 
+/// Leaves a job's words for other processes.
+pub async fn put_report(home: &Home, table: &TableName, report: &Report) -> Result<()> {
+    let json = serde_json::to_vec(report);
+    let json = json.map_err(|error| Error::internal("a report has no JSON form").with_source(error))?;
+    home.store.put_overwrite(&home.state.status(table), Bytes::from(json)).await
+}
+
 /// The job's own words, if they are about this definition.
 async fn report_of(home: &Home, definition: &Definition) -> Option<Report> {
     let bytes = home.store.get(&home.state.status(&definition.table)).await.ok()?;
@@ -122,18 +132,24 @@ fn state(
     definition: &Definition,
     report: Option<&Report>,
     table: Option<&LoadedTable>,
+    served: bool,
 ) -> (State, Option<String>, Option<String>) {
     if definition.wanted == Wanted::Paused {
         return (State::Paused, None, None);
     }
     match report {
-        Some(report) => {
+        // What a job said before its service ended is no longer so, unless a person has to decide.
+        Some(report) if served || report.state == State::Suspended => {
             let trouble = report.trouble.clone();
             let hint = trouble.as_ref().and_then(|trouble| trouble.hint.clone());
             (report.state, trouble.map(|trouble| trouble.reason), hint)
         }
-        None if table.is_none() => (State::Suspended, Some("the table was dropped".to_owned()), None),
-        None => (State::Pending, None, None),
+        _ if table.is_none() => (State::Suspended, Some("the table was dropped".to_owned()), None),
+        _ if served => (State::Pending, None, None),
+        _ => {
+            let hint = "run `tableflow up` to keep it fresh, or `tableflow sync` once";
+            (State::Pending, Some("no service runs".to_owned()), Some(hint.to_owned()))
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tableflow_model::{Error, Millis, Result, TableName};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +17,7 @@ use super::budget::MemoryBudget;
 use super::definition::{Definition, Definitions, Wanted};
 use super::ingest::{Ended, Goal, Ingest};
 use super::progress::{Progress, Report, State, Trouble};
+use super::status::put_report;
 use crate::home::Home;
 
 /// How often definitions are looked at: a listing, no reads where nothing changed.
@@ -85,7 +85,7 @@ impl Supervisor {
         for table in self.tables() {
             self.join(&table).await;
         }
-        self.report().await;
+        self.report(Due::Always).await;
     }
 
     /// Starts, restarts and stops jobs as the definitions say (I3).
@@ -175,24 +175,28 @@ impl Supervisor {
         }
         let bytes = |job: &Job| job.progress.bytes_buffered.load(std::sync::atomic::Ordering::Relaxed);
         self.budget.set_usage(self.jobs.values().map(bytes).sum(), self.jobs.len());
-        self.report().await;
+        self.report(Due::WhenChanged).await;
     }
 
-    async fn report(&mut self) {
+    async fn report(&mut self, due: Due) {
         let now = self.home.clock.now();
         for job in self.jobs.values_mut() {
             let report = job.progress.report(job.definition.version, now);
-            if !is_due(job.reported.as_ref(), &report, now) {
+            if due == Due::WhenChanged && !is_due(job.reported.as_ref(), &report, now) {
                 continue;
             }
-            let uri = self.home.state.status(&job.definition.table);
-            let json = serde_json::to_vec(&report).unwrap_or_default();
-            match self.home.store.put_overwrite(&uri, Bytes::from(json)).await {
+            match put_report(&self.home, &job.definition.table, &report).await {
                 Ok(()) => job.reported = Some(report),
                 Err(error) => tracing::warn!(table = %job.definition.table, %error, "its status was not written"),
             }
         }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    WhenChanged,
+    Always,
 }
 
 fn is_due(before: Option<&Report>, report: &Report, now: Millis) -> bool {
