@@ -52,7 +52,9 @@ struct Envelope<'a> {
 pub fn run(arguments: &ProduceArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let input: Box<dyn BufRead> = match arguments.file.as_str() {
         "-" => Box::new(BufReader::new(stdin())),
-        path => Box::new(BufReader::with_capacity(1 << 20, File::open(path).map_err(|error| cannot_read(path, error))?)),
+        path => {
+            Box::new(BufReader::with_capacity(1 << 20, File::open(path).map_err(|error| cannot_read(path, error))?))
+        }
     };
     let mut producer = LocalProducer::open(&session.home.topics, &arguments.topic, session.home.clock.clone())?;
     let sent = send_lines(input, arguments, &mut producer);
@@ -140,18 +142,15 @@ fn key_of(text: &[u8], fields: &[String]) -> Result<Vec<u8>> {
 
 fn send_envelope(text: &[u8], producer: &mut LocalProducer) -> Result<()> {
     let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|error| {
-        Error::usage("a line is no envelope").with_source(error).with_hint(
-            "an envelope is {\"key\":..,\"value\":..,\"headers\":{..},\"timestamp\":ms,\"partition\":n}",
-        )
+        Error::usage("a line is no envelope")
+            .with_source(error)
+            .with_hint("an envelope is {\"key\":..,\"value\":..,\"headers\":{..},\"timestamp\":ms,\"partition\":n}")
     })?;
     // JSON null is the record's null: a tombstone where the value is.
     let bytes = |raw: Option<&RawValue>| raw.map(RawValue::get).filter(|text| *text != "null").map(str::to_owned);
     let (key, value) = (bytes(envelope.key), bytes(envelope.value));
-    let headers: Vec<(&[u8], Option<&[u8]>)> = envelope
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_bytes(), value.as_deref().map(str::as_bytes)))
-        .collect();
+    let headers: Vec<(&[u8], Option<&[u8]>)> =
+        envelope.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_deref().map(str::as_bytes))).collect();
     producer.send(&NewRecord {
         key: key.as_deref().map(str::as_bytes),
         value: value.as_deref().map(str::as_bytes),

@@ -114,14 +114,16 @@ async fn wait_for_service(session: &Session, definitions: &[Definition]) -> Resu
         let ends = status_of(&session.home, definition).await?;
         let outcome = loop {
             let now = status_of(&session.home, definition).await?;
-            let reached = now.partitions.iter().zip(&ends.partitions).all(|(now, end)| now.next_offset >= end.end_offset);
+            let reached =
+                now.partitions.iter().zip(&ends.partitions).all(|(now, end)| now.next_offset >= end.end_offset);
             let gone = live_service(&session.home).await.is_none();
             let error = match now.status {
                 _ if reached => None,
                 State::Suspended => Some(suspended(&now.table, now.reason.as_deref(), now.hint.as_deref())),
-                _ if gone => Some(Error::unavailable("the service ended before the table was in step").with_hint(
-                    "run sync again: without a service it does the work itself",
-                )),
+                _ if gone => Some(
+                    Error::unavailable("the service ended before the table was in step")
+                        .with_hint("run sync again: without a service it does the work itself"),
+                ),
                 _ => {
                     tokio::time::sleep(LOOK_EVERY).await;
                     continue;

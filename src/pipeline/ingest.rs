@@ -114,7 +114,20 @@ impl Ingest {
         let ends = reader.source().ranges()?.into_iter().map(|(partition, range)| (partition, range.end)).collect();
         let writer = WriterId(home.ids.uuid());
         let (base, staged, failure, retry_pause) = (None, None, None, RETRY_PAUSE_MIN);
-        Ok(Ingest { home, definition, reader, progress, budget, goal, writer, base, staged, ends, failure, retry_pause })
+        Ok(Ingest {
+            home,
+            definition,
+            reader,
+            progress,
+            budget,
+            goal,
+            writer,
+            base,
+            staged,
+            ends,
+            failure,
+            retry_pause,
+        })
     }
 
     /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
@@ -241,7 +254,9 @@ impl Ingest {
                     range.start.0 - 1,
                     self.definition.topic
                 ))
-                .with_hint("the topic's retention is shorter than the table's delay; re-enable to go on without them"));
+                .with_hint(
+                    "the topic's retention is shorter than the table's delay; re-enable to go on without them",
+                ));
             }
             if offset > range.end {
                 return Err(Error::data(format!(
@@ -366,11 +381,8 @@ impl Ingest {
             return Err(Error::internal("there is no commit to send again"));
         };
         let started = Instant::now();
-        let outcome = self
-            .home
-            .catalog
-            .commit(&self.definition.table, &base, prepared.requirements, prepared.updates)
-            .await;
+        let outcome =
+            self.home.catalog.commit(&self.definition.table, &base, prepared.requirements, prepared.updates).await;
         let reply = match outcome {
             Ok(CommitOutcome::Applied(table)) => {
                 let facts = table_facts(&table, &self.definition.job);

@@ -38,7 +38,8 @@ impl Trouble {
         // The report's first line repeats the word "error"; its details follow it here on one line.
         let report = error.report();
         let lines = report.lines().map(str::trim).filter(|line| !line.starts_with("hint: "));
-        let reason: Vec<&str> = lines.map(|line| line.trim_start_matches("error: ").trim_start_matches("detail: ")).collect();
+        let reason: Vec<&str> =
+            lines.map(|line| line.trim_start_matches("error: ").trim_start_matches("detail: ")).collect();
         Trouble { reason: reason.join("; "), hint: error.hint().map(str::to_owned) }
     }
 }

@@ -159,10 +159,9 @@ impl EpochFiles {
     }
 
     pub async fn finish(self) -> Result<StagedFiles> {
-        let schema = self.evolved.then(|| Evolution {
-            schema: self.schema.as_ref().clone(),
-            last_column_id: self.last_column_id,
-        });
+        let schema = self
+            .evolved
+            .then(|| Evolution { schema: self.schema.as_ref().clone(), last_column_id: self.last_column_id });
         Ok(StagedFiles { files: self.stager.finish().await?, schema })
     }
 }

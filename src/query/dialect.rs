@@ -77,7 +77,8 @@ impl Dialect for BatchDialect {
 /// `VERSION AS OF` and `TIMESTAMP AS OF`.
 pub fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&BatchDialect, sql).tokenize_with_location();
-    let mut tokens = tokens.map_err(|error| Error::usage("the SQL text cannot be read").with_detail(error.to_string()))?;
+    let mut tokens =
+        tokens.map_err(|error| Error::usage("the SQL text cannot be read").with_detail(error.to_string()))?;
     let words: Vec<(usize, Keyword)> = tokens
         .iter()
         .enumerate()

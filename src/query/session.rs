@@ -138,20 +138,15 @@ impl QuerySession {
         let plan = context.state().statement_to_plan(statement).await.map_err(query_error)?;
         let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         reads_only.verify_plan(&plan).map_err(|error| {
-            Error::usage("only reads are allowed here").with_detail(first_line(&error.to_string())).with_hint(
-                "tables are written by `tableflow enable`; their settings are changed by `tableflow update`",
-            )
+            Error::usage("only reads are allowed here")
+                .with_detail(first_line(&error.to_string()))
+                .with_hint("tables are written by `tableflow enable`; their settings are changed by `tableflow update`")
         })?;
         let frame = context.execute_logical_plan(plan).await.map_err(query_error)?;
         frame.execute_stream().await.map_err(query_error)
     }
 
-    async fn resolve_names(
-        &self,
-        statement: &mut Statement,
-        namespaces: &Namespaces,
-        travel: &Travel,
-    ) -> Result<()> {
+    async fn resolve_names(&self, statement: &mut Statement, namespaces: &Namespaces, travel: &Travel) -> Result<()> {
         let mut names = Names::of_tables(namespaces.tables());
         for table in resolve_tables(statement, &names, travel)? {
             let loaded = self.home.catalog.load_table(&table).await?;
@@ -187,7 +182,7 @@ pub fn query_error(error: datafusion::error::DataFusionError) -> Error {
             Some(ours) => {
                 let same = Error::new(ours.kind(), ours.message());
                 let same = ours.detail().into_iter().fold(same, |error, detail| error.with_detail(detail));
-                return ours.hint().into_iter().fold(same, |error, hint| error.with_hint(hint));
+                ours.hint().into_iter().fold(same, |error, hint| error.with_hint(hint))
             }
             None => Error::unavailable("the query failed").with_detail(inner.to_string()),
         },

@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use iceberg::TableUpdate;
-use iceberg::spec::{
-    DataFile, ManifestFile, Operation, SchemaRef, Snapshot, Summary, TableMetadata,
-};
+use iceberg::spec::{DataFile, ManifestFile, Operation, SchemaRef, Snapshot, Summary, TableMetadata};
 use tableflow_model::{Error, Result};
 
 use super::expire::{Retention, snapshots_to_forget};

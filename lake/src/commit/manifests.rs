@@ -12,9 +12,9 @@ use iceberg::spec::{
     ManifestWriterBuilder, PartitionSpec, SchemaRef, SnapshotRef, TableMetadata,
 };
 use tableflow_model::{Error, Result};
+use tableflow_store::Store;
 use tableflow_store::bridge::file_io;
 use tableflow_store::paths::TablePaths;
-use tableflow_store::Store;
 use uuid::Uuid;
 
 use crate::iceberg_error;
@@ -29,10 +29,7 @@ pub async fn manifests_of(store: &Store, table: &TableMetadata, snapshot: &Snaps
 
 /// The live entries of a manifest, with what they inherit from the list.
 pub async fn live_entries(store: &Store, manifest: &ManifestFile) -> Result<(Vec<ManifestEntry>, SchemaRef)> {
-    let loaded = manifest
-        .load_manifest(&file_io(store))
-        .await
-        .map_err(iceberg_error("a manifest cannot be read"))?;
+    let loaded = manifest.load_manifest(&file_io(store)).await.map_err(iceberg_error("a manifest cannot be read"))?;
     let schema = loaded.metadata().schema().clone();
     let (entries, _) = loaded.into_parts();
     let live = entries.into_iter().filter(|entry| entry.is_alive()).map(Arc::unwrap_or_clone).collect();

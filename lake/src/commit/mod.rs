@@ -50,10 +50,7 @@ pub struct Prepared {
 fn requirements(base: &TableMetadata) -> Vec<TableRequirement> {
     vec![
         TableRequirement::UuidMatch { uuid: base.uuid() },
-        TableRequirement::RefSnapshotIdMatch {
-            r#ref: MAIN_BRANCH.to_owned(),
-            snapshot_id: base.current_snapshot_id(),
-        },
+        TableRequirement::RefSnapshotIdMatch { r#ref: MAIN_BRANCH.to_owned(), snapshot_id: base.current_snapshot_id() },
     ]
 }
 

@@ -50,7 +50,14 @@ pub fn parse_sort_by(text: &str, schema: &Schema) -> Result<SortOrder> {
             SortDirection::Descending => NullOrder::Last,
         };
         let transform = Transform::Identity;
-        fields.push(SortField::builder().source_id(field.id).transform(transform).direction(direction).null_order(null_order).build());
+        fields.push(
+            SortField::builder()
+                .source_id(field.id)
+                .transform(transform)
+                .direction(direction)
+                .null_order(null_order)
+                .build(),
+        );
     }
     if fields.is_empty() {
         return Ok(SortOrder::unsorted_order());
@@ -127,8 +134,11 @@ fn source_field<'a>(schema: &'a Schema, column: &str, purpose: &str) -> Result<&
 /// I1, I2.
 fn check_transform(transform: Transform, field: &NestedFieldRef) -> Result<()> {
     let refused = |why: &str| {
-        Err(Error::usage(format!("column {} is {} and cannot be partitioned by {transform}", field.name, field.field_type))
-            .with_hint(why.to_owned()))
+        Err(Error::usage(format!(
+            "column {} is {} and cannot be partitioned by {transform}",
+            field.name, field.field_type
+        ))
+        .with_hint(why.to_owned()))
     };
     if let (Transform::Identity, Type::Primitive(PrimitiveType::Float | PrimitiveType::Double)) =
         (transform, field.field_type.as_ref())

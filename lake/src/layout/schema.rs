@@ -144,7 +144,9 @@ impl FreshIds {
                 Ok(current.clone())
             }
             _ => Err(Error::data(format!("column {path} is {current} in the table and {wanted} in the data"))
-                .with_hint("a column keeps its type: write to another table, or declare the column as the table has it")),
+                .with_hint(
+                    "a column keeps its type: write to another table, or declare the column as the table has it",
+                )),
         }
     }
 }

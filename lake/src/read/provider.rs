@@ -109,9 +109,7 @@ impl TableProvider for IcebergTable {
         let filter = self.filter(state, filters)?;
         let pruner = Pruner::new(self.schema.clone(), filter.clone())?;
         let files = match &self.snapshot {
-            Some(snapshot) => {
-                plan_files(&self.store, &self.metadata, snapshot, &pruner).await.map_err(external)?
-            }
+            Some(snapshot) => plan_files(&self.store, &self.metadata, snapshot, &pruner).await.map_err(external)?,
             None => Vec::new(),
         };
         if files.is_empty() {

@@ -26,72 +26,66 @@ fn the_definition_is_sound() {
     Arguments::command().debug_assert();
 }
 
+/// A line, and the verb it is.
+const VERBS: &[(&str, &str)] = &[
+    ("demo", "Demo(DemoArguments { rows: 50000, keep: false })"),
+    ("demo|--rows|7|--keep", "Demo(DemoArguments { rows: 7, keep: true })"),
+    (
+        "topic|create|orders|--partitions|3|-c|cleanup.policy=compact",
+        "Topic(Create { name: TopicName(\"orders\"), partitions: 3, settings: \
+             [TopicSetting { key: \"cleanup.policy\", value: \"compact\" }] })",
+    ),
+    ("topic|list", "Topic(List)"),
+    ("topic|describe|a.b", "Topic(Describe { name: TopicName(\"a.b\") })"),
+    ("topic|delete|a", "Topic(Delete { name: TopicName(\"a\") })"),
+    (
+        "produce|orders|--key|a,b",
+        "Produce(ProduceArguments { topic: TopicName(\"orders\"), file: \"-\", key: [\"a\", \"b\"], \
+             envelope: false, format: Json })",
+    ),
+    (
+        "produce|orders|x.ndjson|--format|RAW",
+        "Produce(ProduceArguments { topic: TopicName(\"orders\"), file: \"x.ndjson\", key: [], \
+             envelope: false, format: Raw })",
+    ),
+    (
+        "consume|orders|--from|17|-n|5|--follow",
+        "Consume(ConsumeArguments { topic: TopicName(\"orders\"), from: Offset(Offset(17)), limit: Some(5), \
+             follow: true })",
+    ),
+    (
+        "disable|t|--drop",
+        "Disable(DisableArguments { table: TableArgument { table: TableReference(\"t\") }, drop: true })",
+    ),
+    ("pause|bronze.orders", "Pause(TableArgument { table: TableReference(\"bronze.orders\") })"),
+    ("resume|t", "Resume(TableArgument { table: TableReference(\"t\") })"),
+    ("describe|t", "Describe(TableArgument { table: TableReference(\"t\") })"),
+    ("history|t", "History(TableArgument { table: TableReference(\"t\") })"),
+    ("files|t", "Files(TableArgument { table: TableReference(\"t\") })"),
+    ("list", "List"),
+    ("status|--check", "Status(StatusArguments { table: None, check: true })"),
+    ("sync|a|b", "Sync(SyncArguments { tables: [TableReference(\"a\"), TableReference(\"b\")] })"),
+    ("up|--listen|127.0.0.1:0", "Up(UpArguments { listen: Some(127.0.0.1:0) })"),
+    (
+        "query|select 1|--as-of|42",
+        "Query(QueryArguments { sql: Some(\"select 1\"), file: None, as_of: Some(Snapshot(42)) })",
+    ),
+    ("query|-", "Query(QueryArguments { sql: Some(\"-\"), file: None, as_of: None })"),
+    ("query|-f|x.sql", "Query(QueryArguments { sql: None, file: Some(\"x.sql\"), as_of: None })"),
+    (
+        "rollback|t|--to|9|--keep-offsets",
+        "Rollback(RollbackArguments { table: TableArgument { table: TableReference(\"t\") }, to: 9, replay: false, \
+         keep_offsets: true })",
+    ),
+    ("completion|bash", "Completion(CompletionArguments { shell: Bash })"),
+    ("man", "Man"),
+    ("version", "Version"),
+];
+
 #[test]
 fn verbs_are_parsed_as_the_contract_writes_them() {
-    let table = |name: &str| format!("table: TableReference(\"{name}\")");
-    let one = |verb: &str, name: &str| format!("{verb}(TableArgument {{ {} }})", table(name));
-    let cases = [
-        ("demo", "Demo(DemoArguments { rows: 50000, keep: false })".to_owned()),
-        ("demo|--rows|7|--keep", "Demo(DemoArguments { rows: 7, keep: true })".to_owned()),
-        (
-            "topic|create|orders|--partitions|3|-c|cleanup.policy=compact",
-            "Topic(Create { name: TopicName(\"orders\"), partitions: 3, settings: \
-             [TopicSetting { key: \"cleanup.policy\", value: \"compact\" }] })"
-                .to_owned(),
-        ),
-        ("topic|list", "Topic(List)".to_owned()),
-        ("topic|describe|a.b", "Topic(Describe { name: TopicName(\"a.b\") })".to_owned()),
-        ("topic|delete|a", "Topic(Delete { name: TopicName(\"a\") })".to_owned()),
-        (
-            "produce|orders|--key|a,b",
-            "Produce(ProduceArguments { topic: TopicName(\"orders\"), file: \"-\", key: [\"a\", \"b\"], \
-             envelope: false, format: Json })"
-                .to_owned(),
-        ),
-        (
-            "produce|orders|x.ndjson|--format|RAW",
-            "Produce(ProduceArguments { topic: TopicName(\"orders\"), file: \"x.ndjson\", key: [], \
-             envelope: false, format: Raw })"
-                .to_owned(),
-        ),
-        (
-            "consume|orders|--from|17|-n|5|--follow",
-            "Consume(ConsumeArguments { topic: TopicName(\"orders\"), from: Offset(Offset(17)), limit: Some(5), \
-             follow: true })"
-                .to_owned(),
-        ),
-        (
-            "disable|t|--drop",
-            format!("Disable(DisableArguments {{ table: TableArgument {{ {} }}, drop: true }})", table("t")),
-        ),
-        ("pause|bronze.orders", one("Pause", "bronze.orders")),
-        ("resume|t", one("Resume", "t")),
-        ("describe|t", one("Describe", "t")),
-        ("history|t", one("History", "t")),
-        ("files|t", one("Files", "t")),
-        ("list", "List".to_owned()),
-        ("status|--check", "Status(StatusArguments { table: None, check: true })".to_owned()),
-        ("sync|a|b", "Sync(SyncArguments { tables: [TableReference(\"a\"), TableReference(\"b\")] })".to_owned()),
-        ("up|--listen|127.0.0.1:0", "Up(UpArguments { listen: Some(127.0.0.1:0) })".to_owned()),
-        (
-            "query|select 1|--as-of|42",
-            "Query(QueryArguments { sql: Some(\"select 1\"), file: None, as_of: Some(Snapshot(42)) })".to_owned(),
-        ),
-        ("query|-", "Query(QueryArguments { sql: Some(\"-\"), file: None, as_of: None })".to_owned()),
-        ("query|-f|x.sql", "Query(QueryArguments { sql: None, file: Some(\"x.sql\"), as_of: None })".to_owned()),
-        (
-            "rollback|t|--to|9|--keep-offsets",
-            format!(
-                "Rollback(RollbackArguments {{ table: TableArgument {{ {} }}, to: 9, replay: false, keep_offsets: true }})",
-                table("t")
-            ),
-        ),
-        ("completion|bash", "Completion(CompletionArguments { shell: Bash })".to_owned()),
-        ("man", "Man".to_owned()),
-        ("version", "Version".to_owned()),
-    ];
-    for (line, verb) in cases {
-        assert_eq!(format!("{:?}", words(line).verb), verb, "{line}");
+    for (line, verb) in VERBS {
+        assert_eq!(&format!("{:?}", words(line).verb), verb, "{line}");
     }
 }
 
