@@ -35,6 +35,7 @@ pub enum Format {
     Yaml,
     /// One JSON object a line
     Ndjson,
+    /// For spreadsheets; nested values are JSON
     Csv,
 }
 

@@ -24,6 +24,7 @@ pub struct EnableArguments {
     /// How records change the table
     #[arg(long, value_enum, default_value_t, ignore_case = true)]
     pub mode: Mode,
+    /// What readers the table is for
     #[arg(long, value_enum, value_delimiter = ',', default_value = "ICEBERG", ignore_case = true)]
     pub table_formats: Vec<TableFormat>,
     /// The version of the Iceberg format
