@@ -81,6 +81,8 @@ pub struct EpochJob {
     generation: Generation,
     /// The first name that this process has not won.
     next: Epoch,
+    /// The writer of the manifest before that.
+    after: Option<WriterId>,
     positions: Option<Positions>,
     state: Option<String>,
     /// Won and not yet in every sink, oldest first.
@@ -113,6 +115,7 @@ impl EpochJob {
             sinks: sinks.into_iter().map(sink).collect(),
             generation: Generation::default(),
             next: Epoch::default(),
+            after: None,
             positions: None,
             state: None,
             pending: VecDeque::new(),
@@ -189,6 +192,7 @@ impl EpochJob {
             epoch: self.next,
             generation: self.generation,
             writer: self.writer,
+            after: self.after,
             intent,
         }
     }
@@ -227,6 +231,7 @@ impl EpochJob {
 
     fn won(&mut self, manifest: EpochManifest) -> Result<EpochStep> {
         self.next = manifest.epoch.next();
+        self.after = Some(manifest.writer);
         self.adopt(&manifest);
         if self.rules.hold(Rule::ManifestFirst) {
             self.pending.push_back(manifest);

@@ -5,6 +5,8 @@
 //! - I1: text written is read back as it was; another version or damage is an error.
 //! - I2: the name holds job and epoch, nothing else: two generations that want one epoch want one name.
 //! - I3: a manifest is equal to another only if the same process wrote the same work.
+//! - I4: a manifest names the writer of the one before it. A collected name is free again, and a slow process may win
+//!   it; what it puts there is found out by the next manifest, which follows another ([`unbroken`]).
 //!
 //! A manifest is intent: per sink the serialised data files that the epoch adds, opaque here. It is put create-only
 //! once and never changed, so whoever reads it, at whatever time, reads what was decided.
@@ -84,7 +86,21 @@ pub struct EpochManifest {
     pub generation: Generation,
     /// The nonce of the process that put it.
     pub writer: WriterId,
+    /// The nonce of the manifest one epoch before, where there is one (I4).
+    pub after: Option<WriterId>,
     pub intent: Intent,
+}
+
+/// The manifests that really follow each other, of those found under consecutive names, ascending (I4).
+pub fn unbroken(manifests: &[EpochManifest], rules: Rules) -> &[EpochManifest] {
+    if !rules.hold(Rule::LinkedManifests) {
+        return manifests;
+    }
+    let breaks = manifests.windows(2).rposition(|pair| match pair {
+        [before, manifest] => manifest.after != Some(before.writer),
+        _ => false,
+    });
+    manifests.get(breaks.map_or(0, |place| place + 1)..).unwrap_or_default()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +111,8 @@ struct Text {
     epoch: Epoch,
     generation: Generation,
     writer: WriterId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<WriterId>,
     intent: Intent,
 }
 
@@ -114,6 +132,7 @@ impl EpochManifest {
             epoch: self.epoch,
             generation: self.generation,
             writer: self.writer,
+            after: self.after,
             intent: self.intent.clone(),
         };
         serde_json::to_string(&text)
@@ -129,6 +148,7 @@ impl EpochManifest {
             epoch: text.epoch,
             generation: text.generation,
             writer: text.writer,
+            after: text.after,
             intent: text.intent,
         })
     }
@@ -136,7 +156,8 @@ impl EpochManifest {
 
 /// What of a job's manifests and state may go (rule M6).
 ///
-/// Both bounds are facts that never turn back, so that a decision taken on old facts is merely cautious.
+/// Both bounds are facts that no commit turns back, so that a decision taken on old facts is merely cautious. A replay
+/// does turn a ledger back: it must not run beside a collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Collection {
     /// Manifests of epochs below this one.

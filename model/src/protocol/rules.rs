@@ -102,6 +102,8 @@ rules! {
     NeverDecodeAgain = "M3", Machine;
     /// Position and state come from the newest manifest with work.
     ResumeFromNewestWork = "M3", Machine;
+    /// A manifest counts only if the next one follows it: a collected name is free to be won again.
+    LinkedManifests = "M3", Machine;
     /// A sink at or past an epoch is left alone.
     ApplyOnce = "M4", Machine;
     /// A sink behind an epoch's predecessor is not committed.

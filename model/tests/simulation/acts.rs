@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tableflow_model::TopicId;
 use tableflow_model::protocol::reset::{keep_offsets, replay};
-use tableflow_model::protocol::{Epoch, Guard, Intent, Ledger, Positions, Rule, WriterId};
+use tableflow_model::protocol::{Epoch, Guard, Intent, Ledger, Positions, Rule, WriterId, unbroken};
 use uuid::Uuid;
 
 use super::case::Act;
@@ -116,8 +116,8 @@ impl World {
         WriterId(Uuid::from_u128(0x09e8_0000 + u128::from(self.id())))
     }
 
-    /// Epochs above the target whose manifest and files are there, ascending, and the newest manifest.
-    fn kept_manifests(&self, above: Epoch) -> (Vec<Epoch>, Epoch) {
+    /// Epochs from the target's on whose manifest and files are there, ascending, and the newest manifest.
+    fn kept_manifests(&self, from: Epoch) -> (Vec<Epoch>, Epoch) {
         let newest = self.manifests.keys().map(|key| key.0).max().unwrap_or_default();
         let there = |epoch: &Epoch| {
             let Some(manifest) = self.manifest(*epoch, None) else { return false };
@@ -128,7 +128,10 @@ impl World {
                 work.files.iter().all(|text| self.files.contains_key(&file(text)))
             })
         };
-        ((above.0 + 1..=newest.0).map(Epoch).filter(there).collect(), newest)
+        let found: Vec<_> = (from.0..=newest.0).filter_map(|epoch| self.manifest(Epoch(epoch), None)).collect();
+        let found: Vec<_> = found.into_iter().cloned().collect();
+        let linked = unbroken(&found, self.rules).iter().map(|manifest| manifest.epoch);
+        (linked.filter(there).collect(), newest)
     }
 
     fn replay_to_some_snapshot(&mut self, sink: usize) {
@@ -218,6 +221,7 @@ impl World {
         let lost: BTreeSet<_> =
             if self.tables.len() == 1 { below.difference(&visible).copied().collect() } else { BTreeSet::new() };
         self.tables[sink].forgiven.extend(lost);
+        self.tables[sink].forgiven.retain(|row| below.contains(row));
         self.tables[sink].remember_forgiven();
     }
 

@@ -45,20 +45,40 @@ pub struct Case {
     pub guard: Option<Guard>,
     pub acts: &'static [Act],
     pub pending_max: usize,
+    /// Schedules under the law; mutants look at no more.
+    pub seeds: u64,
 }
+
+/// What a case gets as a rule.
+const SEEDS: u64 = 1500;
 
 const UPKEEP: &[Act] = &[Act::ForeignAppend, Act::SetProperty, Act::Expire, Act::Sweep, Act::AddPartition, Act::Replay];
 const EPOCHS: &[Act] = &[Act::ForeignAppend, Act::SetProperty, Act::Expire, Act::Sweep, Act::CollectManifests];
 
 pub const CASES: &[Case] = &[
-    Case { name: "direct-rest", kind: Kind::Direct, guard: Some(Guard::Snapshot), acts: UPKEEP, pending_max: 1 },
-    Case { name: "direct-location", kind: Kind::Direct, guard: Some(Guard::Location), acts: UPKEEP, pending_max: 1 },
+    Case {
+        name: "direct-rest",
+        kind: Kind::Direct,
+        guard: Some(Guard::Snapshot),
+        acts: UPKEEP,
+        pending_max: 1,
+        seeds: SEEDS,
+    },
+    Case {
+        name: "direct-location",
+        kind: Kind::Direct,
+        guard: Some(Guard::Location),
+        acts: UPKEEP,
+        pending_max: 1,
+        seeds: SEEDS,
+    },
     Case {
         name: "direct-rollback",
         kind: Kind::Direct,
         guard: None,
         acts: &[Act::ForeignAppend, Act::Expire, Act::ForeignRollback, Act::Replay, Act::KeepOffsets, Act::Sweep],
         pending_max: 1,
+        seeds: SEEDS,
     },
     Case {
         name: "direct-recreate",
@@ -66,16 +86,35 @@ pub const CASES: &[Case] = &[
         guard: None,
         acts: &[Act::ForeignAppend, Act::RecreateTable, Act::RecreateTopic],
         pending_max: 1,
+        seeds: SEEDS,
     },
-    Case { name: "two-sinks", kind: Kind::TwoSinks, guard: None, acts: EPOCHS, pending_max: 1 },
-    Case { name: "pipelined", kind: Kind::TwoSinks, guard: None, acts: EPOCHS, pending_max: 3 },
-    Case { name: "stateful", kind: Kind::Stateful, guard: None, acts: EPOCHS, pending_max: 1 },
+    Case { name: "two-sinks", kind: Kind::TwoSinks, guard: None, acts: EPOCHS, pending_max: 1, seeds: SEEDS },
+    Case { name: "pipelined", kind: Kind::TwoSinks, guard: None, acts: EPOCHS, pending_max: 3, seeds: SEEDS },
+    Case { name: "stateful", kind: Kind::Stateful, guard: None, acts: EPOCHS, pending_max: 1, seeds: SEEDS },
     Case {
         name: "epochs-reset",
         kind: Kind::TwoSinks,
         guard: None,
-        acts: &[Act::ForeignAppend, Act::ForeignRollback, Act::Replay, Act::KeepOffsets],
+        acts: &[
+            Act::ForeignAppend,
+            Act::ForeignRollback,
+            Act::Replay,
+            Act::KeepOffsets,
+            Act::CollectManifests,
+            Act::Sweep,
+            Act::Expire,
+        ],
         pending_max: 1,
+        seeds: SEEDS,
+    },
+    Case {
+        name: "replay-collect",
+        kind: Kind::TwoSinks,
+        guard: None,
+        acts: &[Act::Replay, Act::CollectManifests],
+        pending_max: 1,
+        // A name has to be collected, won again and replayed over: rare.
+        seeds: 8000,
     },
     Case {
         name: "grows",
@@ -83,6 +122,7 @@ pub const CASES: &[Case] = &[
         guard: None,
         acts: &[Act::ForeignAppend, Act::Expire, Act::Sweep, Act::Grow, Act::CollectManifests],
         pending_max: 1,
+        seeds: SEEDS,
     },
 ];
 
@@ -104,6 +144,8 @@ pub struct Mix {
     pub late: u64,
     /// A process falls asleep.
     pub sleep: u64,
+    /// For at most this many turns.
+    pub nap_turns: usize,
     pub crash: u64,
     pub poison: u64,
     pub hole: u64,
@@ -114,7 +156,9 @@ pub struct Mix {
 impl Mix {
     pub fn draw(case: &Case, rng: &mut Rng) -> Mix {
         let rate = |rng: &mut Rng| [0, 0, 5, 15, 30][rng.below(5)];
-        let weight = |rng: &mut Rng| [0, 0, 1, 2, 5][rng.below(5)];
+        // A case of few acts is about them: none of them is left out.
+        let weights: &[u64] = if case.acts.len() > 2 { &[0, 0, 1, 2, 5] } else { &[2, 5, 10] };
+        let weight = |rng: &mut Rng| weights[rng.below(weights.len())];
         Mix {
             guard: case.guard.unwrap_or(if rng.chance(50) { Guard::Snapshot } else { Guard::Location }),
             steps: 40 + rng.below(120) as u64,
@@ -123,6 +167,7 @@ impl Mix {
             lost: rate(rng),
             late: rate(rng),
             sleep: rate(rng),
+            nap_turns: [12, 12, 60][rng.below(3)],
             crash: [0, 1, 3][rng.below(3)],
             poison: [0, 30, 60][rng.below(3)],
             hole: [0, 20][rng.below(2)],

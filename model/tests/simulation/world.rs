@@ -248,7 +248,7 @@ impl World {
             return self.say(|| format!("p{} crashes", gone.number));
         }
         if self.rng.chance(self.mix.sleep) {
-            self.processes[place].asleep = 1 + self.rng.below(12) as u64;
+            self.processes[place].asleep = 1 + self.rng.below(self.mix.nap_turns) as u64;
         }
         self.run_process(place);
     }

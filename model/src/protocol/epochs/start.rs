@@ -10,6 +10,7 @@
 //! decides what that writer has staged (G2). A sink that nobody wrote yet takes the highest epoch of the others: no
 //! name below a claim may be left free for somebody to win later.
 
+use super::super::manifest::unbroken;
 use super::{Attempt, CommitReply, Positions, PutReply, Rule, Sink, Suspend, epoch_of, is_won, misfit};
 use super::{Cut, Epoch, EpochEvent, EpochJob, EpochManifest, EpochStep, Generation, Intent, Ledger, Phase};
 use crate::error::Result;
@@ -152,6 +153,7 @@ impl EpochJob {
         let manifests = seen.manifests.iter().map(|manifest| manifest.generation);
         self.generation = ledgers.chain(manifests).max().unwrap_or_default().next();
         self.next = epoch;
+        self.after = seen.manifests.last().map(|manifest| manifest.writer);
         if !self.rules.hold(Rule::ClaimFirst) {
             return self.recover(seen);
         }
@@ -160,6 +162,7 @@ impl EpochJob {
             epoch,
             generation: self.generation,
             writer: self.writer,
+            after: self.after,
             intent: Intent::Claim,
         };
         Ok(self.put_claim(Box::new(claim), seen))
@@ -198,6 +201,7 @@ impl EpochJob {
     fn recover(&mut self, seen: Seen) -> Result<EpochStep> {
         if self.rules.hold(Rule::ClaimFirst) {
             self.next = self.next.next();
+            self.after = Some(self.writer);
         }
         let ledger = self.newest_ledger().map(|ledger| ledger.positions.clone());
         self.positions = ledger.clone().filter(|positions| !positions.0.is_empty());
@@ -205,10 +209,10 @@ impl EpochJob {
             sink.follows = epoch_of(sink.ledger.as_ref());
         }
         let lowest = self.bounds().lowest;
-        for manifest in seen.manifests.into_iter().filter(EpochManifest::is_work) {
-            self.adopt(&manifest);
+        for manifest in unbroken(&seen.manifests, self.rules).iter().filter(|manifest| manifest.is_work()) {
+            self.adopt(manifest);
             if manifest.epoch > lowest {
-                self.pending.push_back(manifest);
+                self.pending.push_back(manifest.clone());
             }
         }
         self.forget(ledger);

@@ -46,12 +46,20 @@ fn work(epoch: u64, generation: u64, offset: i64, sinks: &[(&str, u64, &[&str])]
         (sink(name), SinkWork { follows: Epoch(follows), files: files.iter().map(|file| (*file).to_owned()).collect() })
     });
     let intent = Intent::Work { positions: positions(offset), sinks: sinks.collect(), state: None };
-    EpochManifest { job: job(), epoch: Epoch(epoch), generation: Generation(generation), writer: writer(9), intent }
+    let (epoch, generation, writer) = (Epoch(epoch), Generation(generation), writer(9));
+    EpochManifest { job: job(), epoch, generation, writer, after: Some(writer), intent }
 }
 
 fn claim(epoch: u64, generation: u64, nonce: u128) -> EpochManifest {
     let (epoch, generation) = (Epoch(epoch), Generation(generation));
-    EpochManifest { job: job(), epoch, generation, writer: writer(nonce), intent: Intent::Claim }
+    EpochManifest {
+        job: job(),
+        epoch,
+        generation,
+        writer: writer(nonce),
+        after: Some(writer(9)),
+        intent: Intent::Claim,
+    }
 }
 
 fn machine(sinks: &[&str]) -> EpochJob {

@@ -8,6 +8,7 @@ fn manifest(intent: Intent) -> EpochManifest {
         epoch: Epoch(12),
         generation: Generation(3),
         writer: WriterId(Uuid::from_u128(7)),
+        after: None,
         intent,
     }
 }
@@ -51,5 +52,29 @@ fn collection_keeps_what_a_sink_or_a_start_needs() {
         let found = Collection::decide(Epoch(newest), Epoch(newest_work), &epochs, Rules::law());
         let expected = Collection { manifests_below: Epoch(manifests), state_below: Epoch(state) };
         assert_eq!(found, expected, "{newest_work} {ledgers:?}");
+    }
+}
+
+/// Epochs 3 to 6 of writers 1 and 2; `after` is what each says of the one before.
+#[test]
+fn i4_a_manifest_under_a_name_that_was_collected_is_found_out() {
+    let chain = |links: &[(u128, u128)]| -> Vec<EpochManifest> {
+        let id = |nonce: u128| WriterId(Uuid::from_u128(nonce));
+        let put = |&(writer, after): &(u128, u128)| {
+            let (writer, after) = (id(writer), Some(id(after)));
+            EpochManifest { writer, after, ..manifest(Intent::Claim) }
+        };
+        links.iter().map(put).collect()
+    };
+    let cases: [(&[(u128, u128)], usize); 5] = [
+        (&[(1, 9), (1, 1), (2, 1), (2, 2)], 4),
+        (&[(3, 9), (1, 1), (2, 1), (2, 2)], 3),
+        (&[(3, 9), (3, 3), (2, 1), (2, 2)], 2),
+        (&[(1, 9)], 1),
+        (&[], 0),
+    ];
+    for (links, kept) in cases {
+        let all = chain(links);
+        assert_eq!(unbroken(&all, Rules::law()), &all[all.len() - kept..], "{links:?}");
     }
 }
