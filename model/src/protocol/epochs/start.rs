@@ -56,6 +56,9 @@ impl EpochJob {
             }
             (Start::Fencing { seen, .. }, EpochEvent::Published(_)) => self.begin(seen),
             (Start::Reading { epoch, seen }, EpochEvent::ReadFailed) => Ok(self.read(epoch, seen)),
+            (Start::Reading { epoch, seen }, EpochEvent::ManifestRead(Some(manifest))) if self.belies(&manifest) => {
+                self.absent(epoch, seen)
+            }
             (Start::Reading { mut seen, .. }, EpochEvent::ManifestRead(Some(manifest))) => {
                 let next = manifest.epoch.next();
                 seen.manifests.push(*manifest);
@@ -140,6 +143,17 @@ impl EpochJob {
     fn read(&mut self, epoch: Epoch, seen: Seen) -> EpochStep {
         self.phase = Phase::Start(Start::Reading { epoch, seen });
         EpochStep::ReadManifest { epoch }
+    }
+
+    /// A ledger says what this epoch came to, and the manifest says otherwise: the name was collected and won again, so
+    /// the ledgers that were loaded are old.
+    fn belies(&self, manifest: &EpochManifest) -> bool {
+        let decided = |ledger: &&Ledger| ledger.epoch == manifest.epoch && ledger.cut == Cut::Manifest;
+        let mut ledgers = self.sinks.iter().filter_map(|sink| sink.ledger.as_ref()).filter(decided);
+        match &manifest.intent {
+            Intent::Claim => ledgers.next().is_some(),
+            Intent::Work { positions, .. } => ledgers.any(|ledger| ledger.positions != *positions),
+        }
     }
 
     /// The first absent name is where the claim goes; below the highest ledger it means that the ledgers that were
