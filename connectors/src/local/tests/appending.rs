@@ -239,6 +239,19 @@ fn check_damage(fixture: &Fixture, whole: &[u8], bytes: &[u8], damage: &str) {
 }
 
 #[test]
+fn a_torn_tail_is_cut_before_its_segment_is_left() {
+    let fixture = Fixture::new(1, &[("segment.bytes", "200")]);
+    append(&fixture.log(), &["a"]).unwrap();
+    let whole = fs::read(fixture.segment(0)).unwrap();
+    fixture.put_raw(&[2; 50]);
+    let large = "x".repeat(150);
+    append(&fixture.log(), &[&large]).unwrap();
+    assert!(fixture.segment(1).exists());
+    assert_eq!(fs::read(fixture.segment(0)).unwrap(), whole);
+    assert_eq!(fixture.values(), numbered(&["a", &large]));
+}
+
+#[test]
 fn p4_damage_before_the_end_is_read_up_to_and_then_reported() {
     let fixture = Fixture::new(1, &[]);
     for value in ["a", "b", "c"] {
