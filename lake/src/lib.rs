@@ -16,6 +16,9 @@ pub mod layout;
 pub mod read;
 pub mod write;
 
+#[cfg(test)]
+mod tests;
+
 use tableflow_model::Error;
 
 /// Wraps an error of the iceberg crate: what we were doing, and its own words as the detail.
