@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::Field;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tableflow_connectors::decode::MetadataColumns;
-use tableflow_model::{Error, JobName, Millis, Result, TableName, TopicId, TopicName};
+use tableflow_model::{Error, JobName, Millis, Result, TableName, TopicId, TopicName, types};
 use tableflow_store::paths::{StatePaths, segment};
 use tableflow_store::{PutOutcome, Store};
 use uuid::Uuid;
@@ -20,6 +21,11 @@ const FORM: u32 = 1;
 
 /// Somebody who changes a table this often at the same time does it by mistake.
 const CHANGE_ATTEMPTS_MAX: u32 = 10;
+
+/// What `--columns` says; without it nothing is declared and everything inferred.
+pub fn declared_columns(text: &str) -> Result<Vec<Field>> {
+    if text.trim().is_empty() { Ok(Vec::new()) } else { types::parse_columns(text) }
+}
 
 /// Whether the table is to be kept fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use tableflow_connectors::decode::{Decoder, JsonDecoder, MetadataColumns};
 use tableflow_lake::layout::{arrow_schema, new_schema, parse_partition_by, parse_sort_by};
 use tableflow_model::{Error, ErrorKind, Result, Source, TableName, TopicName, types};
 
-use super::definition::{Definition, NewDefinition, StartFrom, Wanted};
+use super::definition::{Definition, NewDefinition, StartFrom, Wanted, declared_columns};
 use crate::home::Home;
 
 /// Records looked at to infer columns when the table is made; more columns may come later.
@@ -96,7 +96,7 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
 
 /// The columns the table starts with: declared ones, those that the first records show, where rows come from.
 fn columns(source: &mut dyn Source, request: &Request) -> Result<Fields> {
-    let declared = types::parse_columns(&request.columns)?;
+    let declared = declared_columns(&request.columns)?;
     let mut decoder = JsonDecoder::new(&declared, &arrow::datatypes::Schema::empty())?;
     let starts = source.ranges()?.into_iter().map(|(partition, range)| (partition, range.start)).collect();
     source.seek(&starts)?;

@@ -7,7 +7,7 @@
 //!   a reason.
 //! - I3: a stop is noticed within a poll; what was staged by then is committed first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,6 +38,9 @@ const IDLE_PAUSE: Duration = Duration::from_millis(100);
 /// Pauses after failures outside: doubled up to the largest.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// A one-shot job fails after so many failures in a row: about ten seconds.
+const ONE_SHOT_FAILURES_MAX: u32 = 6;
 
 /// An epoch of this many files is committed at once: a manifest must stay small (bad input: a partition value a row).
 const EPOCH_FILES_MAX: usize = 1000;
@@ -78,7 +81,7 @@ pub struct Ingest {
     ends: BTreeMap<Partition, Offset>,
     /// A record that cannot be decoded: the epoch before it is committed, then the job ends.
     failure: Option<Error>,
-    retry_pause: Duration,
+    failures_in_a_row: u32,
 }
 
 /// An epoch's files, from staging until the machine is done with them.
@@ -113,7 +116,7 @@ impl Ingest {
             Reader::new(definition.topic.clone(), source, columns, definition.metadata_columns, &table.metadata)?;
         let ends = reader.source().ranges()?.into_iter().map(|(partition, range)| (partition, range.end)).collect();
         let writer = WriterId(home.ids.uuid());
-        let (base, staged, failure, retry_pause) = (None, None, None, RETRY_PAUSE_MIN);
+        let (base, staged, failure, failures_in_a_row) = (None, None, None, 0);
         Ok(Ingest {
             home,
             definition,
@@ -126,7 +129,7 @@ impl Ingest {
             staged,
             ends,
             failure,
-            retry_pause,
+            failures_in_a_row,
         })
     }
 
@@ -144,8 +147,9 @@ impl Ingest {
                 DirectStep::Stage { from, generation, epoch } => match self.stage(from, generation, epoch).await {
                     Ok(Stage::Cut(positions)) => DirectEvent::Staged(positions),
                     Ok(Stage::Ended(ended)) => return Ok(ended),
-                    Err(error) if error.kind() == ErrorKind::Unavailable => {
-                        self.pause_after(&error).await;
+                    // A conflict: the topic was re-created meanwhile, which the next look at its id says better.
+                    Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Conflict) => {
+                        self.pause_after(error).await?;
                         DirectEvent::StageFailed
                     }
                     Err(error) => return Err(error),
@@ -175,20 +179,25 @@ impl Ingest {
                 Ok(Err(Ended::Suspended(gone)))
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                self.pause_after(&error).await;
+                self.pause_after(error).await?;
                 Ok(Ok(DirectEvent::LoadFailed))
             }
             Err(error) => Ok(Err(Ended::Suspended(error))),
         }
     }
 
-    /// I2.
-    async fn pause_after(&mut self, error: &Error) {
+    /// I2. A one-shot job gives up after a while and says why; what it staged is read again by the next one.
+    async fn pause_after(&mut self, error: Error) -> Result<()> {
         tracing::warn!(table = %self.definition.table, %error, "trying again");
-        self.progress.set_state(State::Degraded, Some(Trouble::of(error)));
+        self.progress.set_state(State::Degraded, Some(Trouble::of(&error)));
         self.progress.retries.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(self.retry_pause).await;
-        self.retry_pause = (self.retry_pause * 2).min(RETRY_PAUSE_MAX);
+        self.failures_in_a_row += 1;
+        if matches!(self.goal, Goal::CatchUp(_)) && self.failures_in_a_row >= ONE_SHOT_FAILURES_MAX {
+            return Err(error);
+        }
+        let pause = RETRY_PAUSE_MIN * 2_u32.pow(self.failures_in_a_row.min(10) - 1);
+        wait(&self.goal, Instant::now() + pause.min(RETRY_PAUSE_MAX)).await;
+        Ok(())
     }
 
     fn base(&self) -> Result<&LoadedTable> {
@@ -238,9 +247,16 @@ impl Ingest {
         };
         let known = from.and_then(|mut from| from.0.remove(&self.definition.topic));
         if found != self.definition.topic_id {
-            let offsets = known.map(|known| known.offsets).unwrap_or_default();
+            let Some(known) = known else {
+                let recreated = Error::data(format!(
+                    "topic {} was re-created: it was {} and is {found}",
+                    self.definition.topic, self.definition.topic_id
+                ))
+                .with_hint("`tableflow disable` the table and enable the topic again");
+                return Ok(Err(Stage::Ended(Ended::Suspended(recreated))));
+            };
             // The machine compares the ids and says what is wrong.
-            return Ok(Err(Stage::Cut(self.named(offsets, found))));
+            return Ok(Err(Stage::Cut(self.named(known.offsets, found))));
         }
         let ranges = self.reader.source().ranges()?;
         let mut positions = known.map(|known| known.offsets);
@@ -279,9 +295,17 @@ impl Ingest {
             }
             let polled = self.reader.poll()?;
             let nothing = polled.is_empty();
+            let mut failed = BTreeSet::new();
             for rows in polled {
+                // What follows a failed record in its partition must wait behind it.
+                if failed.contains(&rows.partition) {
+                    continue;
+                }
                 files.write(&rows).await?;
-                self.failure = self.failure.take().or(rows.failure);
+                if let Some(failure) = rows.failure {
+                    failed.insert(rows.partition);
+                    self.failure.get_or_insert(failure);
+                }
             }
             self.progress.buffered(files.rows(), files.bytes_buffered() as u64);
             if files.moved {
@@ -311,7 +335,6 @@ impl Ingest {
     fn caught_up(&mut self) {
         self.progress.lag_records.store(0, Ordering::Relaxed);
         self.progress.set_state(State::Syncing, None);
-        self.retry_pause = RETRY_PAUSE_MIN;
     }
 
     /// How many records wait behind what this epoch holds.
@@ -368,7 +391,7 @@ impl Ingest {
             Err(error) => {
                 // Nothing was sent: the table is as it was, and the same files can go onto it again.
                 self.staged = Some(staged);
-                self.pause_after(&error).await;
+                self.pause_after(error).await?;
                 return Ok(DirectEvent::Published(CommitReply::Rejected));
             }
         }
@@ -396,7 +419,7 @@ impl Ingest {
                 CommitReply::Rejected
             }
             Ok(CommitOutcome::Unknown { error }) | Err(error) => {
-                self.pause_after(&error).await;
+                self.pause_after(error).await?;
                 CommitReply::Unknown
             }
         };
@@ -414,7 +437,10 @@ impl Ingest {
     /// The epoch is in. A record that stopped it ends the job.
     fn after_commit(&mut self) -> Option<Error> {
         self.staged = None;
-        self.retry_pause = RETRY_PAUSE_MIN;
+        self.failures_in_a_row = 0;
+        if self.progress.state().0 == State::Degraded {
+            self.progress.set_state(State::Backfilling, None);
+        }
         self.failure.take()
     }
 }

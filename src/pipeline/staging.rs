@@ -16,8 +16,10 @@ use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use tableflow_connectors::decode::{Decoder, JsonDecoder, MetadataColumns, RecordError};
 use tableflow_lake::layout::{Evolution, arrow_schema, evolve};
 use tableflow_lake::write::{EpochName, Stager};
-use tableflow_model::{Error, Offset, Partition, Records, Result, Source, TopicName, types};
+use tableflow_model::{Error, Offset, Partition, Records, Result, Source, TopicName};
 use tableflow_store::Store;
+
+use super::definition::declared_columns;
 
 /// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
 const POLL_BYTES: usize = 1024 * 1024;
@@ -47,7 +49,7 @@ impl Reader {
         metadata_columns: MetadataColumns,
         table: &TableMetadata,
     ) -> Result<Self> {
-        let declared = types::parse_columns(columns)?;
+        let declared = declared_columns(columns)?;
         let table = arrow_schema(table.current_schema())?;
         let decoder = JsonDecoder::new(&declared, &table)?;
         Ok(Reader { topic, source, decoder, metadata_columns })

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tableflow_model::{Error, Millis, Result, TableName};
+use tableflow_model::{Error, ErrorKind, Millis, Result, TableName};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,9 @@ use crate::home::Home;
 
 /// How often definitions are looked at: a listing, no reads where nothing changed.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Long enough that a job which cannot begin costs nothing.
+const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// A table's report is written at once when its state changes, else this often.
 const REPORT_EVERY_MS: i64 = 5_000;
@@ -70,10 +73,10 @@ impl Supervisor {
     /// Runs until `stop`, then drains: every job commits what it holds.
     pub async fn run(&mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
+            self.collect().await;
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the definitions cannot be read, trying again");
             }
-            self.collect().await;
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => {}
@@ -104,7 +107,7 @@ impl Supervisor {
         for table in self.tables() {
             let changed = wanted.get(&table) != self.jobs.get(&table).map(|job| &job.definition);
             if changed {
-                self.stop(&table).await;
+                self.stop(&table);
             }
         }
         for (table, definition) in wanted {
@@ -136,11 +139,13 @@ impl Supervisor {
         self.jobs.insert(job.definition.table.clone(), job);
     }
 
-    async fn stop(&mut self, table: &TableName) {
-        if let Some(job) = self.jobs.get(table) {
-            job.stop.cancel();
+    /// Asks a job to end; one that has ended makes room for its successor. Nothing waits for it here (I1).
+    fn stop(&mut self, table: &TableName) {
+        let Some(job) = self.jobs.get(table) else { return };
+        job.stop.cancel();
+        if job.task.is_some() {
+            return;
         }
-        self.join(table).await;
         self.jobs.remove(table);
         if let Ok(mut board) = self.board.lock() {
             board.remove(table);
@@ -206,7 +211,8 @@ fn is_due(before: Option<&Report>, report: &Report, now: Millis) -> bool {
     state_changed || (anything_changed && now.0 - before.reported_at.0 >= REPORT_EVERY_MS)
 }
 
-/// One job from its definition to its end. Opening it may fail as running it may.
+/// One job from its definition to its end. One that follows its topic is begun again when something outside does
+/// not answer; a one-shot job fails.
 pub async fn run_job(
     home: Home,
     definition: Definition,
@@ -214,5 +220,22 @@ pub async fn run_job(
     budget: Arc<MemoryBudget>,
     goal: Goal,
 ) -> Result<Ended> {
-    Ingest::new(home, definition, progress, budget, goal).await?.run().await
+    loop {
+        let job = Ingest::new(home.clone(), definition.clone(), progress.clone(), budget.clone(), goal.clone()).await;
+        let ended = match job {
+            Ok(job) => job.run().await,
+            Err(error) => Err(error),
+        };
+        match (ended, &goal) {
+            (Err(error), Goal::Follow(stop)) if error.kind() == ErrorKind::Unavailable && !stop.is_cancelled() => {
+                tracing::warn!(table = %definition.table, %error, "the job is begun again");
+                progress.set_state(State::Degraded, Some(Trouble::of(&error)));
+                tokio::select! {
+                    () = tokio::time::sleep(BEGIN_AGAIN_AFTER) => {}
+                    () = stop.cancelled() => return Ok(Ended::Stopped),
+                }
+            }
+            (ended, _) => return ended,
+        }
+    }
 }
