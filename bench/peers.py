@@ -1,0 +1,94 @@
+"""The peers, each in a process of its own, answering with JSON.
+
+usage: peers.py append NDJSON DIR              PyArrow reads the lines, PyIceberg appends them to a table in DIR
+       peers.py commits DATA_DIR TABLE TIMES   PyIceberg appends one row at a time to a table of the embedded catalog
+       peers.py queries LOCATION               DuckDB: statements from stdin, {table} stands for the table
+       peers.py query LOCATION SQL             DuckDB: one statement, as a process
+"""
+
+import json
+import pathlib
+import resource
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests" / "python"))
+
+import read_table  # noqa: E402
+
+
+def cpu_seconds():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def append(lines, directory):
+    """Imports and the making of the table are not counted."""
+    import pyarrow.compute
+    import pyarrow.json
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    folder = pathlib.Path(directory).resolve()
+    catalog = SqlCatalog("peer", uri=f"sqlite:///{folder}/peer.db", warehouse=f"file://{folder}/peer")
+    catalog.create_namespace("bronze")
+    with open(lines, "rb") as file:
+        first = file.readline()
+    table = catalog.create_table("bronze.bids", pyarrow.json.read_json(pyarrow.BufferReader(first)).schema)
+    started, cpu_started = time.perf_counter(), cpu_seconds()
+    rows = pyarrow.json.read_json(lines)
+    table.append(rows)
+    seconds, cpu = time.perf_counter() - started, cpu_seconds() - cpu_started
+    files = table.inspect.files()
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "rows": rows.num_rows,
+        "price_sum": pyarrow.compute.sum(rows["price"]).as_py(),
+        "files": files.num_rows,
+        "bytes": pyarrow.compute.sum(files["file_size_in_bytes"]).as_py(),
+    }
+
+
+def commits(data_dir, name, times):
+    import pyarrow
+
+    table = read_table.load_table(data_dir, name)
+    row = pyarrow.Table.from_pylist([{}], schema=table.schema().as_arrow())
+    took = []
+    for _ in range(int(times)):
+        started = time.perf_counter()
+        table.append(row)
+        took.append((time.perf_counter() - started) * 1000)
+    return {"ms": took}
+
+
+def duckdb_query(connection, location, sql):
+    scan = f"iceberg_scan('{location.removeprefix('file://')}')"
+    started = time.perf_counter()
+    rows = connection.execute(sql.replace("{table}", scan)).fetchall()
+    return {"seconds": time.perf_counter() - started, "rows": len(rows), "first": rows[0] if rows else None}
+
+
+def queries(location):
+    connection = read_table.duckdb_connection()
+    for sql in sys.stdin:
+        print(json.dumps(duckdb_query(connection, location, sql)), flush=True)
+
+
+def main(verb, *arguments):
+    if verb == "append":
+        print(json.dumps(append(*arguments)))
+    elif verb == "commits":
+        print(json.dumps(commits(*arguments)))
+    elif verb == "queries":
+        queries(*arguments)
+    elif verb == "query":
+        print(json.dumps(duckdb_query(read_table.duckdb_connection(), *arguments)))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -1,0 +1,84 @@
+"""The one table: on stdout, and between two comments of docs/benchmarks.md."""
+
+import datetime
+import os
+import pathlib
+import subprocess
+from dataclasses import astuple, dataclass
+
+BEGIN = "<!-- bench/run writes from here -->"
+END = "<!-- to here -->"
+HEADING = "## The product beside its limits and peers"
+COLUMNS = ["work", "limit", "us", "peer", "ratio"]
+
+NOTES = """\
+Rates are by CPU time, user and system, all threads: ours of the whole process from start to end, the peer's without
+its start and imports. The limit of the append is 1 / sum(1 / rate) of the parts, each alone in one thread.
+Peers: append, PyArrow reads the lines and PyIceberg appends them; decode, arrow-json; commit, PyIceberg appends one
+row, which also writes its data file (ours commits a file that is there); query, DuckDB's iceberg_scan, as a process
+with Python's start. The limit of a commit is its bytes in three durable objects, one after the other.
+`a [b..c]` is the median, the least and the most; pairs alternate."""
+
+
+@dataclass
+class Line:
+    work: str
+    limit: str | None
+    us: str
+    peer: str | None
+    ratio: str
+
+
+def first_match(path, name):
+    lines = pathlib.Path(path).read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "unknown")
+
+
+def machine():
+    memory = int(first_match("/proc/meminfo", "MemTotal").split()[0]) / 2**20
+    cores, loads = os.cpu_count(), " ".join(f"{load:.1f}" for load in os.getloadavg())
+    return f"{first_match('/proc/cpuinfo', 'model name')}, {cores} cores, {memory:.0f} GiB; load at the end {loads}"
+
+
+def commit(repository):
+    def git(*words):
+        return subprocess.run(["git", *words], cwd=repository, capture_output=True, text=True, check=True).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if git("status", "--porcelain") else "")
+
+
+def facts(repository, made):
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return [
+        f"{made['rows']:,} rows, {made['bytes']:,} bytes of JSON ({made['bytes'] / made['rows']:.0f} each)",
+        f"machine: {machine()}",
+        f"commit: {commit(repository)}, date: {today}",
+    ]
+
+
+def plain(lines):
+    rows = [COLUMNS, *([cell or "" for cell in astuple(line)] for line in lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def markdown(lines, about):
+    table = [f"| {' | '.join(COLUMNS)} |", "|---|--:|--:|--:|---|"]
+    table += [f"| {' | '.join(cell or '' for cell in astuple(line))} |" for line in lines]
+    return "\n".join([*(f"- {fact}" for fact in about), "", *table, "", NOTES])
+
+
+def replace(page, text):
+    """The page with `text` between the comments; a page without them gets them at its end."""
+    if BEGIN not in page:
+        page = f"{page.rstrip()}\n\n{HEADING}\n\n`bench/run`, release build.\n\n{BEGIN}\n{END}\n"
+    before, rest = page.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def publish(repository, lines, made):
+    about = facts(repository, made)
+    print("\n".join([plain(lines), "", *about]))
+    page = repository / "docs" / "benchmarks.md"
+    page.write_text(replace(page.read_text(), markdown(lines, about)))

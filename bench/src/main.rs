@@ -1,0 +1,75 @@
+//! The measuring side of `bench/run`: what has to be measured from within.
+//!
+//! ```text
+//!  bids      the rows, the same every time
+//!  generate  a topic of them, and the same rows as a file of lines for the peers
+//!  parts     each part of the append alone, in one thread, by CPU time: the limit of their sum
+//!  commits   commits to tables of many files: time, bytes, requests
+//!  queries   statements from stdin, timed inside of the process
+//! ```
+//!
+//! Every subcommand answers with JSON on stdout; `bench/run` starts them, checks, compares and prints.
+
+mod bids;
+mod commits;
+mod generate;
+mod parts;
+mod queries;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use tableflow_model::{Error, Result};
+
+/// The topic of the bids, in any data directory.
+const TOPIC: &str = "bids";
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Fill the topic `bids` of a data directory, and the file bids.ndjson beside it
+    Generate { directory: PathBuf, rows: u64 },
+    /// Measure the parts of the append over that topic
+    Parts { directory: PathBuf },
+    /// Measure commits to a table with so many files
+    Commits { directory: PathBuf, files: usize },
+    /// Run the statements of stdin, one a line
+    Queries { directory: PathBuf },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::Generate { directory, rows } => generate::run(&directory, rows).and_then(|made| print(&made)),
+        Verb::Parts { directory } => parts::run(&directory).and_then(|parts| print(&parts)),
+        Verb::Commits { directory, files } => commits::run(&directory, files).and_then(|commits| print(&commits)),
+        Verb::Queries { directory } => queries::run(&directory),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where stderr is gone nobody reads it.
+            let _ = writeln!(std::io::stderr(), "{}", error.report());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line of JSON.
+fn print(answer: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(answer)
+        .map_err(|error| Error::internal("an answer cannot be written as JSON").with_source(error))?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(output)
+}
+
+fn output(error: std::io::Error) -> Error {
+    Error::unavailable("the answer cannot be written").with_source(error)
+}

@@ -1,0 +1,205 @@
+"""The benchmark: each piece of work beside its limit and its peer, in one run, on one set of rows.
+
+usage: suite.py BINARIES    the folder with tableflow and tableflow-bench
+
+`bench/run` builds and starts it, and says which sizes can be set. A table that does not hold what was generated
+ends the run: then there is no figure at all.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from measure import Server, Spread, alternate, run
+from report import Line, publish
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests" / "python"))
+
+from read_table import metadata_location  # noqa: E402
+
+ROWS = int(os.environ.get("BENCH_ROWS", 5_000_000))
+COMMIT_FILES = [int(size) for size in os.environ.get("BENCH_COMMIT_FILES", "100 1000 10000").split()]
+
+PLAIN, WITH_ORIGIN = "bronze.bids", "bronze.bids_with_origin"
+STARTS = 20
+PEER_COMMITS = 20
+IDLE_SECONDS = 5
+COUNT = "select count(*) from {table}"
+
+
+class Suite:
+    def __init__(self, binaries, folder):
+        self.tableflow_binary = pathlib.Path(binaries) / "tableflow"
+        self.bench_binary = pathlib.Path(binaries) / "tableflow-bench"
+        self.folder = pathlib.Path(folder)
+        self.home = self.folder / "home"
+        self.home.mkdir()
+        self.lines = []
+
+    def tableflow(self, *words):
+        return run([self.tableflow_binary, "--data-dir", self.home, *words])
+
+    def bench(self, *words):
+        return run([self.bench_binary, *words]).json()
+
+    def peer(self, *words):
+        return run([sys.executable, HERE / "peers.py", *words])
+
+    def add(self, work, us, limit=None, peer=None, ratio=""):
+        self.lines.append(Line(work, limit, us, peer, ratio))
+        print(f"  {work}: {us}", file=sys.stderr)
+
+    def check(self, who, found, wanted):
+        if found != wanted:
+            raise SystemExit(f"error: {who} holds {found}, but {wanted} was generated; there is no result")
+
+    def measure(self):
+        made = self.bench("generate", self.home, str(ROWS))
+        print(f"{made['rows']:,} rows, {made['bytes']:,} bytes of JSON", file=sys.stderr)
+        self.append(made)
+        for size in COMMIT_FILES:
+            self.commits(size)
+        self.reads(made)
+        self.process()
+        return made
+
+    def sync(self, made, table, origin):
+        name = table.split(".")[1]
+        self.tableflow("enable", "bids", "--table", name, "--metadata-columns", origin)
+        usage = self.tableflow("sync", table, "-o", "json")
+        self.gate(made, table)
+        return usage
+
+    def gate(self, made, table):
+        sql = "select count(*), sum(price) from {table}"
+        wanted = [made["rows"], made["price_sum"]]
+        ours = self.tableflow("query", sql.replace("{table}", table), "-o", "csv").output.splitlines()[-1]
+        self.check(f"{table} (read by tableflow)", [int(value) for value in ours.split(",")], wanted)
+        theirs = self.peer("query", metadata_location(self.home, table), sql).json()["first"]
+        self.check(f"{table} (read by DuckDB)", [int(value) for value in theirs], wanted)
+
+    def append(self, made):
+        rows, gigabytes = made["rows"], made["bytes"] / 1e9
+        plain = self.sync(made, PLAIN, "none")
+        origin = self.sync(made, WITH_ORIGIN, "portable")
+        parts = self.bench("parts", self.home)
+        peer = self.peer("append", self.home / "bids.ndjson", self.folder)
+        theirs = peer.json()
+        self.check("the peer's table", [theirs["rows"], theirs["price_sum"]], [rows, made["price_sum"]])
+
+        limit, their_rate = parts["composed"], rows / theirs["cpu_seconds"]
+        for what, usage in ("values only", plain), ("with where each row came from", origin):
+            rate = rows / usage.cpu_seconds
+            ratio = f"{rate / limit:.2f} of the limit, {rate / their_rate:.2f} x peer"
+            self.add(
+                f"append, {what}: rows per CPU second", f"{rate:,.0f}", f"{limit:,.0f}", f"{their_rate:,.0f}", ratio
+            )
+        per_gigabyte = f"{plain.cpu_seconds / gigabytes:.2f}"
+        self.add("append: CPU seconds per GB of JSON", per_gigabyte, peer=f"{theirs['cpu_seconds'] / gigabytes:.2f}")
+        self.add("append: wall seconds", f"{plain.seconds:.2f}", peer=f"{theirs['seconds']:.2f}")
+        self.add("append: peak memory, MiB", mebibytes(plain.rss_bytes), peer=mebibytes(peer.rss_bytes))
+        files = self.tableflow("files", PLAIN, "-o", "json").json()
+        written = sum(file["bytes"] for file in files) / made["bytes"]
+        self.add(
+            "append: Parquet bytes per byte of JSON", f"{written:.3f}", peer=f"{theirs['bytes'] / made['bytes']:.3f}"
+        )
+        self.add("append: files", str(len(files)), peer=str(theirs["files"]))
+        self.add("append: commits", str(plain.json()[0]["commits"]), peer="1")
+        for part in "read", "encode":
+            self.add(f"part, {part}: rows per CPU second", rate_text(parts[part]))
+        ratio = f"{parts['decode']['median'] / parts['arrow_json']['median']:.2f} x peer"
+        self.add(
+            "part, decode: rows per CPU second", rate_text(parts["decode"]), peer=rate_text(parts["arrow_json"]), ratio=ratio
+        )
+
+    def commits(self, size):
+        folder = self.folder / "commits"
+        ours = self.bench("commits", folder, str(size))
+        theirs = Spread(self.peer("commits", folder, f"bronze.files_{size}", str(PEER_COMMITS)).json()["ms"])
+        ratio = f"{ours['p50_ms'] / ours['limit_p50_ms']:.1f} x limit, {theirs.median / ours['p50_ms']:.1f} x faster than peer"
+        self.add(
+            f"commit at {size:,} files: p50 / p99 ms",
+            f"{ours['p50_ms']:.1f} / {ours['p99_ms']:.1f}",
+            f"{ours['limit_p50_ms']:.1f} / {ours['limit_p99_ms']:.1f}",
+            theirs.text(),
+            ratio,
+        )
+        self.add(
+            f"commit at {size:,} files: bytes written, median / mean",
+            f"{ours['bytes_median']:,} / {ours['bytes_mean']:,.0f}",
+        )
+        self.add(f"commit at {size:,} files: puts, mean; manifests at the end", f"{ours['puts_mean']:.2f}; {ours['manifests']}")
+
+    def reads(self, made):
+        first = made["first_time_ms"] + made["rows"] // 2
+        last = first + made["rows"] // 100 - 1
+        percent = f'select count(*), sum(price) from {{table}} where "dateTime" between {first} and {last}'
+        location = metadata_location(self.home, PLAIN)
+        with (
+            Server([self.bench_binary, "queries", self.home]) as ours,
+            Server([sys.executable, HERE / "peers.py", "queries", location]) as theirs,
+        ):
+            for what, sql in ("count(*)", COUNT), ("1 % by time", percent):
+                us, peer, ratios = alternate(
+                    lambda: ours.ask(sql.replace("{table}", PLAIN))["seconds"] * 1000,
+                    lambda: theirs.ask(sql)["seconds"] * 1000,
+                )
+                self.add(f"query {what}, in the process: ms", us.text(), peer=peer.text(), ratio=faster(ratios))
+        for what, sql in ("count(*)", COUNT), ("1 % by time", percent):
+            us, peer, ratios = alternate(
+                lambda: self.tableflow("query", sql.replace("{table}", PLAIN), "-o", "csv").seconds * 1000,
+                lambda: self.peer("query", location, sql).seconds * 1000,
+            )
+            self.add(f"query {what}, whole process: ms", us.text(), peer=peer.text(), ratio=faster(ratios))
+
+    def process(self):
+        self.add("size of the binary, MB", f"{self.tableflow_binary.stat().st_size / 1e6:.1f}")
+        for words in ["version"], ["query", "select 1"]:
+            times = Spread([self.tableflow(*words).seconds * 1000 for _ in range(STARTS)])
+            self.add(f"start to end of `{' '.join(words)}`: ms", times.text())
+        self.add(f"`up`, idle, after {IDLE_SECONDS} s: MiB", self.idle())
+
+    def idle(self):
+        command = [self.tableflow_binary, "--data-dir", self.home, "up", "--listen", "127.0.0.1:0"]
+        service = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(IDLE_SECONDS)
+        status = pathlib.Path(f"/proc/{service.pid}/status").read_text()
+        service.send_signal(signal.SIGTERM)
+        if service.wait() != 0:
+            raise SystemExit(f"error: the service ended with {service.returncode}")
+        (kibibytes,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
+        return mebibytes(int(kibibytes) * 1024)
+
+
+def mebibytes(size):
+    return f"{size / 2**20:,.0f}"
+
+
+def rate_text(rate):
+    return f"{rate['median']:,.0f} [{rate['min']:,.0f}..{rate['max']:,.0f}]"
+
+
+def faster(ratios):
+    return f"{ratios.text(2)} x faster than peer"
+
+
+def main(binaries):
+    folder = tempfile.mkdtemp(prefix="tableflow-bench-")
+    try:
+        suite = Suite(pathlib.Path(binaries).resolve(), folder)
+        made = suite.measure()
+        publish(HERE.parent, suite.lines, made)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])
