@@ -17,8 +17,9 @@ help:  ## list the targets
 build:  ## the binary, as the tests use it
 	cargo build --locked $(FEATURES) --bin tableflow
 
-demo: build  ## a shop's topics become tables, in this folder's ./tableflow-data
-	"$(TARGET_DIR)/debug/tableflow" demo
+demo: build  ## a shop's topics become tables, in this folder's ./demo-data, made anew each time
+	rm -rf demo-data
+	"$(TARGET_DIR)/debug/tableflow" --data-dir demo-data demo --keep
 
 test: format lint python rust  ## everything CI runs
 

@@ -141,11 +141,15 @@ fn key_of(text: &[u8], fields: &[String]) -> Result<Vec<u8>> {
 }
 
 fn send_envelope(text: &[u8], producer: &mut LocalProducer) -> Result<()> {
-    let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|error| {
-        Error::usage("a line is no envelope")
-            .with_source(error)
-            .with_hint("an envelope is {\"key\":..,\"value\":..,\"headers\":{..},\"timestamp\":ms,\"partition\":n}")
-    })?;
+    let refused = |error: Error| {
+        error.with_hint("an envelope is {\"key\":..,\"value\":..,\"headers\":{..},\"timestamp\":ms,\"partition\":n}")
+    };
+    // Serde also takes an array for an object's fields in order: [] would be a tombstone.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(refused(Error::usage("a line is no envelope").with_detail("it is not a JSON object")));
+    }
+    let envelope: Envelope<'_> = serde_json::from_slice(text)
+        .map_err(|error| refused(Error::usage("a line is no envelope").with_source(error)))?;
     // JSON null is the record's null: a tombstone where the value is.
     let bytes = |raw: Option<&RawValue>| raw.map(RawValue::get).filter(|text| *text != "null").map(str::to_owned);
     let (key, value) = (bytes(envelope.key), bytes(envelope.value));

@@ -30,7 +30,7 @@ struct PartitionDocument {
     end_offset: i64,
 }
 
-pub async fn run(verb: TopicVerb, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+pub fn run(verb: TopicVerb, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let topics = &session.home.topics;
     match verb {
         TopicVerb::Create { name, partitions, settings } => {

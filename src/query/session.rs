@@ -176,7 +176,7 @@ impl QuerySession {
 
 /// DataFusion's words, or ours where one of our errors is inside.
 pub fn query_error(error: datafusion::error::DataFusionError) -> Error {
-    use datafusion::error::DataFusionError::{External, Plan, ResourcesExhausted, SQL, SchemaError};
+    use datafusion::error::DataFusionError::{External, NotImplemented, Plan, ResourcesExhausted, SQL, SchemaError};
     match error.find_root() {
         External(inner) => match inner.downcast_ref::<Error>() {
             Some(ours) => {
@@ -189,7 +189,9 @@ pub fn query_error(error: datafusion::error::DataFusionError) -> Error {
         ResourcesExhausted(detail) => Error::unavailable("the query needs more memory than it may use")
             .with_detail(first_line(detail))
             .with_hint("ask for fewer rows or groups, or raise memory.budget"),
-        Plan(detail) => Error::usage("the query cannot be planned").with_detail(detail.clone()),
+        Plan(detail) | NotImplemented(detail) => {
+            Error::usage("the query cannot be planned").with_detail(detail.clone())
+        }
         SQL(inner, _) => Error::usage("the query cannot be planned").with_detail(inner.to_string()),
         SchemaError(inner, _) => Error::usage("the query cannot be planned")
             .with_detail(inner.to_string())
