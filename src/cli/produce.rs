@@ -19,6 +19,9 @@ use super::session::Session;
 use crate::exit::Exit;
 use crate::output;
 
+/// Few reads for a large file.
+const READ_BYTES: usize = 1 << 20;
+
 #[derive(Debug, Serialize)]
 struct Produced {
     topic: String,
@@ -50,16 +53,20 @@ struct Envelope<'a> {
 }
 
 pub fn run(arguments: &ProduceArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let input: Box<dyn BufRead> = match arguments.file.as_str() {
-        "-" => Box::new(BufReader::new(stdin())),
+    let (input, bytes): (Box<dyn BufRead>, Option<u64>) = match arguments.file.as_str() {
+        "-" => (Box::new(BufReader::new(stdin())), None),
         path => {
-            Box::new(BufReader::with_capacity(1 << 20, File::open(path).map_err(|error| cannot_read(path, error))?))
+            let file = File::open(path).map_err(|error| cannot_read(path, error))?;
+            let bytes = file.metadata().ok().map(|metadata| metadata.len());
+            (Box::new(BufReader::with_capacity(READ_BYTES, file)), bytes)
         }
     };
+    let progress = output::progress::bytes(session.quiet, bytes);
     let mut producer = LocalProducer::open(&session.home.topics, &arguments.topic, session.home.clock.clone())?;
-    let sent = send_lines(input, arguments, &mut producer);
+    let sent = send_lines(progress.wrap_read(input), arguments, &mut producer);
     // Even after a bad line: what was sent before it is flushed and acknowledged.
     let flushed = producer.flush();
+    progress.finish_and_clear();
     let produced = acknowledged(&arguments.topic, &mut producer);
     output::document(session.format, &produced, out)?;
     sent?;
@@ -71,7 +78,7 @@ fn cannot_read(path: &str, error: std::io::Error) -> Error {
     Error::usage(format!("{path} cannot be read")).with_source(error)
 }
 
-fn send_lines(mut input: Box<dyn BufRead>, arguments: &ProduceArguments, producer: &mut LocalProducer) -> Result<()> {
+fn send_lines(mut input: impl BufRead, arguments: &ProduceArguments, producer: &mut LocalProducer) -> Result<()> {
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();

@@ -14,6 +14,7 @@ pub struct Session {
     pub config: Config,
     pub home: Home,
     pub format: Format,
+    pub quiet: bool,
 }
 
 impl Session {
@@ -23,7 +24,7 @@ impl Session {
             config.data_dir.clone_from(directory);
         }
         let home = Home::open(&config.data_dir).await?;
-        Ok(Session { config, home, format: global.output })
+        Ok(Session { config, home, format: global.output, quiet: global.quiet })
     }
 
     /// How much all jobs and queries of this process may hold.

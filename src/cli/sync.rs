@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::SyncArguments;
 use super::session::Session;
 use crate::exit::Exit;
+use crate::home::Home;
 use crate::output;
 use crate::pipeline::budget::MemoryBudget;
 use crate::pipeline::definition::{Definition, Wanted};
@@ -65,13 +67,24 @@ async fn sync_all(session: &Session, definitions: Vec<Definition>) -> Vec<Outcom
     let mut waiting = definitions.into_iter();
     let mut running = JoinSet::new();
     let mut outcomes = Vec::new();
+    let bar = output::progress::rows(session.quiet);
+    let mut watched: Vec<Arc<Progress>> = Vec::new();
     loop {
         while running.len() < JOBS_MAX
             && let Some(definition) = waiting.next()
         {
-            running.spawn(sync_one(session.home.clone(), definition, budget.clone()));
+            let progress = Arc::new(Progress::default());
+            watched.push(progress.clone());
+            running.spawn(sync_one(session.home.clone(), definition, progress, budget.clone()));
         }
-        match running.join_next().await {
+        let joined = tokio::select! {
+            joined = running.join_next() => joined,
+            () = tokio::time::sleep(LOOK_EVERY) => {
+                bar.set_position(watched.iter().map(|progress| progress.rows_committed.load(Relaxed)).sum());
+                continue;
+            }
+        };
+        match joined {
             Some(Ok(outcome)) => outcomes.push(outcome),
             Some(Err(panic)) => {
                 let error = Error::internal("the job of a table failed inside").with_detail(panic.to_string());
@@ -82,12 +95,12 @@ async fn sync_all(session: &Session, definitions: Vec<Definition>) -> Vec<Outcom
             None => break,
         }
     }
+    bar.finish_and_clear();
     outcomes.sort_by(|a, b| a.0.table.cmp(&b.0.table));
     outcomes
 }
 
-async fn sync_one(home: crate::home::Home, definition: Definition, budget: Arc<MemoryBudget>) -> Outcome {
-    let progress = Arc::new(Progress::default());
+async fn sync_one(home: Home, definition: Definition, progress: Arc<Progress>, budget: Arc<MemoryBudget>) -> Outcome {
     let goal = Goal::CatchUp(CancellationToken::new());
     let table = definition.table.to_plain_string();
     let version = definition.version;
@@ -103,8 +116,7 @@ async fn sync_one(home: crate::home::Home, definition: Definition, budget: Arc<M
         tracing::warn!(table, %error, "its status was not written");
     }
     let error = error.map(|error| error.with_context("table", &table));
-    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
-    let (rows_committed, commits) = (load(&progress.rows_committed), load(&progress.commits));
+    let (rows_committed, commits) = (progress.rows_committed.load(Relaxed), progress.commits.load(Relaxed));
     (Synced { table, rows_committed, commits, error: error.as_ref().map(ToString::to_string) }, error)
 }
 

@@ -12,6 +12,7 @@
 
 mod document;
 mod json;
+pub mod progress;
 mod rows;
 mod stdout;
 mod table;
