@@ -28,8 +28,8 @@ use crate::TOPIC;
 /// About a gigabyte in all its forms together.
 const ROWS_IN_MEMORY_MAX: usize = 1_000_000;
 
-/// A poll of this size gives every partition batches of ten thousand rows: the parts at their best.
-const POLL_BYTES: usize = 8 << 20;
+/// As much as ingest reads at once: the parts get the batches that they get in the product.
+const POLL_BYTES: usize = 1 << 20;
 
 const REPETITIONS: usize = 5;
 
