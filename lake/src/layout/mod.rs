@@ -5,5 +5,6 @@ mod partition;
 mod schema;
 
 pub use conform::conform;
+pub(crate) use conform::conform_array;
 pub use partition::{parse_partition_by, parse_sort_by};
 pub use schema::{Evolution, arrow_schema, evolve, new_schema};

@@ -22,7 +22,7 @@ pub fn parse_partition_by(text: &str, schema: &Schema) -> Result<UnboundPartitio
         let name = partition_name(transform, &field.name);
         builder = builder
             .add_partition_field(field.id, name, transform)
-            .map_err(iceberg_error("the partition columns do not fit together"))?;
+            .map_err(|error| Error::usage("the partition columns do not fit together").with_detail(error.message()))?;
     }
     Ok(builder.build())
 }

@@ -26,6 +26,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use iceberg::spec::{SnapshotRef, TableMetadata};
 use tableflow_store::Store;
 
+use super::adapt::NestedAdapterFactory;
 use super::plan::{PlannedFile, file_statistics, plan_files, statistics};
 use super::prune::Pruner;
 use crate::layout::arrow_schema;
@@ -131,6 +132,7 @@ impl TableProvider for IcebergTable {
             .with_statistics(statistics(&files, &self.schema))
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(NestedAdapterFactory)))
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }

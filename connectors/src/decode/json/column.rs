@@ -70,7 +70,8 @@ impl Column {
             DataType::Time64(TimeUnit::Microsecond) => Values::Time(Numbers::new(data_type)),
             DataType::Timestamp(TimeUnit::Microsecond, _) => Values::Timestamp(Numbers::new(data_type)),
             DataType::Utf8 => Values::Text(Texts::new(declared)),
-            DataType::Binary => Values::Bytes(Binaries::new()),
+            // Iceberg's binary comes back from a table with long offsets; the lake takes both.
+            DataType::Binary | DataType::LargeBinary => Values::Bytes(Binaries::new()),
             DataType::List(element) => Values::List(List::new(Column::of(element, declared)?)),
             DataType::Map(entries, _) => Values::Map(Map::new(Column::of(map_value(entries)?, declared)?)),
             DataType::Struct(children) => {

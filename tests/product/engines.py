@@ -1,0 +1,92 @@
+"""Other engines on a data directory, one order a line: `{"do":..,"data_dir":..,..}` -> `{"answer":..}`.
+
+The documents are those of `tests/python/canonical.py`.
+"""
+
+import json
+import pathlib
+import sys
+import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "python"))
+
+import expected
+import read_table
+
+
+def document(order):
+    """What one reader sees; the types come from the table."""
+    found = read_table.read(order["reader"], order["data_dir"], order["table"], order.get("file"))
+    return {**found, "columns": own_columns(found["columns"])}
+
+
+def own_columns(columns):
+    return {path: column for path, column in columns.items() if not path.startswith("_tableflow_")}
+
+
+def expect(order):
+    """What the producer's lines say."""
+    return expected.expected(order["files"], order["columns"], order.get("envelope", False))
+
+
+def append(order):
+    """Rows of another writer. Somebody else may commit between: as any PyIceberg user does, it loads again."""
+    import pyarrow as pa
+    from pyiceberg.exceptions import CommitFailedException
+
+    for row in order["rows"]:
+        for attempt in range(50):
+            table = read_table.load_table(order["data_dir"], order["table"])
+            try:
+                table.append(pa.Table.from_pylist([row], schema=table.schema().as_arrow()))
+                break
+            except CommitFailedException:
+                continue
+        else:
+            raise RuntimeError("50 times somebody else was first")
+    return len(order["rows"])
+
+
+def drop(order):
+    read_table.open_catalog(order["data_dir"]).drop_table(tuple(order["table"].split(".", 1)))
+
+
+def metadata(order):
+    """What the table's metadata file says, as PyIceberg reads it."""
+    table = read_table.load_table(order["data_dir"], order["table"])
+    location = table.metadata_location.removeprefix("file://")
+    return {
+        "snapshots": len(table.snapshots()),
+        "metadata_bytes": pathlib.Path(location).stat().st_size,
+        "manifests": len(table.current_snapshot().manifests(table.io)),
+        "metadata_files": len(list(pathlib.Path(location).parent.glob("*.metadata.json"))),
+    }
+
+
+def duckdb_rows(order):
+    """Rows of a statement about `{table}`, as lists of texts."""
+    location = read_table.metadata_location(order["data_dir"], order["table"]).removeprefix("file://")
+    connection = read_table.duckdb_connection()
+    connection.execute("set timezone = 'UTC'")
+    answers = []
+    for sql in order["statements"]:
+        rows = connection.execute(sql.format(table=f"iceberg_scan('{location}')")).fetchall()
+        answers.append([[str(value) for value in row] for row in rows])
+    return answers
+
+
+ORDERS = {f.__name__: f for f in (document, expect, append, drop, metadata, duckdb_rows)}
+
+
+def main():
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            answer = {"answer": ORDERS[order["do"]](order)}
+        except BaseException:
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+//! The real binary, seen from outside: processes, files, and engines that are not ours.
+//!
+//! Nothing here links the product, so every expectation comes from the producer's side, from a reader of another
+//! house (PyIceberg, DuckDB), or by hand.
+//!
+//! ```text
+//!  world      a data directory, the binary, a running service, a Python with other engines
+//!  cli        verbs, their output and exit codes
+//!  service    `up`: what changes while it runs, and how it ends
+//!  query      time travel, names, what is refused
+//!  engines    what went in is what every engine reads
+//!  writers    somebody else commits to the same table
+//!  bad_input  records, topics and tables that are wrong
+//! ```
+//!
+//! `TABLEFLOW_PYTHON` names a Python that has `tests/python/requirements.txt`; `make test` sets it.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod engines;
+#[cfg(test)]
+mod query;
+#[cfg(test)]
+mod service;
+#[cfg(test)]
+mod world;
+#[cfg(test)]
+mod writers;

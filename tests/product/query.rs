@@ -1,0 +1,164 @@
+//! SQL from the command line: what is read when, how names are found, what is refused.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::world::World;
+
+/// One topic with capitals in its names, committed twice.
+fn clicks() -> World {
+    let world = World::new();
+    world.topic("Clicks", 1);
+    world.produce("Clicks", "{\"userId\":1,\"page\":{\"urlPath\":\"/a\"}}\n");
+    world.ok(&["enable", "Clicks"]);
+    world.ok(&["sync"]);
+    // Snapshots have the time in milliseconds: two of one millisecond could not be told apart by time.
+    std::thread::sleep(Duration::from_millis(20));
+    world.produce("Clicks", "{\"userId\":2}\n");
+    world.ok(&["sync"]);
+    world
+}
+
+#[test]
+fn a_table_is_read_as_it_was() {
+    let world = clicks();
+    let history = world.json(&["history", "Clicks"]);
+    let first = &history[1];
+    let (id, time) = (first["snapshot_id"].to_string(), first["committed_at"].as_str().unwrap());
+    let sql = "select count(*) from Clicks";
+    for point in [id.as_str(), time] {
+        assert_eq!(world.ok(&["query", sql, "-o", "csv", "--as-of", point]), "count(*)\n1\n", "{point}");
+    }
+    for clause in [
+        format!("for version as of {id}"),
+        format!("version as of {id}"),
+        format!("for system_time as of '{time}'"),
+        format!("FOR SYSTEM_TIME AS OF timestamp '{time}'"),
+        format!("for timestamp as of '{time}'"),
+    ] {
+        assert_eq!(world.numbers(&format!("{sql} {clause}")), [1], "{clause}");
+    }
+    assert_eq!(world.numbers(sql), [2]);
+    // Each mention of a table has its own point in time.
+    let both = format!("select (select count(*) from Clicks) - count(*) from Clicks for version as of {id}");
+    assert_eq!(world.numbers(&both), [1]);
+    let joined = format!(
+        "select a.userId from Clicks a left join Clicks for version as of {id} b on a.userId = b.userId where b.userId is null"
+    );
+    assert_eq!(world.numbers(&joined), [2]);
+}
+
+#[test]
+fn time_travel_that_cannot_be_is_refused() {
+    let world = clicks();
+    for (code, clause, word) in [
+        (1, "for version as of 42", "no snapshot 42"),
+        (1, "for system_time as of '2000-01-01'", "as old as that"),
+        (2, "for system_time as of now()", "now()"),
+        (2, "for version as of 'main'", "'main'"),
+        (2, "for system_time as of 'yesterday'", "yesterday"),
+        (2, "for version as of null", "null"),
+        (2, "for system_time between '2026-01-01' and '2026-01-02'", ""),
+        (2, "at (timestamp => '2026-01-01')", ""),
+        (2, "before (statement => '1')", ""),
+    ] {
+        let outcome = world.run(&["query", &format!("select count(*) from Clicks {clause}")]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (code, ""), "{clause}: {outcome:?}");
+        assert!(outcome.stderr.to_lowercase().contains(word), "{clause}: {}", outcome.stderr);
+    }
+    world.run(&["query", "select 1", "--as-of", "soon"]).failed(2, &["neither a snapshot id nor a time"]);
+}
+
+#[test]
+fn names_are_found_without_case_when_only_one_fits() {
+    let world = clicks();
+    for sql in [
+        "select userId from Clicks where USERID = 2",
+        "select USERID from clicks where userid = 2",
+        "select c.uSeRiD from BRONZE.CLICKS c where c.userId = 2",
+        "select \"userId\" from bronze.\"Clicks\" where \"userId\" = 2",
+        "select userid from clicks group by userid having max(userid) = 2 order by userid",
+        "with x as (select userid from clicks) select userid from x where userid = 2",
+        "select userid from clicks where userid in (select max(userid) from clicks)",
+    ] {
+        assert_eq!(world.numbers(sql), [2], "{sql}");
+    }
+    assert_eq!(world.column("select page['urlPath'] from clicks where userid = 1"), ["/a"]);
+    world.topic("clicks", 1);
+    world.produce("clicks", "{\"a\":1}\n");
+    world.run(&["enable", "clicks"]).failed(2, &["differs only by case"]);
+    world.ok(&["enable", "clicks", "--namespace", "silver"]);
+    world
+        .run(&["query", "select * from CLICKS"])
+        .failed(2, &["table CLICKS is ambiguous", "bronze.Clicks, silver.clicks"]);
+}
+
+#[test]
+fn a_name_that_is_not_there_is_said() {
+    let world = clicks();
+    world.run(&["query", "select usrId from Clicks"]).failed(2, &["usrid", "userId"]);
+    world.run(&["query", "select * from Klicks"]).failed(2, &["klicks"]);
+    world.run(&["query", "select \"USERID\" from Clicks"]).failed(2, &["USERID"]);
+}
+
+#[test]
+fn nothing_but_reads_is_done() {
+    let world = clicks();
+    let target = world.data_dir().join("out.csv").display().to_string();
+    for sql in [
+        "insert into Clicks select * from Clicks",
+        "update Clicks set userId = 1",
+        "delete from Clicks",
+        "drop table Clicks",
+        "create table t as select 1",
+        "create view v as select 1",
+        "create external table t stored as csv location '/etc/passwd'",
+        "set datafusion.execution.batch_size = 1",
+        "begin",
+        &format!("copy Clicks to '{target}'"),
+        &format!("copy (select 1) to '{target}'"),
+        "explain analyze insert into Clicks select * from Clicks",
+        "select 1; select 2",
+        "",
+    ] {
+        let outcome = world.run(&["query", sql]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{sql}: {outcome:?}");
+    }
+    assert_eq!(world.numbers("select userId from Clicks order by 1"), [1, 2]);
+    assert!(!std::path::Path::new(&target).exists());
+}
+
+#[test]
+fn statements_come_from_words_files_and_stdin() {
+    let world = clicks();
+    let file = world.file("q.sql", "-- how many\nselect count(*) as n from Clicks;\n");
+    assert_eq!(world.ok(&["query", "-f", &file, "-o", "csv"]), "n\n2\n");
+    let piped = world.run_with_input(&["query", "-", "-o", "csv"], b"select 40 + 2 as n");
+    assert_eq!(piped.succeeded(), "n\n42\n");
+    world.run(&["query", "-f", "/no/such/file"]).failed(2, &["/no/such/file"]);
+}
+
+#[test]
+fn the_information_schema_lists_tables_and_columns() {
+    let world = clicks();
+    assert_eq!(
+        world.rows("select table_schema, table_name from information_schema.tables where table_schema = 'bronze'"),
+        [json!({"table_schema": "bronze", "table_name": "Clicks"})]
+    );
+    let columns = world.column(
+        "select column_name from information_schema.columns where table_name = 'Clicks' order by ordinal_position",
+    );
+    assert_eq!(columns.iter().take(2).collect::<Vec<_>>(), ["userId", "page"]);
+    assert_eq!(world.column("show tables").len(), world.column("select 1 from information_schema.tables").len());
+}
+
+#[test]
+fn results_that_cannot_be_told_apart_are_refused_where_names_are_keys() {
+    let world = clicks();
+    let sql = "select userId as n, userId + 1 as n from Clicks";
+    world
+        .run(&["query", "select a.userId, b.userId from Clicks a, Clicks b", "-o", "json"])
+        .failed(2, &["userId", "AS"]);
+    assert_ne!(world.run(&["query", sql, "-o", "ndjson"]).code, 0);
+}
