@@ -131,7 +131,8 @@ async fn wait_for_service(session: &Session, definitions: &[Definition]) -> Resu
             let gone = live_service(&session.home).await.is_none();
             let error = match now.status {
                 _ if reached => None,
-                State::Suspended => Some(suspended(&now.table, now.reason.as_deref(), now.hint.as_deref())),
+                State::Suspended => Some(stopped(&now.table, "suspended", now.reason.as_deref(), now.hint.as_deref())),
+                State::Paused => Some(stopped(&now.table, "paused", now.reason.as_deref(), now.hint.as_deref())),
                 _ if gone => Some(
                     Error::unavailable("the service ended before the table was in step")
                         .with_hint("run sync again: without a service it does the work itself"),
@@ -150,7 +151,7 @@ async fn wait_for_service(session: &Session, definitions: &[Definition]) -> Resu
     Ok(outcomes)
 }
 
-fn suspended(table: &str, reason: Option<&str>, hint: Option<&str>) -> Error {
-    let error = Error::data(format!("{table} is suspended")).with_detail(reason.unwrap_or("no reason is known"));
+fn stopped(table: &str, how: &str, reason: Option<&str>, hint: Option<&str>) -> Error {
+    let error = Error::data(format!("{table} is {how}")).with_detail(reason.unwrap_or("no reason is known"));
     hint.into_iter().fold(error, |error, hint| error.with_hint(hint))
 }

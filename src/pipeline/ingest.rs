@@ -35,6 +35,9 @@ use crate::home::Home;
 /// How often a quiet topic is looked at. Each look is a few `stat` calls.
 const IDLE_PAUSE: Duration = Duration::from_millis(100);
 
+/// Asking a topic for its ends costs more than a small poll.
+const MEASURE_LAG_EVERY: Duration = Duration::from_secs(1);
+
 /// Pauses after failures outside: doubled up to the largest.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -82,6 +85,7 @@ pub struct Ingest {
     /// A record that cannot be decoded: the epoch before it is committed, then the job ends.
     failure: Option<Error>,
     failures_in_a_row: u32,
+    lag_measured: Option<Instant>,
 }
 
 /// An epoch's files, from staging until the machine is done with them.
@@ -130,6 +134,7 @@ impl Ingest {
             ends,
             failure,
             failures_in_a_row,
+            lag_measured: None,
         })
     }
 
@@ -339,6 +344,10 @@ impl Ingest {
 
     /// How many records wait behind what this epoch holds.
     fn measure_lag(&mut self, files: &EpochFiles) -> Result<()> {
+        if self.lag_measured.is_some_and(|at| at.elapsed() < MEASURE_LAG_EVERY) {
+            return Ok(());
+        }
+        self.lag_measured = Some(Instant::now());
         let ranges = self.reader.source().ranges()?;
         let behind = |(partition, range): (&Partition, &Range)| {
             let next = files.positions.get(partition).copied().unwrap_or(range.start);
