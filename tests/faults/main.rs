@@ -1,0 +1,34 @@
+//! Exactly once, while things go wrong: processes die at every step or stand still; replies get lost,
+//! others write.
+//!
+//! What must be in a table is known from the producer's side alone: every record names its partition, and its offset
+//! is its place in the order sent. After every fault each (partition, offset) is there once, with its value, and none
+//! is missing.
+//!
+//! ```text
+//!  product       a data directory, the real binary on it, and what its table must hold
+//!  kill_points   kill -9 at every named place of the commit path
+//!  random_kills  kill -9 of the service at random moments under load
+//!  processes     two writers on one table, signals
+//!  world         the job in this process, over a catalog and a store that fail on purpose
+//!  replies       lost, late and failing requests
+//!  foreign       somebody else changes the table or the topic
+//! ```
+//!
+//! `TABLEFLOW_KILL_ROUNDS=n` kills more often at random, `TABLEFLOW_KILL_SEED=s` plays a failed run's moments again.
+//! Power cuts are modelled below: the log's in `connectors`, the object's and the catalog's by their own tests.
+
+#[cfg(test)]
+mod foreign;
+#[cfg(test)]
+mod kill_points;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod product;
+#[cfg(test)]
+mod random_kills;
+#[cfg(test)]
+mod replies;
+#[cfg(test)]
+mod world;

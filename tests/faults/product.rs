@@ -1,0 +1,258 @@
+//! A data directory, the real binary on it, and what its table must hold.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const PARTITIONS: usize = 2;
+
+/// How long anything may take before a test fails: far more than it needs on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub struct Product {
+    _temporary: Option<TempDir>,
+    directory: PathBuf,
+    /// The ids of every partition, in the order of their offsets.
+    sent: Arc<Mutex<Vec<Vec<u64>>>>,
+}
+
+/// What a verb left behind.
+#[derive(Debug)]
+pub struct Done {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Done { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+impl Done {
+    pub fn good(self, what: &str) -> Self {
+        assert!(self.status.success(), "{what}: {}\n{}{}", self.status, self.stdout, self.stderr);
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+impl Product {
+    /// A topic with records, not yet a table.
+    pub fn with_topic() -> Self {
+        let temporary = TempDir::new().unwrap();
+        let directory = temporary.path().join("data");
+        Product { _temporary: Some(temporary), ..Product::in_directory(directory) }
+    }
+
+    pub fn in_directory(directory: PathBuf) -> Self {
+        let product = Product { _temporary: None, directory, sent: Arc::new(Mutex::new(vec![vec![]; PARTITIONS])) };
+        product.run(&["topic", "create", "t", "--partitions", "2"]).good("topic create");
+        product.produce(5).good("produce");
+        product
+    }
+
+    /// And the table, not yet filled.
+    pub fn with_table() -> Self {
+        let product = Product::with_topic();
+        product.enable();
+        product
+    }
+
+    pub fn enable(&self) {
+        self.run(&["enable", "t", "--commit-interval", "50ms"]).good("enable");
+    }
+
+    /// Another handle on the same directory, for another thread.
+    pub fn share(&self) -> Product {
+        Product { _temporary: None, directory: self.directory.clone(), sent: self.sent.clone() }
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tableflow"));
+        command.arg("--data-dir").arg(&self.directory).args(arguments);
+        command.env_remove("TABLEFLOW_KILL_AT").env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Done {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    /// A verb that is killed when it passes a point the nth time.
+    pub fn run_until(&self, arguments: &[&str], point: &str, nth: u32) -> Done {
+        self.command(arguments).env("TABLEFLOW_KILL_AT", format!("{point}:{nth}")).output().unwrap().into()
+    }
+
+    /// Sends so many records to both partitions in turn, and notes those that the topic then holds. One producer at a
+    /// time: the order of the offsets is the order sent.
+    pub fn produce(&self, count: u64) -> Done {
+        self.produce_padded(count, 0)
+    }
+
+    pub fn produce_padded(&self, count: u64, padding: usize) -> Done {
+        let mut sent = self.sent.lock().unwrap();
+        let first = sent.iter().map(|ids| ids.len() as u64).sum::<u64>();
+        let (mut lines, padding) = (String::new(), "x".repeat(padding));
+        let before: Vec<usize> = sent.iter().map(Vec::len).collect();
+        for id in first..first + count {
+            let partition = (id as usize) % PARTITIONS;
+            let value = format!(r#"{{"id":{id},"padding":"{padding}"}}"#);
+            writeln!(lines, r#"{{"partition":{partition},"value":{value}}}"#).unwrap();
+            sent[partition].push(id);
+        }
+        let mut command = self.command(&["produce", "t", "--envelope", "-o", "json"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // A producer that gave up does not read on.
+        let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+        let done = Done::from(child.wait_with_output().unwrap());
+        if !done.status.success() {
+            self.note_what_was_sent(&mut sent, &before, &done);
+        }
+        done
+    }
+
+    /// After an error: what was acknowledged must be there, what was not may be.
+    fn note_what_was_sent(&self, sent: &mut [Vec<u64>], before: &[usize], done: &Done) {
+        let ends = self.run(&["topic", "describe", "t", "-o", "json"]).good("describe").json();
+        let ends = ends["partitions"].as_array().unwrap();
+        let acknowledged: u64 = match serde_json::from_str::<Value>(&done.stdout) {
+            Ok(document) => document["records"].as_u64().unwrap(),
+            Err(_) => 0,
+        };
+        let mut stayed = 0;
+        for (partition, ids) in sent.iter_mut().enumerate() {
+            let end = ends[partition]["end_offset"].as_u64().unwrap() as usize;
+            assert!((before[partition]..=ids.len()).contains(&end), "{end} is not among the offsets sent");
+            stayed += (end - before[partition]) as u64;
+            ids.truncate(end);
+        }
+        assert!(stayed >= acknowledged, "{acknowledged} records were acknowledged, {stayed} stayed");
+    }
+
+    pub fn records(&self) -> usize {
+        self.sent.lock().unwrap().iter().map(Vec::len).sum()
+    }
+
+    /// The table holds exactly what was sent; `replay` says how to get here again.
+    pub fn check(&self, replay: &str) {
+        let statement = "SELECT _tableflow_partition AS p, _tableflow_offset AS o, id FROM t";
+        let answer = self.run(&["query", statement, "-o", "ndjson"]).good(replay);
+        let mut seen = BTreeSet::new();
+        for line in answer.stdout.lines() {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let number = |name: &str| row[name].as_u64().unwrap_or_else(|| panic!("{replay}: {line}"));
+            assert!(seen.insert((number("p"), number("o"), number("id"))), "{replay}: twice in the table: {line}");
+        }
+        let sent = self.sent.lock().unwrap();
+        let place = |(partition, ids): (usize, &Vec<u64>)| -> Vec<(u64, u64, u64)> {
+            ids.iter().enumerate().map(|(offset, id)| (partition as u64, offset as u64, *id)).collect()
+        };
+        let expected: BTreeSet<_> = sent.iter().enumerate().flat_map(place).collect();
+        let missing: Vec<_> = expected.difference(&seen).take(5).collect();
+        let extra: Vec<_> = seen.difference(&expected).take(5).collect();
+        let (has, of) = (seen.len(), expected.len());
+        assert!(
+            missing.is_empty() && extra.is_empty(),
+            "{replay}: {has} of {of}, missing {missing:?}, extra {extra:?}"
+        );
+    }
+
+    pub fn sync_and_check(&self, replay: &str) {
+        self.run(&["sync"]).good(replay);
+        self.check(replay);
+    }
+
+    /// A reader that is not ours sees as many rows.
+    pub fn check_with_pyiceberg(&self, replay: &str) {
+        let python = std::env::var("TABLEFLOW_PYTHON").expect("TABLEFLOW_PYTHON names a Python with PyIceberg");
+        let script = "import sys; sys.path.insert(0, sys.argv[1]); from read_table import load_table; \
+                      print(load_table(sys.argv[2], 'bronze.t').scan().to_arrow().num_rows)";
+        let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python");
+        let output = Command::new(python).args(["-c", script, scripts]).arg(&self.directory).output().unwrap();
+        let answer = Done::from(output).good(replay).stdout;
+        assert_eq!(answer.trim(), self.records().to_string(), "{replay}: rows that PyIceberg reads");
+    }
+
+    pub fn status(&self) -> Value {
+        self.run(&["status", "-o", "json"]).json()[0].clone()
+    }
+
+    pub fn up(&self) -> Up {
+        let mut command = self.command(&["up", "--listen", "127.0.0.1:0"]);
+        let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("listening on "), "{line:?}, {}", self.log());
+        Up { child }
+    }
+
+    /// Beside the data directory: a full disk must not swallow it.
+    fn log_path(&self) -> PathBuf {
+        self.directory.with_extension("log")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+}
+
+/// A running service; killed when forgotten.
+#[derive(Debug)]
+pub struct Up {
+    child: Child,
+}
+
+impl Up {
+    pub fn signal(&self, name: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success(), "kill -s {name}");
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn wait(mut self) -> ExitStatus {
+        wait_until("the service ends", || !self.is_running());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !reached() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,146 @@
+//! Lost, late and failing requests (F1 to F4).
+
+use std::time::Duration;
+
+use tableflow::pipeline::ingest::{Ended, Goal};
+use tableflow_catalog::CommitOutcome;
+use tableflow_catalog::fault::CommitFault::{
+    self, ApplyThenUnknown, Delay, HoldThenUnknown, Pass, UnknownWithoutApplying,
+};
+use tableflow_store::fault::{Effect, Fault, Operation};
+use tokio_util::sync::CancellationToken;
+
+use super::world::{World, end_of};
+
+const LATE: CommitFault = Delay(Duration::from_millis(500));
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f1_f2_whatever_becomes_of_a_commits_reply_rows_are_there_once() {
+    let scripts: [&[CommitFault]; 7] = [
+        &[ApplyThenUnknown],
+        &[UnknownWithoutApplying],
+        &[UnknownWithoutApplying, UnknownWithoutApplying, ApplyThenUnknown],
+        &[HoldThenUnknown],
+        &[HoldThenUnknown, ApplyThenUnknown],
+        &[Pass, ApplyThenUnknown],
+        &[LATE],
+    ];
+    for script in scripts {
+        let replay = format!("{script:?}");
+        let world = World::new().await;
+        script.iter().for_each(|fault| world.commits.script(*fault));
+        for _ in 0..3 {
+            assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)), "{replay}");
+            world.check(&replay).await;
+            world.product.produce(4).good("produce");
+        }
+        let faults = script.iter().filter(|fault| **fault != Pass).count();
+        assert_eq!(world.commits.fired().len(), faults, "{replay}: every fault was met");
+        for late in world.commits.land_held().await {
+            assert!(matches!(late, Ok(CommitOutcome::Conflict { .. })), "{replay}: a late commit landed: {late:?}");
+        }
+        assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)), "{replay}");
+        world.check(&replay).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f3_f4_a_process_that_ends_with_a_commit_in_doubt_is_followed_by_one_that_settles_it() {
+    for fault in [ApplyThenUnknown, UnknownWithoutApplying, HoldThenUnknown] {
+        for late_first in [false, true] {
+            let replay = format!("{fault:?}, then the end; a late commit lands first: {late_first}");
+            let world = World::new().await;
+            world.commits.script(fault);
+            let job = world.start_sync().await;
+            world.wait_for_faults(1).await;
+            job.abort();
+            assert!(job.await.unwrap_err().is_cancelled(), "{replay}: it ended before it was ended");
+            let files = world.data_files().await;
+            if late_first {
+                world.commits.land_held().await;
+            }
+            world.product.produce(3).good("produce");
+            assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)), "{replay}");
+            for late in world.commits.land_held().await {
+                assert!(matches!(late, Ok(CommitOutcome::Conflict { .. })), "{replay}: {late:?}");
+            }
+            world.check(&replay).await;
+            assert!(world.data_files().await.is_superset(&files), "{replay}: files of a commit in doubt stay");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f4_a_late_commit_that_lands_between_stage_and_commit_makes_the_new_one_lose() {
+    let world = World::new().await;
+    world.commits.script(HoldThenUnknown);
+    let job = world.start_sync().await;
+    world.wait_for_faults(1).await;
+    job.abort();
+    world.commits.script(LATE);
+    world.product.produce(3).good("produce");
+    let second = world.start_sync().await;
+    world.wait_for_faults(2).await;
+    let landed = world.commits.land_held().await;
+    assert!(matches!(landed.as_slice(), [Ok(CommitOutcome::Applied(_))]), "{landed:?}");
+    let ended = end_of(second).await.unwrap();
+    assert!(matches!(ended, Ended::Fenced(_) | Ended::CaughtUp), "{ended:?}");
+    assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)));
+    world.check("a late commit between stage and commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_to_the_store_that_fail_are_made_good() {
+    let cases = [
+        (".parquet", Effect::FailBefore),
+        (".parquet", Effect::FailAfter),
+        (".parquet", Effect::DiskFull),
+        ("-m0.avro", Effect::FailBefore),
+        ("-m0.avro", Effect::FailAfter),
+    ];
+    for (kind, effect) in cases {
+        let replay = format!("{effect:?} at a put of {kind}");
+        let world = World::new().await;
+        world.requests.script(Fault::new(Operation::Put, effect).on_path(kind).times(2));
+        let ended = world.sync().await;
+        assert!(matches!(ended, Ok(Ended::CaughtUp)), "{replay}: {ended:?}");
+        assert!(!world.requests.fired().is_empty(), "{replay}: the fault was not met");
+        world.product.produce(4).good("produce");
+        assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)), "{replay}");
+        world.check(&replay).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_end_early_harm_nothing() {
+    for kind in ["-m0.avro", "snap-", ".metadata.json"] {
+        let replay = format!("a truncated get of {kind}");
+        let world = World::new().await;
+        assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)), "{replay}");
+        world.product.produce(4).good("produce");
+        world.requests.script(Fault::new(Operation::Get, Effect::Truncate(40)).on_path(kind));
+        // It may end with an error or read again: what it must not do is to commit something wrong.
+        let _ = world.sync().await;
+        assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)), "{replay}");
+        world.check(&replay).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_jobs_on_one_table_one_is_fenced() {
+    let world = World::new().await;
+    let stop = CancellationToken::new();
+    let jobs = [world.start(Goal::Follow(stop.clone())).await, world.start(Goal::Follow(stop.clone())).await];
+    for _ in 0..20 {
+        world.product.produce(6).good("produce");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stop.cancel();
+    let [first, second] = jobs;
+    let ended = [end_of(first).await.unwrap(), end_of(second).await.unwrap()];
+    let fenced = ended.iter().filter(|ended| matches!(ended, Ended::Fenced(_))).count();
+    assert_eq!(fenced, 1, "{ended:?}");
+    assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)));
+    world.check("two jobs on one table").await;
+}
