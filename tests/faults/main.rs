@@ -18,6 +18,8 @@
 //! `TABLEFLOW_KILL_ROUNDS=n` kills more often at random, `TABLEFLOW_KILL_SEED=s` plays a failed run's moments again.
 //! Power cuts are modelled below: the log's in `connectors`, the object's and the catalog's by their own tests.
 
+#![expect(clippy::print_stdout, reason = "a matrix shows which of its cells were reached")]
+
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
