@@ -21,9 +21,13 @@ mod tests;
 
 use tableflow_model::Error;
 
-/// Wraps an error of the iceberg crate: what we were doing, and its own words as the detail.
+/// Wraps an error of the iceberg crate: what we were doing, and its own words as the detail. An error of our store
+/// that went through the crate comes out as it was: whether trying again may help is in its kind.
 pub(crate) fn iceberg_error(doing: &'static str) -> impl Fn(iceberg::Error) -> Error {
     move |source| {
+        if let Some(ours) = std::error::Error::source(&source).and_then(|inner| inner.downcast_ref::<Error>()) {
+            return ours.restated();
+        }
         let error = match source.kind() {
             iceberg::ErrorKind::DataInvalid => Error::data(doing),
             iceberg::ErrorKind::FeatureUnsupported => Error::usage(doing),

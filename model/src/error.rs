@@ -117,6 +117,18 @@ impl Error {
         self
     }
 
+    /// The same error once more, for when another crate's error carries it by reference; sources become details.
+    #[must_use]
+    pub fn restated(&self) -> Error {
+        let mut error = Error::new(self.0.kind, self.0.message.clone());
+        error.0.hint.clone_from(&self.0.hint);
+        error.0.context.clone_from(&self.0.context);
+        let sources = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        let details = self.0.detail.iter().cloned().chain(sources.map(ToString::to_string));
+        error.0.detail = details.reduce(|all, more| format!("{all}; {more}"));
+        error
+    }
+
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
@@ -196,5 +208,11 @@ mod tests {
              detail: expected value at line 1 column 1\n  hint: skip it, or declare the column"
         );
         assert_eq!(error.domain(), Domain::User);
+        let restated = error.restated();
+        assert_eq!(
+            (restated.kind(), restated.message(), restated.hint()),
+            (error.kind(), error.message(), error.hint())
+        );
+        assert_eq!(restated.detail(), Some("expected value at line 1 column 1"));
     }
 }

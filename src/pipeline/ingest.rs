@@ -113,7 +113,10 @@ impl Ingest {
         budget: Arc<MemoryBudget>,
         goal: Goal,
     ) -> Result<Self> {
-        let table = home.catalog.load_table(&definition.table).await?;
+        let table = match home.catalog.load_table(&definition.table).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(dropped(&definition)),
+            loaded => loaded?,
+        };
         let source = home.source(&definition.topic)?;
         let columns = &definition.columns;
         let mut reader =
@@ -178,11 +181,7 @@ impl Ingest {
                 self.base = Some(table);
                 Ok(Ok(DirectEvent::Loaded(Box::new(facts))))
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let gone = Error::data(format!("table {} was dropped", self.definition.table))
-                    .with_hint("`tableflow disable` it, then enable the topic again to make a new table");
-                Ok(Err(Ended::Suspended(gone)))
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Err(Ended::Suspended(dropped(&self.definition)))),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 self.pause_after(error).await?;
                 Ok(Ok(DirectEvent::LoadFailed))
@@ -193,8 +192,9 @@ impl Ingest {
 
     /// I2. A one-shot job gives up after a while and says why; what it staged is read again by the next one.
     async fn pause_after(&mut self, error: Error) -> Result<()> {
-        tracing::warn!(table = %self.definition.table, %error, "trying again");
-        self.progress.set_state(State::Degraded, Some(Trouble::of(&error)));
+        let trouble = Trouble::of(&error);
+        tracing::warn!(table = %self.definition.table, reason = trouble.reason, hint = trouble.hint, "trying again");
+        self.progress.set_state(State::Degraded, Some(trouble));
         self.progress.retries.fetch_add(1, Ordering::Relaxed);
         self.failures_in_a_row += 1;
         if matches!(self.goal, Goal::CatchUp(_)) && self.failures_in_a_row >= ONE_SHOT_FAILURES_MAX {
@@ -452,6 +452,11 @@ impl Ingest {
         }
         self.failure.take()
     }
+}
+
+fn dropped(definition: &Definition) -> Error {
+    Error::data(format!("table {} was dropped", definition.table))
+        .with_hint("`tableflow disable` it, then enable the topic again to make a new table")
 }
 
 /// Until then, or until the job is told to stop.

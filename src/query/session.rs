@@ -179,11 +179,7 @@ pub fn query_error(error: datafusion::error::DataFusionError) -> Error {
     use datafusion::error::DataFusionError::{External, NotImplemented, Plan, ResourcesExhausted, SQL, SchemaError};
     match error.find_root() {
         External(inner) => match inner.downcast_ref::<Error>() {
-            Some(ours) => {
-                let same = Error::new(ours.kind(), ours.message());
-                let same = ours.detail().into_iter().fold(same, |error, detail| error.with_detail(detail));
-                ours.hint().into_iter().fold(same, |error, hint| error.with_hint(hint))
-            }
+            Some(ours) => ours.restated(),
             None => Error::unavailable("the query failed").with_detail(inner.to_string()),
         },
         ResourcesExhausted(detail) => Error::unavailable("the query needs more memory than it may use")

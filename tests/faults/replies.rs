@@ -1,4 +1,4 @@
-//! Lost, late and failing requests (F1 to F4).
+//! Lost, late and failing requests (F1 to F4, F27).
 
 use std::time::Duration;
 
@@ -91,14 +91,9 @@ async fn f4_a_late_commit_that_lands_between_stage_and_commit_makes_the_new_one_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_to_the_store_that_fail_are_made_good() {
-    let cases = [
-        (".parquet", Effect::FailBefore),
-        (".parquet", Effect::FailAfter),
-        (".parquet", Effect::DiskFull),
-        ("-m0.avro", Effect::FailBefore),
-        ("-m0.avro", Effect::FailAfter),
-    ];
-    for (kind, effect) in cases {
+    let kinds = [".parquet", "-m0.avro", "snap-", ".metadata.json"];
+    let effects = [Effect::FailBefore, Effect::FailAfter, Effect::DiskFull];
+    for (kind, effect) in kinds.iter().flat_map(|kind| effects.map(|effect| (*kind, effect))) {
         let replay = format!("{effect:?} at a put of {kind}");
         let world = World::new().await;
         world.requests.script(Fault::new(Operation::Put, effect).on_path(kind).times(2));
