@@ -66,5 +66,7 @@ fn log_to_stderr(global: &GlobalArguments) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
     let colors = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors).with_writer(stderr).init();
+    // A log that cannot be written (its disk is full) must not stop who wrote to it: reporting that would panic.
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    log.with_env_filter(filter).with_ansi(colors).with_writer(stderr).init();
 }

@@ -9,7 +9,7 @@
 //!  product       a data directory, the real binary on it, and what its table must hold
 //!  kill_points   kill -9 at every named place of the commit path
 //!  random_kills  kill -9 of the service at random moments under load
-//!  processes     two writers on one table, signals
+//!  processes     two writers on one table, signals, a full disk
 //!  world         the job in this process, over a catalog and a store that fail on purpose
 //!  replies       lost, late and failing requests
 //!  foreign       somebody else changes the table or the topic

@@ -1,7 +1,13 @@
-//! Two writers on one table (F5) and signals (F46).
+//! Two writers on one table (F5), signals (F46), a full disk (F27).
 
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use super::product::{Product, wait_until};
 
@@ -50,4 +56,95 @@ fn f46_one_sigterm_drains_two_end_at_once() {
         product.produce(10).good("produce");
         product.sync_and_check(&replay);
     }
+}
+
+/// A small file system of its own, gone when dropped.
+struct SmallDisk {
+    _temporary: TempDir,
+    directory: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(mebibytes: u32) -> Option<Self> {
+        let temporary = TempDir::new().unwrap();
+        let directory = temporary.path().join("small");
+        std::fs::create_dir(&directory).unwrap();
+        mount(&directory, &format!("size={mebibytes}m")).then_some(SmallDisk { _temporary: temporary, directory })
+    }
+
+    fn fill(&self) {
+        let mut filler = File::create(self.directory.join("filler")).unwrap();
+        while filler.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    fn grow(&self, mebibytes: u32) {
+        assert!(mount(&self.directory, &format!("remount,size={mebibytes}m")), "the disk does not grow");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.directory).status();
+    }
+}
+
+fn mount(directory: &Path, options: &str) -> bool {
+    let mut command = Command::new("mount");
+    command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(directory);
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn f27_a_full_disk_stops_nothing_for_good() {
+    let Some(disk) = SmallDisk::mount(6) else {
+        println!("not run: the full disk, because this user cannot mount a small file system");
+        return;
+    };
+    let product = Product::in_directory(disk.directory.join("data"));
+    product.enable();
+    // The service's log is on the full disk too: what cannot be logged must not matter.
+
+    let up = product.up();
+    wait_until("the first rows", || product.status()["rows_committed"] == 5);
+    let mut refused = 0;
+    for _ in 0..200 {
+        let done = product.produce_padded(100, 1000);
+        if !done.status.success() {
+            assert!(
+                done.stderr.to_lowercase().contains("no space"),
+                "an error that says what is wrong: {}",
+                done.stderr
+            );
+            refused += 1;
+        }
+        if refused == 3 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(refused, 3, "the disk was never full");
+    // Where so large a batch was refused a small one fits; the service finds no room at all to commit it.
+    up.signal("STOP");
+    product.produce(10).good("produce");
+    disk.fill();
+    up.signal("CONT");
+    let before = up.metric("tableflow_commit_retries_total");
+    wait_until("the service finds no room", || up.metric("tableflow_commit_retries_total") > before);
+    disk.grow(64);
+    wait_until("the service goes on by itself", || product.status()["rows_committed"] == product.records());
+    product.check("disk full, then room");
+    product.produce(10).good("produce");
+    wait_until("and goes on", || product.status()["rows_committed"] == product.records());
+    up.signal("TERM");
+    assert!(up.wait().success());
+    product.check("disk full, then room, then a stop");
+}
+
+#[test]
+fn f27_a_log_that_cannot_be_written_stops_nothing() {
+    let product = Product::with_table();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let sync = product.command(&["-vvv", "sync"]).stdout(Stdio::null()).stderr(full).status().unwrap();
+    assert!(sync.success(), "{sync}");
+    product.check("sync, its log on a full disk");
 }

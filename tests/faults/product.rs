@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -201,11 +202,11 @@ impl Product {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("listening on "), "{line:?}, {}", self.log());
-        Up { child }
+        let address = line.trim().strip_prefix("listening on http://").map(|text| text.parse().unwrap());
+        Up { child, address: address.unwrap_or_else(|| panic!("{line:?}, {}", self.log())) }
     }
 
-    /// Beside the data directory: a full disk must not swallow it.
+    /// Beside the data directory, on the same disk.
     fn log_path(&self) -> PathBuf {
         self.directory.with_extension("log")
     }
@@ -219,12 +220,23 @@ impl Product {
 #[derive(Debug)]
 pub struct Up {
     child: Child,
+    address: SocketAddr,
 }
 
 impl Up {
     pub fn signal(&self, name: &str) {
         let process = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success(), "kill -s {name}");
+    }
+
+    /// A metric of the one table.
+    pub fn metric(&self, name: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let value = |line: &str| line.strip_prefix(name)?.split_once("} ")?.1.parse().ok();
+        answer.lines().find_map(value).unwrap_or_else(|| panic!("no {name} in {answer}"))
     }
 
     pub fn is_running(&mut self) -> bool {
