@@ -95,7 +95,7 @@ impl EmbeddedCatalog {
         }
         let bytes = self.store.get(metadata_location).await?;
         let metadata = Arc::new(metadata::parse(metadata_location, &bytes)?);
-        self.remember(metadata_location, &metadata, bytes.len()).await;
+        self.remember(metadata_location, &metadata, metadata::json_length(&bytes)).await;
         Ok(metadata)
     }
 
@@ -104,12 +104,14 @@ impl EmbeddedCatalog {
         self.cache.insert(metadata_location.to_owned(), cached).await;
     }
 
-    /// Writes a metadata file under a new name; returns its location and length.
+    /// Writes a metadata file under a new name; returns its location and the length of its JSON.
     async fn write(&self, metadata: &TableMetadata, version: u32) -> Result<(String, usize)> {
-        let location = TablePaths::at(metadata.location()).metadata(version, self.ids.uuid());
-        let json = Bytes::from(metadata::serialize(metadata)?);
-        let length = json.len();
-        match self.store.put_new(&location, json).await? {
+        let (paths, id) = (TablePaths::at(metadata.location()), self.ids.uuid());
+        let packed = metadata::is_packed(metadata);
+        let location = if packed { paths.metadata_gzip(version, id) } else { paths.metadata(version, id) };
+        let bytes = Bytes::from(metadata::serialize(metadata)?);
+        let length = metadata::json_length(&bytes);
+        match self.store.put_new(&location, bytes).await? {
             PutOutcome::Created | PutOutcome::Identical => Ok((location, length)),
             PutOutcome::Taken => Err(Error::internal(format!("{location} exists already with other content"))),
         }

@@ -10,9 +10,11 @@
 //!
 //! Neighbours: `embedded` reads and publishes with it.
 
-use std::io::Read;
+use std::io::{BufWriter, Read};
 
+use flate2::Compression;
 use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use iceberg::spec::{FormatVersion, TableMetadata, TableMetadataBuilder};
 use iceberg::{TableRequirement, TableUpdate};
 use serde_json::Value;
@@ -30,6 +32,10 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const PREVIOUS_VERSIONS_MAX_DEFAULT: &str = "10";
 const PREVIOUS_VERSIONS_MAX: &str = "write.metadata.previous-versions-max";
 const DELETE_AFTER_COMMIT: &str = "write.metadata.delete-after-commit.enabled";
+
+/// A hundred snapshots are nearly the same text: packed they take a sixth. Every reader of the format unpacks gzip.
+const COMPRESSION_DEFAULT: &str = "gzip";
+const COMPRESSION: &str = "write.metadata.compression-codec";
 
 /// What a list of updates makes of a table.
 pub(crate) enum Change {
@@ -69,10 +75,29 @@ fn unreadable(location: &str) -> Error {
         .with_hint("restore that file; the table's data files are not touched")
 }
 
-/// A metadata file's JSON.
+/// Does the table want its metadata packed? What a codec other than gzip asks for is not done: no reader knows it.
+pub(crate) fn is_packed(metadata: &TableMetadata) -> bool {
+    metadata.properties().get(COMPRESSION).is_some_and(|codec| codec.eq_ignore_ascii_case("gzip"))
+}
+
+/// How long a file's JSON is: gzip notes it at the end.
+pub(crate) fn json_length(bytes: &[u8]) -> usize {
+    match bytes.last_chunk::<4>() {
+        Some(length) if bytes.starts_with(GZIP_MAGIC) => u32::from_le_bytes(*length) as usize,
+        _ => bytes.len(),
+    }
+}
+
+/// A metadata file's bytes.
 pub(crate) fn serialize(metadata: &TableMetadata) -> Result<Vec<u8>> {
-    serde_json::to_vec(metadata)
-        .map_err(|error| Error::internal("table metadata cannot be written as JSON").with_source(error))
+    let unwritable = |error| Error::internal("table metadata cannot be written as JSON").with_source(error);
+    if !is_packed(metadata) {
+        return serde_json::to_vec(metadata).map_err(|error| unwritable(std::io::Error::from(error)));
+    }
+    let mut packed = BufWriter::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    serde_json::to_writer(&mut packed, metadata).map_err(|error| unwritable(error.into()))?;
+    let encoder = packed.into_inner().map_err(|error| unwritable(error.into_error()))?;
+    encoder.finish().map_err(unwritable)
 }
 
 /// The number at the front of a metadata file's name (`00007-..` or Hadoop's `v7.`), 0 if there is none.
@@ -94,6 +119,7 @@ pub(crate) fn create(
     let mut properties = creation.properties;
     properties.entry(PREVIOUS_VERSIONS_MAX.into()).or_insert_with(|| PREVIOUS_VERSIONS_MAX_DEFAULT.into());
     properties.entry(DELETE_AFTER_COMMIT.into()).or_insert_with(|| "true".into());
+    properties.entry(COMPRESSION.into()).or_insert_with(|| COMPRESSION_DEFAULT.into());
     let creation = iceberg::TableCreation::builder()
         .name(table.name().to_owned())
         .location(location)
@@ -218,8 +244,6 @@ fn set_time(json: &mut Value, field: &str, to: impl Fn(i64) -> i64) {
 mod tests {
     use std::io::Write;
 
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
     use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
     use uuid::Uuid;
 
@@ -260,15 +284,26 @@ mod tests {
     #[test]
     fn i3_packed_metadata_is_read_and_a_bomb_is_refused() {
         let base = table(Millis(1_800_000_000_000));
-        let pack = |bytes: &[u8]| {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        };
-        assert_eq!(parse("x", &pack(&serialize(&base).unwrap())).unwrap(), base);
-        let bomb = pack(&vec![b' '; METADATA_LENGTH_MAX as usize + 2]);
+        let packed = serialize(&base).unwrap();
+        assert!(packed.starts_with(GZIP_MAGIC) && is_packed(&base));
+        assert_eq!(parse("x", &packed).unwrap(), base);
+        assert_eq!(json_length(&packed), serde_json::to_vec(&base).unwrap().len());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&vec![b' '; METADATA_LENGTH_MAX as usize + 2]).unwrap();
+        let bomb = encoder.finish().unwrap();
         let error = parse("file:///w/bomb.gz.metadata.json", &bomb).unwrap_err();
         assert!(error.report().contains("unpacks to more than"), "{}", error.report());
+    }
+
+    #[test]
+    fn a_table_that_does_not_ask_for_packing_gets_plain_json() {
+        let none = TableUpdate::SetProperties { updates: [(COMPRESSION.to_owned(), "none".to_owned())].into() };
+        let Change::Next { metadata: plain, .. } =
+            change(&table(Millis(1)), "file:///w/t/metadata/00000-x.metadata.json", vec![none], Millis(2)).unwrap()
+        else {
+            panic!("a property was refused")
+        };
+        assert!(!is_packed(&plain) && serialize(&plain).unwrap().starts_with(b"{"));
     }
 
     #[test]

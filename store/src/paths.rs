@@ -122,6 +122,11 @@ impl TablePaths {
     pub fn metadata(&self, version: u32, id: Uuid) -> String {
         format!("{}/metadata/{version:05}-{id}.metadata.json", self.0)
     }
+
+    /// The same, packed: the name tells readers that it is gzip.
+    pub fn metadata_gzip(&self, version: u32, id: Uuid) -> String {
+        format!("{}/metadata/{version:05}-{id}.gz.metadata.json", self.0)
+    }
 }
 
 /// The objects of the service itself.

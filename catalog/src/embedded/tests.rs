@@ -1,9 +1,11 @@
 #[cfg(feature = "kill-points")]
 mod kill;
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
 use tableflow_model::clock::{RandomIds, SystemClock};
 use tableflow_model::{ErrorKind, Millis};
 use tableflow_store::fault::{Effect, Fault, FaultStore, Operation};
@@ -351,8 +353,10 @@ async fn damaged_metadata_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let base = orders_in(&open(&directory).await).await;
     let file = path(&base.metadata_location);
-    let whole = std::fs::read_to_string(file).unwrap();
-    std::fs::write(file, &whole[..whole.len() / 2]).unwrap();
+    let packed = std::fs::read(file).unwrap();
+    let mut whole = String::new();
+    GzDecoder::new(&*packed).read_to_string(&mut whole).unwrap();
+    std::fs::write(file, &packed[..packed.len() / 2]).unwrap();
     let error = open(&directory).await.load_table(&orders()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
     assert!(error.to_string().contains(&base.metadata_location), "{}", error.report());
