@@ -4,12 +4,14 @@
 //! - I2: constant memory: lines are read one by one, batches are flushed as they fill.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write, stdin};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tableflow_connectors::local::{LocalProducer, NewRecord};
 use tableflow_model::{Error, Millis, Partition, Result, TopicName};
@@ -45,11 +47,39 @@ struct Envelope<'a> {
     #[serde(borrow, default)]
     value: Option<&'a RawValue>,
     #[serde(default)]
-    headers: BTreeMap<String, Option<String>>,
+    headers: Headers,
     #[serde(default)]
     timestamp: Option<i64>,
     #[serde(default)]
     partition: Option<i32>,
+}
+
+/// Names and values in the order of the line; names may repeat. An object, or pairs as `consume` prints them.
+#[derive(Debug, Default, PartialEq)]
+struct Headers(Vec<(String, Option<String>)>);
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HeadersVisitor).map(Headers)
+    }
+}
+
+struct HeadersVisitor;
+
+impl<'de> Visitor<'de> for HeadersVisitor {
+    type Value = Vec<(String, Option<String>)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("headers as an object of texts or as a list of [name, value]")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        std::iter::from_fn(|| object.next_entry().transpose()).collect()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
+        std::iter::from_fn(|| pairs.next_element().transpose()).collect()
+    }
 }
 
 pub fn run(arguments: &ProduceArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
@@ -161,7 +191,7 @@ fn send_envelope(text: &[u8], producer: &mut LocalProducer) -> Result<()> {
     let bytes = |raw: Option<&RawValue>| raw.map(RawValue::get).filter(|text| *text != "null").map(str::to_owned);
     let (key, value) = (bytes(envelope.key), bytes(envelope.value));
     let headers: Vec<(&[u8], Option<&[u8]>)> =
-        envelope.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_deref().map(str::as_bytes))).collect();
+        envelope.headers.0.iter().map(|(name, value)| (name.as_bytes(), value.as_deref().map(str::as_bytes))).collect();
     producer.send(&NewRecord {
         key: key.as_deref().map(str::as_bytes),
         value: value.as_deref().map(str::as_bytes),
@@ -190,5 +220,22 @@ pub fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => format!("base64:{}", STANDARD.encode(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_keep_their_order_and_their_repeated_names() {
+        let pair = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+        let expected = Headers(vec![pair("z", Some("1")), pair("a", None), pair("z", Some("2"))]);
+        for text in [r#"{"z":"1","a":null,"z":"2"}"#, r#"[["z","1"],["a",null],["z","2"]]"#] {
+            assert_eq!(serde_json::from_str::<Headers>(text).unwrap(), expected, "{text}");
+        }
+        for text in [r#"{"z":1}"#, r#"[["z"]]"#, r#"["z","1"]"#, r#""z""#, "null"] {
+            assert!(serde_json::from_str::<Headers>(text).is_err(), "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 The documents are those of `tests/python/canonical.py`.
 """
 
+import datetime
 import json
 import pathlib
 import sys
@@ -75,7 +76,41 @@ def duckdb_rows(order):
     return answers
 
 
-ORDERS = {f.__name__: f for f in (document, expect, append, drop, metadata, duckdb_rows)}
+def plain(value):
+    """Bytes as hexadecimal text, times as ISO text in UTC."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.timezone.utc).isoformat()
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    return value
+
+
+def values(order):
+    """Some columns of every row, in the order of the first column."""
+    names = order["columns"]
+    if order["reader"] == "pyiceberg":
+        scan = read_table.load_table(order["data_dir"], order["table"]).scan(selected_fields=tuple(names))
+        found = scan.to_arrow()
+    else:
+        location = read_table.metadata_location(order["data_dir"], order["table"]).removeprefix("file://")
+        quoted = ", ".join(f'"{name}"' for name in names)
+        found = read_table.duckdb_connection().execute(f"select {quoted} from iceberg_scan('{location}')").to_arrow_table()
+    rows = [plain(row) for row in found.to_pylist()]
+    return sorted(rows, key=lambda row: row[names[0]])
+
+
+def rename(order):
+    """A column gets another name, as any engine may do."""
+    table = read_table.load_table(order["data_dir"], order["table"])
+    with table.update_schema() as update:
+        update.rename_column(order["from"], order["to"])
+
+
+ORDERS = {f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values)}
 
 
 def main():

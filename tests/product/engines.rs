@@ -77,7 +77,7 @@ fn lines(rows: u64, seed: u64) -> String {
 
 /// Every reader says the same about a table as the producer's files do (I1).
 #[track_caller]
-fn check_readers(world: &World, engines: &mut Engines, table: &str, expected: &Value) {
+pub fn check_readers(world: &World, engines: &mut Engines, table: &str, expected: &Value) {
     assert_ne!(expected["rows"], 0);
     let ours = world.file("ours.ndjson", world.ok(&["query", &format!("select * from {table}"), "-o", "ndjson"]));
     for (reader, file) in [("pyiceberg", None), ("duckdb", None), ("ndjson", Some(ours))] {
@@ -98,7 +98,7 @@ fn check_readers(world: &World, engines: &mut Engines, table: &str, expected: &V
 }
 
 /// What the producer's files say that a table holds.
-fn expected_of(engines: &mut Engines, files: &[String], columns: &str) -> Value {
+pub fn expected_of(engines: &mut Engines, files: &[String], columns: &str) -> Value {
     engines.ask("expect", json!({"files": files, "columns": columns}))
 }
 

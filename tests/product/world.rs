@@ -79,6 +79,21 @@ impl World {
         outcome(self.command(words).output().unwrap())
     }
 
+    /// How the verb ended, and the most memory it was seen to have.
+    pub fn run_measured(&self, words: &[&str]) -> (Outcome, u64) {
+        let child = self.command(words).spawn().unwrap();
+        let process = child.id();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || outcome(child.wait_with_output().unwrap()));
+            let mut peak = 0;
+            while !waiting.is_finished() {
+                peak = peak.max(peak_bytes(process).unwrap_or(0));
+                sleep(LOOK_EVERY);
+            }
+            (waiting.join().unwrap(), peak)
+        })
+    }
+
     pub fn run_with_input(&self, words: &[&str], input: &[u8]) -> Outcome {
         let mut child = self.command(words).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -179,6 +194,13 @@ fn outcome(output: std::process::Output) -> Outcome {
     Outcome { code, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// As Linux tells it; a process that ended has none.
+fn peak_bytes(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024)
+}
+
 /// Asks until the answer is good, and returns it (I2).
 #[track_caller]
 pub fn wait_for<T: std::fmt::Debug>(ask: impl Fn() -> T, good: impl Fn(&T) -> bool) -> T {
@@ -203,6 +225,12 @@ pub struct Service {
 impl Service {
     pub fn process(&self) -> u32 {
         self.child.as_ref().unwrap().id()
+    }
+
+    /// The most memory that the process ever had.
+    #[track_caller]
+    pub fn peak_bytes(&self) -> u64 {
+        peak_bytes(self.process()).expect("Linux tells it, of a process that runs")
     }
 
     /// The status line's code, and the body.

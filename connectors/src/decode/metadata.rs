@@ -80,7 +80,7 @@ fn header_fields() -> Fields {
 }
 
 fn timestamp_column(timestamps: &[i64]) -> TimestampMicrosecondArray {
-    let micros = |millis: &i64| (TIMESTAMP_MIN_MS..=TIMESTAMP_MAX_MS).contains(millis).then_some(millis * 1000);
+    let micros = |millis: &i64| (TIMESTAMP_MIN_MS..=TIMESTAMP_MAX_MS).contains(millis).then(|| millis * 1000);
     timestamps.iter().map(micros).collect::<TimestampMicrosecondArray>().with_timezone(UTC)
 }
 
@@ -175,5 +175,8 @@ mod tests {
         let pairs = columns[5].as_list::<i32>().value(0);
         assert_eq!(pairs.as_struct().column(0).as_string::<i32>().value(0), "\u{fffd}");
         assert!(MetadataColumns::None.columns(&"orders".parse().unwrap(), &records(), 0..2).is_empty());
+        let extremes =
+            timestamp_column(&[i64::MIN, i64::MAX, TIMESTAMP_MIN_MS - 1, TIMESTAMP_MIN_MS, TIMESTAMP_MAX_MS]);
+        assert_eq!(extremes.iter().map(|time| time.is_some()).collect::<Vec<_>>(), [false, false, false, true, true]);
     }
 }

@@ -6,6 +6,7 @@
 //! - I2: memory is bounded: at most [`OPEN_FILES_MAX`] files are open, the largest is finished first, and a file
 //!   is finished when it reaches its target size.
 //! - I3: every row given to `write` is in exactly one of the files that `finish` returns, or `finish` fails.
+//! - I4: partitioning by nearly every row is done, and said: it makes a table that nobody can read quickly.
 //!
 //! Neighbours: `layout` gives batches the table's shape, `commit` publishes what `finish` returns.
 
@@ -27,6 +28,7 @@ use crate::layout::{arrow_schema, conform};
 use file::{FileLayout, OpenFile};
 use split::Splitter;
 
+
 /// More open files than this and the largest is finished: each holds encoder buffers for every column.
 const OPEN_FILES_MAX: usize = 64;
 
@@ -35,6 +37,12 @@ pub const FILE_BYTES_TARGET: usize = 64 * 1024 * 1024;
 
 /// A dead process of the same generation may have left a few files behind; more than this is a live one.
 const NAMES_TRIED_MAX: u32 = 1000;
+
+/// Fewer files than this in an epoch need no word, however few rows they have.
+const FILES_NOTICED_MIN: usize = 1000;
+
+/// A day of a busy topic has more rows in each partition than this; an id as partition has fewer.
+const ROWS_PER_FILE_FEW: u64 = 10;
 
 /// The part of a file's name that says who wrote it and for what.
 #[derive(Clone, Debug)]
@@ -166,6 +174,33 @@ impl Stager {
     /// Finishes every open file (I3). The files are in no snapshot yet.
     pub async fn finish(mut self) -> Result<Vec<DataFile>> {
         self.finish_open().await?;
+        if are_splinters(self.done.len(), self.rows) {
+            tracing::warn!(
+                job = %self.name.job,
+                files = self.done.len(),
+                rows = self.rows,
+                hint = "partition by fewer values: bucket(N, column), truncate(N, column) or day(column)",
+                "the partition columns have nearly as many values as there are rows"
+            );
+        }
         Ok(self.done)
+    }
+}
+
+/// I4.
+fn are_splinters(files: usize, rows: u64) -> bool {
+    files >= FILES_NOTICED_MIN && rows < files as u64 * ROWS_PER_FILE_FEW
+}
+
+#[cfg(test)]
+mod tests {
+    use super::are_splinters;
+
+    #[test]
+    fn i4_many_files_of_few_rows_are_noticed() {
+        assert!(are_splinters(1000, 1000));
+        assert!(are_splinters(60_000, 599_999));
+        assert!(!are_splinters(1000, 10_000));
+        assert!(!are_splinters(999, 999));
     }
 }

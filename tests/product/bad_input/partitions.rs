@@ -1,0 +1,97 @@
+//! Partition values that make bad folders, and too many of them.
+
+use serde_json::json;
+
+use crate::engines::{check_readers, expected_of};
+use crate::world::World;
+
+#[test]
+fn odd_partition_values_are_found_again() {
+    let world = World::new();
+    world.topic("odd", 1);
+    let long = "k".repeat(4096);
+    let values = [
+        "",
+        "a/b",
+        "..",
+        "a%2Fb",
+        "a=b",
+        "a\0b",
+        "%",
+        ".",
+        "../../x",
+        "a\nb",
+        "null",
+        "__HIVE_DEFAULT_PARTITION__",
+        "ü",
+        " ",
+        "\\",
+        &long,
+    ];
+    let lines: Vec<String> = values
+        .iter()
+        .enumerate()
+        .map(|(n, value)| json!({"n": n, "s": value}).to_string())
+        .chain([json!({"n": 99}).to_string()])
+        .collect();
+    world.produce("odd", &lines.join("\n"));
+    world.ok(&["enable", "odd", "--partition-by", "s"]);
+    world.ok(&["sync"]);
+    assert_eq!(
+        world.json(&["files", "odd"]).as_array().unwrap().len(),
+        values.len() + 1,
+        "a file for each value, null among them"
+    );
+    for (n, value) in values.iter().enumerate() {
+        if value.contains('\0') {
+            // No argument of a process can hold it.
+            continue;
+        }
+        assert_eq!(world.numbers(&format!("select n from odd where s = '{value}'")), [n as i64], "{value:?}");
+    }
+    assert_eq!(world.numbers("select n from odd where s is null"), [99]);
+    let mut engines = world.engines();
+    let file = world.file("odd.ndjson", lines.join("\n"));
+    let expected = expected_of(&mut engines, &[file], "");
+    check_readers(&world, &mut engines, "bronze.odd", &expected);
+    let statements = ["select n from {table} where s = ''", "select n from {table} where s is null"];
+    let theirs = engines.ask("duckdb_rows", json!({"table": "bronze.odd", "statements": statements}));
+    assert_eq!(theirs, json!([[["0"]], [["99"]]]), "an empty text is not null");
+}
+
+/// Distinct partition values of the worst table: a few seconds' worth, or all with `TABLEFLOW_DEEP=1`.
+fn distinct_values() -> u64 {
+    if std::env::var_os("TABLEFLOW_DEEP").is_some_and(|value| value == "1") { 1_000_000 } else { 2_500 }
+}
+
+/// An epoch ends at 1,000 files, but the records of one poll, 1 MiB, are in one epoch.
+const FILES_PER_COMMIT_MAX: u64 = 1_000 + (1 << 20) / 16;
+
+const PEAK_BYTES_MAX: u64 = 1 << 30;
+
+#[test]
+fn a_partition_value_for_every_row_is_slow_and_right_and_said() {
+    let world = World::new();
+    let values = distinct_values();
+    world.topic("many", 1);
+    let lines: String = (0..values).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    world.produce("many", &lines);
+    world.ok(&["enable", "many", "--partition-by", "n"]);
+    let (outcome, peak) = world.run_measured(&["sync"]);
+    for word in ["nearly as many values as there are rows", "job=bronze.many", "bucket(N, column)"] {
+        assert!(outcome.stderr.contains(word), "{word:?} is not said: {}", outcome.stderr);
+    }
+    outcome.succeeded();
+    assert!((1 << 20..PEAK_BYTES_MAX).contains(&peak), "{peak} bytes");
+    let mut files_before = 0;
+    for commit in world.json(&["history", "many"]).as_array().unwrap().iter().rev() {
+        let files = commit["total_data_files"].as_u64().unwrap();
+        assert!(files - files_before <= FILES_PER_COMMIT_MAX, "{commit}");
+        files_before = files;
+    }
+    assert_eq!(files_before, values);
+    assert_eq!(
+        world.rows("select count(*) c, count(distinct n) d, max(n) m from many"),
+        [json!({"c": values, "d": values, "m": values - 1})]
+    );
+}
