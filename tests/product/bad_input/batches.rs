@@ -84,11 +84,13 @@ fn crc32c(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Puts a batch at the end of partition 0 of a topic that has one segment.
+/// Puts a batch at the end of partition 0 of a topic that has one segment, and looks at the topic: who looks first
+/// publishes the new end, and readers beside it go on with the old one.
 #[track_caller]
 pub fn lay(world: &World, topic: &str, batch: &[u8]) {
     let segment = world.data_dir().join(format!("topics/{topic}/0/{:020}.log", 0));
     OpenOptions::new().create(true).append(true).open(segment).unwrap().write_all(batch).unwrap();
+    world.ok(&["topic", "describe", topic]);
 }
 
 #[test]
