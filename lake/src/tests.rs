@@ -100,6 +100,7 @@ impl Table {
         stager.write(batch).await.unwrap();
         let append = Append {
             files: stager.finish().await.unwrap(),
+            spec_id: metadata.default_partition_spec_id(),
             schema: evolution,
             properties: BTreeMap::from([("tableflow.ledger.t".to_owned(), self.epoch.to_string())]),
             retention: Retention::default(),

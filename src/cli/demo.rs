@@ -19,7 +19,7 @@ use crate::output::{Format, Rows, printed};
 use crate::pipeline::budget::MemoryBudget;
 use crate::pipeline::definition::StartFrom;
 use crate::pipeline::enable::{Request, plan};
-use crate::pipeline::ingest::{Ended, Goal};
+use crate::pipeline::job::{Ended, Goal};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::supervise::run_job;
 use crate::query::{QuerySession, query_error};

@@ -20,7 +20,7 @@ use crate::home::Home;
 use crate::output;
 use crate::pipeline::budget::MemoryBudget;
 use crate::pipeline::definition::{Definition, Wanted};
-use crate::pipeline::ingest::{Ended, Goal};
+use crate::pipeline::job::{Ended, Goal};
 use crate::pipeline::progress::{Progress, State, Trouble};
 use crate::pipeline::status::{put_report, status_of};
 use crate::pipeline::supervise::run_job;

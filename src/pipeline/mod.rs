@@ -5,9 +5,12 @@
 //! ```text
 //!  definition  what people declared, versioned
 //!  enable      a topic becomes a table: validated, planned, made
+//!  job         what every job has: a goal, an end, patience
+//!  feed        a topic as a job reads it
 //!  staging     one epoch: records -> batches -> files
-//!  facts       the catalog's table as the protocol sees it
-//!  ingest      one job: the driver of the exactly-once machine
+//!  target      a job's table: looked at, committed to
+//!  ingest      a job with one table: the driver of the protocol's direct writer
+//!  epochs      a job with several: the driver of its epoch manifests
 //!  progress    how a job is doing
 //!  budget      one memory budget for all jobs
 //!  supervise   all jobs on one pool
@@ -17,11 +20,12 @@
 pub mod budget;
 pub mod definition;
 pub mod enable;
-mod facts;
+pub mod epochs;
+mod feed;
 pub mod ingest;
+pub mod job;
 pub mod progress;
-mod staging;
+pub mod staging;
 pub mod status;
 pub mod supervise;
-
-pub use facts::table_facts;
+mod target;

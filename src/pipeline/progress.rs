@@ -6,6 +6,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tableflow_model::{Error, Millis};
@@ -56,6 +57,14 @@ pub struct Report {
     pub reported_at: Millis,
 }
 
+/// What a commit added.
+#[derive(Clone, Copy, Debug)]
+pub struct Content {
+    pub rows: u64,
+    pub files: u64,
+    pub bytes: u64,
+}
+
 /// Counters of a running job; cheap to touch, read at any time.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -85,10 +94,11 @@ impl Progress {
         self.state.lock().ok().and_then(|slot| slot.clone()).unwrap_or((State::Pending, None))
     }
 
-    pub fn committed(&self, rows: u64, files: u64, bytes: u64, took_ms: u64, at: Millis) {
-        self.rows_committed.fetch_add(rows, Ordering::Relaxed);
-        self.files_written.fetch_add(files, Ordering::Relaxed);
-        self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+    pub fn committed(&self, content: Content, took: Duration, at: Millis) {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.rows_committed.fetch_add(content.rows, Ordering::Relaxed);
+        self.files_written.fetch_add(content.files, Ordering::Relaxed);
+        self.bytes_written.fetch_add(content.bytes, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.commit_ms_total.fetch_add(took_ms, Ordering::Relaxed);
         self.last_commit_at_ms.store(at.0, Ordering::Relaxed);

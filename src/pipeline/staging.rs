@@ -1,7 +1,7 @@
-//! One epoch of one table: records in, staged files out, nothing visible yet.
+//! One epoch: records in, staged files out, nothing visible yet.
 //!
-//! Owns [`Reader`], which turns a topic into batches in the table's columns, and [`EpochFiles`], which turns the
-//! batches of one epoch into files.
+//! Owns [`Reader`], which turns a topic into batches, [`Route`], which says what goes to which table, and
+//! [`EpochFiles`], which turns the batches of one epoch into files.
 //! - I1: `positions` are exactly behind the rows written: a crash at any moment repeats or drops whole epochs.
 //! - I2: at a record that cannot be decoded its partition stands still; rows before it, and those of other
 //!   partitions already read, belong to the epoch.
@@ -33,6 +33,7 @@ pub struct Reader {
 }
 
 /// The rows of one poll's records of one partition.
+#[derive(Debug)]
 pub struct Rows {
     pub partition: Partition,
     pub batch: RecordBatch,
@@ -102,65 +103,107 @@ impl std::fmt::Debug for Reader {
     }
 }
 
-/// The files of one epoch, and how far it has come.
+/// Which of a job's tables the rows of a topic go to.
+pub trait Route: Send + Sync + std::fmt::Debug {
+    /// The rows for each table, in the order of the job's tables.
+    fn split(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>>;
+}
+
+/// The route of a job with one table.
+#[derive(Clone, Copy, Debug)]
+pub struct Everything;
+
+impl Route for Everything {
+    fn split(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
+        Ok(vec![batch.clone()])
+    }
+}
+
+/// The files of one epoch, table by table, and how far it has come.
 #[derive(Debug)]
 pub struct EpochFiles {
-    stager: Stager,
-    /// The table's columns, and those that this epoch adds (I3).
-    schema: SchemaRef,
-    last_column_id: i32,
-    evolved: bool,
+    tables: Vec<TableFiles>,
+    route: Arc<dyn Route>,
     pub positions: BTreeMap<Partition, Offset>,
     pub moved: bool,
 }
 
-/// What an epoch hands to its commit.
-#[derive(Debug)]
-pub struct StagedFiles {
-    pub files: Vec<DataFile>,
-    pub schema: Option<Evolution>,
-}
-
 impl EpochFiles {
-    pub fn new(
-        store: Store,
-        table: &TableMetadata,
-        name: EpochName,
-        positions: BTreeMap<Partition, Offset>,
-    ) -> Result<Self> {
-        let schema = table.current_schema().clone();
-        let stager = Stager::new(store, table, schema.clone(), name)?;
-        let last_column_id = table.last_column_id();
-        Ok(EpochFiles { stager, schema, last_column_id, evolved: false, positions, moved: false })
+    pub fn new(tables: Vec<TableFiles>, route: Arc<dyn Route>, positions: BTreeMap<Partition, Offset>) -> Self {
+        EpochFiles { tables, route, positions, moved: false }
     }
 
     pub fn rows(&self) -> u64 {
-        self.stager.rows()
+        self.tables.iter().map(|table| table.stager.rows()).sum()
     }
 
     pub fn bytes_buffered(&self) -> usize {
-        self.stager.bytes_buffered()
+        self.tables.iter().map(|table| table.stager.bytes_buffered()).sum()
     }
 
     pub fn files_done(&self) -> usize {
-        self.stager.files_done()
+        self.tables.iter().map(|table| table.stager.files_done()).sum()
     }
 
     /// Takes rows and moves the position behind them (I1).
     pub async fn write(&mut self, rows: &Rows) -> Result<()> {
-        if let Some(evolution) = evolve(&self.schema, self.last_column_id, rows.batch.schema_ref().fields())? {
-            self.last_column_id = evolution.last_column_id;
-            self.schema = Arc::new(evolution.schema);
-            self.evolved = true;
-            self.stager.evolve(self.schema.clone()).await?;
+        let parts = self.route.split(&rows.batch)?;
+        if parts.len() != self.tables.len() {
+            return Err(Error::internal("a job's route does not know its tables"));
         }
-        self.stager.write(&rows.batch).await?;
+        for (table, part) in self.tables.iter_mut().zip(&parts) {
+            table.write(part).await?;
+        }
         let before = self.positions.insert(rows.partition, rows.next_offset);
         self.moved |= before != Some(rows.next_offset);
         Ok(())
     }
 
-    pub async fn finish(self) -> Result<StagedFiles> {
+    /// What each table's commit takes, in the order of the job's tables.
+    pub async fn finish(self) -> Result<Vec<StagedFiles>> {
+        let mut staged = Vec::with_capacity(self.tables.len());
+        for table in self.tables {
+            staged.push(table.finish().await?);
+        }
+        Ok(staged)
+    }
+}
+
+/// The files of one epoch for one table.
+#[derive(Debug)]
+pub struct TableFiles {
+    stager: Stager,
+    /// The table's columns, and those that this epoch adds (I3).
+    schema: SchemaRef,
+    last_column_id: i32,
+    evolved: bool,
+}
+
+/// What an epoch hands to a table's commit.
+#[derive(Clone, Debug)]
+pub struct StagedFiles {
+    pub files: Vec<DataFile>,
+    pub schema: Option<Evolution>,
+}
+
+impl TableFiles {
+    pub fn new(store: Store, table: &TableMetadata, name: EpochName) -> Result<Self> {
+        let schema = table.current_schema().clone();
+        let stager = Stager::new(store, table, schema.clone(), name)?;
+        Ok(TableFiles { stager, schema, last_column_id: table.last_column_id(), evolved: false })
+    }
+
+    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if let Some(evolution) = evolve(&self.schema, self.last_column_id, batch.schema_ref().fields())? {
+            self.last_column_id = evolution.last_column_id;
+            self.schema = Arc::new(evolution.schema);
+            self.evolved = true;
+            self.stager.evolve(self.schema.clone()).await?;
+        }
+        self.stager.write(batch).await
+    }
+
+    async fn finish(self) -> Result<StagedFiles> {
         let schema = self
             .evolved
             .then(|| Evolution { schema: self.schema.as_ref().clone(), last_column_id: self.last_column_id });

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::budget::MemoryBudget;
 use super::definition::{Definition, Definitions, Wanted};
-use super::ingest::{Ended, Goal, Ingest};
+use super::ingest::Ingest;
+use super::job::{Ended, Goal};
 use super::progress::{Progress, Report, State, Trouble};
 use super::status::put_report;
 use crate::home::Home;
@@ -234,6 +235,11 @@ pub async fn run_job(
                     () = tokio::time::sleep(BEGIN_AGAIN_AFTER) => {}
                     () = stop.cancelled() => return Ok(Ended::Stopped),
                 }
+            }
+            // What was not committed is read again by the next service.
+            (Err(error), Goal::Follow(_)) if error.kind() == ErrorKind::Unavailable => {
+                tracing::warn!(table = %definition.table, %error, "stopped without its last commit");
+                return Ok(Ended::Stopped);
             }
             (ended, _) => return ended,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use iceberg::spec::{FormatVersion, SnapshotReference, SnapshotRetention};
 use iceberg::{TableRequirement, TableUpdate};
-use tableflow::pipeline::ingest::Ended;
+use tableflow::pipeline::job::Ended;
 use tableflow_catalog::fault::CommitFault::Delay;
 use tableflow_catalog::{CommitOutcome, TableCreation};
 use tableflow_lake::commit::{Append, prepare_append};

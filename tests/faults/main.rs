@@ -13,6 +13,7 @@
 //!  world         the job in this process, over a catalog and a store that fail on purpose
 //!  replies       lost, late and failing requests
 //!  foreign       somebody else changes the table or the topic
+//!  several       one topic into several tables, killed and failing between them
 //! ```
 //!
 //! `TABLEFLOW_KILL_ROUNDS=n` kills more often at random, `TABLEFLOW_KILL_SEED=s` plays a failed run's moments again.
@@ -32,5 +33,7 @@ mod product;
 mod random_kills;
 #[cfg(test)]
 mod replies;
+#[cfg(test)]
+mod several;
 #[cfg(test)]
 mod world;

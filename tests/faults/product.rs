@@ -109,13 +109,18 @@ impl Product {
     }
 
     pub fn produce_padded(&self, count: u64, padding: usize) -> Done {
+        self.produce_with(count, &format!(r#""padding":"{}""#, "x".repeat(padding)))
+    }
+
+    /// Each with these fields beside its id.
+    pub fn produce_with(&self, count: u64, fields: &str) -> Done {
         let mut sent = self.sent.lock().unwrap();
         let first = sent.iter().map(|ids| ids.len() as u64).sum::<u64>();
-        let (mut lines, padding) = (String::new(), "x".repeat(padding));
+        let mut lines = String::new();
         let before: Vec<usize> = sent.iter().map(Vec::len).collect();
         for id in first..first + count {
             let partition = (id as usize) % PARTITIONS;
-            let value = format!(r#"{{"id":{id},"padding":"{padding}"}}"#);
+            let value = format!(r#"{{"id":{id},{fields}}}"#);
             writeln!(lines, r#"{{"partition":{partition},"value":{value}}}"#).unwrap();
             sent[partition].push(id);
         }
@@ -154,7 +159,14 @@ impl Product {
 
     /// The table holds exactly what was sent; `replay` says how to get here again.
     pub fn check(&self, replay: &str) {
-        let statement = "SELECT _tableflow_partition AS p, _tableflow_offset AS o, id FROM t";
+        self.check_in(&["t"], replay);
+    }
+
+    /// The tables together hold it.
+    pub fn check_in(&self, tables: &[&str], replay: &str) {
+        let select =
+            |table: &&str| format!("SELECT _tableflow_partition AS p, _tableflow_offset AS o, id FROM {table}");
+        let statement = &tables.iter().map(select).collect::<Vec<_>>().join(" UNION ALL ");
         let answer = self.run(&["query", statement, "-o", "ndjson"]).good(replay);
         let mut seen = BTreeSet::new();
         for line in answer.stdout.lines() {

@@ -1,12 +1,14 @@
 //! Lost, late and failing requests (F1 to F4, F27).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tableflow::pipeline::ingest::{Ended, Goal};
+use tableflow::home::Home;
+use tableflow::pipeline::job::{Ended, Goal};
 use tableflow_catalog::CommitOutcome;
 use tableflow_catalog::fault::CommitFault::{
     self, ApplyThenUnknown, Delay, HoldThenUnknown, Pass, UnknownWithoutApplying,
 };
+use tableflow_catalog::fault::FaultCatalog;
 use tableflow_store::fault::{Effect, Fault, Operation};
 use tokio_util::sync::CancellationToken;
 
@@ -87,6 +89,27 @@ async fn f4_a_late_commit_that_lands_between_stage_and_commit_makes_the_new_one_
     assert!(matches!(ended, Ended::Fenced(_) | Ended::CaughtUp), "{ended:?}");
     assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)));
     world.check("a late commit between stage and commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f46_a_stop_ends_a_job_whose_catalog_does_not_answer() {
+    let world = World::new().await;
+    (0..1000).for_each(|_| world.commits.script(UnknownWithoutApplying));
+    let stop = CancellationToken::new();
+    let job = world.start(Goal::Follow(stop.clone())).await;
+    world.wait_for_faults(2).await;
+    stop.cancel();
+    let stopped = Instant::now();
+    let ended = end_of(job).await;
+    assert!(matches!(ended, Ok(Ended::Stopped)), "{ended:?}");
+    assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}", stopped.elapsed());
+    let tries = world.commits.fired().len();
+    assert!(tries < 20, "{tries} tries");
+    let world = World { commits: FaultCatalog::new(world.catalog.clone()), ..world };
+    let home = Home { catalog: world.commits.clone(), ..world.home.clone() };
+    let world = World { home, ..world };
+    assert!(matches!(world.sync().await, Ok(Ended::CaughtUp)));
+    world.check("stopped while the catalog did not answer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

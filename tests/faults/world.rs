@@ -7,7 +7,7 @@ use std::time::Duration;
 use tableflow::home::Home;
 use tableflow::pipeline::budget::MemoryBudget;
 use tableflow::pipeline::definition::Definition;
-use tableflow::pipeline::ingest::{Ended, Goal};
+use tableflow::pipeline::job::{Ended, Goal};
 use tableflow::pipeline::progress::Progress;
 use tableflow::pipeline::supervise::run_job;
 use tableflow_catalog::fault::FaultCatalog;

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use iceberg::TableUpdate;
-use iceberg::spec::{DataFile, ManifestFile, Operation, SchemaRef, Snapshot, Summary, TableMetadata};
+use iceberg::spec::{DataFile, ManifestFile, Operation, Snapshot, Summary, TableMetadata};
 use tableflow_model::{Error, Result};
 
+use super::columns::schema_updates;
 use super::expire::{Retention, snapshots_to_forget};
 use super::manifests::{CommitObjects, check_format, live_entries, manifests_of};
 use super::merge::manifests_to_merge;
@@ -19,6 +20,8 @@ use crate::layout::Evolution;
 #[derive(Clone, Debug, Default)]
 pub struct Append {
     pub files: Vec<DataFile>,
+    /// The partition spec that the files were written with.
+    pub spec_id: i32,
     /// The schema the files were written with, when it has columns that the table lacks.
     pub schema: Option<Evolution>,
     /// Set as table properties and repeated in the snapshot's summary: the ledger (I1).
@@ -36,8 +39,10 @@ pub async fn prepare_append(context: CommitContext<'_>, base: &TableMetadata, ap
 
     let mut manifests = carried_over(context, base, &mut objects).await?;
     if !append.files.is_empty() {
-        let spec = base.default_partition_spec().as_ref().clone();
-        manifests.insert(0, objects.added(&append.files, schema, spec).await?);
+        let spec = base.partition_spec_by_id(append.spec_id).ok_or_else(|| {
+            Error::data(format!("the table has no partition spec {}, which files were written with", append.spec_id))
+        })?;
+        manifests.insert(0, objects.added(&append.files, schema, spec.as_ref().clone()).await?);
     }
     let list = objects.list(manifests, base.current_snapshot_id(), sequence_number).await?;
 
@@ -62,23 +67,6 @@ pub async fn prepare_append(context: CommitContext<'_>, base: &TableMetadata, ap
         updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: forget });
     }
     Ok(Prepared { requirements: requirements(base), updates, snapshot_id, sequence_number })
-}
-
-/// The schema the snapshot is written with, its id, and the updates that make it the table's.
-fn schema_updates(base: &TableMetadata, evolution: Option<&Evolution>) -> (SchemaRef, i32, Vec<TableUpdate>) {
-    let Some(evolution) = evolution else {
-        return (base.current_schema().clone(), base.current_schema_id(), Vec::new());
-    };
-    let highest = base.schemas_iter().map(|schema| schema.schema_id()).max().unwrap_or(0);
-    let schema_id = highest + 1;
-    let schema = evolution.schema.clone().into_builder().with_schema_id(schema_id).build();
-    let schema = schema.unwrap_or_else(|_| evolution.schema.clone());
-    let last_added = -1;
-    let updates = vec![
-        TableUpdate::AddSchema { schema: schema.clone() },
-        TableUpdate::SetCurrentSchema { schema_id: last_added },
-    ];
-    (SchemaRef::new(schema), schema_id, updates)
 }
 
 /// The parent's manifests, with one full tier merged into one manifest.

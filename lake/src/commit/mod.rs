@@ -13,6 +13,7 @@
 //! property in the same commit and no resend; its spec types, manifest writers and readers are used.
 
 mod append;
+mod columns;
 mod expire;
 mod manifests;
 mod merge;
@@ -24,6 +25,7 @@ use tableflow_model::{Clock, Ids, Millis};
 use tableflow_store::Store;
 
 pub use append::{Append, prepare_append};
+pub use columns::prepare_columns;
 pub use expire::Retention;
 pub(crate) use manifests::live_entries;
 pub use manifests::{live_files, manifests_of};

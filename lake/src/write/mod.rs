@@ -13,6 +13,7 @@
 mod encoding;
 mod file;
 mod split;
+mod text;
 
 use std::collections::HashMap;
 
@@ -28,6 +29,7 @@ use crate::layout::{arrow_schema, conform};
 use file::{FileLayout, OpenFile};
 use split::Splitter;
 
+pub use text::{file_from_text, file_to_text};
 
 /// More open files than this and the largest is finished: each holds encoder buffers for every column.
 const OPEN_FILES_MAX: usize = 64;

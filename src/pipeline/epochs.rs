@@ -1,0 +1,264 @@
+//! One topic into several tables: the driver of the protocol's [`EpochJob`].
+//!
+//! An epoch's files for all tables are named in one manifest, put create-only before the first table is committed:
+//! from then on the epoch is decided, and whoever finds the manifest brings every table to it.
+//! - I1: no decision about epochs, conflicts or generations is taken here.
+//! - I2: a manifest that was put is never staged again: a table takes the files that it names, or the job stops.
+//! - I3: columns that an epoch adds are in the table before the manifest names files with them. A manifest cannot be
+//!   staged anew, so its files' field ids must be the table's own by then. An epoch that dies leaves a column that
+//!   is null everywhere, no more.
+//!
+//! A manifest whose writer was killed before it was on disk, read by the next process, is on disk before anything is
+//! built on it: that process puts its claim into the same directory first, and a put syncs the directory.
+//!
+//! Neighbours: `feed` reads the topic, `staging` routes and writes, `target` commits; `ingest` drives one table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tableflow_lake::commit::{Append, Retention};
+use tableflow_lake::write::{EpochName, file_from_text, file_to_text};
+use tableflow_model::protocol::{
+    Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Ledger,
+    Positions, PutReply, Rules, SinkName, StagedEpoch, WriterId,
+};
+use tableflow_model::{Error, ErrorKind, Result, TableName};
+use tableflow_store::PutOutcome;
+use uuid::Uuid;
+
+use super::budget::MemoryBudget;
+use super::definition::Definition;
+use super::feed::{Feed, Start};
+use super::job::{Ended, Goal, Patience};
+use super::progress::{Progress, State};
+use super::staging::{EpochFiles, Route, StagedFiles, TableFiles};
+use super::target::{self, Look, Target};
+use crate::home::Home;
+
+/// A table of the job, and its uuid where the job has seen it.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    pub table: TableName,
+    pub uuid: Option<Uuid>,
+}
+
+/// One running job.
+#[derive(Debug)]
+pub struct Epochs {
+    home: Home,
+    /// The topic, its reading and its pace; the tables are the targets'.
+    definition: Definition,
+    route: Arc<dyn Route>,
+    feed: Feed,
+    targets: Vec<Target>,
+    patience: Patience,
+    machine: EpochJob,
+}
+
+impl Epochs {
+    /// A job that reads the definition's topic, under the definition's name, into the given tables.
+    pub async fn new(
+        home: Home,
+        definition: Definition,
+        (sinks, route): (Vec<Sink>, Arc<dyn Route>),
+        (progress, budget): (Arc<Progress>, Arc<MemoryBudget>),
+        goal: Goal,
+    ) -> Result<Self> {
+        let table = target::load(&home, &definition.table).await?;
+        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), budget)?;
+        progress.set_state(State::Backfilling, None);
+        let patience = Patience::new(definition.job.to_string(), goal, progress.clone());
+        let target =
+            |sink: &Sink| Target::new(home.clone(), sink.table.clone(), definition.job.clone(), progress.clone());
+        let targets: Vec<Target> = sinks.iter().map(target).collect();
+        let names = sinks.iter().map(|sink| (sink_name(&sink.table), sink.uuid)).collect();
+        let writer = WriterId(home.ids.uuid());
+        let machine = EpochJob::new(definition.job.clone(), writer, names, EpochOptions::default(), Rules::law());
+        Ok(Epochs { home, definition, route, feed, targets, patience, machine })
+    }
+
+    /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
+    pub async fn run(mut self) -> Result<Ended> {
+        let mut event = EpochEvent::Start;
+        loop {
+            event = match self.machine.next(event)? {
+                EpochStep::Load { sink } => self.load(&sink).await?,
+                EpochStep::ReadManifest { epoch } => self.read_manifest(epoch).await?,
+                EpochStep::PutManifest { manifest } => self.put_manifest(&manifest).await?,
+                EpochStep::Stage { from, state: _, generation, epoch } => {
+                    match self.stage(from, generation, epoch).await {
+                        Ok(Ok(event)) => event,
+                        Ok(Err(ended)) => return Ok(ended),
+                        Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Conflict) => {
+                            self.patience.pause_after(error).await?;
+                            EpochEvent::NothingStaged
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                EpochStep::Publish { sink, assertion, ledger, files } => {
+                    EpochEvent::Published(self.publish(&sink, &assertion, &ledger, &files).await?)
+                }
+                EpochStep::PublishIdentical { sink } => {
+                    let (target, patience) = self.target(&sink)?;
+                    EpochEvent::Published(target.publish_again(patience).await?)
+                }
+                EpochStep::Committed { .. } => {
+                    self.patience.renew();
+                    match self.feed.take_failure() {
+                        Some(failure) => return Ok(Ended::Suspended(failure)),
+                        None => EpochEvent::Continue,
+                    }
+                }
+                EpochStep::Stop(stop) => return Ok(Ended::Fenced(stop.into_error())),
+                EpochStep::Suspend { sink, reason } => {
+                    let error = reason.into_error();
+                    return Ok(Ended::Suspended(match sink {
+                        Some(sink) => error.with_context("table", sink),
+                        None => error,
+                    }));
+                }
+            };
+        }
+    }
+
+    fn target(&mut self, sink: &SinkName) -> Result<(&mut Target, &mut Patience)> {
+        let mut targets = self.targets.iter_mut();
+        let target = targets.find(|target| sink_name(&target.table) == *sink);
+        let target = target.ok_or_else(|| Error::internal(format!("the job has no table {sink}")))?;
+        Ok((target, &mut self.patience))
+    }
+
+    async fn load(&mut self, sink: &SinkName) -> Result<EpochEvent> {
+        let (target, patience) = self.target(sink)?;
+        Ok(match target.look(patience).await? {
+            Look::Facts(facts) => EpochEvent::Loaded(facts),
+            Look::Failed => EpochEvent::LoadFailed,
+        })
+    }
+
+    async fn read_manifest(&mut self, epoch: Epoch) -> Result<EpochEvent> {
+        let uri = self.home.state.epoch(&self.definition.job, epoch.0);
+        let bytes = match self.home.store.get(&uri).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(EpochEvent::ManifestRead(None)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                self.patience.pause_after(error).await?;
+                return Ok(EpochEvent::ReadFailed);
+            }
+            Err(error) => return Err(error),
+        };
+        let manifest = EpochManifest::from_text(&String::from_utf8_lossy(&bytes));
+        let manifest = manifest.map_err(|error| error.with_context("object", uri))?;
+        Ok(EpochEvent::ManifestRead(Some(Box::new(manifest))))
+    }
+
+    /// Only a first, answered put is "created"; what was put before its answer got lost is read back.
+    async fn put_manifest(&mut self, manifest: &EpochManifest) -> Result<EpochEvent> {
+        if manifest.is_work() {
+            return Ok(EpochEvent::ManifestPut(PutReply::Created));
+        }
+        let uri = self.home.state.epoch(&manifest.job, manifest.epoch.0);
+        let reply = match self.home.store.put_new(&uri, Bytes::from(manifest.to_text()?)).await {
+            Ok(PutOutcome::Created) => PutReply::Created,
+            Ok(PutOutcome::Taken) => PutReply::Exists,
+            Ok(PutOutcome::Identical) => PutReply::Unknown,
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                self.patience.pause_after(error).await?;
+                PutReply::Unknown
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(EpochEvent::ManifestPut(reply))
+    }
+
+    /// Reads and writes one epoch for all tables; waits as long as there is nothing to read.
+    async fn stage(
+        &mut self,
+        from: Option<Positions>,
+        generation: Generation,
+        epoch: Epoch,
+    ) -> Result<Result<EpochEvent, Ended>> {
+        let fresh = from.is_none();
+        let offsets = match self.feed.start(from)? {
+            Start::At(offsets) => offsets,
+            Start::Elsewhere(to) => return Ok(Ok(staged(to, BTreeMap::new()))),
+            Start::Ended(ended) => return Ok(Err(ended)),
+        };
+        let name = EpochName { job: self.definition.job.clone(), generation: generation.0, epoch: epoch.0 };
+        let (mut tables, mut specs) = (Vec::new(), Vec::new());
+        for target in &self.targets {
+            let table = &target.base()?.metadata;
+            tables.push(TableFiles::new(self.home.store.clone(), table, name.clone())?);
+            specs.push(table.default_partition_spec_id());
+        }
+        let mut files = EpochFiles::new(tables, self.route.clone(), offsets);
+        let ended = self.feed.fill(&mut files).await?;
+        // A job that has never committed pins its start, whatever comes.
+        let empty = !files.moved && !fresh;
+        if let (true, Some(ended)) = (empty, ended) {
+            return Ok(Err(ended));
+        }
+        let to = self.feed.positions(files.positions.clone());
+        let files = self.name_files(files.finish().await?, &specs).await?;
+        Ok(Ok(files.map_or(EpochEvent::NothingStaged, |files| staged(to, files))))
+    }
+
+    /// The staged files as the manifest names them; none when a table's columns or partitions are no longer what they
+    /// were written for, and the epoch must be staged anew (I3).
+    async fn name_files(
+        &mut self,
+        contents: Vec<StagedFiles>,
+        specs: &[i32],
+    ) -> Result<Option<BTreeMap<SinkName, Vec<String>>>> {
+        let mut named = BTreeMap::new();
+        for ((target, content), spec) in self.targets.iter_mut().zip(contents).zip(specs) {
+            if let Some(evolution) = &content.schema
+                && !target.add_columns(evolution, &mut self.patience).await?
+            {
+                return Ok(None);
+            }
+            let table = &target.base()?.metadata;
+            if table.default_partition_spec_id() != *spec {
+                return Ok(None);
+            }
+            let texts = content.files.iter().map(|file| file_to_text(file, table)).collect::<Result<_>>()?;
+            named.insert(sink_name(&target.table), texts);
+        }
+        Ok(Some(named))
+    }
+
+    async fn publish(
+        &mut self,
+        sink: &SinkName,
+        assertion: &Assertion,
+        ledger: &Ledger,
+        texts: &[String],
+    ) -> Result<CommitReply> {
+        let retention = Retention { age_max_ms: self.definition.retention_ms, ..Retention::default() };
+        let (target, patience) = self.target(sink)?;
+        let base = target.base()?;
+        if base.metadata_location != assertion.metadata_location {
+            // Columns were added since the machine looked (I3): nothing is sent, it looks again.
+            return Ok(CommitReply::Rejected);
+        }
+        let (mut files, mut spec_id) = (Vec::with_capacity(texts.len()), base.metadata.default_partition_spec_id());
+        for text in texts {
+            let (file, written_with) = file_from_text(text, &base.metadata)?;
+            files.push(file);
+            spec_id = written_with;
+        }
+        let append = Append { files, spec_id, schema: None, properties: target.ledger_properties(ledger)?, retention };
+        target.publish(assertion, &append, patience).await
+    }
+}
+
+fn staged(to: Positions, files: BTreeMap<SinkName, Vec<String>>) -> EpochEvent {
+    EpochEvent::Staged(Box::new(StagedEpoch { to, files, state: None }))
+}
+
+/// A job calls its sinks by their tables' names.
+fn sink_name(table: &TableName) -> SinkName {
+    SinkName(table.to_string())
+}

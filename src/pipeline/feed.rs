@@ -1,0 +1,252 @@
+//! A topic as a job reads it: where an epoch starts, when it is due, and when there is nothing left to do.
+//!
+//! Owns [`Feed`].
+//! - I1: an epoch starts exactly where the ledger says; records that are gone by then end the job, they are never
+//!   skipped in silence.
+//! - I2: at a record that cannot be decoded its partition stands still; the epoch before it is due at once.
+//! - I3: a stop is noticed within a poll; what was read by then is committed first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use iceberg::spec::TableMetadata;
+use tableflow_lake::write::FILE_BYTES_TARGET;
+use tableflow_model::protocol::{Positions, TopicPositions};
+use tableflow_model::source::Range;
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId, TopicName};
+use tokio::time::Instant;
+
+use super::budget::MemoryBudget;
+use super::definition::{Definition, StartFrom};
+use super::job::{Ended, Goal};
+use super::progress::{Progress, State};
+use super::staging::{EpochFiles, Reader};
+use crate::home::Home;
+
+/// How often a quiet topic is looked at. Each look is a few `stat` calls.
+const IDLE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Asking a topic for its ends costs more than a small poll.
+const MEASURE_LAG_EVERY: Duration = Duration::from_secs(1);
+
+/// An epoch of this many files is committed at once: a manifest must stay small (bad input: a partition value a row).
+const EPOCH_FILES_MAX: usize = 1000;
+
+/// One topic, read by one job.
+#[derive(Debug)]
+pub struct Feed {
+    topic: TopicName,
+    topic_id: TopicId,
+    from: StartFrom,
+    interval: Duration,
+    reader: Reader,
+    goal: Goal,
+    /// Where a [`Goal::CatchUp`] ends.
+    ends: BTreeMap<Partition, Offset>,
+    /// A record that cannot be decoded: the epoch before it is committed, then the job ends (I2).
+    failure: Option<Error>,
+    progress: Arc<Progress>,
+    budget: Arc<MemoryBudget>,
+    lag_measured: Option<Instant>,
+}
+
+/// Where an epoch starts.
+#[derive(Debug)]
+pub enum Start {
+    At(BTreeMap<Partition, Offset>),
+    /// The topic is not the one that the ledger knows: positions with the id it has now, for the machine to judge.
+    Elsewhere(Positions),
+    Ended(Ended),
+}
+
+impl Feed {
+    /// A feed of the defined topic; its columns are those declared and those that the table has.
+    pub fn new(
+        home: &Home,
+        definition: &Definition,
+        table: &TableMetadata,
+        goal: Goal,
+        progress: Arc<Progress>,
+        budget: Arc<MemoryBudget>,
+    ) -> Result<Self> {
+        let topic = definition.topic.clone();
+        let source = home.source(&topic)?;
+        let mut reader = Reader::new(topic.clone(), source, &definition.columns, definition.metadata_columns, table)?;
+        let ends = reader.source().ranges()?.into_iter().map(|(partition, range)| (partition, range.end)).collect();
+        Ok(Feed {
+            topic,
+            topic_id: definition.topic_id,
+            from: definition.from,
+            interval: Duration::from_millis(definition.commit_interval_ms),
+            reader,
+            goal,
+            ends,
+            failure: None,
+            progress,
+            budget,
+            lag_measured: None,
+        })
+    }
+
+    /// Offsets of this topic, as the ledger writes them.
+    pub fn positions(&self, offsets: BTreeMap<Partition, Offset>) -> Positions {
+        self.named(offsets, self.topic_id)
+    }
+
+    fn named(&self, offsets: BTreeMap<Partition, Offset>, id: TopicId) -> Positions {
+        let topic = TopicPositions { id, offsets, leader_epochs: BTreeMap::new() };
+        Positions(BTreeMap::from([(self.topic.clone(), topic)]))
+    }
+
+    /// Goes to where the epoch starts: the ledger's positions, and the beginning of partitions that it does not
+    /// know (I1).
+    pub fn start(&mut self, from: Option<Positions>) -> Result<Start> {
+        let found = match self.reader.source().topic_id() {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let gone = Error::data(format!("topic {} was deleted", self.topic))
+                    .with_hint("`tableflow disable` the table; its rows stay");
+                return Ok(Start::Ended(Ended::Suspended(gone)));
+            }
+            Err(error) => return Err(error),
+        };
+        let known = from.and_then(|mut from| from.0.remove(&self.topic)).map(|known| known.offsets);
+        match known {
+            Some(known) if found != self.topic_id => Ok(Start::Elsewhere(self.named(known, found))),
+            None if found != self.topic_id => {
+                let recreated = format!("topic {} was re-created: it was {} and is {found}", self.topic, self.topic_id);
+                let recreated =
+                    Error::data(recreated).with_hint("`tableflow disable` the table and enable the topic again");
+                Ok(Start::Ended(Ended::Suspended(recreated)))
+            }
+            known => {
+                let offsets = self.offsets(known)?;
+                self.reader.source().seek(&offsets)?;
+                Ok(Start::At(offsets))
+            }
+        }
+    }
+
+    fn offsets(&mut self, known: Option<BTreeMap<Partition, Offset>>) -> Result<BTreeMap<Partition, Offset>> {
+        let latest = known.is_none() && self.from == StartFrom::Latest;
+        let mut offsets = known.unwrap_or_default();
+        for (partition, range) in self.reader.source().ranges()? {
+            let offset = *offsets.entry(partition).or_insert(if latest { range.end } else { range.start });
+            self.check_within(partition, range, offset)?;
+        }
+        Ok(offsets)
+    }
+
+    fn check_within(&self, partition: Partition, range: Range, offset: Offset) -> Result<()> {
+        if offset < range.start {
+            return Err(Error::data(format!(
+                "records {offset} to {} of partition {partition} of topic {} are gone before they were read",
+                range.start.0 - 1,
+                self.topic
+            ))
+            .with_hint("the topic's retention is shorter than the table's delay; re-enable to go on without them"));
+        }
+        if offset > range.end {
+            return Err(Error::data(format!(
+                "partition {partition} of topic {} ends at {}, before offset {offset} that the table has read",
+                self.topic, range.end
+            ))
+            .with_hint("the topic lost records that the table has; restore it, or start a new table"));
+        }
+        Ok(())
+    }
+
+    /// Takes rows until the epoch is due. Answers how the job ends, if it does after this epoch.
+    pub async fn fill(&mut self, files: &mut EpochFiles) -> Result<Option<Ended>> {
+        let mut due: Option<Instant> = None;
+        loop {
+            if let Some(ended) = self.goal_reached(files) {
+                return Ok(Some(ended));
+            }
+            let nothing = !self.take(files).await?;
+            self.progress.buffered(files.rows(), files.bytes_buffered() as u64);
+            if files.moved {
+                due.get_or_insert_with(|| Instant::now() + self.interval);
+            }
+            if self.failure.is_some() {
+                let at_once = !files.moved;
+                return Ok(at_once.then(|| self.take_failure().map(Ended::Suspended)).flatten());
+            }
+            if nothing {
+                self.caught_up();
+            } else {
+                self.measure_lag(files)?;
+            }
+            if due.is_some_and(|due| Instant::now() >= due) || self.is_full(files) {
+                return Ok(None);
+            }
+            if nothing {
+                let idle = Instant::now() + IDLE_PAUSE;
+                self.goal.wait(due.map_or(idle, |due| due.min(idle))).await;
+            } else {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// One poll into the files. Was there anything?
+    async fn take(&mut self, files: &mut EpochFiles) -> Result<bool> {
+        let polled = self.reader.poll()?;
+        let any = !polled.is_empty();
+        let mut failed = BTreeSet::new();
+        for rows in polled {
+            // What follows a failed record in its partition must wait behind it.
+            if failed.contains(&rows.partition) {
+                continue;
+            }
+            files.write(&rows).await?;
+            if let Some(failure) = rows.failure {
+                failed.insert(rows.partition);
+                self.failure.get_or_insert(failure);
+            }
+        }
+        Ok(any)
+    }
+
+    /// The record that ended the last epoch, if one did.
+    pub fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+
+    fn caught_up(&self) {
+        self.progress.lag_records.store(0, Ordering::Relaxed);
+        self.progress.set_state(State::Syncing, None);
+    }
+
+    /// How many records wait behind what this epoch holds.
+    fn measure_lag(&mut self, files: &EpochFiles) -> Result<()> {
+        if self.lag_measured.is_some_and(|at| at.elapsed() < MEASURE_LAG_EVERY) {
+            return Ok(());
+        }
+        self.lag_measured = Some(Instant::now());
+        let ranges = self.reader.source().ranges()?;
+        let behind = |(partition, range): (&Partition, &Range)| {
+            let next = files.positions.get(partition).copied().unwrap_or(range.start);
+            u64::try_from(range.end.0 - next.0).unwrap_or(0)
+        };
+        self.progress.lag_records.store(ranges.iter().map(behind).sum(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn is_full(&self, files: &EpochFiles) -> bool {
+        let bytes = files.bytes_buffered();
+        bytes >= FILE_BYTES_TARGET || files.files_done() >= EPOCH_FILES_MAX || self.budget.must_flush(bytes)
+    }
+
+    /// I3. Asked before every poll, so that a busy topic cannot keep a job from ending.
+    fn goal_reached(&self, files: &EpochFiles) -> Option<Ended> {
+        if self.goal.is_stopped() {
+            return Some(Ended::Stopped);
+        }
+        let reached = |(partition, end): (&Partition, &Offset)| files.positions.get(partition) >= Some(end);
+        let caught_up = matches!(self.goal, Goal::CatchUp(_)) && self.ends.iter().all(reached);
+        caught_up.then_some(Ended::CaughtUp)
+    }
+}

@@ -1,0 +1,110 @@
+//! What every job has, whatever machine drives it: a goal, an end, and patience with what fails outside.
+//!
+//! Owns [`Goal`], [`Ended`] and [`Patience`].
+//! - I1: whatever fails outside is tried again with growing pauses; a one-shot job gives up after a while and says
+//!   why: what it staged is read again by the next one.
+//! - I2: a stop ends every pause at once, and what still fails then is tried a few times more, not for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tableflow_model::{Error, Result};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::{Progress, State, Trouble};
+
+/// Pauses after failures: doubled up to the largest.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// A one-shot job fails after so many failures in a row: about ten seconds.
+const ONE_SHOT_FAILURES_MAX: u32 = 6;
+
+/// So often is it tried again once the job was told to stop.
+const FAILURES_AFTER_STOP_MAX: u32 = 5;
+
+/// When a job is done.
+#[derive(Clone, Debug)]
+pub enum Goal {
+    /// Follow the topic until told to stop.
+    Follow(CancellationToken),
+    /// Up to the ends that the topic has when the job starts.
+    CatchUp(CancellationToken),
+}
+
+impl Goal {
+    pub fn is_stopped(&self) -> bool {
+        let (Goal::Follow(stop) | Goal::CatchUp(stop)) = self;
+        stop.is_cancelled()
+    }
+
+    /// Until then, or until the job is told to stop (I2).
+    pub async fn wait(&self, until: Instant) {
+        let (Goal::Follow(stop) | Goal::CatchUp(stop)) = self;
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub enum Ended {
+    CaughtUp,
+    Stopped,
+    /// Another process took the table over.
+    Fenced(Error),
+    /// A person has to decide.
+    Suspended(Error),
+}
+
+/// How often in a row something outside has failed.
+#[derive(Debug)]
+pub struct Patience {
+    /// Who is waiting, for the log.
+    who: String,
+    goal: Goal,
+    progress: Arc<Progress>,
+    failures: u32,
+    failures_after_stop: u32,
+}
+
+impl Patience {
+    pub fn new(who: String, goal: Goal, progress: Arc<Progress>) -> Self {
+        Patience { who, goal, progress, failures: 0, failures_after_stop: 0 }
+    }
+
+    /// I1. Gives the error back when it has come too often.
+    pub async fn pause_after(&mut self, error: Error) -> Result<()> {
+        let trouble = Trouble::of(&error);
+        tracing::warn!(job = %self.who, reason = trouble.reason, hint = trouble.hint, "trying again");
+        self.progress.set_state(State::Degraded, Some(trouble));
+        self.progress.retries.fetch_add(1, Ordering::Relaxed);
+        self.failures += 1;
+        if matches!(self.goal, Goal::CatchUp(_)) && self.failures >= ONE_SHOT_FAILURES_MAX {
+            return Err(error);
+        }
+        if self.goal.is_stopped() {
+            self.failures_after_stop += 1;
+            if self.failures_after_stop >= FAILURES_AFTER_STOP_MAX {
+                return Err(error);
+            }
+            tokio::time::sleep(PAUSE_MIN).await;
+            return Ok(());
+        }
+        let pause = PAUSE_MIN * 2_u32.pow(self.failures.min(10) - 1);
+        self.goal.wait(Instant::now() + pause.min(PAUSE_MAX)).await;
+        Ok(())
+    }
+
+    /// Something went through.
+    pub fn renew(&mut self) {
+        self.failures = 0;
+        if self.progress.state().0 == State::Degraded {
+            self.progress.set_state(State::Backfilling, None);
+        }
+    }
+}

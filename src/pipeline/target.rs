@@ -1,0 +1,192 @@
+//! A job's table: what was last seen of it, and the commit last sent to it.
+//!
+//! Owns [`Target`], through which every driver commits, and [`table_facts`], a table as the protocol sees it.
+//! - I1: a commit is built on exactly the base that the machine decided with (rules C1, S1).
+//! - I2: what is sent again is sent unchanged (C4).
+//! - I3: a reply is "applied" or "rejected" only where the catalog said so; whatever else came back is "unknown".
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use iceberg::spec::DataFile;
+use tableflow_catalog::{CommitOutcome, LoadedTable};
+use tableflow_lake::commit::{Append, Prepared, prepare_append, prepare_columns};
+use tableflow_lake::layout::Evolution;
+use tableflow_model::protocol::{Assertion, CommitReply, Guard, History, Ledger, SnapshotFacts, TableFacts};
+use tableflow_model::{Error, ErrorKind, JobName, Result, TableName};
+use tokio::time::Instant;
+
+use super::job::Patience;
+use super::progress::{Content, Progress};
+use crate::home::Home;
+
+/// A table that a job commits to.
+#[derive(Debug)]
+pub struct Target {
+    home: Home,
+    pub table: TableName,
+    job: JobName,
+    progress: Arc<Progress>,
+    base: Option<LoadedTable>,
+    sent: Option<Sent>,
+}
+
+/// A commit as it was sent (I2).
+#[derive(Clone, Debug)]
+struct Sent {
+    base: LoadedTable,
+    prepared: Prepared,
+    content: Content,
+}
+
+/// What a look at the table gave.
+#[derive(Debug)]
+pub enum Look {
+    Facts(Box<TableFacts>),
+    /// The catalog does not answer; the pause is over.
+    Failed,
+}
+
+impl Target {
+    pub fn new(home: Home, table: TableName, job: JobName, progress: Arc<Progress>) -> Self {
+        Target { home, table, job, progress, base: None, sent: None }
+    }
+
+    /// The table as it was last loaded or left by an own commit.
+    pub fn base(&self) -> Result<&LoadedTable> {
+        self.base.as_ref().ok_or_else(|| Error::internal("a commit was decided before the table was loaded"))
+    }
+
+    /// Loads the table. An error is one that a person has to mend.
+    pub async fn look(&mut self, patience: &mut Patience) -> Result<Look> {
+        match load(&self.home, &self.table).await {
+            Ok(table) => {
+                let facts = table_facts(&table, &self.job);
+                self.base = Some(table);
+                Ok(Look::Facts(Box::new(facts)))
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                patience.pause_after(error).await?;
+                Ok(Look::Failed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The ledger as a table has it: property and summary alike.
+    pub fn ledger_properties(&self, ledger: &Ledger) -> Result<BTreeMap<String, String>> {
+        Ok(BTreeMap::from([(Ledger::property(&self.job), ledger.to_text()?)]))
+    }
+
+    /// Adds columns ahead of the files that have them. False when the table's columns are others by now: the files do
+    /// not fit.
+    pub async fn add_columns(&mut self, evolution: &Evolution, patience: &mut Patience) -> Result<bool> {
+        let base = self.base()?.clone();
+        let (requirements, updates) = prepare_columns(&base.metadata, evolution);
+        match self.home.catalog.commit(&self.table, &base, requirements, updates).await {
+            Ok(CommitOutcome::Applied(table)) => self.base = Some(table),
+            Ok(CommitOutcome::Conflict { reason }) => {
+                tracing::info!(table = %self.table, reason, "somebody else changed the table first");
+                self.progress.conflicts.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(CommitOutcome::Unknown { error }) | Err(error) => patience.pause_after(error).await?,
+        }
+        if base.metadata_location == self.base()?.metadata_location {
+            // What became of the change is in the table.
+            while matches!(self.look(patience).await?, Look::Failed) {}
+        }
+        let current = self.base()?.metadata.current_schema();
+        let fields = evolution.schema.as_struct().fields();
+        Ok(fields.iter().all(|field| current.as_struct().fields().contains(field)))
+    }
+
+    /// Builds the commit on the base that the machine decided with (I1), and sends it.
+    pub async fn publish(
+        &mut self,
+        assertion: &Assertion,
+        append: &Append,
+        patience: &mut Patience,
+    ) -> Result<CommitReply> {
+        let base = self.base()?.clone();
+        if base.metadata_location != assertion.metadata_location {
+            return Err(Error::internal("a commit was decided on another base than the loaded one"));
+        }
+        self.sent = None;
+        match prepare_append(self.home.commit_context(), &base.metadata, append).await {
+            Ok(prepared) => self.sent = Some(Sent { base, prepared, content: content_of(&append.files) }),
+            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+            Err(error) => {
+                // Nothing was sent: the table is as it was, and the same files can go onto it again.
+                patience.pause_after(error).await?;
+                return Ok(CommitReply::Rejected);
+            }
+        }
+        self.publish_again(patience).await
+    }
+
+    /// Sends the last commit, unchanged (I2, I3).
+    pub async fn publish_again(&mut self, patience: &mut Patience) -> Result<CommitReply> {
+        let Some(Sent { base, prepared, content }) = self.sent.clone() else {
+            return Err(Error::internal("there is no commit to send again"));
+        };
+        let started = Instant::now();
+        let outcome = self.home.catalog.commit(&self.table, &base, prepared.requirements, prepared.updates).await;
+        match outcome {
+            Ok(CommitOutcome::Applied(table)) => {
+                let facts = table_facts(&table, &self.job);
+                self.base = Some(table);
+                self.progress.committed(content, started.elapsed(), self.home.clock.now());
+                Ok(CommitReply::Applied(Box::new(facts)))
+            }
+            Ok(CommitOutcome::Conflict { reason }) => {
+                tracing::info!(table = %self.table, reason, "somebody else committed first");
+                self.progress.conflicts.fetch_add(1, Ordering::Relaxed);
+                Ok(CommitReply::Rejected)
+            }
+            Ok(CommitOutcome::Unknown { error }) | Err(error) => {
+                patience.pause_after(error).await?;
+                Ok(CommitReply::Unknown)
+            }
+        }
+    }
+}
+
+fn content_of(files: &[DataFile]) -> Content {
+    Content {
+        rows: files.iter().map(DataFile::record_count).sum(),
+        files: files.len() as u64,
+        bytes: files.iter().map(DataFile::file_size_in_bytes).sum(),
+    }
+}
+
+/// A job's table; that it is gone is for a person to decide about.
+pub async fn load(home: &Home, table: &TableName) -> Result<LoadedTable> {
+    match home.catalog.load_table(table).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::data(format!("table {table} was dropped"))
+            .with_hint("`tableflow disable` it, then enable the topic again to make a new table")),
+        loaded => loaded,
+    }
+}
+
+/// What the decisions of the exactly-once protocol need to know about a table.
+pub fn table_facts(table: &LoadedTable, job: &JobName) -> TableFacts {
+    let metadata = &table.metadata;
+    let property = Ledger::property(job);
+    let ledger = metadata.properties().get(&property).cloned();
+    let history = History::trace(ledger.as_deref(), metadata.current_snapshot_id(), |id| {
+        metadata.snapshot_by_id(id).map(|snapshot| SnapshotFacts {
+            parent: snapshot.parent_snapshot_id(),
+            ledger: snapshot.summary().additional_properties.get(&property).map(String::as_str),
+        })
+    });
+    TableFacts {
+        uuid: metadata.uuid(),
+        guard: Guard::Location,
+        snapshot_id: metadata.current_snapshot_id(),
+        last_sequence_number: metadata.last_sequence_number(),
+        metadata_location: table.metadata_location.clone(),
+        ledger,
+        history,
+    }
+}
