@@ -233,7 +233,7 @@ fn consume_shows_records_with_their_metadata() {
             record(0, 0, -5, json!(null), json!([1, 2]), json!([])),
             record(0, 1, 0, json!(null), json!({"a": 2}), json!([])),
             record(0, 2, 1, json!(null), json!({"a": 3}), json!([])),
-            record(1, 0, 1_700_000_000_123, json!("k"), json!({"a": 1}), json!([["none", null], ["trace", "t-1"]])),
+            record(1, 0, 1_700_000_000_123, json!("k"), json!({"a": 1}), json!([["trace", "t-1"], ["none", null]])),
             record(1, 1, 1_700_000_000_124, json!({"id": 7}), json!(null), json!([])),
         ]
     );
