@@ -6,6 +6,7 @@
 //!  cli       the words a person types, one file a verb
 //!  config    the settings, and the layers they come from
 //!  home      the data directory, opened: topics, catalog, store
+//!  lease     who runs the service of that directory
 //!  pipeline  topics into tables: definitions and the jobs that make them true
 //!  query     SQL over the tables
 //!  serve     the service: every table, and HTTP beside them
@@ -23,6 +24,7 @@ pub mod config;
 pub mod demo;
 pub mod exit;
 pub mod home;
+pub mod lease;
 pub mod output;
 pub mod pipeline;
 pub mod query;

@@ -17,6 +17,7 @@ use super::args::SyncArguments;
 use super::session::Session;
 use crate::exit::Exit;
 use crate::home::Home;
+use crate::lease::live_service;
 use crate::output;
 use crate::pipeline::budget::MemoryBudget;
 use crate::pipeline::definition::{Definition, Wanted};
@@ -24,7 +25,6 @@ use crate::pipeline::job::{Ended, Goal};
 use crate::pipeline::progress::{Progress, State, Trouble};
 use crate::pipeline::status::{put_report, status_of};
 use crate::pipeline::supervise::run_job;
-use crate::serve::live_service;
 
 /// How many tables are synced at the same time: enough to keep the cores busy.
 const JOBS_MAX: usize = 8;

@@ -13,7 +13,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
 use super::definition::{Definition, Wanted};
 use super::progress::{Report, State};
 use crate::home::Home;
-use crate::serve::live_service;
+use crate::lease::live_service;
 
 /// Set by `rollback --keep-offsets`: the table no longer holds what its topic says.
 pub const DIVERGED_PROPERTY: &str = "tableflow.diverged-at";

@@ -12,7 +12,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tableflow_model::clock::SystemClock;
 use tableflow_model::{Clock, Error, Result};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +23,7 @@ use crate::pipeline::supervise::Board;
 struct Shared {
     board: Board,
     health: Arc<Health>,
+    clock: Arc<dyn Clock>,
 }
 
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener> {
@@ -43,13 +43,19 @@ pub fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
     listener.local_addr().map_err(|error| Error::unavailable("the listening address is unknown").with_source(error))
 }
 
-pub async fn serve(listener: TcpListener, board: Board, health: Arc<Health>, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    board: Board,
+    health: Arc<Health>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
     let routes = Router::new()
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/startup", get(startup))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Shared { board, health });
+        .with_state(Shared { board, health, clock });
     let served = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = served.await {
         tracing::error!(%error, "HTTP ended");
@@ -70,5 +76,5 @@ fn answer(good: bool, yes: &'static str, no: &'static str) -> (StatusCode, &'sta
 }
 
 async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render(&shared.board, SystemClock.now()))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render(&shared.board, shared.clock.now()))
 }

@@ -1,7 +1,6 @@
 //! The service: every enabled table, and HTTP beside them.
 //!
 //! ```text
-//!  lease    who runs the service of this data directory
 //!  metrics  the jobs' counters as Prometheus reads them
 //!  http     /health/live, /health/ready, /health/startup, /metrics
 //! ```
@@ -9,7 +8,6 @@
 //! - I1: a stop drains: every job commits what it holds before the process ends.
 
 mod http;
-mod lease;
 mod metrics;
 
 use std::net::SocketAddr;
@@ -20,9 +18,8 @@ use tableflow_model::Result;
 use tokio_util::sync::CancellationToken;
 
 use crate::home::Home;
+use crate::lease::Lease;
 use crate::pipeline::supervise::Supervisor;
-
-pub use lease::{Lease, live_service};
 
 /// What the health endpoints say.
 #[derive(Debug, Default)]
@@ -43,9 +40,10 @@ pub async fn run(
     let lease = Lease::take(home.clone()).await?;
     let listener = http::bind(listen).await?;
     let address = http::address_of(&listener)?;
+    let clock = home.clock.clone();
     let mut supervisor = Supervisor::new(home, memory_bytes_max);
     let health = Arc::new(Health::default());
-    let http = tokio::spawn(http::serve(listener, supervisor.board(), health.clone(), stop.clone()));
+    let http = tokio::spawn(http::serve(listener, supervisor.board(), health.clone(), clock, stop.clone()));
     let heartbeat = tokio::spawn(lease.keep(address, stop.clone()));
     supervisor.look().await?;
     health.started.store(true, Ordering::Release);
