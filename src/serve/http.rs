@@ -62,17 +62,19 @@ pub async fn serve(
     }
 }
 
-async fn startup(State(shared): State<Shared>) -> impl IntoResponse {
-    answer(shared.health.started.load(Ordering::Acquire), "started\n", "starting\n")
+async fn startup(State(Shared { health, .. }): State<Shared>) -> impl IntoResponse {
+    match health.started.load(Ordering::Acquire) {
+        true => (StatusCode::OK, "started\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+    }
 }
 
-async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
-    let started = shared.health.started.load(Ordering::Acquire);
-    answer(started && !shared.health.draining.load(Ordering::Acquire), "ready\n", "not ready\n")
-}
-
-fn answer(good: bool, yes: &'static str, no: &'static str) -> (StatusCode, &'static str) {
-    if good { (StatusCode::OK, yes) } else { (StatusCode::SERVICE_UNAVAILABLE, no) }
+async fn ready(State(Shared { health, .. }): State<Shared>) -> impl IntoResponse {
+    match (health.stop.is_cancelled(), health.started.load(Ordering::Acquire)) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        (false, true) => (StatusCode::OK, "ready\n"),
+    }
 }
 
 async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {

@@ -6,6 +6,7 @@
 //! ```
 //!
 //! - I1: a stop drains: every job commits what it holds before the process ends.
+//! - I2: while it drains the service is still there: HTTP answers and the lease is renewed until the jobs have ended.
 
 mod http;
 mod metrics;
@@ -13,6 +14,7 @@ mod metrics;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tableflow_model::Result;
 use tokio_util::sync::CancellationToken;
@@ -21,12 +23,16 @@ use crate::home::Home;
 use crate::lease::Lease;
 use crate::pipeline::supervise::Supervisor;
 
+/// Requests under way have this long to end once the jobs have.
+const HTTP_END: Duration = Duration::from_secs(1);
+
 /// What the health endpoints say.
-#[derive(Debug, Default)]
-pub struct Health {
+#[derive(Debug)]
+struct Health {
     /// The definitions were read and their jobs started.
-    pub started: AtomicBool,
-    pub draining: AtomicBool,
+    started: AtomicBool,
+    /// A drain begins with it.
+    stop: CancellationToken,
 }
 
 /// Runs until `stop`. `announce` is told where HTTP is answered.
@@ -42,15 +48,18 @@ pub async fn run(
     let address = http::address_of(&listener)?;
     let clock = home.clock.clone();
     let mut supervisor = Supervisor::new(home, memory_bytes_max);
-    let health = Arc::new(Health::default());
-    let http = tokio::spawn(http::serve(listener, supervisor.board(), health.clone(), clock, stop.clone()));
-    let heartbeat = tokio::spawn(lease.keep(address, stop.clone()));
+    let health = Arc::new(Health { started: AtomicBool::new(false), stop: stop.clone() });
+    let drained = CancellationToken::new();
+    let http = tokio::spawn(http::serve(listener, supervisor.board(), health.clone(), clock, drained.clone()));
+    let heartbeat = tokio::spawn(lease.keep(address, drained.clone()));
     supervisor.look().await?;
     health.started.store(true, Ordering::Release);
     announce(address)?;
     supervisor.run(&stop).await;
-    health.draining.store(true, Ordering::Release);
+    drained.cancel();
     let _ = heartbeat.await;
-    let _ = http.await;
+    if tokio::time::timeout(HTTP_END, http).await.is_err() {
+        tracing::warn!("requests to HTTP were cut off");
+    }
     Ok(())
 }

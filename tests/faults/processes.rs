@@ -1,10 +1,10 @@
 //! Two writers on one table (F5), signals (F46), a full disk (F27).
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -56,6 +56,53 @@ fn f46_one_sigterm_drains_two_end_at_once() {
         product.produce(10).good("produce");
         product.sync_and_check(&replay);
     }
+}
+
+/// Somebody who keeps the catalog locked, until dropped.
+struct CatalogLock(Child);
+
+impl CatalogLock {
+    fn take(product: &Product) -> Self {
+        let python = std::env::var("TABLEFLOW_PYTHON").expect("TABLEFLOW_PYTHON names a Python");
+        let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); \
+                      c.execute('begin immediate'); print('locked', flush=True); sys.stdin.read()";
+        let mut command = Command::new(python);
+        command.args(["-c", script]).arg(product.directory().join("catalog.db"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "locked\n");
+        CatalogLock(child)
+    }
+}
+
+impl Drop for CatalogLock {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn f46_a_service_that_drains_is_live_and_not_ready() {
+    let product = Product::with_table();
+    let up = product.up();
+    wait_until("the first rows", || product.status()["rows_committed"] == 5);
+    assert_eq!(up.get("/health/ready"), (200, "ready\n".to_owned()));
+    let lock = CatalogLock::take(&product);
+    product.produce(7).good("produce");
+    wait_until("rows are held", || up.metric("tableflow_records_buffered") == 7.0);
+    up.signal("TERM");
+    wait_until("it says that it drains", || up.get("/health/ready") == (503, "draining\n".to_owned()));
+    assert_eq!(up.get("/health/live").0, 200);
+    assert_eq!(up.get("/health/startup").0, 200);
+    assert_eq!(up.metric("tableflow_records_committed_total"), 5.0);
+    let second = product.run(&["up", "--listen", "127.0.0.1:0"]);
+    assert!(second.stderr.contains("a service runs on this data directory already"), "{}", second.stderr);
+    let _held_open = up.half_a_request();
+    drop(lock);
+    assert!(up.wait().success(), "{}", product.log());
+    product.check("a drain that took a while");
 }
 
 /// A small file system of its own, gone when dropped.

@@ -241,12 +241,26 @@ impl Up {
         assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success(), "kill -s {name}");
     }
 
-    /// A metric of the one table.
-    pub fn metric(&self, name: &str) -> f64 {
+    /// What HTTP answers: the status line's code, and the body.
+    pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// A request that never ends.
+    pub fn half_a_request(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost:").unwrap();
+        stream
+    }
+
+    /// A metric of the one table.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, answer) = self.get("/metrics");
         let value = |line: &str| line.strip_prefix(name)?.split_once("} ")?.1.parse().ok();
         answer.lines().find_map(value).unwrap_or_else(|| panic!("no {name} in {answer}"))
     }
