@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!  name      what topics, tables and jobs are called
+//!  segment   such a name in an object's path
 //!  records   what comes out of a topic: records of one partition, column by column
 //!  source    the trait every topic reader implements
 //!  types     Flink's type words and the Arrow types they mean
@@ -19,6 +20,7 @@ pub mod error;
 pub mod name;
 pub mod protocol;
 pub mod records;
+pub mod segment;
 pub mod source;
 pub mod types;
 
@@ -26,4 +28,5 @@ pub use clock::{Clock, Ids, Millis};
 pub use error::{Domain, Error, ErrorKind, Result};
 pub use name::{JobName, TableName, TopicName};
 pub use records::{Records, Span};
+pub use segment::Segment;
 pub use source::{Offset, Partition, Source, TopicId};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tableflow_connectors::decode::MetadataColumns;
 use tableflow_model::{Error, JobName, Millis, Result, TableName, TopicId, TopicName, types};
-use tableflow_store::paths::{StatePaths, segment};
+use tableflow_store::paths::StatePaths;
 use tableflow_store::{PutOutcome, Store};
 use uuid::Uuid;
 
@@ -126,8 +126,7 @@ impl Definitions {
 
     /// The newest version of one table, or `None` if it was never enabled.
     pub async fn find(&self, table: &TableName) -> Result<Option<Definition>> {
-        let directory = format!("{}/{}", self.paths.definitions(), segment(&table.to_plain_string()));
-        match self.newest(&directory).await?.into_values().next() {
+        match self.newest(&self.paths.definition_versions(table)).await?.into_values().next() {
             Some(uri) => self.read(&uri).await.map(Some),
             None => Ok(None),
         }

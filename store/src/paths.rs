@@ -2,8 +2,7 @@
 //!
 //! Owns the types that build object paths, [`Warehouse`], [`TablePaths`] and [`StatePaths`], and [`ObjectKind`],
 //! which reads the kind back from a path. No other code joins strings into a path.
-//! - I1: a name becomes one segment of `[A-Za-z0-9._%~-]`, at most [`SEGMENT_LENGTH_MAX`] bytes, never `.` or
-//!   `..`; two names never become the same segment ([`segment`]).
+//! - I1: a name becomes one [`Segment`] of a path, a data file's a [`FileName`]: two never become the same.
 //! - I2: a table's location ends in eight hex digits of its uuid, so a name that is dropped and made again, or
 //!   differs in case only, gets another directory. Its letters are for people: engines disagree about percent
 //!   signs in locations, so a letter that is not plain becomes `_` there.
@@ -11,51 +10,12 @@
 //!
 //! Neighbours: `store` takes the URIs; `kill` names its points by kind.
 
-use std::fmt::Write;
-
-use sha2::{Digest, Sha256};
-use tableflow_model::{JobName, TableName};
+use tableflow_model::protocol::FileName;
+use tableflow_model::{JobName, Segment, TableName};
 use uuid::Uuid;
-
-/// Room for a version, a number and a suffix within the 255 bytes that file systems allow.
-pub const SEGMENT_LENGTH_MAX: usize = 180;
 
 /// The readable part of a table's directory.
 const LABEL_LENGTH_MAX: usize = 100;
-
-/// Bytes of the digest that stands for the end of a name that is too long.
-const DIGEST_LENGTH: usize = 16;
-
-/// A name as one path segment (I1): plain letters stay, all others are percent-encoded, and a long name ends in
-/// a digest of the whole. `~` appears in no encoded name, so it marks the two special cases.
-pub fn segment(name: &str) -> String {
-    if matches!(name, "." | "..") {
-        return format!("~{name}");
-    }
-    let mut encoded = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            push_hex(&mut encoded, byte);
-        }
-    }
-    if encoded.len() <= SEGMENT_LENGTH_MAX {
-        return encoded;
-    }
-    encoded.truncate(SEGMENT_LENGTH_MAX - 2 * DIGEST_LENGTH - 1);
-    encoded.push('~');
-    for byte in Sha256::digest(name.as_bytes()).iter().take(DIGEST_LENGTH) {
-        push_hex(&mut encoded, *byte);
-    }
-    encoded
-}
-
-fn push_hex(text: &mut String, byte: u8) {
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{byte:02X}");
-}
 
 /// A name for people (I2): not injective, the uuid beside it is.
 fn label(name: &str) -> String {
@@ -106,9 +66,9 @@ impl TablePaths {
         format!("{}/metadata", self.0)
     }
 
-    /// The last three numbers are never part of the job's name, so two jobs never meet (G1).
-    pub fn data_file(&self, job: &JobName, generation: u64, epoch: u64, number: u32) -> String {
-        format!("{}/data/{}-{generation}-{epoch}-{number}.parquet", self.0, segment(job.as_str()))
+    /// What a sweep parses is this name, so that it is [`FileName`]'s to say which one a file has (G1).
+    pub fn data_file(&self, name: &FileName) -> String {
+        format!("{}/data/{name}.parquet", self.0)
     }
 
     pub fn manifest(&self, commit: Uuid, number: u32) -> String {
@@ -140,7 +100,7 @@ impl StatePaths {
 
     /// The epoch manifests of a job.
     pub fn epochs(&self, job: &JobName) -> String {
-        format!("{}/jobs/{}/epochs", self.0, segment(job.as_str()))
+        format!("{}/jobs/{}/epochs", self.0, Segment::of(job.as_str()))
     }
 
     /// The object that decides an epoch. No generation in it (rule M1): two generations race for one name.
@@ -153,13 +113,18 @@ impl StatePaths {
         format!("{}/tables", self.0)
     }
 
-    /// One version of what a person declared about a table.
+    /// All versions of what a person declared about a table.
+    pub fn definition_versions(&self, table: &TableName) -> String {
+        format!("{}/{}", self.definitions(), Segment::of(&table.to_plain_string()))
+    }
+
+    /// One of them.
     pub fn definition(&self, table: &TableName, version: u32) -> String {
-        format!("{}/tables/{}/{version:08}.json", self.0, segment(&table.to_plain_string()))
+        format!("{}/{version:08}.json", self.definition_versions(table))
     }
 
     pub fn status(&self, table: &TableName) -> String {
-        format!("{}/status/{}.json", self.0, segment(&table.to_plain_string()))
+        format!("{}/status/{}.json", self.0, Segment::of(&table.to_plain_string()))
     }
 
     pub fn service(&self) -> String {
@@ -202,54 +167,12 @@ impl ObjectKind {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
+    use tableflow_model::protocol::{Epoch, Generation};
 
     use super::*;
 
     fn table(name: &str) -> TableName {
         TableName::new("bronze", name).unwrap()
-    }
-
-    #[test]
-    fn i1_names_become_safe_segments() {
-        let cases = [
-            ("bronze.orders", "bronze.orders"),
-            ("bronze.pg.public.orders", "bronze.pg.public.orders"),
-            ("bronze.a b", "bronze.a%20b"),
-            ("bronze.a%20b", "bronze.a%2520b"),
-            ("bronze.é\"", "bronze.%C3%A9%22"),
-            (".", "~."),
-            ("..", "~.."),
-            ("~.", "%7E."),
-        ];
-        for (name, expected) in cases {
-            assert_eq!(segment(name), expected);
-        }
-    }
-
-    #[test]
-    fn i1_long_names_that_begin_alike_stay_apart() {
-        let long = "é".repeat(200);
-        let (one, other) = (segment(&format!("{long}1")), segment(&format!("{long}2")));
-        assert_eq!((one.len(), other.len()), (SEGMENT_LENGTH_MAX, SEGMENT_LENGTH_MAX));
-        assert_ne!(one, other);
-        assert_ne!(segment(&one), one, "a name that looks like a shortened one is encoded");
-    }
-
-    proptest! {
-        #[test]
-        fn i1_segments_are_safe_and_tell_names_apart(names in proptest::collection::vec("[ -~é./%~]{1,40}", 2..40)) {
-            let mut seen: HashMap<String, String> = HashMap::new();
-            for name in names {
-                let encoded = segment(&name);
-                prop_assert!(encoded.len() <= SEGMENT_LENGTH_MAX && encoded != "." && encoded != "..");
-                prop_assert!(encoded.chars().all(|c| c.is_ascii_alphanumeric() || "._-%~".contains(c)));
-                let before = seen.insert(encoded, name.clone());
-                prop_assert!(before.is_none_or(|before| before == name));
-            }
-        }
     }
 
     #[test]
@@ -271,7 +194,7 @@ mod tests {
         let job: JobName = "bronze.orders".parse().unwrap();
         let cases = [
             (
-                paths.data_file(&job, 2, 17, 3),
+                paths.data_file(&FileName::new(&job, Generation(2), Epoch(17), 3)),
                 "file:///w/bronze/orders-0a1b2c3d/data/bronze.orders-2-17-3.parquet",
                 ObjectKind::DataFile,
             ),

@@ -25,7 +25,6 @@ use tableflow_model::{Error, Result, TableName};
 use tableflow_store::KillPoint;
 use tableflow_store::fault::{Effect, Fault, Operation};
 use tableflow_store::kill::ENVIRONMENT_VARIABLE;
-use tableflow_store::paths::segment;
 use tokio_util::sync::CancellationToken;
 
 use super::product::Product;
@@ -188,14 +187,13 @@ async fn a_commit_whose_reply_is_lost_is_in_every_table_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_whose_put_fails_or_whose_reply_is_lost_decides_its_epoch_once() {
-    let folder = format!("{}/epochs/", segment("split"));
     for (effect, skip) in [Effect::FailBefore, Effect::FailAfter, Effect::DiskFull].iter().flat_map(|effect| {
         // The claim, and the first epoch's manifest.
         [(*effect, 0), (*effect, 1)]
     }) {
         let replay = format!("{effect:?} at put {skip} of a manifest");
         let world = World::with_two_tables().await;
-        world.requests.script(Fault::new(Operation::Put, effect).on_path(&folder).after(skip));
+        world.requests.script(Fault::new(Operation::Put, effect).on_path("jobs/split/epochs/").after(skip));
         for _ in 0..2 {
             let ended = world.split().await;
             assert!(matches!(ended, Ok(Ended::CaughtUp)), "{replay}: {ended:?}");

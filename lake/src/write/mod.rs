@@ -21,6 +21,7 @@ use arrow::array::RecordBatch;
 use arrow::row::OwnedRow;
 use bytes::Bytes;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
+use tableflow_model::protocol::{Epoch, FileName, Generation};
 use tableflow_model::{Error, JobName, Result};
 use tableflow_store::paths::TablePaths;
 use tableflow_store::{PutOutcome, Store};
@@ -147,7 +148,8 @@ impl Stager {
         for _ in 0..NAMES_TRIED_MAX {
             let number = self.next_number;
             self.next_number += 1;
-            let uri = self.paths.data_file(&self.name.job, self.name.generation, self.name.epoch, number);
+            let (generation, epoch) = (Generation(self.name.generation), Epoch(self.name.epoch));
+            let uri = self.paths.data_file(&FileName::new(&self.name.job, generation, epoch, number.into()));
             if self.store.put_new(&uri, bytes.clone()).await? != PutOutcome::Taken {
                 return Ok(uri);
             }

@@ -2,8 +2,8 @@
 //!
 //! Owns the names of data files ([`FileName`]), the judgement of one file ([`judge`]) and the order of a collection
 //! ([`Sweep`]).
-//! - I1: a name is `<job>-<generation>-<epoch>-<n>`; it is printed and read back without loss, and puts are
-//!   create-only, so that two writers never meet in one object (G1).
+//! - I1: a name is `<job>-<generation>-<epoch>-<n>`, where a job's name that is too long is shortened; what is printed
+//!   is read back, and puts are create-only, so that two writers never meet in one object (G1).
 //! - I2: a file is garbage only when its epoch is decided and nothing retained names it (G2).
 //! - I3: what is reachable is read after the listing: a file that was committed between is seen.
 //! - I4: age is a courtesy to readers of old snapshots, not what keeps files safe: a wrong clock costs a reader its
@@ -23,6 +23,7 @@ use super::rules::{Rule, Rules};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::name::JobName;
+use crate::segment::Segment;
 
 /// A day: long enough for a query that started before a snapshot expired.
 pub const AGE_MIN_MS: i64 = 24 * 60 * 60 * 1000;
@@ -30,11 +31,21 @@ pub const AGE_MIN_MS: i64 = 24 * 60 * 60 * 1000;
 /// The name of a data file, without folder and extension.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName {
-    pub job: JobName,
+    job: Segment,
     pub generation: Generation,
     pub epoch: Epoch,
     /// Counts on whenever a put finds the name taken.
     pub number: u64,
+}
+
+impl FileName {
+    pub fn new(job: &JobName, generation: Generation, epoch: Epoch, number: u64) -> Self {
+        FileName { job: Segment::of(job.as_str()), generation, epoch, number }
+    }
+
+    pub fn is_of(&self, job: &JobName) -> bool {
+        self.job == Segment::of(job.as_str())
+    }
 }
 
 impl fmt::Display for FileName {
@@ -52,7 +63,7 @@ impl FromStr for FileName {
         let mut parts = text.rsplitn(4, '-');
         let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok()).ok_or_else(foreign);
         let (number, epoch, generation) = (number()?, Epoch(number()?), Generation(number()?));
-        let job = parts.next().ok_or_else(foreign)?.parse()?;
+        let job = parts.next().and_then(Segment::of_plain_name).ok_or_else(foreign)?;
         let name = FileName { job, generation, epoch, number };
         if name.to_string() == text { Ok(name) } else { Err(foreign()) }
     }
@@ -93,7 +104,7 @@ pub fn judge(file: &Listed, reachable: &Reachable, now: Millis, age_ms: i64, rul
     if reachable.names.contains(&file.name) && rules.hold(Rule::AskReachable) {
         return Verdict::Reachable;
     }
-    let decided = reachable.ledgers.get(&name.job).is_some_and(|ledger| *ledger >= name.epoch);
+    let decided = reachable.ledgers.iter().any(|(job, ledger)| *ledger >= name.epoch && name.is_of(job));
     if !decided && rules.hold(Rule::DecidedOnly) {
         return Verdict::Undecided;
     }

@@ -259,7 +259,7 @@ impl Process {
         let tag = world.id();
         let modified = world.clock;
         for number in 0.. {
-            let name = FileName { job: world.job.clone(), generation, epoch, number }.to_string();
+            let name = FileName::new(&world.job, generation, epoch, number).to_string();
             let key = (folder, name.clone());
             if world.files.contains_key(&key) && world.rules.hold(Rule::CreateOnly) {
                 continue;

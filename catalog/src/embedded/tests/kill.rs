@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use tableflow_model::JobName;
+use tableflow_model::protocol::{Epoch, FileName, Generation};
 use tableflow_store::kill::ENVIRONMENT_VARIABLE;
 use tableflow_store::paths::StatePaths;
 
@@ -40,7 +41,7 @@ async fn victim(directory: &Path) {
         }
         let content = Bytes::from(format!("content {id}"));
         for uri in [
-            paths.data_file(&job, 1, id as u64, 0),
+            paths.data_file(&FileName::new(&job, Generation(1), Epoch(id as u64), 0)),
             paths.manifest(uuid::Uuid::from_u128(id as u128), 0),
             paths.manifest_list(id, 0, uuid::Uuid::from_u128(id as u128)),
             state.epoch(&job, id as u64),

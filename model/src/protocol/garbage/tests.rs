@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn listed(name: &str, modified: i64) -> Listed {
@@ -12,11 +14,40 @@ fn i1_names_are_read_from_the_right_and_without_loss() {
         ("a-18446744073709551615-0-0", "a", (u64::MAX, 0, 0)),
     ] {
         let name: FileName = text.parse().unwrap();
-        assert_eq!((name.job.as_str(), (name.generation.0, name.epoch.0, name.number)), (job, numbers));
+        assert_eq!((name.generation.0, name.epoch.0, name.number), numbers);
+        assert!(name.is_of(&job.parse().unwrap()), "{text}");
         assert_eq!(name.to_string(), text);
     }
-    for foreign in ["", "orders", "1-2-3", "-1-2-3", "orders-1-2-x", "orders-01-2-3", "orders-+1-2-3", "a/b-1-2-3"] {
+    for foreign in
+        ["", "orders", "1-2-3", "-1-2-3", "orders-1-2-x", "orders-01-2-3", "orders-+1-2-3", "a/b-1-2-3", "%20-1-2-3"]
+    {
         assert!(foreign.parse::<FileName>().is_err(), "{foreign}");
+    }
+}
+
+proptest! {
+    /// 249 letters are the longest that a job's name may have; above 180 it is shortened.
+    #[test]
+    fn i1_the_files_of_every_job_are_its_own(
+        job in "[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}",
+        other in "[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}",
+        end in "[A-Za-z0-9._-]{1,20}",
+        numbers in any::<(u64, u64, u64)>(),
+    ) {
+        let (generation, epoch, number) = (Generation(numbers.0), Epoch(numbers.1), numbers.2);
+        let longer: String = job.chars().chain(end.chars()).take(249).collect();
+        let job: JobName = job.parse().unwrap();
+        let name = FileName::new(&job, generation, epoch, number);
+        let text = name.to_string();
+        prop_assert!(text.len() + ".parquet".len() <= 255, "{text}");
+        prop_assert_eq!(&text.parse::<FileName>().unwrap(), &name);
+        prop_assert!(name.is_of(&job));
+        for other in [other, longer].map(|other| other.parse::<JobName>().unwrap()) {
+            prop_assert_eq!(name.is_of(&other), job == other);
+        }
+        let reachable = Reachable { names: BTreeSet::new(), ledgers: [(job, epoch)].into() };
+        let verdict = judge(&listed(&text, 0), &reachable, Millis(AGE_MIN_MS), AGE_MIN_MS, Rules::law());
+        prop_assert_eq!(verdict, Verdict::Garbage);
     }
 }
 
