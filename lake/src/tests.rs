@@ -86,18 +86,25 @@ impl Table {
 
     /// Stages and commits one batch, with the columns that it has.
     async fn append(&mut self, batch: &RecordBatch) -> i64 {
+        self.append_all(std::slice::from_ref(batch)).await
+    }
+
+    /// Batches with the same columns.
+    async fn append_all(&mut self, batches: &[RecordBatch]) -> i64 {
         self.epoch += 1;
         let job: JobName = "bronze.t".parse().unwrap();
         let name = EpochName { job: job.clone(), generation: 1, epoch: self.epoch };
         let metadata = self.metadata.clone();
-        let fields = batch.schema().fields().clone();
+        let fields = batches[0].schema().fields().clone();
         let evolution = evolve(metadata.current_schema(), metadata.last_column_id(), &fields).unwrap();
         let schema = match &evolution {
             Some(evolution) => Arc::new(evolution.schema.clone()),
             None => metadata.current_schema().clone(),
         };
         let mut stager = Stager::new(self.store.clone(), &metadata, schema, name).unwrap();
-        stager.write(batch).await.unwrap();
+        for batch in batches {
+            stager.write(batch).await.unwrap();
+        }
         let append = Append {
             files: stager.finish().await.unwrap(),
             spec_id: metadata.default_partition_spec_id(),
@@ -210,10 +217,61 @@ async fn counts_and_extremes_come_from_metadata() {
     assert!(text.contains("DataSourceExec"), "a text's bound may be cut short by its writer:\n{text}");
 }
 
+/// Texts that are not compressed away, of so many bytes.
+fn noise(seed: u64, rows: usize, bytes: usize) -> Vec<String> {
+    let mut state = seed;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + (state >> 33) as u8 % 26)
+    };
+    (0..rows).map(|_| (0..bytes).map(|_| letter()).collect()).collect()
+}
+
+#[tokio::test]
+async fn a_text_too_long_for_a_bound_is_found_whatever_the_other_row_groups_say() {
+    let texts = Fields::from(vec![Field::new("s", DataType::Utf8, true)]);
+    let batch = |texts: Vec<String>| {
+        RecordBatch::try_from_iter_with_nullable([("s", Arc::new(StringArray::from(texts)) as ArrayRef, true)]).unwrap()
+    };
+    let mut batches: Vec<RecordBatch> = (1..=5).map(|seed| batch(noise(seed, 32_000, 250))).collect();
+    batches.push(batch(vec!["z".repeat(300), "A".repeat(300)]));
+    let mut table = Table::new(&texts, "", "");
+    table.append_all(&batches).await;
+    assert_eq!(table.files().await.len(), 1, "one file, so that its row groups share its bounds");
+    for filter in ["s > 'zzzzzzzzzz'", "s < 'B'", "s like 'zzzzzzzzzz%'"] {
+        assert_eq!(table.number(&format!("select count(*) from t where {filter}")).await, 1, "{filter}");
+    }
+    let file = &table.files().await[0];
+    assert!(file.lower_bounds().is_empty() && file.upper_bounds().is_empty(), "exact or absent");
+}
+
+#[tokio::test]
+async fn a_day_before_1970_holds_its_times_to_the_last_microsecond() {
+    let mut table = Table::new(&columns(), "day(ts)", "");
+    // 1969-12-30T23:59:59.5, 1969-12-31T12:00, 1970-01-01T00:00.
+    let times = [-DAY - 500_000, -DAY / 2, 0];
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(Int64Array::from_iter_values(0..3)) as ArrayRef, true),
+        ("ts", Arc::new(TimestampMicrosecondArray::from(times.to_vec()).with_timezone("+00:00")) as ArrayRef, true),
+    ])
+    .unwrap();
+    table.append(&batch).await;
+    assert_eq!(table.files().await.len(), 3);
+    for (filter, id) in [
+        ("ts < '1969-12-31T00:00:00Z'", 0),
+        ("ts = '1969-12-30T23:59:59.5Z'", 0),
+        ("ts >= '1969-12-31T00:00:00Z' and ts < '1970-01-01T00:00:00Z'", 1),
+        ("ts >= '1970-01-01T00:00:00Z'", 2),
+    ] {
+        assert_eq!(table.number(&format!("select min(id) from t where {filter}")).await, id, "{filter}");
+        assert_eq!(table.number(&format!("select count(*) from t where {filter}")).await, 1, "{filter}");
+    }
+}
+
 #[tokio::test]
 async fn a_sorted_table_has_sorted_files() {
     let mut table = Table::new(&columns(), "", "city, id desc");
-    table.append(&rows(0, 500)).await;
+    table.append_all(&[rows(0, 100), rows(100, 101), rows(101, 500)]).await;
     let batches = table.query("select city, id from t").await;
     let mut read = Vec::new();
     for batch in &batches {

@@ -16,7 +16,7 @@ use super::session::Session;
 use crate::demo::{Shop, Topic};
 use crate::exit::Exit;
 use crate::output::{Format, Rows, printed};
-use crate::pipeline::budget::MemoryBudget;
+use crate::pipeline::budget::TableMemory;
 use crate::pipeline::definition::StartFrom;
 use crate::pipeline::enable::{Request, plan};
 use crate::pipeline::job::{Ended, Goal};
@@ -138,11 +138,11 @@ async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<()
         retention_ms: super::enable::RETENTION_MS_DEFAULT,
     };
     let definition = plan(home, request).await?.carry_out(home).await?;
-    let budget = std::sync::Arc::new(MemoryBudget::new(session.memory_bytes_max()));
+    let memory = TableMemory::new(session.memory_bytes_max());
     let progress = std::sync::Arc::new(Progress::default());
     let goal = Goal::CatchUp(CancellationToken::new());
     let table = definition.table.clone();
-    match run_job(home.clone(), definition, progress.clone(), budget, goal).await? {
+    match run_job(home.clone(), definition, progress.clone(), memory, goal).await? {
         Ended::CaughtUp | Ended::Stopped => {
             let rows = progress.rows_committed.load(std::sync::atomic::Ordering::Relaxed);
             say(out, &format!("enabled topic {}: {rows} rows in {table}", topic.name()))

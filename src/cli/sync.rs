@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::lease::live_service;
 use crate::output;
-use crate::pipeline::budget::MemoryBudget;
+use crate::pipeline::budget::TableMemory;
 use crate::pipeline::definition::{Definition, Wanted};
 use crate::pipeline::job::{Ended, Goal};
 use crate::pipeline::progress::{Progress, State, Trouble};
@@ -62,8 +62,7 @@ pub async fn run(arguments: &SyncArguments, session: &Session, out: &mut dyn Wri
 type Outcome = (Synced, Option<Error>);
 
 async fn sync_all(session: &Session, definitions: Vec<Definition>) -> Vec<Outcome> {
-    let budget = Arc::new(MemoryBudget::new(session.memory_bytes_max()));
-    budget.set_usage(0, definitions.len().min(JOBS_MAX));
+    let memory = TableMemory::new(session.memory_bytes_max());
     let mut waiting = definitions.into_iter();
     let mut running = JoinSet::new();
     let mut outcomes = Vec::new();
@@ -75,7 +74,7 @@ async fn sync_all(session: &Session, definitions: Vec<Definition>) -> Vec<Outcom
         {
             let progress = Arc::new(Progress::default());
             watched.push(progress.clone());
-            running.spawn(sync_one(session.home.clone(), definition, progress, budget.clone()));
+            running.spawn(sync_one(session.home.clone(), definition, progress, memory.clone()));
         }
         let joined = tokio::select! {
             joined = running.join_next() => joined,
@@ -100,12 +99,12 @@ async fn sync_all(session: &Session, definitions: Vec<Definition>) -> Vec<Outcom
     outcomes
 }
 
-async fn sync_one(home: Home, definition: Definition, progress: Arc<Progress>, budget: Arc<MemoryBudget>) -> Outcome {
+async fn sync_one(home: Home, definition: Definition, progress: Arc<Progress>, memory: Arc<TableMemory>) -> Outcome {
     let goal = Goal::CatchUp(CancellationToken::new());
     let table = definition.table.to_plain_string();
     let version = definition.version;
     let name = definition.table.clone();
-    let ended = run_job(home.clone(), definition, progress.clone(), budget, goal).await;
+    let ended = run_job(home.clone(), definition, progress.clone(), memory, goal).await;
     let (state, error) = match ended {
         Ok(Ended::CaughtUp | Ended::Stopped) => (State::Syncing, None),
         Ok(Ended::Fenced(error)) => (State::Paused, Some(error)),

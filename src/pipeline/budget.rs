@@ -1,34 +1,60 @@
 //! One memory budget for all tables.
 //!
-//! - I1: when what all jobs buffer exceeds the budget, every job that holds its fair share or more commits early;
+//! Owns [`TableMemory`], the sum, and [`Share`], what one job holds of it.
+//! - I1: when what all jobs hold exceeds the budget, every job that holds its fair share or more commits early;
 //!   so memory falls without any job waiting for another.
+//! - I2: a job says what it holds after every poll, and gives all of it back when it ends, however it ends.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Shared by all jobs of a process.
+/// What all jobs of a process may hold, and do.
 #[derive(Debug)]
-pub struct MemoryBudget {
+pub struct TableMemory {
     bytes_max: u64,
-    bytes_buffered: AtomicU64,
+    bytes_held: AtomicU64,
     jobs: AtomicUsize,
 }
 
-impl MemoryBudget {
-    pub fn new(bytes_max: u64) -> Self {
-        MemoryBudget { bytes_max, bytes_buffered: AtomicU64::new(0), jobs: AtomicUsize::new(1) }
+impl TableMemory {
+    pub fn new(bytes_max: u64) -> Arc<Self> {
+        Arc::new(TableMemory { bytes_max, bytes_held: AtomicU64::new(0), jobs: AtomicUsize::new(0) })
     }
 
-    /// What all jobs hold together, as last counted.
-    pub fn set_usage(&self, bytes_buffered: u64, jobs: usize) {
-        self.bytes_buffered.store(bytes_buffered, Ordering::Relaxed);
-        self.jobs.store(jobs.max(1), Ordering::Relaxed);
+    /// A further job's part, of nothing as yet.
+    pub fn share(self: &Arc<Self>) -> Share {
+        self.jobs.fetch_add(1, Ordering::Relaxed);
+        Share { memory: self.clone(), bytes: 0 }
+    }
+}
+
+/// What one job holds (I2).
+#[derive(Debug)]
+pub struct Share {
+    memory: Arc<TableMemory>,
+    bytes: u64,
+}
+
+impl Share {
+    pub fn hold(&mut self, bytes: u64) {
+        self.memory.bytes_held.fetch_add(bytes, Ordering::Relaxed);
+        self.memory.bytes_held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
     }
 
-    /// Must a job that holds `own` bytes commit now (I1)?
-    pub fn must_flush(&self, own: usize) -> bool {
-        let total = self.bytes_buffered.load(Ordering::Relaxed);
-        let share = self.bytes_max / self.jobs.load(Ordering::Relaxed) as u64;
-        own as u64 >= self.bytes_max || (total > self.bytes_max && own as u64 >= share)
+    /// Must this job commit now (I1)?
+    pub fn must_flush(&self) -> bool {
+        let memory = &self.memory;
+        let fair = memory.bytes_max / memory.jobs.load(Ordering::Relaxed).max(1) as u64;
+        let all = memory.bytes_held.load(Ordering::Relaxed);
+        self.bytes >= memory.bytes_max || (all > memory.bytes_max && self.bytes >= fair)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.hold(0);
+        self.memory.jobs.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -38,12 +64,28 @@ mod tests {
 
     #[test]
     fn i1_over_budget_those_with_a_fair_share_or_more_commit() {
-        let budget = MemoryBudget::new(1000);
-        budget.set_usage(900, 4);
-        assert!(!budget.must_flush(600), "within the budget nobody must");
-        budget.set_usage(1100, 4);
-        assert!(budget.must_flush(250));
-        assert!(!budget.must_flush(249));
-        assert!(budget.must_flush(1000), "one job never exceeds the budget, whatever was counted last");
+        let memory = TableMemory::new(1000);
+        let mut shares: Vec<Share> = (0..4).map(|_| memory.share()).collect();
+        let mut hold = |bytes: [u64; 4]| {
+            shares.iter_mut().zip(bytes).for_each(|(share, bytes)| share.hold(bytes));
+            shares.iter().map(Share::must_flush).collect::<Vec<_>>()
+        };
+        assert_eq!(hold([600, 100, 100, 200]), [false; 4], "within the budget nobody must");
+        assert_eq!(hold([600, 249, 250, 2]), [true, false, true, false]);
+        assert_eq!(hold([1000, 0, 0, 0]), [true, false, false, false], "one job never exceeds the budget");
+    }
+
+    #[test]
+    fn i2_a_job_that_ends_gives_everything_back() {
+        let memory = TableMemory::new(1000);
+        let (mut first, mut second) = (memory.share(), memory.share());
+        first.hold(900);
+        second.hold(500);
+        assert!(second.must_flush());
+        drop(first);
+        assert!(!second.must_flush());
+        drop(second);
+        assert_eq!(memory.bytes_held.load(Ordering::Relaxed), 0);
+        assert_eq!(memory.jobs.load(Ordering::Relaxed), 0);
     }
 }

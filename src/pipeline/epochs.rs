@@ -27,7 +27,7 @@ use tableflow_model::{Error, ErrorKind, Result, TableName};
 use tableflow_store::PutOutcome;
 use uuid::Uuid;
 
-use super::budget::MemoryBudget;
+use super::budget::TableMemory;
 use super::definition::Definition;
 use super::feed::{Feed, Start};
 use super::job::{Ended, Goal, Patience};
@@ -62,11 +62,11 @@ impl Epochs {
         home: Home,
         definition: Definition,
         (sinks, route): (Vec<Sink>, Arc<dyn Route>),
-        (progress, budget): (Arc<Progress>, Arc<MemoryBudget>),
+        (progress, memory): (Arc<Progress>, Arc<TableMemory>),
         goal: Goal,
     ) -> Result<Self> {
         let table = target::load(&home, &definition.table).await?;
-        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), budget)?;
+        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory)?;
         progress.set_state(State::Backfilling, None);
         let patience = Patience::new(definition.job.to_string(), goal, progress.clone());
         let target =

@@ -18,7 +18,7 @@ use tableflow_model::source::Range;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId, TopicName};
 use tokio::time::Instant;
 
-use super::budget::MemoryBudget;
+use super::budget::{Share, TableMemory};
 use super::definition::{Definition, StartFrom};
 use super::job::{Ended, Goal};
 use super::progress::{Progress, State};
@@ -48,7 +48,7 @@ pub struct Feed {
     /// A record that cannot be decoded: the epoch before it is committed, then the job ends (I2).
     failure: Option<Error>,
     progress: Arc<Progress>,
-    budget: Arc<MemoryBudget>,
+    memory: Share,
     lag_measured: Option<Instant>,
 }
 
@@ -69,7 +69,7 @@ impl Feed {
         table: &TableMetadata,
         goal: Goal,
         progress: Arc<Progress>,
-        budget: Arc<MemoryBudget>,
+        memory: &Arc<TableMemory>,
     ) -> Result<Self> {
         let topic = definition.topic.clone();
         let source = home.source(&topic)?;
@@ -85,7 +85,7 @@ impl Feed {
             ends,
             failure: None,
             progress,
-            budget,
+            memory: memory.share(),
             lag_measured: None,
         })
     }
@@ -166,7 +166,8 @@ impl Feed {
                 return Ok(Some(ended));
             }
             let nothing = !self.take(files).await?;
-            self.progress.buffered(files.rows(), files.bytes_buffered() as u64);
+            self.memory.hold(files.memory() as u64);
+            self.progress.buffered(files.rows(), files.memory() as u64);
             if files.moved {
                 due.get_or_insert_with(|| Instant::now() + self.interval);
             }
@@ -236,8 +237,7 @@ impl Feed {
     }
 
     fn is_full(&self, files: &EpochFiles) -> bool {
-        let bytes = files.bytes_buffered();
-        bytes >= FILE_BYTES_TARGET || files.files_done() >= EPOCH_FILES_MAX || self.budget.must_flush(bytes)
+        files.file_bytes() >= FILE_BYTES_TARGET || files.files_done() >= EPOCH_FILES_MAX || self.memory.must_flush()
     }
 
     /// I3. Asked before every poll, so that a busy topic cannot keep a job from ending.

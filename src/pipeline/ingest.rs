@@ -16,7 +16,7 @@ use tableflow_model::protocol::{
 };
 use tableflow_model::{Error, ErrorKind, Result};
 
-use super::budget::MemoryBudget;
+use super::budget::TableMemory;
 use super::definition::Definition;
 use super::feed::{Feed, Start};
 use super::job::{Ended, Goal, Patience};
@@ -57,11 +57,11 @@ impl Ingest {
         home: Home,
         definition: Definition,
         progress: Arc<Progress>,
-        budget: Arc<MemoryBudget>,
+        memory: Arc<TableMemory>,
         goal: Goal,
     ) -> Result<Self> {
         let table = target::load(&home, &definition.table).await?;
-        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), budget)?;
+        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory)?;
         let patience = Patience::new(definition.table.to_string(), goal, progress.clone());
         let (table, job) = (definition.table.clone(), definition.job.clone());
         let target = Target::new(home.clone(), table, job, progress.clone());

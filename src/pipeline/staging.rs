@@ -137,8 +137,14 @@ impl EpochFiles {
         self.tables.iter().map(|table| table.stager.rows()).sum()
     }
 
-    pub fn bytes_buffered(&self) -> usize {
-        self.tables.iter().map(|table| table.stager.bytes_buffered()).sum()
+    /// What waits in memory.
+    pub fn memory(&self) -> usize {
+        self.tables.iter().map(|table| table.stager.memory()).sum()
+    }
+
+    /// About how large the files that are not done will be.
+    pub fn file_bytes(&self) -> usize {
+        self.tables.iter().map(|table| table.stager.file_bytes()).sum()
     }
 
     pub fn files_done(&self) -> usize {

@@ -13,7 +13,7 @@ use tableflow_model::{Error, ErrorKind, Millis, Result, TableName};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::MemoryBudget;
+use super::budget::TableMemory;
 use super::definition::{Definition, Definitions, Wanted};
 use super::ingest::Ingest;
 use super::job::{Ended, Goal};
@@ -46,7 +46,7 @@ struct Job {
 pub struct Supervisor {
     home: Home,
     definitions: Definitions,
-    budget: Arc<MemoryBudget>,
+    memory: Arc<TableMemory>,
     board: Board,
     jobs: HashMap<TableName, Job>,
     /// Definitions already read, by the URI of their version.
@@ -62,9 +62,9 @@ impl std::fmt::Debug for Supervisor {
 impl Supervisor {
     pub fn new(home: Home, memory_bytes_max: u64) -> Self {
         let definitions = home.definitions();
-        let budget = Arc::new(MemoryBudget::new(memory_bytes_max));
+        let memory = TableMemory::new(memory_bytes_max);
         let (board, jobs, known) = (Board::default(), HashMap::new(), HashMap::new());
-        Supervisor { home, definitions, budget, board, jobs, known }
+        Supervisor { home, definitions, memory, board, jobs, known }
     }
 
     pub fn board(&self) -> Board {
@@ -130,7 +130,7 @@ impl Supervisor {
             self.home.clone(),
             definition.clone(),
             progress.clone(),
-            self.budget.clone(),
+            self.memory.clone(),
             Goal::Follow(stop.clone()),
         ));
         if let Ok(mut board) = self.board.lock() {
@@ -179,8 +179,6 @@ impl Supervisor {
         for table in finished {
             self.join(&table).await;
         }
-        let bytes = |job: &Job| job.progress.bytes_buffered.load(std::sync::atomic::Ordering::Relaxed);
-        self.budget.set_usage(self.jobs.values().map(bytes).sum(), self.jobs.len());
         self.report(Due::WhenChanged).await;
     }
 
@@ -218,11 +216,11 @@ pub async fn run_job(
     home: Home,
     definition: Definition,
     progress: Arc<Progress>,
-    budget: Arc<MemoryBudget>,
+    memory: Arc<TableMemory>,
     goal: Goal,
 ) -> Result<Ended> {
     loop {
-        let job = Ingest::new(home.clone(), definition.clone(), progress.clone(), budget.clone(), goal.clone()).await;
+        let job = Ingest::new(home.clone(), definition.clone(), progress.clone(), memory.clone(), goal.clone()).await;
         let ended = match job {
             Ok(job) => job.run().await,
             Err(error) => Err(error),

@@ -12,7 +12,7 @@ use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use iceberg::spec::{FormatVersion, Transform, UnboundPartitionSpec};
 use tableflow::home::Home;
-use tableflow::pipeline::budget::MemoryBudget;
+use tableflow::pipeline::budget::TableMemory;
 use tableflow::pipeline::definition::Definition;
 use tableflow::pipeline::epochs::{Epochs, Sink};
 use tableflow::pipeline::job::{Ended, Goal};
@@ -87,7 +87,7 @@ async fn make_tables(home: &Home) {
 
 async fn run(home: Home, definition: Definition, tables: Vec<TableName>, goal: Goal) -> Result<Ended> {
     let sinks = tables.into_iter().map(|table| Sink { table, uuid: None }).collect();
-    let watched = (Arc::new(Progress::default()), Arc::new(MemoryBudget::new(1 << 30)));
+    let watched = (Arc::new(Progress::default()), TableMemory::new(1 << 30));
     Epochs::new(home, definition, (sinks, Arc::new(ByParity)), watched, goal).await?.run().await
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tableflow::home::Home;
-use tableflow::pipeline::budget::MemoryBudget;
+use tableflow::pipeline::budget::TableMemory;
 use tableflow::pipeline::definition::Definition;
 use tableflow::pipeline::job::{Ended, Goal};
 use tableflow::pipeline::progress::Progress;
@@ -57,8 +57,8 @@ impl World {
     }
 
     pub async fn start(&self, goal: Goal) -> Running {
-        let budget = Arc::new(MemoryBudget::new(1 << 30));
-        tokio::spawn(run_job(self.home.clone(), self.definition().await, Arc::new(Progress::default()), budget, goal))
+        let memory = TableMemory::new(1 << 30);
+        tokio::spawn(run_job(self.home.clone(), self.definition().await, Arc::new(Progress::default()), memory, goal))
     }
 
     pub async fn start_sync(&self) -> Running {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use iceberg::TableUpdate;
-use iceberg::spec::{DataFile, ManifestFile, Operation, Snapshot, Summary, TableMetadata};
+use iceberg::spec::{DataFile, ManifestFile, Operation, SchemaRef, Snapshot, Summary, TableMetadata};
 use tableflow_model::{Error, Result};
 
 use super::columns::schema_updates;
@@ -82,7 +82,7 @@ async fn carried_over(
     if merge.is_empty() {
         return Ok(manifests);
     }
-    let (mut kept, mut entries, mut schema, mut spec_id) = (Vec::new(), Vec::new(), None, 0);
+    let (mut kept, mut entries, mut schema, mut spec_id) = (Vec::new(), Vec::new(), None::<SchemaRef>, 0);
     for (position, manifest) in manifests.into_iter().enumerate() {
         if !merge.contains(&position) {
             kept.push(manifest);
@@ -91,8 +91,11 @@ async fn carried_over(
         let (live, written_with) = live_entries(context.store, &manifest).await?;
         entries.extend(live);
         spec_id = manifest.partition_spec_id;
-        // The list is newest first: the first schema met knows every column of the later ones.
-        schema.get_or_insert(written_with);
+        // Columns are only added: the newest schema knows those of all files.
+        let newest = schema.as_ref().is_none_or(|known| known.schema_id() < written_with.schema_id());
+        if newest {
+            schema = Some(written_with);
+        }
     }
     let (Some(schema), Some(spec)) = (schema, base.partition_spec_by_id(spec_id)) else {
         return Err(Error::data("a manifest names a partition spec that the table does not have"));

@@ -3,7 +3,7 @@
 //! - I1: columns that are published ahead get the field ids that the staged files already carry, or none at all: the
 //!   change asserts the schema and the last field id that they were given out on.
 
-use iceberg::spec::{SchemaRef, TableMetadata};
+use iceberg::spec::{MAIN_BRANCH, SchemaRef, TableMetadata};
 use iceberg::{TableRequirement, TableUpdate};
 
 use crate::layout::Evolution;
@@ -33,6 +33,7 @@ pub fn prepare_columns(base: &TableMetadata, evolution: &Evolution) -> (Vec<Tabl
     let (_, _, updates) = schema_updates(base, Some(evolution));
     let requirements = vec![
         TableRequirement::UuidMatch { uuid: base.uuid() },
+        TableRequirement::RefSnapshotIdMatch { r#ref: MAIN_BRANCH.to_owned(), snapshot_id: base.current_snapshot_id() },
         TableRequirement::CurrentSchemaIdMatch { current_schema_id: base.current_schema_id() },
         TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id: base.last_column_id() },
     ];

@@ -3,30 +3,40 @@
 //! - I1: a file is invisible until it is finished: it is encoded in memory and put create-only as a whole.
 //! - I2: its metrics come from the Parquet footer; bounds are exact or absent.
 //! - I3: with a sort order, the rows of a file are sorted by it.
+//! - I4: [`OpenFile::memory`] is what the file holds, [`OpenFile::file_bytes`] about what it will be.
 //!
 //! Encoding is iceberg's own `ParquetWriter` over its memory storage: it computes the metrics that manifests
 //! need. The finished bytes go through our store, which alone knows about create-only puts, fsync and metering.
+//!
+//! iceberg takes a file's bound from the row groups that have an exact one and passes over the others, so a long
+//! text in one group would lie outside of the file's bounds: such bounds are removed here (I2).
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::{SortColumn, SortOptions, concat, interleave_record_batch, lexsort_to_indices};
 use arrow::datatypes::SchemaRef as ArrowSchemaRef;
 use bytes::Bytes;
 use iceberg::io::{MemoryStorage, OutputFile, Storage};
-use iceberg::spec::{DataFile, DataFileBuilder, NullOrder, SchemaRef, SortDirection, SortOrder, Struct};
+use iceberg::spec::{DataFile, DataFileBuilder, Datum, NullOrder, SchemaRef, SortDirection, SortOrder, Struct};
 use iceberg::writer::CurrentFileStatus;
 use iceberg::writer::file_writer::{FileWriter, FileWriterBuilder, ParquetWriter, ParquetWriterBuilder};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::statistics::Statistics;
 use tableflow_model::{Error, Result};
 
 use super::encoding::writer_properties;
-use crate::{arrow_error, iceberg_error};
+use crate::{arrow_error, iceberg_error, parquet_error};
 
 /// The name inside the memory storage; the real one is known when the file is finished.
 const IN_MEMORY: &str = "memory:/file.parquet";
 
 /// Rows held back for sorting take about this many times the room of their file.
 const HELD_COMPRESSION: usize = 4;
+
+/// Sorted rows are encoded so many at a time: they are not held twice.
+const SORTED_ROWS_AT_ONCE: usize = 32 * 1024;
 
 /// What every file of a table has in common.
 #[derive(Debug)]
@@ -53,7 +63,7 @@ enum Content {
 
 impl std::fmt::Debug for OpenFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenFile").field("rows", &self.rows).field("bytes", &self.bytes()).finish()
+        f.debug_struct("OpenFile").field("rows", &self.rows).field("memory", &self.memory()).finish()
     }
 }
 
@@ -62,6 +72,9 @@ pub struct FinishedFile {
     pub bytes: Bytes,
     partition: Struct,
     metrics: DataFileBuilder,
+    /// Columns whose smallest and whose largest value is not known in every row group (I2).
+    no_lower: HashSet<i32>,
+    no_upper: HashSet<i32>,
 }
 
 impl std::fmt::Debug for FinishedFile {
@@ -74,7 +87,8 @@ impl OpenFile {
     /// A file that begins with the rows of `first`.
     pub async fn begin(partition: Struct, first: RecordBatch, layout: &FileLayout) -> Result<Self> {
         let content = if layout.sort_order.is_unsorted() {
-            encoder(&first, layout).await?
+            let (storage, writer) = encoder(&first, layout).await?;
+            Content::Encoded { storage, writer }
         } else {
             Content::Held { batches: Vec::new(), bytes: 0 }
         };
@@ -95,8 +109,16 @@ impl OpenFile {
         }
     }
 
-    /// About how large the file has become.
-    pub fn bytes(&self) -> usize {
+    /// What it holds in memory (I4).
+    pub fn memory(&self) -> usize {
+        match &self.content {
+            Content::Encoded { writer, .. } => writer.current_written_size(),
+            Content::Held { bytes, .. } => *bytes,
+        }
+    }
+
+    /// About how large the file has become (I4).
+    pub fn file_bytes(&self) -> usize {
         match &self.content {
             Content::Encoded { writer, .. } => writer.current_written_size(),
             Content::Held { bytes, .. } => *bytes / HELD_COMPRESSION,
@@ -106,59 +128,112 @@ impl OpenFile {
     pub async fn finish(self, layout: &FileLayout) -> Result<FinishedFile> {
         let (storage, writer) = match self.content {
             Content::Encoded { storage, writer } => (storage, writer),
-            Content::Held { batches, .. } => {
-                let sorted = sort(&batches, layout)?;
-                match encoder(&sorted, layout).await? {
-                    Content::Encoded { storage, mut writer } => {
-                        writer.write(&sorted).await.map_err(iceberg_error("encoding rows"))?;
-                        (storage, writer)
-                    }
-                    Content::Held { .. } => return Err(Error::internal("an encoder holds rows back")),
-                }
-            }
+            Content::Held { batches, .. } => encode_sorted(batches, layout).await?,
         };
         let metrics = writer.close().await.map_err(iceberg_error("finishing a file"))?;
         let Some(metrics) = metrics.into_iter().next() else {
             return Err(Error::internal("a file without rows was begun"));
         };
         let bytes = storage.read(IN_MEMORY).await.map_err(iceberg_error("taking a finished file"))?;
-        Ok(FinishedFile { bytes, partition: self.partition, metrics })
+        let footer = ParquetMetaDataReader::new().parse_and_finish(&bytes).map_err(parquet_error("a finished file"))?;
+        let (no_lower, no_upper) = unknown_bounds(&footer);
+        Ok(FinishedFile { bytes, partition: self.partition, metrics, no_lower, no_upper })
     }
+}
+
+/// I2. The columns, by field id, with a row group whose smallest (largest) value its statistics do not say exactly.
+fn unknown_bounds(footer: &ParquetMetaData) -> (HashSet<i32>, HashSet<i32>) {
+    let (mut no_lower, mut no_upper) = (HashSet::new(), HashSet::new());
+    for column in footer.row_groups().iter().flat_map(|group| group.columns()) {
+        let info = column.column_descr().self_type().get_basic_info();
+        let nulls = column.statistics().and_then(|statistics| statistics.null_count_opt());
+        if !info.has_id() || nulls == u64::try_from(column.num_values()).ok() {
+            continue;
+        }
+        let statistics = column.statistics();
+        let exact = |is_exact: fn(&Statistics) -> bool| statistics.is_some_and(is_exact);
+        if !exact(|known| known.min_bytes_opt().is_some() && known.min_is_exact()) {
+            no_lower.insert(info.id());
+        }
+        if !exact(|known| known.max_bytes_opt().is_some() && known.max_is_exact()) {
+            no_upper.insert(info.id());
+        }
+    }
+    (no_lower, no_upper)
 }
 
 impl FinishedFile {
     /// What the manifest says, now that the file has a place.
     pub fn describe(mut self, uri: &str, layout: &FileLayout) -> Result<DataFile> {
-        self.metrics.file_path(uri.to_owned()).partition(self.partition).partition_spec_id(layout.spec_id);
+        self.metrics.file_path(uri.to_owned()).partition(self.partition.clone()).partition_spec_id(layout.spec_id);
         if !layout.sort_order.is_unsorted() {
             self.metrics.sort_order_id(i32::try_from(layout.sort_order.order_id).unwrap_or(0));
         }
+        let file = self.build()?;
+        if self.no_lower.is_empty() && self.no_upper.is_empty() {
+            return Ok(file);
+        }
+        self.metrics.lower_bounds(without(file.lower_bounds(), &self.no_lower));
+        self.metrics.upper_bounds(without(file.upper_bounds(), &self.no_upper));
+        self.build()
+    }
+
+    fn build(&self) -> Result<DataFile> {
         self.metrics.build().map_err(|error| Error::internal("a data file lacks a field").with_source(error))
     }
 }
 
-async fn encoder(sample: &RecordBatch, layout: &FileLayout) -> Result<Content> {
+fn without(bounds: &HashMap<i32, Datum>, unknown: &HashSet<i32>) -> HashMap<i32, Datum> {
+    bounds.iter().filter(|(id, _)| !unknown.contains(id)).map(|(id, bound)| (*id, bound.clone())).collect()
+}
+
+type Encoder = (Arc<MemoryStorage>, Box<ParquetWriter>);
+
+async fn encoder(sample: &RecordBatch, layout: &FileLayout) -> Result<Encoder> {
     let storage = Arc::new(MemoryStorage::new());
     let builder = ParquetWriterBuilder::new(writer_properties(sample)?, layout.schema.clone());
     let output = OutputFile::new(storage.clone(), IN_MEMORY.to_owned());
     let writer = builder.build(output).await.map_err(iceberg_error("beginning a file"))?;
-    Ok(Content::Encoded { storage, writer: Box::new(writer) })
+    Ok((storage, Box::new(writer)))
 }
 
-/// I3: one batch, sorted.
-fn sort(batches: &[RecordBatch], layout: &FileLayout) -> Result<RecordBatch> {
+/// I3: all rows in order, a chunk at a time.
+async fn encode_sorted(batches: Vec<RecordBatch>, layout: &FileLayout) -> Result<Encoder> {
+    let order = sorted_places(&batches, layout)?;
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
+    let chunk = |places: &[(usize, usize)]| {
+        interleave_record_batch(&batches, places).map_err(arrow_error("sorting the rows of a file"))
+    };
+    let mut chunks = order.chunks(SORTED_ROWS_AT_ONCE);
+    let first = chunk(chunks.next().unwrap_or_default())?;
+    let (storage, mut writer) = encoder(&first, layout).await?;
+    writer.write(&first).await.map_err(iceberg_error("encoding rows"))?;
+    for places in chunks {
+        writer.write(&chunk(places)?).await.map_err(iceberg_error("encoding rows"))?;
+    }
+    Ok((storage, writer))
+}
+
+/// Every row as batch and place in it, in the order of the table.
+fn sorted_places(batches: &[RecordBatch], layout: &FileLayout) -> Result<Vec<(usize, usize)>> {
     let failed = arrow_error("sorting the rows of a file");
-    let batch = concat_batches(&layout.arrow_schema, batches).map_err(failed)?;
     let mut columns = Vec::with_capacity(layout.sort_order.fields.len());
     for field in &layout.sort_order.fields {
         let name = layout.schema.name_by_field_id(field.source_id).unwrap_or_default();
-        let values = batch.column_by_name(name).ok_or_else(|| Error::internal("a sort column is gone"))?.clone();
+        let parts: Option<Vec<&dyn Array>> =
+            batches.iter().map(|batch| batch.column_by_name(name).map(AsRef::as_ref)).collect();
+        let parts = parts.ok_or_else(|| Error::internal("a sort column is gone"))?;
         let options = SortOptions {
             descending: field.direction == SortDirection::Descending,
             nulls_first: field.null_order == NullOrder::First,
         };
-        columns.push(SortColumn { values, options: Some(options) });
+        columns.push(SortColumn { values: concat(&parts).map_err(failed)?, options: Some(options) });
     }
+    let places: Vec<(usize, usize)> = batches
+        .iter()
+        .enumerate()
+        .flat_map(|(batch, rows)| (0..rows.num_rows()).map(move |row| (batch, row)))
+        .collect();
     let order = lexsort_to_indices(&columns, None).map_err(failed)?;
-    take_record_batch(&batch, &order).map_err(failed)
+    Ok(order.values().iter().filter_map(|&index| places.get(index as usize).copied()).collect())
 }

@@ -91,9 +91,14 @@ impl Stager {
         self.rows
     }
 
-    /// About how many encoded bytes wait in memory.
-    pub fn bytes_buffered(&self) -> usize {
-        self.open.values().map(OpenFile::bytes).sum()
+    /// What waits in memory.
+    pub fn memory(&self) -> usize {
+        self.open.values().map(OpenFile::memory).sum()
+    }
+
+    /// About how large the files that are not done will be.
+    pub fn file_bytes(&self) -> usize {
+        self.open.values().map(OpenFile::file_bytes).sum()
     }
 
     /// Files already put; a commit should come when they become many.
@@ -123,12 +128,12 @@ impl Stager {
             let file = OpenFile::begin(part.partition, part.rows, &self.layout).await?;
             self.open.insert(part.key.clone(), file);
         }
-        let is_full = self.open.get(&part.key).is_some_and(|file| file.bytes() >= FILE_BYTES_TARGET);
+        let is_full = self.open.get(&part.key).is_some_and(|file| file.file_bytes() >= FILE_BYTES_TARGET);
         if is_full { self.finish_file(&part.key).await } else { Ok(()) }
     }
 
     async fn finish_largest(&mut self) -> Result<()> {
-        let largest = self.open.iter().max_by_key(|(_, file)| file.bytes()).map(|(key, _)| key.clone());
+        let largest = self.open.iter().max_by_key(|(_, file)| file.memory()).map(|(key, _)| key.clone());
         match largest {
             Some(key) => self.finish_file(&key).await,
             None => Ok(()),

@@ -6,17 +6,27 @@
 //! iceberg's `RecordBatchPartitionSplitter` was looked at: it builds a literal on the heap for every row and a
 //! filter as long as the batch for every partition. Its calculator does the transforms; grouping is ours, over
 //! Arrow's row format, with one literal a partition.
+//!
+//! Days are counted here: iceberg 0.10.1 puts a time with a fraction in the last second of a day before 1970 into
+//! the next day.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, RecordBatch, StructArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{DataType, Int32Type, TimeUnit, TimestampMicrosecondType};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use iceberg::arrow::{PartitionValueCalculator, arrow_struct_to_literal};
-use iceberg::spec::{Literal, PartitionSpec, Schema, Struct};
+use iceberg::spec::{Literal, PartitionSpec, Schema, Struct, Transform};
 use tableflow_model::{Error, Result};
 
 use crate::{arrow_error, iceberg_error};
+
+const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// Splits batches of one table by its partition spec.
 #[derive(Debug)]
@@ -27,6 +37,8 @@ pub struct Splitter {
 
 struct By {
     calculator: PartitionValueCalculator,
+    /// The partition columns that are days, with the path of the column they are the days of.
+    days: Vec<(usize, String)>,
     rows: RowConverter,
 }
 
@@ -54,14 +66,17 @@ impl Splitter {
             .map_err(iceberg_error("the partition columns do not fit the table"))?;
         let field = SortField::new(calculator.partition_arrow_type().clone());
         let rows = RowConverter::new(vec![field]).map_err(arrow_error("the partition columns"))?;
-        Ok(Splitter { by: Some(By { calculator, rows }) })
+        let days = spec.fields().iter().enumerate().filter(|(_, field)| field.transform == Transform::Day);
+        let path = |id| schema.name_by_field_id(id).map(str::to_owned);
+        let days = days.filter_map(|(place, field)| Some((place, path(field.source_id)?))).collect();
+        Ok(Splitter { by: Some(By { calculator, days, rows }) })
     }
 
     pub fn split(&self, batch: RecordBatch) -> Result<Vec<Part>> {
         let Some(by) = &self.by else {
             return Ok(vec![Part { key: None, partition: Struct::empty(), rows: batch }]);
         };
-        let values = by.calculator.calculate(&batch).map_err(iceberg_error("computing partition values"))?;
+        let values = by.values(&batch)?;
         let rows = by.rows.convert_columns(std::slice::from_ref(&values)).map_err(arrow_error("partition values"))?;
         let mut groups: HashMap<arrow::row::Row<'_>, Vec<u32>> = HashMap::new();
         for (index, row) in (0_u32..).zip(rows.iter()) {
@@ -84,12 +99,70 @@ impl Splitter {
     }
 }
 
+impl By {
+    /// The partition values of every row.
+    fn values(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        let values = self.calculator.calculate(batch).map_err(iceberg_error("computing partition values"))?;
+        if self.days.is_empty() {
+            return Ok(values);
+        }
+        let (fields, mut columns, nulls) = values.as_struct().clone().into_parts();
+        for (place, path) in &self.days {
+            if let (Some(times), Some(column)) = (times(batch, path), columns.get_mut(*place)) {
+                *column = cast(&days(&times), column.data_type()).map_err(arrow_error("counting days"))?;
+            }
+        }
+        let values = StructArray::try_new(fields, columns, nulls).map_err(arrow_error("partition values"))?;
+        Ok(Arc::new(values))
+    }
+}
+
+/// A column of microseconds, by the names that lead to it; null where one of the structs around it is.
+fn times(batch: &RecordBatch, path: &str) -> Option<TimestampMicrosecondArray> {
+    // A column may have a dot in its own name.
+    let (first, rest) = match batch.column_by_name(path) {
+        Some(_) => (path, None),
+        None => path.split_once('.').map(|(first, rest)| (first, Some(rest)))?,
+    };
+    let names = rest.into_iter().flat_map(|rest| rest.split('.'));
+    let mut column = batch.column_by_name(first)?.clone();
+    let mut nulls: Option<NullBuffer> = None;
+    for name in names {
+        nulls = NullBuffer::union(nulls.as_ref(), column.nulls());
+        column = column.as_struct_opt()?.column_by_name(name)?.clone();
+    }
+    if !matches!(column.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)) {
+        return None;
+    }
+    let times = column.as_primitive::<TimestampMicrosecondType>();
+    let nulls = NullBuffer::union(nulls.as_ref(), times.nulls());
+    Some(TimestampMicrosecondArray::new(times.values().clone(), nulls))
+}
+
+/// The day of each time, counted from 1970-01-01, before it too.
+fn days(times: &TimestampMicrosecondArray) -> ArrayRef {
+    Arc::new(times.unary::<_, Int32Type>(|time| time.div_euclid(DAY_MICROS) as i32) as Int32Array)
+}
+
 fn literal(values: &ArrayRef, index: usize, calculator: &PartitionValueCalculator) -> Result<Struct> {
-    let one: ArrayRef = std::sync::Arc::new(values.as_struct().slice(index, 1));
+    let one: ArrayRef = Arc::new(values.as_struct().slice(index, 1));
     let literals = arrow_struct_to_literal(&one, calculator.partition_type())
         .map_err(iceberg_error("a partition value has no literal"))?;
     match literals.into_iter().next().flatten() {
         Some(Literal::Struct(partition)) => Ok(partition),
         _ => Err(Error::internal("a partition value is no struct")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_before_1970_ends_at_midnight() {
+        // From 1969-12-30T23:59:59.5 to 1970-01-01.
+        let times = [-86_400_500_000, -86_400_000_000, -1, 0, 86_399_999_999];
+        let days = days(&TimestampMicrosecondArray::from(times.to_vec()));
+        assert_eq!(days.as_primitive::<Int32Type>().values(), &[-2, -1, -1, 0, 0]);
     }
 }
