@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Fields, Int64Type, TimeUnit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use iceberg::TableUpdate;
@@ -319,6 +321,25 @@ async fn hundreds_of_commits_keep_metadata_small_and_tags_alive() {
     let files = table.files().await;
     assert_eq!((files.len() as u64, table.total("total-data-files"), table.total("total-records")), (300, 300, 300));
     assert_eq!(table.number("select sum(id) from t").await, 299 * 300 / 2);
+}
+
+#[tokio::test]
+async fn nested_columns_go_through_joins() {
+    let lists = ListArray::from_iter_primitive::<Int64Type, _, _>((0..4).map(|i| (i > 0).then(|| vec![Some(i); 2])));
+    let inner = Fields::from(vec![Field::new("n", DataType::Int64, true)]);
+    let structs = StructArray::new(inner, vec![Arc::new(Int64Array::from_iter_values(0..4))], None);
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(Int64Array::from_iter_values(0..4)) as ArrayRef, true),
+        ("l", Arc::new(lists) as ArrayRef, true),
+        ("s", Arc::new(structs) as ArrayRef, true),
+    ])
+    .unwrap();
+    let mut table = Table::new(batch.schema().fields(), "", "");
+    table.append(&batch).await;
+    let rows: usize = table.query("select * from t a, t b").await.iter().map(RecordBatch::num_rows).sum();
+    assert_eq!(rows, 16);
+    let joined = "select sum(a.l[1] + b.s['n']) from t a join t b on a.id = b.id";
+    assert_eq!(table.number(joined).await, 1 + 2 + 3 + 1 + 2 + 3);
 }
 
 #[tokio::test]

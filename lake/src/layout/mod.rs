@@ -6,5 +6,5 @@ mod schema;
 
 pub use conform::conform;
 pub(crate) use conform::conform_array;
-pub use partition::{parse_partition_by, parse_sort_by};
+pub use partition::{parse_partition_by, parse_sort_by, partition_text, sort_text};
 pub use schema::{Evolution, arrow_schema, evolve, new_schema};

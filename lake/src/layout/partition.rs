@@ -5,7 +5,7 @@
 //! - I3: partition fields are named as other engines name them: `ts_day`, `id_bucket`, the bare name for identity.
 
 use iceberg::spec::{
-    NestedFieldRef, NullOrder, PrimitiveType, Schema, SortDirection, SortField, SortOrder, Transform, Type,
+    NestedFieldRef, NullOrder, PartitionField, PrimitiveType, Schema, SortDirection, SortField, SortOrder, Transform, Type,
     UnboundPartitionSpec,
 };
 use tableflow_model::{Error, Result};
@@ -45,6 +45,14 @@ pub fn parse_sort_by(text: &str, schema: &Schema) -> Result<SortOrder> {
                 .with_hint("write --sort-by \"ts, id desc\""));
         }
         let field = source_field(schema, column, "sort")?;
+        if !schema.as_struct().fields().iter().any(|top| top.id == field.id) {
+            return Err(Error::usage(format!("{column} is inside a column, and rows are sorted by whole columns"))
+                .with_hint("sort by a column of the table's top level, or leave it out of --sort-by"));
+        }
+        if !field.field_type.is_primitive() {
+            return Err(Error::usage(format!("column {column} is {} and has no order", field.field_type))
+                .with_hint("sort by a number, a text or a time"));
+        }
         let null_order = match direction {
             SortDirection::Ascending => NullOrder::First,
             SortDirection::Descending => NullOrder::Last,
@@ -68,6 +76,36 @@ pub fn parse_sort_by(text: &str, schema: &Schema) -> Result<SortOrder> {
         .with_fields(fields)
         .build(schema)
         .map_err(iceberg_error("the sort columns do not fit together"))
+}
+
+/// The text that describes a partition spec: what [`parse_partition_by`] reads.
+pub fn partition_text(fields: &[PartitionField], schema: &Schema) -> String {
+    let item = |field: &PartitionField| {
+        let column = column_text(field.source_id, schema);
+        match field.transform {
+            Transform::Identity => column,
+            Transform::Bucket(width) => format!("bucket({width}, {column})"),
+            Transform::Truncate(width) => format!("truncate({width}, {column})"),
+            transform => format!("{transform}({column})"),
+        }
+    };
+    fields.iter().map(item).collect::<Vec<_>>().join(", ")
+}
+
+/// The text that describes a sort order: what [`parse_sort_by`] reads.
+pub fn sort_text(order: &SortOrder, schema: &Schema) -> String {
+    let item = |field: &SortField| {
+        let column = column_text(field.source_id, schema);
+        match field.direction {
+            SortDirection::Ascending => column,
+            SortDirection::Descending => format!("{column} desc"),
+        }
+    };
+    order.fields.iter().map(item).collect::<Vec<_>>().join(", ")
+}
+
+fn column_text(id: i32, schema: &Schema) -> String {
+    schema.name_by_field_id(id).unwrap_or("?").to_owned()
 }
 
 /// `a, bucket(16, b)` is two items.
@@ -168,7 +206,7 @@ fn partition_name(transform: Transform, column: &str) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use iceberg::spec::NestedField;
+    use iceberg::spec::{NestedField, StructType};
 
     use super::*;
 
@@ -221,6 +259,27 @@ mod tests {
             });
             assert_eq!(error.unwrap_err().to_string(), message, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for text in ["", "day(ts), bucket(16, id), truncate(4, name), name", "hour(ts)", "month(ts), year(ts)"] {
+            let spec = parse_partition_by(text, &schema()).unwrap().bind(schema()).unwrap();
+            assert_eq!(partition_text(spec.fields(), &schema()), text);
+        }
+        for text in ["", "ts, id desc"] {
+            assert_eq!(sort_text(&parse_sort_by(text, &schema()).unwrap(), &schema()), text);
+        }
+    }
+
+    #[test]
+    fn i1_a_field_inside_a_column_is_no_sort_column() {
+        let inner = Arc::new(NestedField::optional(2, "v", Type::Primitive(PrimitiveType::Long)));
+        let outer = NestedField::optional(1, "in", Type::Struct(StructType::new(vec![inner])));
+        let schema = Schema::builder().with_fields([Arc::new(outer)]).build().unwrap();
+        let error = parse_sort_by("in.v", &schema).unwrap_err();
+        assert_eq!(error.to_string(), "in.v is inside a column, and rows are sorted by whole columns");
+        assert_eq!(parse_sort_by("in", &schema).unwrap_err().hint(), Some("sort by a number, a text or a time"));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Statistics};
@@ -73,8 +73,16 @@ impl IcebergTable {
     }
 }
 
-fn without_metadata(field: &arrow::datatypes::Field) -> arrow::datatypes::Field {
-    field.clone().with_metadata(std::collections::HashMap::new())
+/// At every depth: operators that put columns together compare types, metadata and all.
+fn without_metadata(field: &Field) -> Field {
+    let bare = |child: &FieldRef| Arc::new(without_metadata(child));
+    let data_type = match field.data_type() {
+        DataType::List(element) => DataType::List(bare(element)),
+        DataType::Map(entries, sorted) => DataType::Map(bare(entries), *sorted),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(bare).collect()),
+        plain => plain.clone(),
+    };
+    Field::new(field.name(), data_type, field.is_nullable())
 }
 
 fn external(error: tableflow_model::Error) -> DataFusionError {
