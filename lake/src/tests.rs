@@ -235,7 +235,7 @@ async fn a_text_too_long_for_a_bound_is_found_whatever_the_other_row_groups_say(
     let batch = |texts: Vec<String>| {
         RecordBatch::try_from_iter_with_nullable([("s", Arc::new(StringArray::from(texts)) as ArrayRef, true)]).unwrap()
     };
-    let mut batches: Vec<RecordBatch> = (1..=5).map(|seed| batch(noise(seed, 32_000, 250))).collect();
+    let mut batches: Vec<RecordBatch> = (1..=8).map(|seed| batch(noise(seed, 32_000, 250))).collect();
     batches.push(batch(vec!["z".repeat(300), "A".repeat(300)]));
     let mut table = Table::new(&texts, "", "");
     table.append_all(&batches).await;
