@@ -6,7 +6,10 @@
 //! ```text
 //!  world      a data directory, the binary, a running service, a Python with other engines
 //!  cli        verbs, their output and exit codes
+//!  enable     what is asked of a table, and the ways on that hints name
+//!  ease       what a newcomer meets
 //!  service    `up`: what changes while it runs, and how it ends
+//!  memory     how much is held before it is committed
 //!  query      time travel, names, what is refused
 //!  engines    what went in is what every engine reads
 //!  writers    somebody else commits to the same table
@@ -21,7 +24,13 @@ mod bad_input;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod ease;
+#[cfg(test)]
+mod enable;
+#[cfg(test)]
 mod engines;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
