@@ -44,7 +44,7 @@ rust:
 python:
 	"$$(scripts/venv)" -m unittest discover --start-directory tests/python
 
-deep:  ## the long tests; PART=simulation runs one part
+deep:  ## the long tests; PART=kills runs one part
 	scripts/deep $(PART)
 
 bench:  ## the benchmarks
