@@ -103,7 +103,8 @@ impl StatePaths {
         format!("{}/jobs/{}/epochs", self.0, Segment::of(job.as_str()))
     }
 
-    /// The object that decides an epoch. No generation in it (rule M1): two generations race for one name.
+    /// The object that decides an epoch: I3, and no generation in it (rule M1), so that two generations race for one
+    /// name.
     pub fn epoch(&self, job: &JobName, epoch: u64) -> String {
         format!("{}/{epoch:020}.json", self.epochs(job))
     }
@@ -167,6 +168,7 @@ impl ObjectKind {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tableflow_model::protocol::{Epoch, Generation};
 
     use super::*;
@@ -185,6 +187,23 @@ mod tests {
             warehouse.table(&table("orders"), uuid).location(),
             warehouse.table(&table("orders"), Uuid::nil()).location()
         );
+    }
+
+    proptest! {
+        /// Rule M1: job and epoch, and nothing else, tell manifests apart, and a listing sorts as epochs do.
+        #[test]
+        fn i3_epochs_of_every_job_have_names_of_their_own(
+            jobs in ("[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}", "[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}"),
+            epochs in any::<(u64, u64)>(),
+        ) {
+            let state = StatePaths::new("file:///s");
+            let (one, other): (JobName, JobName) = (jobs.0.parse().unwrap(), jobs.1.parse().unwrap());
+            let (first, second) = (state.epoch(&one, epochs.0), state.epoch(&one, epochs.1));
+            prop_assert_eq!(first.cmp(&second), epochs.0.cmp(&epochs.1));
+            prop_assert_eq!(first == state.epoch(&other, epochs.0), one == other);
+            prop_assert_eq!(ObjectKind::of(&first), ObjectKind::Epoch);
+            prop_assert_eq!(first.rsplit_once('/').unwrap().0, state.epochs(&one));
+        }
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! The epoch manifest: the object whose creation decides an epoch (rule M1).
 //!
-//! Owns [`EpochManifest`], its text form, its name, and the decision which manifests and which state may be deleted
+//! Owns [`EpochManifest`], its text form, and the decision which manifests and which state may be deleted
 //! (rule M6, [`Collection`]).
 //! - I1: text written is read back as it was; another version or damage is an error.
-//! - I2: the name holds job and epoch, nothing else: two generations that want one epoch want one name.
+//! - I2: job and epoch are all that its object may be called after: two generations that want one epoch want one name.
 //! - I3: a manifest is equal to another only if the same process wrote the same work.
 //! - I4: a manifest names the writer of the one before it. A collected name is free again, and a slow process may win
 //!   it; what it puts there is found out by the next manifest, which follows another ([`unbroken`]).
 //!
 //! A manifest is intent: per sink the serialised data files that the epoch adds, opaque here. It is put create-only
 //! once and never changed, so whoever reads it, at whatever time, reads what was decided.
+//!
+//! Neighbours: the store's `StatePaths::epoch` is the one place that says which name an epoch has.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +26,6 @@ use crate::name::JobName;
 /// The version of the text form that this program reads and writes.
 const VERSION: u32 = 1;
 
-/// Names sort as epochs do, in every listing a person may look at.
-const EPOCH_DIGITS: usize = 20;
-
 /// What a job calls one of its sinks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -37,18 +35,6 @@ impl fmt::Display for SinkName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Where a manifest stands, below the prefix that production puts before it (I2).
-pub fn manifest_name(job: &JobName, epoch: Epoch) -> String {
-    format!("{job}/{:0width$}", epoch.0, width = EPOCH_DIGITS)
-}
-
-/// The epoch of a name that [`manifest_name`] made for this job.
-pub fn manifest_epoch(job: &JobName, name: &str) -> Option<Epoch> {
-    let digits = name.strip_prefix(job.as_str())?.strip_prefix('/')?;
-    let epoch = Epoch(u64::from_str(digits).ok()?);
-    (manifest_name(job, epoch) == name).then_some(epoch)
 }
 
 /// What an epoch does to one sink.
@@ -119,10 +105,6 @@ struct Text {
 impl EpochManifest {
     pub fn is_work(&self) -> bool {
         matches!(self.intent, Intent::Work { .. })
-    }
-
-    pub fn name(&self) -> String {
-        manifest_name(&self.job, self.epoch)
     }
 
     pub fn to_text(&self) -> Result<String> {

@@ -39,5 +39,5 @@ pub use epochs::{EpochEvent, EpochJob, EpochOptions, EpochStep, PutReply, Staged
 pub use garbage::{FileName, Listed, Reachable, Sweep, SweepEvent, SweepStep, Verdict};
 pub use halt::{Stop, Suspend};
 pub use ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, TopicPositions, WriterId};
-pub use manifest::{Collection, EpochManifest, Intent, SinkName, SinkWork, manifest_epoch, manifest_name, unbroken};
+pub use manifest::{Collection, EpochManifest, Intent, SinkName, SinkWork, unbroken};
 pub use rules::{Keeper, Rule, Rules};

@@ -32,16 +32,6 @@ fn i1_the_text_form_is_fixed_and_read_back() {
     assert!(EpochManifest::from_text(&text[..40]).is_err());
 }
 
-#[test]
-fn i2_a_name_is_job_and_epoch() {
-    let job: JobName = "gold.re-venue".parse().unwrap();
-    assert_eq!(manifest(Intent::Claim).name(), "gold.re-venue/00000000000000000012");
-    assert_eq!(manifest_epoch(&job, "gold.re-venue/00000000000000000012"), Some(Epoch(12)));
-    for other in ["gold.re-venue/12", "gold.re-venu/00000000000000000012", "gold.re-venue/0000000000000000001x", ""] {
-        assert_eq!(manifest_epoch(&job, other), None, "{other}");
-    }
-}
-
 /// M6: newest manifest, newest with work, ledgers; manifests and state that may go are below these.
 #[test]
 fn collection_keeps_what_a_sink_or_a_start_needs() {
