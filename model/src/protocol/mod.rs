@@ -40,4 +40,4 @@ pub use garbage::{FileName, Listed, Reachable, Sweep, SweepEvent, SweepStep, Ver
 pub use halt::{Stop, Suspend};
 pub use ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, TopicPositions, WriterId};
 pub use manifest::{Collection, EpochManifest, Intent, SinkName, SinkWork, unbroken};
-pub use rules::{Keeper, Rule, Rules};
+pub use rules::{Rule, Rules};

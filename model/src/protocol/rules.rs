@@ -3,26 +3,19 @@
 //! Owns [`Rule`], one word per clause of the protocol, and [`Rules`], the set of clauses in force. Production code
 //! knows one value, [`Rules::law`]; the simulation (`model/tests/simulation`) takes one clause away and must then find
 //! a lost, doubled or revived row, so that no clause stands here out of habit.
-//! - I1: `Rules::law()` holds every rule, and the machines' `new` takes nothing else.
+//! - I1: `Rules::law()` holds every rule. The machines take whatever set they are given; who drives them over real
+//!   tables gives them this one.
+//! - I2: the table in `docs/exactly-once.md` is this list, word for word.
 //!
-//! Some clauses are decided by the machines of this folder, some can only be kept by whoever does the I/O
-//! ([`Rule::keeper`]): a catalog must compare, a store must refuse to overwrite. Both kinds are in one list because
-//! a reader of the law should find all of it in one place.
-
-/// Who keeps a rule?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeper {
-    /// The state machines of this folder decide it.
-    Machine,
-    /// The code that does the I/O: the driver of a machine, a catalog client, the store, a person's command.
-    Driver,
-}
+//! Some clauses are decided by the machines of this folder, some can only be kept by whoever does the I/O: a catalog
+//! must compare, a store must refuse to overwrite. Both kinds are in one list because a reader of the law should find
+//! all of it in one place.
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $rule:ident = $letter:literal, $keeper:ident;)*) => {
+    ($(#[doc = $clause:literal] $rule:ident = $letter:literal;)*) => {
         /// A clause of the protocol.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Rule { $($(#[$doc])* $rule,)* }
+        pub enum Rule { $(#[doc = $clause] $rule,)* }
 
         impl Rule {
             pub const ALL: &'static [Rule] = &[$(Rule::$rule,)*];
@@ -32,8 +25,9 @@ macro_rules! rules {
                 match self { $(Rule::$rule => $letter,)* }
             }
 
-            pub fn keeper(self) -> Keeper {
-                match self { $(Rule::$rule => Keeper::$keeper,)* }
+            #[cfg(test)]
+            fn clause(self) -> &'static str {
+                match self { $(Rule::$rule => $clause,)* }
             }
         }
     };
@@ -41,87 +35,87 @@ macro_rules! rules {
 
 rules! {
     /// A commit asserts the table's uuid.
-    AssertUuid = "C1", Driver;
+    AssertUuid = "C1";
     /// A commit asserts main's snapshot id.
-    AssertSnapshot = "C1", Driver;
+    AssertSnapshot = "C1";
     /// The new snapshot's sequence number is the last one plus one, and a stale one is refused.
-    AssertSequence = "C1", Driver;
+    AssertSequence = "C1";
     /// A catalog without assertions compares the metadata location.
-    AssertLocation = "C1", Driver;
+    AssertLocation = "C1";
     /// Comparing and replacing the metadata location is one act.
-    ReplaceAtomically = "C1", Driver;
+    ReplaceAtomically = "C1";
     /// Every change of a ledger is a snapshot.
-    LedgerMovesWithSnapshot = "C2", Driver;
+    LedgerMovesWithSnapshot = "C2";
     /// The ledger is read from the property, not from what snapshots are still there.
-    LedgerIsProperty = "C2", Driver;
+    LedgerIsProperty = "C2";
     /// Expiry asserts main.
-    ExpiryAsserts = "C3", Driver;
+    ExpiryAsserts = "C3";
     /// A table with another uuid is another table.
-    RecreatedTableSuspends = "C3", Machine;
+    RecreatedTableSuspends = "C3";
     /// After an unknown outcome the ledger decides, not the writer's memory.
-    UnknownReloads = "C4", Machine;
+    UnknownReloads = "C4";
     /// "Nothing moved" is judged by every mark that the catalog compares.
-    MovedByEveryMark = "C4", Machine;
+    MovedByEveryMark = "C4";
     /// An unknown outcome deletes no file, wherever the commit's marker is or is not seen.
-    UnknownKeepsFiles = "C4", Driver;
+    UnknownKeepsFiles = "C4";
     /// A conflict after an unknown outcome of the same commit is still unknown.
-    ConflictAfterUnknown = "C4", Driver;
+    ConflictAfterUnknown = "C4";
     /// A rollback by somebody else suspends the table.
-    ForeignRollbackSuspends = "C5", Machine;
+    ForeignRollbackSuspends = "C5";
     /// A rollback of ours writes the old content as a new snapshot.
-    RollbackIsSnapshot = "C5", Driver;
+    RollbackIsSnapshot = "C5";
     /// A reset takes the epoch number and the generation forward, never back.
-    ResetGoesForward = "C5", Machine;
+    ResetGoesForward = "C5";
     /// The ledger and the base of a commit are read together.
-    OneBase = "S1", Machine;
-    /// A conflict reads the ledger again.
-    ConflictReloads = "S2", Machine;
-    /// A writer stops when it sees a higher generation.
-    HigherGenerationStops = "S2", Machine;
-    /// Of two processes with one generation the first to commit stays.
-    OneWriterPerGeneration = "S2", Machine;
-    /// Before its first manifest a job commits its generation to every sink.
-    FenceFirst = "S3", Machine;
+    OneBase = "S1";
     /// A topic with another id is another topic.
-    RecreatedTopicSuspends = "S1", Machine;
+    RecreatedTopicSuspends = "S1";
+    /// A conflict reads the ledger again.
+    ConflictReloads = "S2";
+    /// A writer stops when it sees a higher generation.
+    HigherGenerationStops = "S2";
+    /// Of two processes with one generation the first to commit stays.
+    OneWriterPerGeneration = "S2";
+    /// Before its first manifest a job commits its generation to every sink.
+    FenceFirst = "S3";
     /// A manifest is won before any sink is committed.
-    ManifestFirst = "M1", Machine;
+    ManifestFirst = "M1";
     /// The name of a manifest has no generation in it.
-    NameWithoutGeneration = "M1", Driver;
+    NameWithoutGeneration = "M1";
     /// After a lost reply only an identical manifest is won.
-    IdenticalWins = "M1", Machine;
+    IdenticalWins = "M1";
     /// Manifests are found by exact name, never by LIST.
-    ProbeByName = "M2", Driver;
+    ProbeByName = "M2";
     /// A starting process claims the first absent name.
-    ClaimFirst = "M2", Machine;
+    ClaimFirst = "M2";
     /// A running process that loses a put stops.
-    LoserStops = "M2", Machine;
+    LoserStops = "M2";
     /// Recovery finishes every manifest above a sink's ledger.
-    RecoverEvery = "M3", Machine;
+    RecoverEvery = "M3";
     /// Recovery never decodes an epoch again.
-    NeverDecodeAgain = "M3", Machine;
+    NeverDecodeAgain = "M3";
     /// Position and state come from the newest manifest with work.
-    ResumeFromNewestWork = "M3", Machine;
+    ResumeFromNewestWork = "M3";
     /// A manifest counts only if the next one follows it: a collected name is free to be won again.
-    LinkedManifests = "M3", Machine;
+    LinkedManifests = "M3";
     /// A sink at or past an epoch is left alone.
-    ApplyOnce = "M4", Machine;
+    ApplyOnce = "M4";
     /// A sink behind an epoch's predecessor is not committed.
-    Continuity = "M4", Machine;
+    Continuity = "M4";
     /// A manifest is deleted only when every sink is past it.
-    CollectPastEverySink = "M6", Machine;
+    CollectPastEverySink = "M6";
     /// The newest manifest with work is never deleted.
-    KeepNewestWork = "M6", Machine;
+    KeepNewestWork = "M6";
     /// State is collected by the newest manifest with work.
-    StateByNewestWork = "M6", Machine;
+    StateByNewestWork = "M6";
     /// Puts are create-only.
-    CreateOnly = "G1", Driver;
+    CreateOnly = "G1";
     /// A file is garbage only when its epoch is decided.
-    DecidedOnly = "G2", Machine;
+    DecidedOnly = "G2";
     /// Listing comes first, reading what is reachable second.
-    ListFirst = "G2", Machine;
+    ListFirst = "G2";
     /// A file that a retained snapshot names is no garbage.
-    AskReachable = "G2", Machine;
+    AskReachable = "G2";
 }
 
 /// The rules in force.
@@ -156,6 +150,21 @@ impl Default for Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The rows below "The law", without the table's head.
+    #[test]
+    fn i2_the_page_has_the_law_word_for_word() {
+        let page = include_str!("../../../docs/exactly-once.md");
+        let section = page.lines().skip_while(|line| *line != "## The law").skip(1);
+        let section = section.take_while(|line| !line.starts_with("## "));
+        let rows: Vec<&str> = section.filter(|line| line.starts_with('|')).skip(2).collect();
+        let row = |rule: &Rule| format!("| {} | `{rule:?}` | {} |", rule.letter(), rule.clause().trim());
+        let law: Vec<String> = Rule::ALL.iter().map(row).collect();
+        for (place, (said, held)) in rows.iter().zip(&law).enumerate() {
+            assert_eq!(said, held, "row {place}");
+        }
+        assert_eq!(rows.len(), law.len(), "the table should be\n{}", law.join("\n"));
+    }
 
     #[test]
     fn i1_the_law_holds_every_rule_and_an_exception_is_one() {
