@@ -19,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadata, UnboundPartitionSpec};
 use iceberg::{TableRequirement, TableUpdate};
+use tableflow_model::protocol::Guard;
 use tableflow_model::{Error, Result, TableName};
 
 /// Properties of a namespace.
@@ -76,6 +77,11 @@ pub enum CommitOutcome {
 /// Where tables are registered. Errors of kind `NotFound` and `AlreadyExists` mean what they say.
 #[async_trait]
 pub trait Catalog: Debug + Send + Sync {
+    /// What a commit's base is compared by: after an unknown outcome it decides which change of the table tells that
+    /// the commit can no longer land (rule C4). Who says [`Guard::Location`] refuses every base but the newest
+    /// metadata, even where uuid and snapshot are still the same.
+    fn guard(&self) -> Guard;
+
     async fn create_namespace(&self, namespace: &str, properties: &Properties) -> Result<()>;
 
     /// In the order of their names.

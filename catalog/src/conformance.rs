@@ -11,6 +11,8 @@
 
 mod commits;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
@@ -45,6 +47,7 @@ where
         names::a_table_made_again_is_another_table,
         commits::a_commit_is_applied,
         commits::a_stale_base_is_refused,
+        commits::a_stale_location_is_refused_where_it_is_the_guard,
         commits::another_uuid_is_refused,
         commits::a_moved_branch_is_refused,
         commits::a_stale_sequence_number_is_refused,

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use iceberg::spec::TableMetadata;
 use iceberg::{TableRequirement, TableUpdate};
 use moka::future::Cache;
+use tableflow_model::protocol::Guard;
 use tableflow_model::{Clock, Error, Ids, Result, TableName};
 use tableflow_store::kill::{self, KillPoint};
 use tableflow_store::paths::{TablePaths, Warehouse};
@@ -150,6 +151,11 @@ fn table_exists_already(table: &TableName) -> Error {
 
 #[async_trait]
 impl Catalog for EmbeddedCatalog {
+    /// I1.
+    fn guard(&self) -> Guard {
+        Guard::Location
+    }
+
     async fn create_namespace(&self, namespace: &str, properties: &Properties) -> Result<()> {
         // A namespace is what a table's name may begin with.
         TableName::new(namespace, "t")?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use iceberg::{TableRequirement, TableUpdate};
+use tableflow_model::protocol::Guard;
 use tableflow_model::{Error, Result, TableName};
 
 use crate::catalog::{Catalog, CommitOutcome, LoadedTable, Properties, TableCreation};
@@ -99,6 +100,10 @@ fn unknown() -> CommitOutcome {
 
 #[async_trait]
 impl Catalog for FaultCatalog {
+    fn guard(&self) -> Guard {
+        self.inner.guard()
+    }
+
     async fn commit(
         &self,
         table: &TableName,

@@ -62,7 +62,7 @@ impl Target {
     pub async fn look(&mut self, patience: &mut Patience) -> Result<Look> {
         match load(&self.home, &self.table).await {
             Ok(table) => {
-                let facts = table_facts(&table, &self.job);
+                let facts = table_facts(&table, self.home.catalog.guard(), &self.job);
                 self.base = Some(table);
                 Ok(Look::Facts(Box::new(facts)))
             }
@@ -134,7 +134,7 @@ impl Target {
         let outcome = self.home.catalog.commit(&self.table, &base, prepared.requirements, prepared.updates).await;
         match outcome {
             Ok(CommitOutcome::Applied(table)) => {
-                let facts = table_facts(&table, &self.job);
+                let facts = table_facts(&table, self.home.catalog.guard(), &self.job);
                 self.base = Some(table);
                 self.progress.committed(content, started.elapsed(), self.home.clock.now());
                 Ok(CommitReply::Applied(Box::new(facts)))
@@ -170,7 +170,7 @@ pub async fn load(home: &Home, table: &TableName) -> Result<LoadedTable> {
 }
 
 /// What the decisions of the exactly-once protocol need to know about a table.
-pub fn table_facts(table: &LoadedTable, job: &JobName) -> TableFacts {
+pub fn table_facts(table: &LoadedTable, guard: Guard, job: &JobName) -> TableFacts {
     let metadata = &table.metadata;
     let property = Ledger::property(job);
     let ledger = metadata.properties().get(&property).cloned();
@@ -182,7 +182,7 @@ pub fn table_facts(table: &LoadedTable, job: &JobName) -> TableFacts {
     });
     TableFacts {
         uuid: metadata.uuid(),
-        guard: Guard::Location,
+        guard,
         snapshot_id: metadata.current_snapshot_id(),
         last_sequence_number: metadata.last_sequence_number(),
         metadata_location: table.metadata_location.clone(),
