@@ -6,7 +6,7 @@
 //!  DIR/catalog.db   the catalog, in PyIceberg's layout
 //!  DIR/warehouse/   the tables' files
 //!  DIR/topics/      the embedded topics
-//!  DIR/state/       definitions, status, epoch manifests
+//!  DIR/state/       definitions, status, the service's lease, epoch manifests of jobs with several tables
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ use tableflow_store::paths::{StatePaths, Warehouse};
 
 use crate::pipeline::definition::Definitions;
 
+/// What makes a folder a data directory: it is made first.
+const CATALOG: &str = "catalog.db";
+
 /// Everything embedded, opened. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -36,6 +39,15 @@ pub struct Home {
 }
 
 impl Home {
+    /// Opens the directory, which must be one: a misspelt name is said, not made.
+    pub async fn open_existing(directory: &Path) -> Result<Self> {
+        if directory.join(CATALOG).is_file() {
+            return Self::open(directory).await;
+        }
+        Err(Error::usage(format!("there is no data directory {}", directory.display()))
+            .with_hint("name another with --data-dir or TABLEFLOW_DATA_DIR; `tableflow topic create` makes one"))
+    }
+
     /// Opens the directory, and makes it if it is not there.
     pub async fn open(directory: &Path) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -44,7 +56,7 @@ impl Home {
         let store = Store::open(&directory.to_string_lossy(), clock.as_ref())?;
         let warehouse = Warehouse::new(&format!("{}/warehouse", store.root_uri()));
         let state = StatePaths::new(&format!("{}/state", store.root_uri()));
-        let database = directory.join("catalog.db");
+        let database = directory.join(CATALOG);
         let catalog = EmbeddedCatalog::open(&database, store.clone(), warehouse, clock.clone(), ids.clone()).await?;
         let topics = LocalTopics::open(&directory);
         Ok(Home { directory, store, catalog: Arc::new(catalog), topics, state, clock, ids })

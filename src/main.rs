@@ -2,7 +2,8 @@
 //!
 //! - I1: a result goes to stdout, everything else to stderr.
 //! - I2: a reader of stdout that has gone is success, whatever could not be printed.
-//! - I3: an interrupt ends with 130. Nothing needs to be tidied up: what is not committed is read again.
+//! - I3: an interrupt ends with 130, at once and whatever the verb is busy with: a thread of its own waits for it.
+//!   Only scratch needs to be tidied up: what is not committed is read again.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
@@ -11,6 +12,7 @@ use tableflow::cli::args::{Arguments, GlobalArguments, Refusal};
 use tableflow::exit::Exit;
 use tableflow::output::Stdout;
 use tableflow_model::{Error, Result};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> Exit {
@@ -32,16 +34,29 @@ fn main() -> Exit {
 fn start(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Error::unavailable("the threads could not be started").with_source(error))?;
-    let drains = arguments.verb.drains_on_interrupt();
-    let outcome = runtime.block_on(async {
-        tokio::select! {
-            outcome = cli::run(arguments, out) => outcome,
-            Ok(()) = tokio::signal::ctrl_c(), if !drains => Ok(Exit::Interrupted),
-        }
-    });
+    if !arguments.verb.drains_on_interrupt() {
+        end_at_interrupt()?;
+    }
+    let outcome = runtime.block_on(cli::run(arguments, out));
     // A thread that reads a terminal cannot be told to stop.
     runtime.shutdown_background();
     outcome
+}
+
+/// I3. The threads that do the work may all be busy in a query or wait for a terminal: none of them is asked.
+fn end_at_interrupt() -> Result<()> {
+    let failed = |error| Error::unavailable("signals cannot be received").with_source(error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let guard = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    drop(guard);
+    std::thread::spawn(move || {
+        if runtime.block_on(interrupt.recv()).is_some() {
+            cli::remove_scratch();
+            std::process::exit(Exit::Interrupted.code().into());
+        }
+    });
+    Ok(())
 }
 
 /// Help and version are results; errors of the grammar end with clap's 2.

@@ -1,7 +1,7 @@
 //! The whole command line in one definition: parser, help, man page and completions come from here.
 //!
 //! Owns the words a person types; what they do is in `cli/<verb>.rs`. Names are a contract: scripts call them.
-//! - I1: every verb has an example in its help.
+//! - I1: every verb has an example in its help, every argument and value a line.
 //! - I2: a value that Confluent's command line or a later release knows, and this one does not serve, is parsed and
 //!   then refused by name with what to use instead (`later`), never ignored.
 //! - I3: sizes, times and names are checked while parsing; wrong ones end with exit code 2.
@@ -134,7 +134,7 @@ pub struct DemoArguments {
     /// How many orders the shop has
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub rows: u64,
-    /// Leave the tables in the data folder
+    /// Leave the topics and tables in the data directory; else nothing stays
     #[arg(long)]
     pub keep: bool,
 }
@@ -173,8 +173,8 @@ pub struct SyncArguments {
 
 #[derive(Clone, Debug, Args)]
 pub struct UpArguments {
-    /// Where HTTP is answered; port 0 picks one and prints it [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
+    /// Where HTTP is answered: a port, or host:port; port 0 picks one and prints it [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", value_parser = values::listen_address)]
     pub listen: Option<SocketAddr>,
 }
 
@@ -186,8 +186,8 @@ pub struct QueryArguments {
     /// Read the statement from a file
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Read tables as they were: a snapshot id, or a time such as 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "SNAPSHOT|TIME")]
+    /// Read tables as they were: a snapshot id, or a time such as 2026-01-31T12:00:00Z (UTC where it names no zone)
+    #[arg(long, value_name = "SNAPSHOT|TIME", value_parser = values::with_hint::<Point>)]
     pub as_of: Option<Point>,
 }
 
@@ -209,11 +209,26 @@ pub struct RollbackArguments {
 
 #[derive(Clone, Debug, Args)]
 pub struct CompletionArguments {
+    /// The shell that is to complete
     #[arg(value_enum, ignore_case = true)]
     pub shell: clap_complete::Shell,
 }
 
 impl Verb {
+    /// Does the verb make the data directory where there is none? The others are about what is in it.
+    pub fn begins_a_directory(&self) -> bool {
+        matches!(self, Verb::Demo(_) | Verb::Up(_) | Verb::Topic(TopicVerb::Create { .. }))
+    }
+
+    /// What the verb reads from standard input, for whoever sits before it.
+    pub fn reads_from_stdin(&self) -> Option<&'static str> {
+        match self {
+            Verb::Produce(words) if words.file == "-" => Some("lines"),
+            Verb::Query(words) if words.sql.as_deref() == Some("-") => Some("a statement"),
+            _ => None,
+        }
+    }
+
     /// Does the verb take an interrupt itself, to commit what it holds before it ends?
     pub fn drains_on_interrupt(&self) -> bool {
         matches!(self, Verb::Up(_))
@@ -232,7 +247,10 @@ pub enum Refusal {
 impl Arguments {
     /// The whole command line, understood and served, or a refusal.
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Refusal> {
-        let arguments = Arguments::try_parse_from(words).map_err(Refusal::Grammar)?;
+        let arguments = Arguments::try_parse_from(words).map_err(|error| match later::unknown_word(&error) {
+            Some(refusal) => Refusal::Value(refusal),
+            None => Refusal::Grammar(error),
+        })?;
         later::check(&arguments.verb).map_err(Refusal::Value)?;
         Ok(arguments)
     }

@@ -28,6 +28,11 @@ struct RecordDocument {
 }
 
 pub async fn run(arguments: &ConsumeArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let is_one_document = matches!(session.format, Format::Json | Format::Yaml);
+    if is_one_document && arguments.follow && arguments.limit.is_none() {
+        return Err(Error::usage("json and yaml are one document, and --follow has no end")
+            .with_hint("use -o ndjson, or -n to say how many"));
+    }
     let mut source = session.home.source(&arguments.topic)?;
     let ranges = source.ranges()?;
     let starts: BTreeMap<Partition, Offset> = ranges
@@ -39,10 +44,8 @@ pub async fn run(arguments: &ConsumeArguments, session: &Session, out: &mut dyn 
         })
         .collect();
     source.seek(&starts)?;
-    // Records are a stream: one line each, whatever the format asked for is called.
-    let format = if session.format == Format::Table { Format::Ndjson } else { session.format };
+    let mut printer = Printer { format: session.format, held: Vec::new(), started: false };
     let mut left = arguments.limit.unwrap_or(u64::MAX);
-    let mut held = Vec::new();
     while left > 0 {
         let polled = source.poll(POLL_BYTES)?;
         if polled.is_empty() {
@@ -58,19 +61,41 @@ pub async fn run(arguments: &ConsumeArguments, session: &Session, out: &mut dyn 
                     break;
                 }
                 left -= 1;
-                let document = document(records, row)?;
-                match format {
-                    Format::Ndjson => output::documents(format, &[document], &[], out)?,
-                    _ => held.push(document),
-                }
+                printer.print(document(records, row)?, out)?;
             }
         }
         output::printed(out.flush())?;
     }
-    if format != Format::Ndjson {
-        output::documents(format, &held, &[], out)?;
+    if is_one_document {
+        output::documents(session.format, &printer.held, &[], out)?;
     }
     Ok(Exit::Done)
+}
+
+/// Records are a stream: one line each as it comes, but for the formats that are one document.
+struct Printer {
+    format: Format,
+    held: Vec<RecordDocument>,
+    started: bool,
+}
+
+impl Printer {
+    fn print(&mut self, record: RecordDocument, out: &mut dyn Write) -> Result<()> {
+        match self.format {
+            Format::Json | Format::Yaml => self.held.push(record),
+            Format::Table | Format::Ndjson => output::document(Format::Ndjson, &record, out)?,
+            Format::Csv => {
+                let mut text = Vec::new();
+                output::document(Format::Csv, &record, &mut text)?;
+                // The first line names the fields: once is enough.
+                let names =
+                    if self.started { text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) } else { 0 };
+                self.started = true;
+                output::printed(out.write_all(text.get(names..).unwrap_or_default()))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn document(records: &Records, row: usize) -> Result<RecordDocument> {

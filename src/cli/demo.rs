@@ -1,28 +1,31 @@
 //! `demo`: the shop's topics become tables, and queries over them show that they hold what was sold.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write, sink};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
+use serde::Serialize;
 use tableflow_connectors::decode::MetadataColumns;
 use tableflow_connectors::local::{LocalProducer, NewRecord};
 use tableflow_lake::commit::live_files;
 use tableflow_model::{Error, Millis, Result, TableName, TopicName};
-use tokio_util::sync::CancellationToken;
 
 use super::args::{DemoArguments, GlobalArguments};
 use super::session::Session;
 use crate::demo::{Shop, Topic};
 use crate::exit::Exit;
-use crate::output::{Format, Rows, printed};
+use crate::output::{self, Format, Rows, printed};
 use crate::pipeline::budget::TableMemory;
 use crate::pipeline::definition::StartFrom;
 use crate::pipeline::enable::{Request, plan};
-use crate::pipeline::job::{Ended, Goal};
-use crate::pipeline::progress::Progress;
-use crate::pipeline::supervise::run_job;
+use crate::pipeline::status::status_of;
+use crate::pipeline::supervise::catch_up;
 use crate::query::{QuerySession, query_error};
+
+/// An interrupted demo tries so often to leave nothing behind.
+const REMOVALS_MAX: u32 = 10;
 
 const QUERIES: [(&str, &str); 3] = [
     (
@@ -44,29 +47,60 @@ const QUERIES: [(&str, &str); 3] = [
     ),
 ];
 
+/// What `-o json` prints; a table is a story instead.
+#[derive(Debug, Serialize)]
+struct Demo {
+    /// Where the tables are, if they were kept.
+    data_dir: Option<String>,
+    orders: u64,
+    records: u64,
+    tables: Vec<DemoTable>,
+    seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct DemoTable {
+    table: String,
+    topic: String,
+    rows: u64,
+    snapshot_id: Option<i64>,
+    data_files: u64,
+    bytes: u64,
+}
+
 pub async fn run(arguments: &DemoArguments, global: &GlobalArguments, out: &mut dyn Write) -> Result<Exit> {
     let started = Instant::now();
     let scratch = if arguments.keep { None } else { Some(Scratch::make()?) };
     let directory = scratch.as_ref().map(|scratch| scratch.0.clone()).or_else(|| global.data_dir.clone());
-    let session = Session::open(&GlobalArguments { data_dir: directory, ..global.clone() }).await?;
+    let session = Session::begin(&GlobalArguments { data_dir: directory, ..global.clone() }).await?;
     let topics: Vec<TopicName> = Topic::ALL.iter().map(|topic| topic.name().parse()).collect::<Result<_>>()?;
     let taken = session.home.topics.list()?.into_iter().find(|topic| topics.contains(&topic.name));
     if let Some(taken) = taken {
         return Err(Error::already_exists(format!("there is a topic {} already", taken.name))
             .with_hint("run the demo in a directory of its own: --data-dir demo-data, or delete that one"));
     }
+    let mut silence = sink();
+    let tells = session.format == Format::Table && !session.quiet;
+    let story: &mut dyn Write = if tells { out } else { &mut silence };
     let records = sell(&session, arguments.rows)?;
-    say(out, &format!("sold {} orders: {records} records in {} topics", arguments.rows, topics.len()))?;
+    say(story, &format!("sold {} orders: {records} records in {} topics", arguments.rows, topics.len()))?;
+    let mut tables = Vec::new();
     for topic in Topic::ALL {
-        fill(&session, topic, out).await?;
+        tables.push(fill(&session, topic, story).await?);
     }
     for (title, sql) in QUERIES {
-        say(out, &format!("\n{title}:\n  {sql}"))?;
-        query(&session, sql, out).await?;
+        say(story, &format!("\n{title}:\n  {sql}"))?;
+        query(&session, sql, story).await?;
     }
-    show_files(&session, out).await?;
-    where_next(&session, arguments.keep, out)?;
-    say(out, &format!("\ndone in {:.1} s", started.elapsed().as_secs_f64()))?;
+    show_files(&session, story).await?;
+    where_next(&session, arguments.keep, story)?;
+    let seconds = started.elapsed().as_secs_f64();
+    say(story, &format!("\ndone in {seconds:.1} s"))?;
+    if session.format != Format::Table {
+        let data_dir = arguments.keep.then(|| session.home.directory.display().to_string());
+        let demo = Demo { data_dir, orders: arguments.rows, records, tables, seconds };
+        output::document(session.format, &demo, out)?;
+    }
     Ok(Exit::Done)
 }
 
@@ -74,8 +108,12 @@ pub async fn run(arguments: &DemoArguments, global: &GlobalArguments, out: &mut 
 struct Scratch(PathBuf);
 
 impl Scratch {
+    fn path() -> PathBuf {
+        std::env::temp_dir().join(format!("tableflow-demo-{}", std::process::id()))
+    }
+
     fn make() -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("tableflow-demo-{}", std::process::id()));
+        let directory = Self::path();
         std::fs::create_dir(&directory).map_err(|error| {
             Error::unavailable(format!("{} cannot be made", directory.display())).with_source(error)
         })?;
@@ -87,6 +125,17 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             tracing::warn!(directory = %self.0.display(), %error, "the demo's directory was not removed");
+        }
+    }
+}
+
+/// For a process that ends in the middle: others of its threads may still write there, so more than once.
+pub fn remove_scratch() {
+    let directory = Scratch::path();
+    for _ in 0..REMOVALS_MAX {
+        match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {}
+            _ => return,
         }
     }
 }
@@ -124,7 +173,7 @@ fn sell(session: &Session, orders: u64) -> Result<u64> {
     Ok(records)
 }
 
-async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<()> {
+async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<DemoTable> {
     let home = &session.home;
     let request = Request {
         topic: topic.name().parse()?,
@@ -139,16 +188,17 @@ async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<()
     };
     let definition = plan(home, request).await?.carry_out(home).await?;
     let memory = TableMemory::new(session.memory_bytes_max());
-    let progress = std::sync::Arc::new(Progress::default());
-    let goal = Goal::CatchUp(CancellationToken::new());
-    let table = definition.table.clone();
-    match run_job(home.clone(), definition, progress.clone(), memory, goal).await? {
-        Ended::CaughtUp | Ended::Stopped => {
-            let rows = progress.rows_committed.load(std::sync::atomic::Ordering::Relaxed);
-            say(out, &format!("enabled topic {}: {rows} rows in {table}", topic.name()))
-        }
-        Ended::Fenced(error) | Ended::Suspended(error) => Err(error),
-    }
+    catch_up(home, definition.clone(), Arc::default(), memory).await?;
+    let status = status_of(home, &definition).await?;
+    say(out, &format!("enabled topic {}: {} rows in {}", status.topic, status.rows_committed, status.table))?;
+    Ok(DemoTable {
+        table: status.table,
+        topic: status.topic,
+        rows: status.rows_committed,
+        snapshot_id: status.snapshot_id,
+        data_files: status.data_files,
+        bytes: status.bytes,
+    })
 }
 
 async fn query(session: &Session, sql: &str, out: &mut dyn Write) -> Result<()> {

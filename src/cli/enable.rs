@@ -5,7 +5,7 @@ use std::io::Write;
 use tableflow_connectors::decode;
 use tableflow_model::{Error, Result, TableName, TopicName};
 
-use super::args::{EnableArguments, EnableFrom, MetadataColumns};
+use super::args::{EnableArguments, EnableFrom, MetadataColumns, Mode};
 use super::session::Session;
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -22,6 +22,7 @@ pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn W
     }
     let mut plans: Vec<Plan> = Vec::new();
     for topic in &arguments.topics {
+        check_mode(arguments.mode, session, topic)?;
         plans.push(plan(&session.home, request(arguments, session, topic)?).await?);
     }
     let summaries: Vec<PlanSummary> = plans.iter().map(Plan::summary).collect::<Result<_>>()?;
@@ -35,6 +36,15 @@ pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn W
         format => output::documents(format, &summaries, &[], out),
     }?;
     Ok(Exit::Done)
+}
+
+/// A compacted topic holds the newest record of each key: a table of all records is what somebody asks for aloud.
+fn check_mode(mode: Mode, session: &Session, topic: &TopicName) -> Result<()> {
+    if mode == Mode::Auto && session.home.topics.describe(topic)?.options.cleanup_policy().compacts() {
+        return Err(Error::usage(format!("topic {topic} is compacted: it needs upsert, which comes later"))
+            .with_hint("say --mode append to keep every record"));
+    }
+    Ok(())
 }
 
 fn request(arguments: &EnableArguments, session: &Session, topic: &TopicName) -> Result<Request> {

@@ -4,19 +4,34 @@
 
 use std::io::Write;
 
-use tableflow_model::{ErrorKind, Result};
+use serde::Serialize;
+use tableflow_model::{ErrorKind, Result, TableName};
 
 use super::args::{DisableArguments, TableArgument, UpdateArguments};
 use super::session::Session;
 use crate::exit::Exit;
-use crate::output;
+use crate::output::{self, Format};
 use crate::pipeline::definition::{Definition, Wanted};
 use crate::pipeline::status::status_of;
 
+#[derive(Debug, Serialize)]
+struct Disabled {
+    table: String,
+    status: &'static str,
+    dropped: bool,
+}
+
 pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let table = session.enabled_table(&arguments.table.table).await?;
     let definitions = session.home.definitions();
-    definitions.change(&table, |definition| definition.wanted = Wanted::Disabled).await?;
+    let table = match arguments.drop {
+        true => known_table(arguments, session).await?,
+        false => session.enabled_table(&arguments.table.table).await?,
+    };
+    match definitions.change(&table, |definition| definition.wanted = Wanted::Disabled).await {
+        // It was disabled before.
+        Err(error) if arguments.drop && error.kind() == ErrorKind::NotFound => {}
+        changed => drop(changed?),
+    }
     if arguments.drop {
         let home = &session.home;
         let location = match home.catalog.load_table(&table).await {
@@ -31,9 +46,20 @@ pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut 
             }
         }
     }
-    let what = if arguments.drop { "disabled and dropped" } else { "disabled; its rows stay" };
-    output::printed(writeln!(out, "{table} is {what}"))?;
+    if session.format == Format::Table {
+        let what = if arguments.drop { "disabled and dropped" } else { "disabled; its rows stay" };
+        output::printed(writeln!(out, "{table} is {what}"))?;
+    } else {
+        let disabled = Disabled { table: table.to_plain_string(), status: "Disabled", dropped: arguments.drop };
+        output::document(session.format, &disabled, out)?;
+    }
     Ok(Exit::Done)
+}
+
+/// What is dropped may be disabled already.
+async fn known_table(arguments: &DisableArguments, session: &Session) -> Result<TableName> {
+    let definitions = session.home.definitions().list().await?;
+    arguments.table.table.resolve(definitions.iter().map(|definition| &definition.table))
 }
 
 pub async fn pause(arguments: &TableArgument, session: &Session, out: &mut dyn Write) -> Result<Exit> {

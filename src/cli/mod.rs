@@ -21,18 +21,26 @@ mod topic;
 mod up;
 mod version;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write, stdin};
 
 use tableflow_model::Result;
 
 use crate::exit::Exit;
 use args::{Arguments, Verb};
+pub use demo::remove_scratch;
 use session::Session;
 
 /// Carries out one command line.
 pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
     let Arguments { global, verb } = arguments;
-    let session = || Session::open(&global);
+    let (begins, reads) = (verb.begins_a_directory(), verb.reads_from_stdin());
+    let session = async || {
+        let session = if begins { Session::begin(&global).await? } else { Session::open(&global).await? };
+        if let Some(what) = reads.filter(|_| stdin().is_terminal()) {
+            session.remark(&format!("reading {what} from standard input; end with Ctrl-D"));
+        }
+        Result::Ok(session)
+    };
     match verb {
         Verb::Demo(words) => demo::run(&words, &global, out).await,
         Verb::Topic(verb) => topic::run(verb, &session().await?, out),

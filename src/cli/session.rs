@@ -1,12 +1,14 @@
 //! What every verb that touches data opens first.
 
+use std::io::{Write, stderr};
+
 use tableflow_model::{Result, TableName};
 
 use super::args::{GlobalArguments, TableReference};
 use crate::config::{Config, Layers};
 use crate::home::Home;
 use crate::output::Format;
-use crate::pipeline::definition::{Definition, Wanted};
+use crate::pipeline::definition::{Listing, Wanted};
 
 /// The settings in force and the data directory, opened.
 #[derive(Debug)]
@@ -18,13 +20,34 @@ pub struct Session {
 }
 
 impl Session {
+    /// For the verbs that are about what is there.
     pub async fn open(global: &GlobalArguments) -> Result<Self> {
+        let config = Self::config(global)?;
+        let home = Home::open_existing(&config.data_dir).await?;
+        Ok(Session { config, home, format: global.output, quiet: global.quiet })
+    }
+
+    /// For the verbs that begin something: the directory is made if it is not there.
+    pub async fn begin(global: &GlobalArguments) -> Result<Self> {
+        let config = Self::config(global)?;
+        let home = Home::open(&config.data_dir).await?;
+        Ok(Session { config, home, format: global.output, quiet: global.quiet })
+    }
+
+    fn config(global: &GlobalArguments) -> Result<Config> {
         let mut config = Config::load(&Layers::standard(global.config.clone(), std::env::vars().collect()))?;
         if let Some(directory) = &global.data_dir {
             config.data_dir.clone_from(directory);
         }
-        let home = Home::open(&config.data_dir).await?;
-        Ok(Session { config, home, format: global.output, quiet: global.quiet })
+        Ok(config)
+    }
+
+    /// A word to the person beside the result.
+    pub fn remark(&self, words: &str) {
+        if !self.quiet {
+            // Whoever closed stderr does not want to read it.
+            let _ = writeln!(stderr(), "{words}");
+        }
     }
 
     /// How much all jobs and queries of this process may hold.
@@ -33,17 +56,26 @@ impl Session {
     }
 
     /// The enabled tables, in the order of their names.
-    pub async fn enabled(&self) -> Result<Vec<Definition>> {
-        let mut definitions = self.home.definitions().list().await?;
-        definitions.retain(|definition| definition.wanted != Wanted::Disabled);
-        definitions.sort_by(|a, b| a.table.cmp(&b.table));
-        Ok(definitions)
+    pub async fn enabled(&self) -> Result<Listing> {
+        let mut listing = self.home.definitions().look().await?;
+        listing.definitions.retain(|definition| definition.wanted != Wanted::Disabled);
+        listing.definitions.sort_by(|a, b| a.table.cmp(&b.table));
+        Ok(listing)
     }
 
     /// The enabled table that a person means.
     pub async fn enabled_table(&self, reference: &TableReference) -> Result<TableName> {
-        let enabled = self.enabled().await?;
-        reference.resolve(enabled.iter().map(|definition| &definition.table))
+        let Listing { definitions, unreadable } = self.enabled().await?;
+        let resolved = reference.resolve(definitions.iter().map(|definition| &definition.table));
+        match unreadable.into_iter().find(|unreadable| reference.may_mean_text(&unreadable.table)) {
+            Some(unreadable) if resolved.is_err() => Err(unreadable.error),
+            _ => resolved,
+        }
+    }
+
+    /// Nothing to show is seldom what somebody looked for.
+    pub fn remark_on_no_tables(&self) {
+        self.remark("no table is enabled here; `tableflow enable TOPIC` makes one");
     }
 
     /// Any table of the catalog that a person means.

@@ -10,13 +10,14 @@ use super::args::{StatusArguments, TableArgument};
 use super::session::Session;
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::pipeline::definition::Definition;
+use crate::pipeline::definition::Listing;
 use crate::pipeline::enable::ColumnSummary;
 use crate::pipeline::progress::State;
 use crate::pipeline::status::{TableStatus, status_of};
 
 /// What a table shows of a status; the other formats have every field.
-const SHOWN: [&str; 7] = ["table", "topic", "status", "rows_committed", "rows_buffered", "last_commit_at", "reason"];
+const SHOWN: [&str; 9] =
+    ["table", "topic", "status", "rows_committed", "rows_buffered", "lag", "last_commit_at", "diverged", "reason"];
 
 #[derive(Debug, Serialize)]
 struct Description {
@@ -31,32 +32,39 @@ struct Description {
 }
 
 pub async fn list(session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let statuses = statuses(session, &session.enabled().await?).await?;
+    let statuses = all(session).await?;
     output::documents(session.format, &statuses, &SHOWN, out)?;
     Ok(Exit::Done)
 }
 
 pub async fn status(arguments: &StatusArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let mut definitions = session.enabled().await?;
-    let one = match &arguments.table {
-        Some(reference) => Some(session.enabled_table(reference).await?),
-        None => None,
+    let statuses = match &arguments.table {
+        Some(reference) => {
+            let table = session.enabled_table(reference).await?;
+            let status = status_of(&session.home, &session.home.definitions().get(&table).await?).await?;
+            output::document(session.format, &status, out)?;
+            vec![status]
+        }
+        None => {
+            let statuses = all(session).await?;
+            output::documents(session.format, &statuses, &SHOWN, out)?;
+            statuses
+        }
     };
-    definitions.retain(|definition| one.as_ref().is_none_or(|table| *table == definition.table));
-    let statuses = statuses(session, &definitions).await?;
-    match (statuses.as_slice(), &one) {
-        ([status], Some(_)) => output::document(session.format, status, out)?,
-        _ => output::documents(session.format, &statuses, &SHOWN, out)?,
-    }
     let troubled = statuses.iter().any(|status| matches!(status.status, State::Degraded | State::Suspended));
     Ok(if arguments.check && troubled { Exit::Degraded } else { Exit::Done })
 }
 
-async fn statuses(session: &Session, definitions: &[Definition]) -> Result<Vec<TableStatus>> {
-    let mut statuses = Vec::with_capacity(definitions.len());
-    for definition in definitions {
+async fn all(session: &Session) -> Result<Vec<TableStatus>> {
+    let Listing { definitions, unreadable } = session.enabled().await?;
+    let mut statuses: Vec<_> = unreadable.iter().map(TableStatus::unreadable).collect();
+    for definition in &definitions {
         statuses.push(status_of(&session.home, definition).await?);
     }
+    if statuses.is_empty() {
+        session.remark_on_no_tables();
+    }
+    statuses.sort_by(|a, b| a.table.cmp(&b.table));
     Ok(statuses)
 }
 

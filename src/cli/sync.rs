@@ -9,9 +9,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde::Serialize;
-use tableflow_model::{Error, Result};
+use tableflow_model::{Error, Result, TableName};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::args::SyncArguments;
 use super::session::Session;
@@ -20,11 +19,10 @@ use crate::home::Home;
 use crate::lease::live_service;
 use crate::output;
 use crate::pipeline::budget::TableMemory;
-use crate::pipeline::definition::{Definition, Wanted};
-use crate::pipeline::job::{Ended, Goal};
-use crate::pipeline::progress::{Progress, State, Trouble};
-use crate::pipeline::status::{put_report, status_of};
-use crate::pipeline::supervise::run_job;
+use crate::pipeline::definition::{Definition, Listing, Wanted};
+use crate::pipeline::progress::{Progress, State};
+use crate::pipeline::status::{TableStatus, status_of};
+use crate::pipeline::supervise::catch_up;
 
 /// How many tables are synced at the same time: enough to keep the cores busy.
 const JOBS_MAX: usize = 8;
@@ -37,35 +35,74 @@ struct Synced {
     rows_committed: u64,
     commits: u64,
     error: Option<String>,
+    hint: Option<String>,
+}
+
+/// A table's line, and its error whole.
+type Outcome = (Synced, Option<Error>);
+
+fn outcome(table: String, (rows_committed, commits): (u64, u64), error: Option<Error>) -> Outcome {
+    let hint = error.as_ref().and_then(Error::hint).map(str::to_owned);
+    let text = error.as_ref().map(ToString::to_string);
+    (Synced { table, rows_committed, commits, error: text, hint }, error)
 }
 
 pub async fn run(arguments: &SyncArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let mut definitions = session.enabled().await?;
-    let mut wanted = Vec::new();
-    for reference in &arguments.tables {
-        wanted.push(session.enabled_table(reference).await?);
-    }
-    definitions.retain(|definition| definition.wanted == Wanted::Running);
-    definitions.retain(|definition| wanted.is_empty() || wanted.contains(&definition.table));
-    let outcomes = match live_service(&session.home).await {
-        Some(_) => wait_for_service(session, &definitions).await?,
-        None => sync_all(session, definitions).await,
+    let mut outcomes = Vec::new();
+    let definitions = match arguments.tables.as_slice() {
+        [] => all(session, &mut outcomes).await?,
+        references => {
+            let mut named = Vec::new();
+            for reference in references {
+                named.push(session.enabled_table(reference).await?);
+            }
+            named_ones(session, &named, &mut outcomes).await?
+        }
     };
+    match live_service(&session.home).await {
+        Some(_) => wait_for_service(session, &definitions, &mut outcomes).await,
+        None => sync_all(session, definitions, &mut outcomes).await,
+    }
+    outcomes.sort_by(|a, b| a.0.table.cmp(&b.0.table));
     let synced: Vec<&Synced> = outcomes.iter().map(|(synced, _)| synced).collect();
-    output::documents(session.format, &synced, &["table", "rows_committed", "commits", "error"], out)?;
+    output::documents(session.format, &synced, &["table", "rows_committed", "commits", "error", "hint"], out)?;
     match outcomes.into_iter().find_map(|(_, error)| error) {
         Some(error) => Err(error),
         None => Ok(Exit::Done),
     }
 }
 
-type Outcome = (Synced, Option<Error>);
+/// Every table that runs. Paused ones are left out aloud; those that cannot be read are errors already.
+async fn all(session: &Session, outcomes: &mut Vec<Outcome>) -> Result<Vec<Definition>> {
+    let Listing { definitions, unreadable } = session.enabled().await?;
+    if definitions.is_empty() && unreadable.is_empty() {
+        session.remark_on_no_tables();
+    }
+    outcomes.extend(unreadable.into_iter().map(|it| outcome(it.table, (0, 0), Some(it.error))));
+    let (running, paused): (Vec<_>, Vec<_>) = definitions.into_iter().partition(|it| it.wanted == Wanted::Running);
+    if !paused.is_empty() {
+        let names: Vec<String> = paused.iter().map(|definition| definition.table.to_string()).collect();
+        session.remark(&format!("left out, being paused: {}", names.join(", ")));
+    }
+    Ok(running)
+}
 
-async fn sync_all(session: &Session, definitions: Vec<Definition>) -> Vec<Outcome> {
+/// The tables that were named; a paused one among them is an error, since its rows stay where they are.
+async fn named_ones(session: &Session, named: &[TableName], outcomes: &mut Vec<Outcome>) -> Result<Vec<Definition>> {
+    let mut definitions = session.enabled().await?.definitions;
+    definitions.retain(|definition| named.contains(&definition.table));
+    let (running, paused): (Vec<_>, Vec<_>) = definitions.into_iter().partition(|it| it.wanted == Wanted::Running);
+    for definition in paused {
+        let status = status_of(&session.home, &definition).await?;
+        outcomes.push(outcome(status.table.clone(), (0, 0), Some(stopped("paused", &status))));
+    }
+    Ok(running)
+}
+
+async fn sync_all(session: &Session, definitions: Vec<Definition>, outcomes: &mut Vec<Outcome>) {
     let memory = TableMemory::new(session.memory_bytes_max());
     let mut waiting = definitions.into_iter();
     let mut running = JoinSet::new();
-    let mut outcomes = Vec::new();
     let bar = output::progress::rows(session.quiet);
     let mut watched: Vec<Arc<Progress>> = Vec::new();
     loop {
@@ -76,81 +113,62 @@ async fn sync_all(session: &Session, definitions: Vec<Definition>) -> Vec<Outcom
             watched.push(progress.clone());
             running.spawn(sync_one(session.home.clone(), definition, progress, memory.clone()));
         }
-        let joined = tokio::select! {
-            joined = running.join_next() => joined,
+        tokio::select! {
+            joined = running.join_next() => match joined {
+                Some(Ok(outcome)) => outcomes.push(outcome),
+                // Nothing in it panics or is cancelled: the job is a task of its own.
+                Some(Err(error)) => tracing::error!(%error, "a table's outcome is lost"),
+                None => break,
+            },
             () = tokio::time::sleep(LOOK_EVERY) => {
                 bar.set_position(watched.iter().map(|progress| progress.rows_committed.load(Relaxed)).sum());
-                continue;
             }
-        };
-        match joined {
-            Some(Ok(outcome)) => outcomes.push(outcome),
-            Some(Err(panic)) => {
-                let error = Error::internal("the job of a table failed inside").with_detail(panic.to_string());
-                let synced =
-                    Synced { table: "?".to_owned(), rows_committed: 0, commits: 0, error: Some(error.to_string()) };
-                outcomes.push((synced, Some(error)));
-            }
-            None => break,
         }
     }
     bar.finish_and_clear();
-    outcomes.sort_by(|a, b| a.0.table.cmp(&b.0.table));
-    outcomes
 }
 
 async fn sync_one(home: Home, definition: Definition, progress: Arc<Progress>, memory: Arc<TableMemory>) -> Outcome {
-    let goal = Goal::CatchUp(CancellationToken::new());
     let table = definition.table.to_plain_string();
-    let version = definition.version;
-    let name = definition.table.clone();
-    let ended = run_job(home.clone(), definition, progress.clone(), memory, goal).await;
-    let (state, error) = match ended {
-        Ok(Ended::CaughtUp | Ended::Stopped) => (State::Syncing, None),
-        Ok(Ended::Fenced(error)) => (State::Paused, Some(error)),
-        Ok(Ended::Suspended(error)) | Err(error) => (State::Suspended, Some(error)),
-    };
-    progress.set_state(state, error.as_ref().map(Trouble::of));
-    if let Err(error) = put_report(&home, &name, &progress.report(version, home.clock.now())).await {
-        tracing::warn!(table, %error, "its status was not written");
-    }
+    let error = catch_up(&home, definition, progress.clone(), memory).await.err();
     let error = error.map(|error| error.with_context("table", &table));
-    let (rows_committed, commits) = (progress.rows_committed.load(Relaxed), progress.commits.load(Relaxed));
-    (Synced { table, rows_committed, commits, error: error.as_ref().map(ToString::to_string) }, error)
+    outcome(table, (progress.rows_committed.load(Relaxed), progress.commits.load(Relaxed)), error)
 }
 
-async fn wait_for_service(session: &Session, definitions: &[Definition]) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::new();
+async fn wait_for_service(session: &Session, definitions: &[Definition], outcomes: &mut Vec<Outcome>) {
     for definition in definitions {
-        let ends = status_of(&session.home, definition).await?;
-        let outcome = loop {
-            let now = status_of(&session.home, definition).await?;
-            let reached =
-                now.partitions.iter().zip(&ends.partitions).all(|(now, end)| now.next_offset >= end.end_offset);
-            let gone = live_service(&session.home).await.is_none();
-            let error = match now.status {
-                _ if reached => None,
-                State::Suspended => Some(stopped(&now.table, "suspended", now.reason.as_deref(), now.hint.as_deref())),
-                State::Paused => Some(stopped(&now.table, "paused", now.reason.as_deref(), now.hint.as_deref())),
-                _ if gone => Some(
-                    Error::unavailable("the service ended before the table was in step")
-                        .with_hint("run sync again: without a service it does the work itself"),
-                ),
-                _ => {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                    continue;
-                }
-            };
-            let rows_committed = now.rows_committed.saturating_sub(ends.rows_committed);
-            let text = error.as_ref().map(ToString::to_string);
-            break (Synced { table: now.table, rows_committed, commits: 0, error: text }, error);
-        };
-        outcomes.push(outcome);
+        let mut rows = 0;
+        let error = wait_for(&session.home, definition, &mut rows).await.err();
+        outcomes.push(outcome(definition.table.to_plain_string(), (rows, 0), error));
     }
-    Ok(outcomes)
 }
 
-fn stopped(table: &str, how: &str, reason: Option<&str>, hint: Option<&str>) -> Error {
-    let error = Error::data(format!("{table} is {how}")).with_detail(reason.unwrap_or("no reason is known"));
-    hint.into_iter().fold(error, |error, hint| error.with_hint(hint))
+/// Waits until a table has what its topic has now. `rows` is how many came meanwhile.
+async fn wait_for(home: &Home, definition: &Definition, rows: &mut u64) -> Result<()> {
+    let ends = home.source(&definition.topic)?.ranges()?;
+    let before = status_of(home, definition).await?.rows_committed;
+    loop {
+        // Read anew: somebody may pause it meanwhile.
+        let now = status_of(home, &home.definitions().get(&definition.table).await?).await?;
+        *rows = now.rows_committed.saturating_sub(before);
+        let next = |partition: i32| now.partitions.iter().find(|it| it.partition == partition).map(|it| it.next_offset);
+        let reached = ends.iter().all(|(partition, range)| next(partition.0) >= Some(range.end.0));
+        let gone = live_service(home).await.is_none();
+        match now.status {
+            State::Suspended => return Err(stopped("suspended", &now)),
+            _ if reached => return Ok(()),
+            State::Paused => return Err(stopped("paused", &now)),
+            _ if gone => {
+                return Err(Error::unavailable("the service ended before the table was in step")
+                    .with_hint("run sync again: without a service it does the work itself"));
+            }
+            _ => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+fn stopped(how: &str, status: &TableStatus) -> Error {
+    let reason = status.reason.as_deref().unwrap_or("no reason is known");
+    let error = Error::data(format!("{} is {how}", status.table)).with_detail(reason);
+    status.hint.iter().fold(error, |error, hint| error.with_hint(hint))
 }

@@ -11,7 +11,7 @@ use arrow::datatypes::Field;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tableflow_connectors::decode::MetadataColumns;
-use tableflow_model::{Error, JobName, Millis, Result, TableName, TopicId, TopicName, types};
+use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName, TopicId, TopicName, types};
 use tableflow_store::paths::StatePaths;
 use tableflow_store::{PutOutcome, Store};
 use uuid::Uuid;
@@ -103,6 +103,21 @@ impl From<NewDefinition> for Definition {
     }
 }
 
+/// What a look at the newest version of every table gave, disabled ones included.
+#[derive(Debug, Default)]
+pub struct Listing {
+    pub definitions: Vec<Definition>,
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A definition that is there and cannot be read (I2).
+#[derive(Debug)]
+pub struct Unreadable {
+    /// As the object's path has it.
+    pub table: String,
+    pub error: Error,
+}
+
 /// All definitions of a data directory.
 #[derive(Clone, Debug)]
 pub struct Definitions {
@@ -115,7 +130,23 @@ impl Definitions {
         Definitions { store, paths }
     }
 
-    /// The newest version of every table, disabled ones included.
+    /// Table by table: one that cannot be read says nothing about the others.
+    pub async fn look(&self) -> Result<Listing> {
+        let mut listing = Listing::default();
+        for (directory, uri) in self.newest(&self.paths.definitions()).await? {
+            match self.read(&uri).await {
+                Ok(definition) => listing.definitions.push(definition),
+                Err(error) if error.kind() == ErrorKind::Data => {
+                    let table = directory.rsplit('/').next().unwrap_or_default().to_owned();
+                    listing.unreadable.push(Unreadable { table, error });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// The newest version of every table, disabled ones included; all of them, or an error.
     pub async fn list(&self) -> Result<Vec<Definition>> {
         let mut definitions = Vec::new();
         for uri in self.newest(&self.paths.definitions()).await?.into_values() {

@@ -1,6 +1,6 @@
 //! What every job has, whatever machine drives it: a goal, an end, and patience with what fails outside.
 //!
-//! Owns [`Goal`], [`Ended`] and [`Patience`].
+//! Owns [`Goal`], [`Ended`] and what it means for the table ([`verdict`]), and [`Patience`].
 //! - I1: whatever fails outside is tried again with growing pauses; a one-shot job gives up after a while and says
 //!   why: what it staged is read again by the next one.
 //! - I2: a stop ends every pause at once, and what still fails then is tried a few times more, not for ever.
@@ -59,6 +59,15 @@ pub enum Ended {
     Fenced(Error),
     /// A person has to decide.
     Suspended(Error),
+}
+
+/// The state that an end leaves the table in, and why; `None` where it ended as it should.
+pub fn verdict(ended: Result<Ended>) -> Option<(State, Error)> {
+    match ended {
+        Ok(Ended::CaughtUp | Ended::Stopped) => None,
+        Ok(Ended::Fenced(error)) => Some((State::Paused, error)),
+        Ok(Ended::Suspended(error)) | Err(error) => Some((State::Suspended, error)),
+    }
 }
 
 /// How often in a row something outside has failed.

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use tableflow_model::{Error, Millis};
 
 /// The words people know from Confluent's console, and two more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Enabled, and nothing has read it yet.
+    #[default]
     Pending,
     /// Reading what was there when it started.
     Backfilling,

@@ -10,16 +10,20 @@ use tableflow_catalog::LoadedTable;
 use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
 
+use super::definition::Unreadable;
 use super::definition::{Definition, Wanted};
-use super::progress::{Report, State};
+use super::progress::{Report, State, Trouble};
 use crate::home::Home;
 use crate::lease::live_service;
 
 /// Set by `rollback --keep-offsets`: the table no longer holds what its topic says.
 pub const DIVERGED_PROPERTY: &str = "tableflow.diverged-at";
 
+/// What a rollback leaves in the summary of its snapshot.
+const ROLLED_BACK_SUMMARY: &str = "tableflow.rollback-to";
+
 /// One table, in words and numbers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct TableStatus {
     pub table: String,
     pub topic: String,
@@ -39,6 +43,8 @@ pub struct TableStatus {
     pub rows_buffered: u64,
     pub rows_skipped: u64,
     pub rows_dead_lettered: u64,
+    /// Records of all partitions that are not committed.
+    pub lag: i64,
     pub freshness_ms: Option<i64>,
     pub last_commit_at: Option<String>,
     pub data_files: u64,
@@ -62,6 +68,23 @@ pub struct CatalogStatus {
     pub error: Option<String>,
 }
 
+impl TableStatus {
+    /// All that can be said of a table whose definition cannot be read.
+    pub fn unreadable(unreadable: &Unreadable) -> Self {
+        let Trouble { reason, hint } = Trouble::of(&unreadable.error);
+        TableStatus {
+            table: unreadable.table.clone(),
+            status: State::Suspended,
+            reason: Some(reason),
+            hint,
+            mode: "append",
+            format_version: 2,
+            delete_encoding: "none",
+            ..TableStatus::default()
+        }
+    }
+}
+
 /// The table as it is now.
 pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStatus> {
     let report = report_of(home, definition).await;
@@ -70,9 +93,15 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let partitions = partitions(home, definition, table.as_ref());
+    let (partitions, no_topic) = match partitions(home, definition, table.as_ref()) {
+        Ok(partitions) => (partitions, None),
+        Err(error) => {
+            let state = if error.kind() == ErrorKind::Unavailable { State::Degraded } else { State::Suspended };
+            (Vec::new(), Some((state, Trouble::of(&error))))
+        }
+    };
     let served = live_service(home).await.is_some();
-    let (status, reason, hint) = state(definition, report.as_ref(), table.as_ref(), served);
+    let (status, trouble) = state(definition, report.as_ref(), table.as_ref(), no_topic, served);
     let metadata = table.as_ref().map(|table| &table.metadata);
     let snapshot = metadata.and_then(|metadata| metadata.current_snapshot());
     let total = |name: &str| {
@@ -80,14 +109,16 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
     };
     let lag: i64 = partitions.iter().map(|partition| partition.lag).sum();
+    // A report is older than the ledger: what it calls buffered may be committed by now (I1).
+    let buffered = report.as_ref().filter(|_| served && !partitions.is_empty());
     let committed_at = snapshot.map(|snapshot| snapshot.timestamp_ms());
     let now = home.clock.now().0;
     Ok(TableStatus {
         table: definition.table.to_plain_string(),
         topic: definition.topic.to_string(),
         status,
-        reason,
-        hint,
+        reason: trouble.as_ref().map(|trouble| trouble.reason.clone()),
+        hint: trouble.and_then(|trouble| trouble.hint),
         mode: "append",
         format_version: 2,
         delete_encoding: "none",
@@ -96,9 +127,10 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         metadata_location: table.as_ref().map(|table| table.metadata_location.clone()),
         schema_id: metadata.map(|metadata| metadata.current_schema_id()),
         rows_committed: total("total-records"),
-        rows_buffered: report.as_ref().filter(|_| served).map_or(0, |report| report.rows_buffered),
+        rows_buffered: buffered.map_or(0, |report| report.rows_buffered.min(u64::try_from(lag).unwrap_or(0))),
         rows_skipped: 0,
         rows_dead_lettered: 0,
+        lag,
         // A table that has everything is as fresh as can be, however old its last row.
         freshness_ms: if lag == 0 && !partitions.is_empty() { Some(0) } else { committed_at.map(|at| now - at) },
         last_commit_at: committed_at.and_then(rfc3339),
@@ -132,34 +164,52 @@ fn state(
     definition: &Definition,
     report: Option<&Report>,
     table: Option<&LoadedTable>,
+    no_topic: Option<(State, Trouble)>,
     served: bool,
-) -> (State, Option<String>, Option<String>) {
+) -> (State, Option<Trouble>) {
     if definition.wanted == Wanted::Paused {
-        return (State::Paused, None, None);
+        return (State::Paused, Some(pause_of(definition, table)));
     }
-    match report {
+    match (report, no_topic) {
         // What a job said before its service ended is no longer so, unless a person has to decide.
-        Some(report) if served || report.state == State::Suspended => {
-            let trouble = report.trouble.clone();
-            let hint = trouble.as_ref().and_then(|trouble| trouble.hint.clone());
-            (report.state, trouble.map(|trouble| trouble.reason), hint)
-        }
-        _ if table.is_none() => (State::Suspended, Some("the table was dropped".to_owned()), None),
-        _ if served => (State::Pending, None, None),
+        (Some(report), _) if report.state == State::Suspended => (report.state, report.trouble.clone()),
+        _ if table.is_none() => (State::Suspended, trouble("the table was dropped", None)),
+        (_, Some((state, trouble))) => (state, Some(trouble)),
+        (Some(report), None) if served => (report.state, report.trouble.clone()),
+        _ if served => (State::Pending, None),
         _ => {
             let hint = "run `tableflow up` to keep it fresh, or `tableflow sync` once";
-            (State::Pending, Some("no service runs".to_owned()), Some(hint.to_owned()))
+            (State::Pending, trouble("no service runs", Some(hint)))
         }
     }
 }
 
-/// I1.
-fn partitions(home: &Home, definition: &Definition, table: Option<&LoadedTable>) -> Vec<PartitionStatus> {
-    let ranges = home.source(&definition.topic).and_then(|mut source| source.ranges()).unwrap_or_default();
+fn trouble(reason: &str, hint: Option<&str>) -> Option<Trouble> {
+    Some(Trouble { reason: reason.to_owned(), hint: hint.map(str::to_owned) })
+}
+
+/// Why a table rests that a person paused: with `pause`, or by rolling it back.
+fn pause_of(definition: &Definition, table: Option<&LoadedTable>) -> Trouble {
+    let snapshot = table.and_then(|table| table.metadata.current_snapshot());
+    let rolled_back = snapshot.and_then(|it| it.summary().additional_properties.get(ROLLED_BACK_SUMMARY));
+    Trouble {
+        reason: match rolled_back {
+            Some(to) => format!("rolled back to {to}"),
+            None => "paused by a person".to_owned(),
+        },
+        hint: Some(format!("`tableflow resume {}` feeds it again", definition.table)),
+    }
+}
+
+/// I1. Offsets of a topic that was made again have nothing to do with those in the ledger.
+fn partitions(home: &Home, definition: &Definition, table: Option<&LoadedTable>) -> Result<Vec<PartitionStatus>> {
+    let mut source = home.source(&definition.topic)?;
+    let (topic_id, ranges) = (source.topic_id()?, source.ranges()?);
     let ledger = table
         .and_then(|table| table.metadata.properties().get(&Ledger::property(&definition.job)))
         .and_then(|text| Ledger::from_text(text).ok());
     let positions = ledger.and_then(|mut ledger| ledger.positions.0.remove(&definition.topic));
+    let positions = positions.filter(|positions| positions.id == topic_id);
     let known = positions.map(|positions| positions.offsets).unwrap_or_default();
     let partition = |(partition, range): (tableflow_model::Partition, tableflow_model::source::Range)| {
         let Offset(next) = known.get(&partition).copied().unwrap_or(range.start);
@@ -170,7 +220,7 @@ fn partitions(home: &Home, definition: &Definition, table: Option<&LoadedTable>)
             lag: (range.end.0 - next).max(0),
         }
     };
-    ranges.into_iter().map(partition).collect()
+    Ok(ranges.into_iter().map(partition).collect())
 }
 
 pub fn rfc3339(millis: i64) -> Option<String> {

@@ -1,11 +1,12 @@
 //! All enabled tables of a data directory, each as a task of one pool.
 //!
-//! Owns [`Supervisor`]: what is declared is compared with what runs, and jobs are started and stopped.
+//! Owns [`Supervisor`]: what is declared is compared with what runs, and jobs are started and stopped. Beside it
+//! [`catch_up`], one job to its end, for those who do not stay.
 //! - I1: one table's end, error or panic touches no other table.
 //! - I2: a job that ended stays ended, with its reason, until a person changes the definition (`resume` does).
 //! - I3: a change made by another process is noticed within [`LOOK_EVERY`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::budget::TableMemory;
 use super::definition::{Definition, Definitions, Wanted};
 use super::ingest::Ingest;
-use super::job::{Ended, Goal};
+use super::job::{Ended, Goal, verdict};
 use super::progress::{Progress, Report, State, Trouble};
 use super::status::put_report;
 use crate::home::Home;
@@ -51,6 +52,8 @@ pub struct Supervisor {
     jobs: HashMap<TableName, Job>,
     /// Definitions already read, by the URI of their version.
     known: HashMap<String, Definition>,
+    /// The URIs of those that cannot be read: said once each.
+    unreadable: HashSet<String>,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -63,8 +66,9 @@ impl Supervisor {
     pub fn new(home: Home, memory_bytes_max: u64) -> Self {
         let definitions = home.definitions();
         let memory = TableMemory::new(memory_bytes_max);
-        let (board, jobs, known) = (Board::default(), HashMap::new(), HashMap::new());
-        Supervisor { home, definitions, memory, board, jobs, known }
+        let (board, jobs) = (Board::default(), HashMap::new());
+        let (known, unreadable) = (HashMap::new(), HashSet::new());
+        Supervisor { home, definitions, memory, board, jobs, known, unreadable }
     }
 
     pub fn board(&self) -> Board {
@@ -92,13 +96,24 @@ impl Supervisor {
         self.report(Due::Always).await;
     }
 
-    /// Starts, restarts and stops jobs as the definitions say (I3).
+    /// Starts, restarts and stops jobs as the definitions say (I3). A table whose definition cannot be read is not
+    /// fed: nobody knows what is wanted of it. The others are (I1).
     pub async fn look(&mut self) -> Result<()> {
         let mut known = HashMap::new();
         for uri in self.definitions.newest_uris().await? {
             let definition = match self.known.remove(&uri) {
                 Some(definition) => definition,
-                None => self.definitions.read(&uri).await?,
+                None => match self.definitions.read(&uri).await {
+                    Ok(definition) => definition,
+                    Err(error) if error.kind() == ErrorKind::Data => {
+                        if self.unreadable.insert(uri) {
+                            let Trouble { reason, hint } = Trouble::of(&error);
+                            tracing::error!(reason, hint, "a table is not fed");
+                        }
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             known.insert(uri, definition);
         }
@@ -157,17 +172,8 @@ impl Supervisor {
     async fn join(&mut self, table: &TableName) {
         let Some(job) = self.jobs.get_mut(table) else { return };
         let Some(task) = job.task.take() else { return };
-        let (state, trouble) = match task.await {
-            Ok(Ok(Ended::Stopped | Ended::CaughtUp)) => return,
-            Ok(Ok(Ended::Fenced(error))) => (State::Paused, Trouble::of(&error)),
-            Ok(Ok(Ended::Suspended(error)) | Err(error)) => (State::Suspended, Trouble::of(&error)),
-            Err(panic) => {
-                let error = Error::internal(format!("the job of {table} failed inside"))
-                    .with_detail(panic.to_string())
-                    .with_hint("report it with the log; `tableflow resume` tries again");
-                (State::Suspended, Trouble::of(&error))
-            }
-        };
+        let Some((state, error)) = end_of(table, task).await else { return };
+        let trouble = Trouble::of(&error);
         tracing::error!(%table, reason = trouble.reason, hint = trouble.hint, "the table stopped");
         job.progress.set_state(state, Some(trouble));
     }
@@ -210,6 +216,37 @@ fn is_due(before: Option<&Report>, report: &Report, now: Millis) -> bool {
     state_changed || (anything_changed && now.0 - before.reported_at.0 >= REPORT_EVERY_MS)
 }
 
+/// Waits for a job's end; a panic is one too, with a reason.
+async fn end_of(table: &TableName, task: JoinHandle<Result<Ended>>) -> Option<(State, Error)> {
+    verdict(task.await.unwrap_or_else(|panic| {
+        Err(Error::internal(format!("the job of {table} failed inside"))
+            .with_detail(panic.to_string())
+            .with_hint("report it with the log; `tableflow resume` tries again"))
+    }))
+}
+
+/// Brings one table up to the ends that its topic has, and leaves a report of it (I1).
+pub async fn catch_up(
+    home: &Home,
+    definition: Definition,
+    progress: Arc<Progress>,
+    memory: Arc<TableMemory>,
+) -> Result<()> {
+    let (table, version) = (definition.table.clone(), definition.version);
+    let goal = Goal::CatchUp(CancellationToken::new());
+    let task = tokio::spawn(run_job(home.clone(), definition, progress.clone(), memory, goal));
+    let verdict = end_of(&table, task).await;
+    let (state, trouble) = match &verdict {
+        Some((state, error)) => (*state, Some(Trouble::of(error))),
+        None => (State::Syncing, None),
+    };
+    progress.set_state(state, trouble);
+    if let Err(error) = put_report(home, &table, &progress.report(version, home.clock.now())).await {
+        tracing::warn!(%table, %error, "its status was not written");
+    }
+    verdict.map_or(Ok(()), |(_, error)| Err(error))
+}
+
 /// One job from its definition to its end. One that follows its topic is begun again when something outside does
 /// not answer; a one-shot job fails.
 pub async fn run_job(
@@ -241,5 +278,19 @@ pub async fn run_job(
             }
             (ended, _) => return ended,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn i1_a_panic_is_an_end_with_the_tables_name_and_a_reason() {
+        let table = TableName::new("bronze", "orders").unwrap();
+        let (state, error) = end_of(&table, tokio::spawn(async { panic!("one in a million") })).await.unwrap();
+        assert_eq!((state, error.message()), (State::Suspended, "the job of bronze.orders failed inside"));
+        assert!(error.detail().unwrap().contains("one in a million"), "{}", error.report());
+        assert!(end_of(&table, tokio::spawn(async { Ok(Ended::CaughtUp) })).await.is_none());
     }
 }

@@ -10,6 +10,7 @@ use crate::units::CommitInterval;
 
 #[derive(Clone, Debug, Args)]
 pub struct EnableArguments {
+    /// The topics, each of which fills a table of its own
     #[arg(value_name = "TOPIC", required = true, value_parser = topic_name)]
     pub topics: Vec<TopicName>,
     /// The namespace of the table [default: bronze]
@@ -18,41 +19,41 @@ pub struct EnableArguments {
     /// The name of the table [default: the topic's]
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
-    /// Columns in Flink's type words; the rest is inferred
+    /// Columns in Flink's type words, such as "ts TIMESTAMP_LTZ(3), amount DECIMAL(10,2)"; the rest is inferred
     #[arg(long, value_name = "COLUMNS")]
     pub columns: Option<String>,
     /// How records change the table
-    #[arg(long, value_enum, default_value_t, ignore_case = true)]
+    #[arg(long, value_name = "MODE", value_enum, default_value_t, ignore_case = true)]
     pub mode: Mode,
     /// What readers the table is for
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "ICEBERG", ignore_case = true)]
+    #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',', default_value = "ICEBERG", ignore_case = true)]
     pub table_formats: Vec<TableFormat>,
     /// The version of the Iceberg format
-    #[arg(long, value_name = "2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
+    #[arg(long, value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
     pub format_version: u8,
-    /// Such as "day(ts), bucket(16, id)"
+    /// How files are parted, such as "day(ts), bucket(16, id)" [default: not at all]
     #[arg(long, value_name = "TRANSFORMS")]
     pub partition_by: Option<String>,
-    /// Such as "ts, id desc"
+    /// How rows are sorted in each file, such as "ts, id desc" [default: as they come]
     #[arg(long, value_name = "COLUMNS")]
     pub sort_by: Option<String>,
     /// How records are decoded
-    #[arg(long, value_enum, default_value_t, ignore_case = true)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, ignore_case = true)]
     pub format: TopicFormat,
     /// What happens at a record that cannot be decoded
-    #[arg(long, value_enum, default_value = "SUSPEND", ignore_case = true)]
+    #[arg(long, value_name = "WORD", value_enum, default_value = "SUSPEND", ignore_case = true)]
     pub error_handling: ErrorHandling,
     /// How long rows may wait before they are committed [default: 10s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub commit_interval: Option<CommitInterval>,
     /// Where in the topic the table starts
-    #[arg(long, value_enum, default_value_t, ignore_case = true)]
+    #[arg(long, value_name = "PLACE", value_enum, default_value_t, ignore_case = true)]
     pub from: EnableFrom,
-    /// Keep snapshots for this long
+    /// Keep snapshots for this long [default: 604800000, a week]
     #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     pub retention_ms: Option<i64>,
     /// The columns that say where a row came from
-    #[arg(long, value_enum, default_value_t, ignore_case = true)]
+    #[arg(long, value_name = "COLUMNS", value_enum, default_value_t, ignore_case = true)]
     pub metadata_columns: MetadataColumns,
     /// Print the plan and stop
     #[arg(long)]
@@ -66,7 +67,7 @@ pub struct UpdateArguments {
     #[command(flatten)]
     pub table: TableArgument,
     /// What happens at a record that cannot be decoded
-    #[arg(long, value_enum, ignore_case = true)]
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub error_handling: Option<ErrorHandling>,
     /// How long rows may wait before they are committed
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
@@ -78,7 +79,7 @@ pub struct UpdateArguments {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// By the topic: its cleanup.policy and envelope
+    /// append; a compacted topic needs upsert, which comes later, and is refused
     #[default]
     Auto,
     /// Every record is a row
@@ -89,6 +90,7 @@ pub enum Mode {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
+    /// Iceberg's format version 2
     #[value(name = "ICEBERG")]
     Iceberg,
     #[value(name = "DELTA", hide = true)]
@@ -97,8 +99,10 @@ pub enum TableFormat {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TopicFormat {
+    /// By the topic: JSON
     #[default]
     Auto,
+    /// A JSON object a record
     Json,
     #[value(hide = true)]
     Avro,
@@ -125,8 +129,10 @@ pub enum ErrorHandling {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum EnableFrom {
+    /// With its first record
     #[default]
     Earliest,
+    /// With the first record that comes
     Latest,
 }
 
@@ -135,6 +141,7 @@ pub enum MetadataColumns {
     /// _tableflow_topic, _partition, _offset, _timestamp, _key, _headers
     #[default]
     Portable,
+    /// Rows do not say it
     None,
     #[value(hide = true)]
     Cflt,

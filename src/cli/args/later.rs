@@ -1,8 +1,9 @@
-//! Values that are understood and not served: each is refused by name, with what to use instead.
+//! Verbs, flags and values that are understood and not served: each is refused by name, with what to use instead.
 //!
 //! Pure: the parsed words in, a refusal out.
 
 use clap::ValueEnum;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use tableflow_model::{Error, Result};
 
 use super::enable::{EnableArguments, ErrorHandling, MetadataColumns, Mode, TableFormat, TopicFormat, UpdateArguments};
@@ -17,6 +18,59 @@ pub(super) fn check(verb: &Verb) -> Result<()> {
         Verb::Query(arguments) => check_query(arguments),
         _ => Ok(()),
     }
+}
+
+/// Verbs of the contract that this version does not have, and what serves until then.
+pub(super) const VERBS: &[(&str, &str)] = &[
+    ("schema", "declare columns with `tableflow enable TOPIC --columns ..`"),
+    ("run", "`tableflow query` answers SQL over the tables at once"),
+    ("explain", "`tableflow query \"explain select ..\"` shows the plan of a query"),
+    ("jobs", "`tableflow status` shows the tables, which are the only jobs"),
+    ("compact", "a longer `tableflow update TABLE --commit-interval 1m` makes fewer and larger files"),
+    ("expire", "snapshots older than `tableflow update TABLE --retention-ms MS` go with the next commit"),
+    ("vacuum", "files that no snapshot needs stay in the warehouse until then"),
+    ("rewrite-manifests", "manifests stay as they were written until then"),
+    ("maintain", "snapshots older than `tableflow update TABLE --retention-ms MS` go with the next commit"),
+    ("erase", "`tableflow disable TABLE --drop` deletes a whole table"),
+    ("dlq", "`tableflow status TABLE` names the record that stopped a table"),
+    ("catalog", "`tableflow list` shows the tables; other engines open DIR/catalog.db"),
+    ("doctor", "`tableflow status --check` says which tables need a look"),
+    ("plan", "`tableflow enable TOPIC --dry-run` prints the plan of one table"),
+    ("apply", "`tableflow enable TOPIC` makes one table"),
+];
+
+/// The same for flags of `enable` and `update`.
+pub(super) const FLAGS: &[(&str, &str)] = &[
+    ("--key", "tables are appended to, and rows need no key; `produce --key` gives records one"),
+    ("--match", "name the topics one by one"),
+    ("--catalog", "the embedded catalog is used"),
+    ("--register", "other engines open the embedded catalog"),
+    ("--fan-out", "a topic fills one table; enable it again with another --table for another one"),
+    ("--readers", "the tables are for every reader of Iceberg v2"),
+    ("--delete-encoding", "tables are appended to, and nothing is deleted"),
+    ("--schema-mode", "columns are inferred, or declared with --columns"),
+    ("--log-target", "a table stops at a record that it cannot take, and nothing is lost"),
+    ("--data-retention-ms", "rows stay"),
+    ("--evolution", "a new field becomes a new column"),
+];
+
+/// A word that clap does not know and the contract does.
+pub(super) fn unknown_word(error: &clap::Error) -> Option<Error> {
+    let text = |kind: ContextKind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (known, word) = match error.kind() {
+        ErrorKind::InvalidSubcommand => (VERBS, text(ContextKind::InvalidSubcommand)?),
+        ErrorKind::UnknownArgument => {
+            let usage = error.get(ContextKind::Usage)?.to_string();
+            let takes_settings = usage.contains("tableflow enable") || usage.contains("tableflow update");
+            (FLAGS, text(ContextKind::InvalidArg).filter(|_| takes_settings)?)
+        }
+        _ => return None,
+    };
+    let (word, instead) = known.iter().find(|(name, _)| *name == word)?;
+    Some(Error::usage(format!("{word} comes later")).with_hint(*instead))
 }
 
 fn check_enable(arguments: &EnableArguments) -> Result<()> {

@@ -66,6 +66,8 @@ const VERBS: &[(&str, &str)] = &[
     ("status|--check", "Status(StatusArguments { table: None, check: true })"),
     ("sync|a|b", "Sync(SyncArguments { tables: [TableReference(\"a\"), TableReference(\"b\")] })"),
     ("up|--listen|127.0.0.1:0", "Up(UpArguments { listen: Some(127.0.0.1:0) })"),
+    ("up|--listen|8080", "Up(UpArguments { listen: Some(127.0.0.1:8080) })"),
+    ("up|--listen|localhost:8080", "Up(UpArguments { listen: Some(127.0.0.1:8080) })"),
     (
         "query|select 1|--as-of|42",
         "Query(QueryArguments { sql: Some(\"select 1\"), file: None, as_of: Some(Snapshot(42)) })",
@@ -129,12 +131,19 @@ fn global_flags_stand_anywhere() {
 }
 
 #[test]
-fn i1_every_verb_has_an_example() {
+fn i1_every_verb_has_an_example_and_every_word_its_help() {
     fn check(command: &clap::Command) {
         for verb in command.get_subcommands() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.starts_with("Example:\n  tableflow "), "{} has no example", verb.get_name());
             assert!(verb.get_about().is_some(), "{} says nothing about itself", verb.get_name());
+            for arg in verb.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {} has no help", verb.get_name(), arg.get_id());
+                let values = arg.get_possible_values();
+                let silent = values.iter().find(|value| !value.is_hide_set() && value.get_help().is_none());
+                let shells = arg.get_id() == "shell";
+                assert!(shells || silent.is_none(), "{} {}: {silent:?} has no help", verb.get_name(), arg.get_id());
+            }
             check(verb);
         }
     }
@@ -161,10 +170,36 @@ fn i2_values_that_come_later_are_refused_by_name() {
             "error: --metadata-columns cflt comes later\n  hint: use portable or none",
         ),
         ("produce|t|--format|protobuf", "error: --format protobuf comes later\n  hint: use json or raw"),
+        ("enable|t|--match|o.*", "error: --match comes later\n  hint: name the topics one by one"),
+        ("enable|t|--evolution=strict", "error: --evolution comes later\n  hint: a new field becomes a new column"),
+        (
+            "enable|t|--key|id",
+            "error: --key comes later\n  \
+             hint: tables are appended to, and rows need no key; `produce --key` gives records one",
+        ),
+        ("plan", "error: plan comes later\n  hint: `tableflow enable TOPIC --dry-run` prints the plan of one table"),
+        (
+            "--data-dir|d|doctor|--all",
+            "error: doctor comes later\n  hint: `tableflow status --check` says which tables need a look",
+        ),
     ];
     for (line, report) in cases {
         assert_eq!(refused(line), (report.to_owned(), 2), "{line}");
     }
+}
+
+#[test]
+fn i2_no_verb_or_flag_of_later_is_one_that_there_is() {
+    let command = Arguments::command();
+    for (verb, hint) in later::VERBS {
+        assert!(command.find_subcommand(verb).is_none(), "{verb} is served");
+        assert_eq!(refused(verb), (format!("error: {verb} comes later\n  hint: {hint}"), 2));
+    }
+    for (flag, hint) in later::FLAGS {
+        assert_eq!(refused(&format!("enable|t|{flag}|x")), (format!("error: {flag} comes later\n  hint: {hint}"), 2));
+    }
+    // Elsewhere a flag of this name is unknown, no more.
+    assert!(refused("list|--match|x").0.contains("unexpected argument"));
 }
 
 #[test]
@@ -197,7 +232,8 @@ fn i3_what_cannot_be_meant_ends_with_2() {
         ("rollback|t|--to|1", "required arguments were not provided"),
         ("rollback|t|--to|1|--replay|--keep-offsets", "cannot be used with"),
         ("update|t", "required arguments were not provided"),
-        ("up|--listen|8080", "invalid socket address"),
+        ("query|select 1|--as-of|yesterday", "a time such as 2026-01-31T12:00:00Z"),
+        ("up|--listen|example.com", "write a port such as 8080, or an address such as 127.0.0.1:8080"),
         ("list|-q|-v", "cannot be used with"),
         ("list|-o|xml", "possible values: table, json, yaml, ndjson, csv"),
         ("demo|--rows|0", "0 is not in 1..=100000000"),

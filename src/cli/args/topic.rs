@@ -15,8 +15,10 @@ pub enum TopicVerb {
     /// Create a topic
     #[command(after_help = "Example:\n  tableflow topic create orders --partitions 6 -c cleanup.policy=compact")]
     Create {
+        /// The topic's name
         #[arg(value_parser = topic_name)]
         name: TopicName,
+        /// How many partitions it has
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=PARTITIONS_MAX))]
         partitions: u32,
         /// A setting of the topic, under Kafka's name
@@ -29,12 +31,14 @@ pub enum TopicVerb {
     /// Show a topic: partitions, offsets, settings
     #[command(after_help = "Example:\n  tableflow topic describe orders")]
     Describe {
+        /// The topic's name
         #[arg(value_parser = topic_name)]
         name: TopicName,
     },
     /// Delete a topic and its records; its table stays
     #[command(after_help = "Example:\n  tableflow topic delete orders")]
     Delete {
+        /// The topic's name
         #[arg(value_parser = topic_name)]
         name: TopicName,
     },
@@ -62,6 +66,7 @@ impl FromStr for TopicSetting {
 
 #[derive(Clone, Debug, Args)]
 pub struct ProduceArguments {
+    /// The topic, which must be there
     #[arg(value_parser = topic_name)]
     pub topic: TopicName,
     /// The lines; - is stdin
@@ -73,15 +78,17 @@ pub struct ProduceArguments {
     /// Lines are {"key":..,"value":..,"headers":{..},"timestamp":ms,"partition":n}
     #[arg(long)]
     pub envelope: bool,
-    /// raw sends each line's bytes as they are
-    #[arg(long, value_enum, default_value_t, ignore_case = true)]
+    /// What a line is
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, ignore_case = true)]
     pub format: ProduceFormat,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ProduceFormat {
+    /// One JSON value
     #[default]
     Json,
+    /// Bytes, sent as they are
     Raw,
     #[value(hide = true)]
     Avro,
@@ -93,15 +100,16 @@ pub enum ProduceFormat {
 
 #[derive(Clone, Debug, Args)]
 pub struct ConsumeArguments {
+    /// The topic
     #[arg(value_parser = topic_name)]
     pub topic: TopicName,
     /// Where to start: earliest, latest, or an offset of every partition
     #[arg(long, value_name = "PLACE", default_value = "earliest", allow_negative_numbers = true)]
     pub from: ConsumeFrom,
-    /// Stop after this many records
+    /// Stop after this many records [default: at the end]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
-    /// Wait for more at the end
+    /// Wait for more at the end, until Ctrl-C
     #[arg(long)]
     pub follow: bool,
 }

@@ -1,7 +1,8 @@
-//! Words that name a table.
+//! Words that are more than text: names of tables, addresses.
 //!
 //! - I1: a [`TableReference`] names exactly one of the tables there are, or is refused with the candidates.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use tableflow_model::{Error, Result, TableName};
@@ -22,10 +23,6 @@ impl FromStr for TableReference {
 }
 
 impl TableReference {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The one table that is meant (I1).
     pub fn resolve<'a>(&self, tables: impl IntoIterator<Item = &'a TableName>) -> Result<TableName> {
         let tables: Vec<&TableName> = tables.into_iter().collect();
@@ -42,6 +39,11 @@ impl TableReference {
                     .with_hint("write the whole name, quoted as above"))
             }
         }
+    }
+
+    /// The same of a table of which only its `namespace.name` is known.
+    pub fn may_mean_text(&self, plain: &str) -> bool {
+        plain == self.0 || plain.split_once('.').is_some_and(|(_, name)| name == self.0)
     }
 
     fn may_mean(&self, table: &TableName) -> bool {
@@ -62,9 +64,40 @@ impl TableReference {
     }
 }
 
+/// A value of ours; clap shows an error's line only, so the hint goes into it.
+pub(super) fn with_hint<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: Error| match error.hint() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    })
+}
+
+/// A port of this machine alone, `localhost:port`, or an address and a port.
+pub(super) fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
+    match port.parse() {
+        Ok(port) => Ok(SocketAddr::new(LOCALHOST, port)),
+        Err(_) => {
+            text.parse().map_err(|_| "write a port such as 8080, or an address such as 127.0.0.1:8080".to_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_alone_is_this_machines() {
+        for text in ["8080", ":8080", "localhost:8080", "127.0.0.1:8080"] {
+            assert_eq!(listen_address(text).unwrap().to_string(), "127.0.0.1:8080", "{text}");
+        }
+        assert_eq!(listen_address("[::1]:80").unwrap().to_string(), "[::1]:80");
+        for text in ["", "host", "example.com:80", "65536", "127.0.0.1"] {
+            assert!(listen_address(text).unwrap_err().contains("127.0.0.1:8080"), "{text}");
+        }
+    }
 
     fn resolve(text: &str) -> Result<String> {
         let tables = [("bronze", "orders"), ("gold", "orders"), ("bronze", "a.b"), ("a", "b"), ("gold", "sales")]

@@ -1,0 +1,266 @@
+//! What a newcomer meets: an interrupt, a misspelt directory, a table that rests, a word of a later version.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::world::{World, wait_for};
+
+/// A topic `name` of one partition with one row, enabled.
+fn enable(world: &World, name: &str) {
+    world.topic(name, 1);
+    world.produce(name, "{\"n\":1}\n");
+    world.ok(&["enable", name, "--commit-interval", "50ms"]);
+}
+
+fn interrupt(child: &Child) {
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+}
+
+#[test]
+fn an_interrupt_ends_a_verb_whatever_it_is_busy_with() {
+    let world = World::new();
+    world.topic("numbers", 1);
+    let lines: String = (0..20_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    world.produce("numbers", &lines);
+    world.ok(&["enable", "numbers"]);
+    world.ok(&["sync"]);
+    let heavy = "select count(*) from numbers a, numbers b, numbers c where a.n * b.n + c.n = -1";
+    for words in [
+        &["produce", "numbers"][..],
+        &["query", "-"],
+        &["query", heavy],
+        &["consume", "numbers", "--follow"],
+        &["demo", "--rows", "5000000"],
+    ] {
+        // Its standard input stays open and silent, as a terminal's does.
+        let mut child = world
+            .command(words)
+            .env("TMPDIR", world.data_dir())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_secs(1));
+        assert!(child.try_wait().unwrap().is_none(), "{words:?} did not wait");
+        let started = Instant::now();
+        interrupt(&child);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{words:?}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{words:?} took {:?}", started.elapsed());
+    }
+    let left = std::fs::read_dir(world.data_dir()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("tableflow-demo")).collect();
+    assert!(left.is_empty(), "the demo left {left:?}");
+}
+
+#[test]
+fn a_misspelt_data_directory_is_said_and_not_made() {
+    let world = World::new();
+    for words in [
+        &["status"][..],
+        &["list"],
+        &["query", "select 1"],
+        &["describe", "t"],
+        &["sync"],
+        &["history", "t"],
+        &["files", "t"],
+        &["consume", "t"],
+        &["produce", "t", "/dev/null"],
+        &["enable", "t"],
+        &["disable", "t"],
+        &["topic", "list"],
+        &["rollback", "t", "--to", "1", "--replay"],
+    ] {
+        let outcome = world.run(words);
+        outcome.failed(2, &["there is no data directory", "--data-dir", "tableflow topic create"]);
+        assert!(!world.data_dir().exists(), "{words:?} made it");
+    }
+    // A folder of other things is none either, and stays as it is.
+    std::fs::create_dir(world.data_dir()).unwrap();
+    world.run(&["status"]).failed(2, &["there is no data directory"]);
+    assert_eq!(std::fs::read_dir(world.data_dir()).unwrap().count(), 0);
+    world.up().terminate();
+    world.ok(&["status"]);
+}
+
+#[test]
+fn nothing_to_show_comes_with_a_hint() {
+    let world = World::new();
+    world.topic("orders", 1);
+    for verb in ["list", "status", "sync"] {
+        let outcome = world.run(&[verb, "-o", "json"]);
+        outcome.failed(0, &["tableflow enable TOPIC"]);
+        assert_eq!(outcome.stdout, "[]\n");
+        assert_eq!(world.run(&[verb, "-q"]).stderr, "");
+    }
+}
+
+#[test]
+fn a_table_that_rests_says_why_and_how_it_goes_on() {
+    let world = World::new();
+    enable(&world, "orders");
+    enable(&world, "clicks");
+    world.ok(&["sync"]);
+    let first = world.status("orders")["snapshot_id"].to_string();
+    let paused = world.json(&["pause", "orders"]);
+    assert_eq!((&paused["status"], &paused["reason"]), (&json!("Paused"), &json!("paused by a person")));
+    let hint = json!("`tableflow resume bronze.orders` feeds it again");
+    assert_eq!(paused["hint"], hint);
+    let outcome = world.run(&["sync", "orders", "clicks", "-o", "json"]);
+    outcome.failed(3, &["bronze.orders is paused", "paused by a person", "tableflow resume bronze.orders"]);
+    let synced: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let of = |table: &str, field: &str| {
+        synced.as_array().unwrap().iter().find(|row| row["table"] == table).unwrap()[field].clone()
+    };
+    assert_eq!((of("bronze.orders", "error"), of("bronze.orders", "hint")), (json!("bronze.orders is paused"), hint));
+    assert_eq!(of("bronze.clicks", "error"), json!(null), "the other one is synced");
+    let outcome = world.run(&["sync", "-o", "json"]);
+    outcome.failed(0, &["left out, being paused: bronze.orders"]);
+    world.ok(&["resume", "orders"]);
+    world.ok(&["rollback", "orders", "--to", &first, "--replay"]);
+    assert_eq!(world.status("orders")["reason"], json!(format!("rolled back to {first}")));
+}
+
+#[test]
+fn a_status_counts_no_row_twice_and_shows_what_is_behind() {
+    let world = World::new();
+    enable(&world, "orders");
+    let service = world.up();
+    for rows in 2..8 {
+        world.produce("orders", "{\"n\":1}\n");
+        // Both numbers are of one look at the table: together they are never more than there is.
+        let seen = wait_for(
+            || world.status("orders"),
+            |status| {
+                let (committed, buffered) = (&status["rows_committed"], &status["rows_buffered"]);
+                assert!(committed.as_i64().unwrap() + buffered.as_i64().unwrap() <= rows, "{status}");
+                *committed == rows
+            },
+        );
+        assert_eq!((&seen["lag"], &seen["rows_buffered"]), (&json!(0), &json!(0)));
+    }
+    assert!(service.terminate().success());
+    world.produce("orders", "{\"n\":1}\n");
+    assert_eq!(world.status("orders")["lag"], 1);
+    let shown = world.ok(&["status"]);
+    assert!(shown.contains("| lag |") && shown.contains("| diverged |"), "{shown}");
+}
+
+#[test]
+fn json_is_asked_for_and_json_comes() {
+    let world = World::new();
+    enable(&world, "orders");
+    assert_eq!(
+        world.json(&["disable", "orders"]),
+        json!({"table": "bronze.orders", "status": "Disabled", "dropped": false})
+    );
+    let demo = world.json(&["demo", "--rows", "100"]);
+    assert_eq!((&demo["orders"], &demo["data_dir"]), (&json!(100), &json!(null)));
+    let orders = demo["tables"].as_array().unwrap().iter().find(|table| table["table"] == "bronze.orders").unwrap();
+    assert_eq!((&orders["topic"], &orders["rows"]), (&json!("orders"), &json!(100)));
+    assert_eq!(world.ok(&["demo", "--rows", "10", "-q"]), "");
+}
+
+#[test]
+fn records_come_as_they_are_written_or_the_format_is_refused() {
+    let world = World::new();
+    world.topic("orders", 1);
+    world.produce("orders", "{\"n\":1}\n{\"n\":2}\n");
+    let all = world.ok(&["consume", "orders", "-o", "csv"]);
+    let lines: Vec<&str> = all.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "partition,offset,timestamp,key,value,headers"), "{all}");
+    for format in ["json", "yaml"] {
+        world.run(&["consume", "orders", "--follow", "-o", format]).failed(2, &["use -o ndjson"]);
+    }
+    let followed = world.json(&["consume", "orders", "--follow", "-n", "2"]);
+    assert_eq!(followed[1]["value"], json!({"n": 2}));
+
+    let mut child = world.command(&["consume", "orders", "--follow", "-o", "csv"]).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        line
+    };
+    assert!(next().starts_with("partition,"));
+    assert!(next().contains("n"));
+    assert!(next().contains("n"));
+    world.produce("orders", "{\"n\":3}\n");
+    assert!(next().starts_with("0,2,"), "no names again");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_sync_beside_a_service_is_no_success_for_a_topic_that_is_gone() {
+    let world = World::new();
+    enable(&world, "orders");
+    enable(&world, "clicks");
+    let _service = world.up();
+    world.wait_for_status("orders", "rows_committed", 1);
+    world.ok(&["topic", "delete", "orders"]);
+    let outcome = world.run(&["sync", "-o", "json"]);
+    assert_ne!(outcome.code, 0, "{outcome:?}");
+    let synced: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!((&synced[0]["table"], &synced[0]["error"]), (&json!("bronze.clicks"), &json!(null)));
+    assert_eq!(synced[1]["table"], "bronze.orders");
+    assert!(synced[1]["error"].is_string(), "{synced}");
+    // What status says of it is its own trouble, and the others' lines are there.
+    let status = world.wait_for_status("orders", "status", "Suspended");
+    assert!(status["reason"].is_string(), "{status}");
+    assert_eq!(world.json(&["status"]).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_definition_that_cannot_be_read_holds_up_no_other_table() {
+    let world = World::new();
+    enable(&world, "a");
+    enable(&world, "b");
+    world.ok(&["sync"]);
+    let directory = world.data_dir().join("state/tables/bronze.a");
+    std::fs::write(directory.join("00000009.json"), "{\"form\": 2}").unwrap();
+    world.produce("b", "{\"n\":2}\n");
+    assert_eq!(world.json(&["sync", "b"])[0]["rows_committed"], 1);
+    world.run(&["sync", "a"]).failed(3, &["definition"]);
+    world.run(&["sync"]).failed(3, &["definition"]);
+    let statuses = world.json(&["status"]);
+    assert_eq!((&statuses[0]["table"], &statuses[0]["status"]), (&json!("bronze.a"), &json!("Suspended")));
+    assert!(statuses[0]["reason"].as_str().unwrap().contains("definition"), "{statuses}");
+    assert_eq!((&statuses[1]["table"], &statuses[1]["rows_committed"]), (&json!("bronze.b"), &json!(2)));
+    assert_eq!(world.run(&["status", "--check"]).code, 4);
+
+    let mut child = world.command(&["up", "--listen", "0"]).spawn().unwrap();
+    world.produce("b", "{\"n\":3}\n");
+    world.wait_for_status("b", "rows_committed", 3);
+    let stop = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(stop.success());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(said.matches("a table is not fed").count(), 1, "{said}");
+}
+
+#[test]
+fn a_compacted_topic_is_not_appended_by_accident() {
+    let world = World::new();
+    world.ok(&["topic", "create", "users", "-c", "cleanup.policy=compact"]);
+    world.produce("users", "{\"n\":1}\n");
+    for words in [&["enable", "users"][..], &["enable", "users", "--dry-run"]] {
+        world.run(words).failed(2, &["topic users is compacted", "--mode append to keep every record"]);
+    }
+    world.ok(&["enable", "users", "--mode", "append"]);
+    assert_eq!(world.json(&["sync"])[0]["rows_committed"], 1);
+}
+
+#[test]
+fn a_word_of_a_later_version_is_known() {
+    let world = World::new();
+    for verb in ["compact", "run", "doctor", "catalog"] {
+        world.run(&[verb, "x"]).failed(2, &[&format!("{verb} comes later"), "hint: "]);
+    }
+    world.run(&["enable", "t", "--match", "o.*"]).failed(2, &["--match comes later", "hint: "]);
+}
