@@ -3,14 +3,14 @@
 //! Owns [`Lease`]: a small object that the running service renews. It is a courtesy that spares people two
 //! services at once; what keeps data right when two run all the same is the ledger's generation (rule S2).
 //! - I1: a lease not renewed for [`LEASE_MS`] is nobody's.
+//! - I2: a lease that somebody else took is theirs, however they got it: it is neither renewed nor given back.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tableflow_model::{Error, Millis, Result};
-use tokio_util::sync::CancellationToken;
+use tableflow_model::{Error, ErrorKind, Millis, Result};
 use uuid::Uuid;
 
 use crate::home::Home;
@@ -36,12 +36,27 @@ pub struct Lease {
     holder: Uuid,
 }
 
+/// What becomes of a lease that was to be renewed.
+#[derive(Debug)]
+enum Renewal {
+    Done,
+    Lost(Error),
+}
+
 /// The service that runs on this data directory, if one does (I1).
 pub async fn live_service(home: &Home) -> Option<Service> {
-    let bytes = home.store.get(&home.state.service()).await.ok()?;
-    let service: Service = serde_json::from_slice(&bytes).ok()?;
+    let service = last_service(home).await.ok()??;
     let fresh = home.clock.now().0 - service.renewed_at.0 < LEASE_MS;
     (fresh && !service.ended && is_running(service.process)).then_some(service)
+}
+
+/// The service that took the lease last.
+async fn last_service(home: &Home) -> Result<Option<Service>> {
+    match home.store.get(&home.state.service()).await {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A process that died leaves its lease behind; on this machine that can be seen at once.
@@ -64,19 +79,33 @@ impl Lease {
         Ok(lease)
     }
 
-    /// Renews until `stop`, then gives the lease back.
-    pub async fn keep(self, address: SocketAddr, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            if let Err(error) = self.put(Some(address), false).await {
-                tracing::warn!(%error, "the service's lease was not renewed");
+    /// Renews until somebody else has the lease; says who.
+    pub async fn keep(&self, address: SocketAddr) -> Error {
+        loop {
+            match self.renew(address, false).await {
+                Ok(Renewal::Done) => {}
+                Ok(Renewal::Lost(error)) => return error,
+                Err(error) => tracing::warn!(%error, "the service's lease was not renewed"),
             }
-            tokio::select! {
-                () = tokio::time::sleep(RENEW_EVERY) => {}
-                () = stop.cancelled() => {}
-            }
+            tokio::time::sleep(RENEW_EVERY).await;
         }
-        if let Err(error) = self.put(Some(address), true).await {
+    }
+
+    pub async fn give_back(self, address: SocketAddr) {
+        if let Err(error) = self.renew(address, true).await {
             tracing::warn!(%error, "the service's lease was not given back");
+        }
+    }
+
+    /// I2. Between the look and the put somebody may still come in; they then see it at their next renewal.
+    async fn renew(&self, address: SocketAddr, ended: bool) -> Result<Renewal> {
+        match last_service(&self.home).await? {
+            Some(other) if other.holder != self.holder => Ok(Renewal::Lost(
+                Error::conflict(format!("process {} took over this data directory", other.process))
+                    .with_detail("this service had not renewed its lease for so long that it counted as gone")
+                    .with_hint("the other service goes on from what is committed; there is nothing to mend"),
+            )),
+            _ => self.put(Some(address), ended).await.map(|()| Renewal::Done),
         }
     }
 
@@ -86,5 +115,65 @@ impl Lease {
         let json = serde_json::to_vec(&service);
         let json = json.map_err(|error| Error::internal("a lease has no JSON form").with_source(error))?;
         self.home.store.put_overwrite(&self.home.state.service(), Bytes::from(json)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use tableflow_model::Clock;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct HandClock(AtomicI64);
+
+    impl Clock for HandClock {
+        fn now(&self) -> Millis {
+            Millis(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    async fn home_with_clock(directory: &TempDir) -> (Home, Arc<HandClock>) {
+        let clock = Arc::new(HandClock::default());
+        let home = Home::open(directory.path()).await.unwrap();
+        (Home { clock: clock.clone(), ..home }, clock)
+    }
+
+    fn address() -> SocketAddr {
+        "127.0.0.1:1".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn i1_a_lease_is_refused_while_it_is_fresh_and_nobodys_afterwards() {
+        let directory = TempDir::new().unwrap();
+        let (home, clock) = home_with_clock(&directory).await;
+        let first = Lease::take(home.clone()).await.unwrap();
+        clock.0.fetch_add(LEASE_MS - 1, Ordering::Relaxed);
+        assert_eq!(Lease::take(home.clone()).await.unwrap_err().kind(), ErrorKind::Conflict);
+        assert!(matches!(first.renew(address(), false).await, Ok(Renewal::Done)));
+        clock.0.fetch_add(LEASE_MS - 1, Ordering::Relaxed);
+        assert!(Lease::take(home.clone()).await.is_err(), "it was renewed");
+        clock.0.fetch_add(1, Ordering::Relaxed);
+        let second = Lease::take(home.clone()).await.unwrap();
+        second.give_back(address()).await;
+        assert!(live_service(&home).await.is_none());
+        Lease::take(home).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn i2_a_lease_that_somebody_else_took_is_left_alone() {
+        let directory = TempDir::new().unwrap();
+        let (home, clock) = home_with_clock(&directory).await;
+        let first = Lease::take(home.clone()).await.unwrap();
+        clock.0.fetch_add(LEASE_MS, Ordering::Relaxed);
+        let second = Lease::take(home.clone()).await.unwrap();
+        let lost = tokio::time::timeout(RENEW_EVERY, first.keep(address())).await.expect("it noticed");
+        assert!(lost.report().contains("took over this data directory"), "{}", lost.report());
+        first.give_back(address()).await;
+        assert_eq!(live_service(&home).await.map(|service| service.holder), Some(second.holder));
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! - I1: a stop drains: every job commits what it holds before the process ends.
 //! - I2: while it drains the service is still there: HTTP answers and the lease is renewed until the jobs have ended.
+//! - I3: a service whose lease somebody else took ends at once, without a drain: its last reports would stand over
+//!   those of its successor, and what it has not committed its successor reads.
 
 mod http;
 mod metrics;
@@ -51,15 +53,21 @@ pub async fn run(
     let health = Arc::new(Health { started: AtomicBool::new(false), stop: stop.clone() });
     let drained = CancellationToken::new();
     let http = tokio::spawn(http::serve(listener, supervisor.board(), health.clone(), clock, drained.clone()));
-    let heartbeat = tokio::spawn(lease.keep(address, drained.clone()));
-    supervisor.look().await?;
-    health.started.store(true, Ordering::Release);
-    announce(address)?;
-    supervisor.run(&stop).await;
+    let serving = async {
+        supervisor.look().await?;
+        health.started.store(true, Ordering::Release);
+        announce(address)?;
+        supervisor.run(&stop).await;
+        Ok(())
+    };
+    let ended = tokio::select! {
+        ended = serving => ended,
+        lost = lease.keep(address) => return Err(lost),
+    };
+    lease.give_back(address).await;
     drained.cancel();
-    let _ = heartbeat.await;
     if tokio::time::timeout(HTTP_END, http).await.is_err() {
         tracing::warn!("requests to HTTP were cut off");
     }
-    Ok(())
+    ended
 }

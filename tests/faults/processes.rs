@@ -39,6 +39,29 @@ fn f5_a_service_that_stood_still_is_fenced_by_the_one_that_went_on() {
 }
 
 #[test]
+fn f5_a_service_whose_lease_was_taken_ends_and_leaves_it_alone() {
+    let product = Product::with_table();
+    let first = product.up();
+    wait_until("the first rows", || product.status()["rows_committed"] == 5);
+    first.signal("STOP");
+    std::thread::sleep(LEASE);
+    let second = product.up();
+    product.produce(7).good("produce");
+    wait_until("the second service goes on", || product.status()["rows_committed"] == 12);
+    first.signal("CONT");
+    product.produce(4).good("produce");
+    assert_eq!(first.wait().code(), Some(1), "{}", product.log());
+    assert!(product.log().contains("took over this data directory"), "it says why: {}", product.log());
+    product.produce(9).good("produce");
+    wait_until("the second service went on", || product.status()["rows_committed"] == 25);
+    wait_until("the table is in step", || product.status()["status"] == "Syncing");
+    second.signal("TERM");
+    assert!(second.wait().success(), "{}", product.log());
+    product.check("two services, one of which stood still");
+    product.check_with_pyiceberg("two services, one of which stood still");
+}
+
+#[test]
 fn f46_one_sigterm_drains_two_end_at_once() {
     for signals in [1, 2, 2, 2] {
         let replay = format!("{signals} SIGTERM under load");
