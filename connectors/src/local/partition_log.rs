@@ -3,9 +3,12 @@
 //! Owns [`PartitionLog`]: the only code that writes segments.
 //! - I1: an append that returned is on disk: the batch is flushed, and the name of a segment is before it is used.
 //! - I2: several processes may append: all is decided under the lock, from the log's end as it is then.
-//! - I3: an append that failed leaves the log as it was: the file is cut back to the last good end, at once or by
-//!   the next append.
+//! - I3: an append that failed leaves the log as it was: the file is cut back to the last good end at once, and what
+//!   cannot be cut is made unreadable.
 //! - I4: one append is one batch is one flush, so at most one batch at the end of a log is not durable.
+//! - I5: after a flush or a cut that failed this process appends no more to the partition. A system tells once that
+//!   pages were lost and then takes them for clean, so a later success proves nothing; and a batch that could not be
+//!   taken back must not be sent a second time.
 //!
 //! Nothing stays open between appends: beside a flush, opening two files costs nothing, and a producer to a
 //! thousand partitions needs no thousand descriptors.
@@ -13,15 +16,18 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tableflow_model::{Offset, Partition, Result};
+use tableflow_model::{Error, Offset, Partition, Result};
 
 use super::batch::{BatchBuilder, HEADER_BYTES};
-use super::disk::{Disk, SystemDisk, failed, sync_directory};
+use super::disk::{Disk, failed, sync_directory};
 use super::log_end::{Locked, LogEnd, Place};
 use super::recovery::settle;
 use super::segment;
 use super::topic::Topic;
+
+const LEFT_BEHIND: &str = "what was written could not be cut off again: after a crash its records may be found";
 
 /// Records that are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,19 +43,24 @@ pub(super) struct PartitionLog {
     partition: Partition,
     directory: PathBuf,
     disk: Arc<dyn Disk>,
+    /// A flush or a cut failed (I5).
+    distrusted: AtomicBool,
 }
 
 impl PartitionLog {
+    #[cfg(test)]
     pub fn new(topic: &Arc<Topic>, partition: Partition) -> PartitionLog {
-        PartitionLog::with_disk(topic, partition, Arc::new(SystemDisk))
+        PartitionLog::with_disk(topic, partition, Arc::new(super::disk::SystemDisk))
     }
 
     pub fn with_disk(topic: &Arc<Topic>, partition: Partition, disk: Arc<dyn Disk>) -> PartitionLog {
-        PartitionLog { topic: Arc::clone(topic), partition, directory: topic.partition_directory(partition), disk }
+        let (topic, directory) = (Arc::clone(topic), topic.partition_directory(partition));
+        PartitionLog { topic, partition, directory, disk, distrusted: AtomicBool::new(false) }
     }
 
     /// Appends the batch and answers once it is durable (I1).
     pub fn append(&self, batch: &mut BatchBuilder) -> Result<Appended> {
+        self.check_trusted()?;
         self.topic.check_unchanged()?;
         let log_end = LogEnd::open(&self.directory)?;
         let lock = log_end.lock()?;
@@ -97,13 +108,13 @@ impl PartitionLog {
         if end.position > 0 {
             // What was cut off a full segment must stay cut: its end is never looked at again.
             let full = open_for_writing(&current)?;
-            self.disk.sync_data(&full).map_err(|error| failed("flush", &current, error))?;
+            self.flush(&full, &current, "flush")?;
         }
         let fresh = Place::start_of_segment(end.next_offset);
         let path = segment::path_of(&self.directory, fresh.segment);
         let made = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
         made.map_err(|error| failed("create", &path, error))?;
-        sync_directory(&self.directory)?;
+        sync_directory(&self.directory).inspect_err(|_| self.distrust())?;
         log_end.publish(lock, fresh);
         Ok((fresh, path))
     }
@@ -111,14 +122,44 @@ impl PartitionLog {
     /// Writes and flushes; on failure takes the bytes back (I3).
     fn write_durably(&self, file: &File, path: &Path, bytes: &[u8], position: u64) -> Result<()> {
         let written = self.disk.write_all_at(file, bytes, position).map_err(|error| failed("append to", path, error));
-        let flushed = written
-            .and_then(|()| self.disk.sync_data(file).map_err(|error| failed("flush the append to", path, error)));
-        if flushed.is_err()
-            && let Err(error) = self.disk.truncate(file, position)
-        {
-            tracing::warn!(path = %path.display(), %error, "the next append cuts what this one left behind");
-        }
+        let flushed = written.and_then(|()| self.flush(file, path, "flush the append to"));
         flushed
+            .map_err(|error| if self.take_back(file, path, position) { error } else { error.with_detail(LEFT_BEHIND) })
+    }
+
+    fn take_back(&self, file: &File, path: &Path, position: u64) -> bool {
+        let Err(error) = self.disk.truncate(file, position) else { return true };
+        tracing::warn!(path = %path.display(), %error, "a failed append is not cut off: making it unreadable");
+        self.distrust();
+        // Whoever comes next takes what has no header for an unfinished append, and cuts it.
+        if let Err(error) = self.disk.write_all_at(file, &[0; HEADER_BYTES], position) {
+            tracing::warn!(path = %path.display(), %error, "a failed append may be found by whoever comes next");
+        }
+        false
+    }
+
+    fn flush(&self, file: &File, path: &Path, what: &str) -> Result<()> {
+        self.disk.sync_data(file).map_err(|error| {
+            self.distrust();
+            failed(what, path, error)
+        })
+    }
+
+    fn distrust(&self) {
+        self.distrusted.store(true, Ordering::Relaxed);
+    }
+
+    /// I5.
+    fn check_trusted(&self) -> Result<()> {
+        if !self.distrusted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (name, partition) = (&self.topic.name, self.partition);
+        Err(Error::unavailable(format!("partition {partition} of topic {name} takes no more from this process"))
+            .with_detail("an append to it could not be brought to the disk, or not be taken back")
+            .with_hint(
+                "check the disk, look at the topic's end, then send what was not acknowledged from a new process",
+            ))
     }
 }
 

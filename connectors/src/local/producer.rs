@@ -1,8 +1,8 @@
 //! Sending records to a local topic.
 //!
 //! Owns [`LocalProducer`]: it chooses partitions, gathers records into batches and appends them.
-//! - I1: a record is acknowledged only once it is on disk; what a failure left unacknowledged stays in its batch,
-//!   and the next flush tries it again.
+//! - I1: a record is acknowledged only once it is on disk; what a failure left unacknowledged stays in its batch, and
+//!   the next flush tries it again, unless the log cannot tell what became of it (I5 of `partition_log`).
 //! - I2: a keyed record goes where Kafka's default partitioner would put it; records without a key fill one
 //!   partition's batch, then the next one's.
 //! - I3: what is gathered never exceeds [`BUFFERED_BYTES_MAX`] by more than one record.
@@ -56,7 +56,10 @@ pub struct LocalProducer {
 impl LocalProducer {
     pub fn open(topics: &LocalTopics, name: &TopicName, clock: Arc<dyn Clock>) -> Result<LocalProducer> {
         let topic = Arc::new(topics.describe(name)?);
-        let outlet = |partition| Outlet { log: PartitionLog::new(&topic, partition), batch: BatchBuilder::new() };
+        let outlet = |partition| Outlet {
+            log: PartitionLog::with_disk(&topic, partition, topics.disk().clone()),
+            batch: BatchBuilder::new(),
+        };
         let outlets = topic.partition_numbers().map(outlet).collect();
         // Short runs, one record each, must not all begin with the same partition.
         let unkeyed = i32::try_from(clock.now().0.rem_euclid(i64::from(topic.partitions))).unwrap_or(0);
@@ -92,9 +95,11 @@ impl LocalProducer {
         Ok(())
     }
 
-    /// Appends everything that was sent. After an error the rest is still there, to be flushed again.
+    /// Appends everything that was sent. A partition that fails keeps no other from its turn; what is not
+    /// acknowledged then is still there, to be flushed again.
     pub fn flush(&mut self) -> Result<()> {
-        self.topic.partition_numbers().try_for_each(|partition| self.flush_partition(partition))
+        let flushed = self.topic.partition_numbers().map(|partition| self.flush_partition(partition));
+        flushed.fold(Ok(()), Result::and)
     }
 
     /// What was acknowledged since the last call, also before an error.

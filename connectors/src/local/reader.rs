@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tableflow_model::source::Range;
@@ -19,7 +20,7 @@ use tableflow_model::{Error, Offset, Partition, Records, Result};
 
 use super::batch::{HEADER_BYTES, Header};
 use super::decode::{BadBatch, Expected, decode};
-use super::disk::{Disk, SystemDisk, damaged, failed};
+use super::disk::{Disk, damaged, failed};
 use super::log_end::{LogEnd, Place};
 use super::recovery::settle;
 use super::segment::{self, Segment};
@@ -31,6 +32,7 @@ const CHUNK_BYTES_MAX: usize = 1 << 30;
 pub(super) struct PartitionReader {
     partition: Partition,
     directory: PathBuf,
+    disk: Arc<dyn Disk>,
     segments: Vec<Segment>,
     end: Place,
     /// Where a torn tail was found, and the size of the file then: no need to look at it again.
@@ -40,8 +42,9 @@ pub(super) struct PartitionReader {
 }
 
 impl PartitionReader {
-    pub fn new(partition: Partition, directory: PathBuf) -> PartitionReader {
-        PartitionReader { partition, directory, segments: Vec::new(), end: Place::default(), torn: None, cursor: None }
+    pub fn new(partition: Partition, directory: PathBuf, disk: Arc<dyn Disk>) -> PartitionReader {
+        let (segments, end) = (Vec::new(), Place::default());
+        PartitionReader { partition, directory, disk, segments, end, torn: None, cursor: None }
     }
 
     /// What can be read now.
@@ -96,7 +99,7 @@ impl PartitionReader {
             }
             return Ok(());
         };
-        let settled = settle(&self.directory, &log_end, &lock, &SystemDisk as &dyn Disk)?;
+        let settled = settle(&self.directory, &log_end, &lock, self.disk.as_ref())?;
         self.adopt(settled.segments);
         self.end = settled.place;
         self.torn = Some((settled.place, settled.place.position + settled.torn_bytes));

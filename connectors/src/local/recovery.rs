@@ -6,10 +6,12 @@
 //!   promised. A bad batch with a good one after it is damage: an error with file and position, never cut.
 //! - I2: what [`settle`] answers is on disk before it answers.
 //! - I3: the scan starts at the published end where there is one, so its cost is that of what came after.
+//! - I4: the last batch is written again before it is flushed. Whoever wrote it may have met a flush that failed: the
+//!   system then takes the pages for clean, and flushing clean pages does nothing.
 //!
-//! I1 rests on the writer: every batch is flushed before the next one is written, whoever writes it.
+//! I1 and I4 rest on the writer: every batch is flushed before the next one is written, whoever writes it.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -44,19 +46,28 @@ pub(super) fn settle(partition: &Path, log_end: &LogEnd, lock: &Locked<'_>, disk
     let start = published
         .filter(|place| place.segment == last.base_offset && place.position <= size)
         .unwrap_or(Place::start_of_segment(last.base_offset));
-    let place = scan(&file, &last.path, start, size)?;
+    let (place, last_batch) = scan(&file, &last.path, start, size)?;
     if published != Some(place) {
-        disk.sync_data(&file).map_err(|error| failed("flush", &last.path, error))?;
+        make_durable(&last.path, &last_batch, place, disk)?;
         sync_directory(partition)?;
         log_end.publish(lock, place);
     }
     Ok(Settled { place, torn_bytes: size - place.position, segments })
 }
 
-/// Walks from batch to batch, checksums included, to the last good one.
-fn scan(file: &File, path: &Path, start: Place, size: u64) -> Result<Place> {
+/// I4.
+fn make_durable(path: &Path, last_batch: &[u8], end: Place, disk: &dyn Disk) -> Result<()> {
+    let file = OpenOptions::new().write(true).open(path).map_err(|error| failed("open", path, error))?;
+    let position = end.position - last_batch.len() as u64;
+    disk.write_all_at(&file, last_batch, position).map_err(|error| failed("write again the end of", path, error))?;
+    disk.sync_data(&file).map_err(|error| failed("flush", path, error))
+}
+
+/// Walks from batch to batch, checksums included, to the last good one. Answers its end and its bytes; there are none
+/// where nothing follows `start`.
+fn scan(file: &File, path: &Path, start: Place, size: u64) -> Result<(Place, Vec<u8>)> {
     let mut place = start;
-    let mut bytes = Vec::new();
+    let (mut bytes, mut last_batch) = (Vec::new(), Vec::new());
     while let Some(header) = read_good_batch(file, path, place.position, size, &mut bytes)? {
         // The checksum does not cover the base offset: it must be the next one.
         if header.base_offset != place.next_offset {
@@ -64,12 +75,13 @@ fn scan(file: &File, path: &Path, start: Place, size: u64) -> Result<Place> {
         }
         place.position += header.total_bytes as u64;
         place.next_offset = header.next_offset();
+        std::mem::swap(&mut bytes, &mut last_batch);
     }
     if let Some(good) = find_good_batch_after(file, path, place, size)? {
         let reason = format!("the batch there is bad, but the one at byte {good} is good");
         return Err(damaged(path, place.position, &reason));
     }
-    Ok(place)
+    Ok((place, last_batch))
 }
 
 /// The header of the batch at `position`, if all of it is there and its checksum is right.

@@ -9,38 +9,42 @@
 //! Neighbours: `reader` reads one partition, `topic` knows the metadata.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tableflow_model::source::Range;
 use tableflow_model::{Error, Offset, Partition, Records, Result, Source, TopicId, TopicName};
 
+use super::disk::Disk;
 use super::reader::PartitionReader;
 use super::topic::{LocalTopics, Topic};
 
 #[derive(Debug)]
 pub struct LocalSource {
     topic: Topic,
+    disk: Arc<dyn Disk>,
     readers: Vec<PartitionReader>,
     /// The partition that the next poll starts with.
     first: usize,
 }
 
-fn readers_of(topic: &Topic) -> Vec<PartitionReader> {
-    let reader = |partition| PartitionReader::new(partition, topic.partition_directory(partition));
+fn readers_of(topic: &Topic, disk: &Arc<dyn Disk>) -> Vec<PartitionReader> {
+    let reader = |partition| PartitionReader::new(partition, topic.partition_directory(partition), disk.clone());
     topic.partition_numbers().map(reader).collect()
 }
 
 impl LocalSource {
     pub fn open(topics: &LocalTopics, name: &TopicName) -> Result<LocalSource> {
         let topic = topics.describe(name)?;
-        let readers = readers_of(&topic);
-        Ok(LocalSource { topic, readers, first: 0 })
+        let disk = topics.disk().clone();
+        let readers = readers_of(&topic, &disk);
+        Ok(LocalSource { topic, disk, readers, first: 0 })
     }
 
     /// Turns to the topic that has the name now.
     fn follow_topic(&mut self) -> Result<()> {
         let current = self.topic.reload()?;
         if current.id != self.topic.id {
-            self.readers = readers_of(&current);
+            self.readers = readers_of(&current, &self.disk);
             self.first = 0;
             self.topic = current;
         }

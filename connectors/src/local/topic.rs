@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tableflow_model::{Clock, Error, Ids, Millis, Partition, Result, TopicId, TopicName};
 
-use super::disk::{failed, sync_directory};
+use super::disk::{Disk, SystemDisk, failed, sync_directory};
 use super::options::TopicOptions;
 
 const METADATA_FILE: &str = "topic.json";
@@ -109,12 +110,22 @@ fn no_such_topic(name: &TopicName) -> Error {
 #[derive(Clone, Debug)]
 pub struct LocalTopics {
     root: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 impl LocalTopics {
     /// The topics of `data_directory`; nothing is touched until a topic is created.
     pub fn open(data_directory: &Path) -> LocalTopics {
-        LocalTopics { root: data_directory.join("topics") }
+        LocalTopics::with_disk(data_directory, Arc::new(SystemDisk))
+    }
+
+    pub(super) fn with_disk(data_directory: &Path, disk: Arc<dyn Disk>) -> LocalTopics {
+        LocalTopics { root: data_directory.join("topics"), disk }
+    }
+
+    /// What those who append to these topics, and those who read them, write through.
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
     }
 
     pub fn create(

@@ -1,10 +1,11 @@
 //! The promises of local topics (P1 to P4 of `local`) and what they rest on.
 //!
 //! `format` the bytes, against kafka-protocol; `topics` metadata; `appending` locks, failures and torn tails; `reading`
-//! the source; `crash` power cuts and kills. Here: the topic that every test starts from.
+//! the source; `crash` power cuts and kills; `failing` flushes that fail. Here: the topic that every test starts from.
 
 mod appending;
 mod crash;
+mod failing;
 mod format;
 mod reading;
 mod topics;
