@@ -18,10 +18,10 @@ use tableflow_lake::commit::{Append, CommitContext, manifests_of, prepare_append
 use tableflow_lake::layout::new_schema;
 use tableflow_lake::write::{EpochName, Stager};
 use tableflow_model::clock::{RandomIds, SystemClock};
-use tableflow_model::protocol::{Cut, Epoch, Generation, Ledger, Positions, TopicPositions, WriterId};
+use tableflow_model::protocol::{Cut, Epoch, FileName, Generation, Ledger, Positions, TopicPositions, WriterId};
 use tableflow_model::{Error, Offset, Partition, Result, TableName, TopicId};
 use tableflow_store::Store;
-use tableflow_store::paths::Warehouse;
+use tableflow_store::paths::{TablePaths, Warehouse};
 use uuid::Uuid;
 
 use crate::TOPIC;
@@ -143,10 +143,10 @@ impl Place {
     /// I1.
     fn file(&self, number: usize) -> Result<DataFile> {
         let entry = &self.entry;
-        let location = self.table.metadata.location();
+        let name = FileName::new(&self.name.ingest_job(), Generation(1), Epoch(self.epoch), number as u64);
         DataFileBuilder::default()
             .content(entry.content_type())
-            .file_path(format!("{location}/data/{}-1-{}-{number}.parquet", self.name.ingest_job(), self.epoch))
+            .file_path(TablePaths::at(self.table.metadata.location()).data_file(&name))
             .file_format(entry.file_format())
             .partition(entry.partition().clone())
             .record_count(entry.record_count())

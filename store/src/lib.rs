@@ -1,4 +1,5 @@
-//! Object storage for all: every object of the product is named, written, read and listed through this crate.
+//! Object storage for all: the files of tables and the service's own state are named, written, read and listed through
+//! this crate. Topics and the catalog's database are no objects: they are files of their own.
 //!
 //! In flow order:
 //!
@@ -14,7 +15,7 @@
 //!  error   what a store's error means to the caller
 //! ```
 //!
-//! It knows neither tables nor topics beyond how their objects are called.
+//! It knows of tables and jobs how their objects are called, and no more.
 
 pub mod bridge;
 mod error;

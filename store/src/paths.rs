@@ -1,7 +1,8 @@
 //! How every object is called.
 //!
 //! Owns the types that build object paths, [`Warehouse`], [`TablePaths`] and [`StatePaths`], and [`ObjectKind`],
-//! which reads the kind back from a path. No other code joins strings into a path.
+//! which reads the kind back from a path. What lies below a warehouse or a state directory is named here and nowhere
+//! else.
 //! - I1: a name becomes one [`Segment`] of a path, a data file's a [`FileName`]: two never become the same.
 //! - I2: a table's location ends in eight hex digits of its uuid, so a name that is dropped and made again, or
 //!   differs in case only, gets another directory. Its letters are for people: engines disagree about percent
