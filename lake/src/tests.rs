@@ -55,7 +55,7 @@ struct Table {
 
 impl Table {
     fn new(columns: &Fields, partition_by: &str, sort_by: &str) -> Self {
-        let store = Store::with_object_store("memory:///lake", &[], Arc::new(InMemory::new())).unwrap();
+        let store = Store::with_object_store("memory:///lake", Arc::new(InMemory::new())).unwrap();
         let schema = new_schema(columns).unwrap();
         let spec = parse_partition_by(partition_by, &schema).unwrap();
         let order =

@@ -9,7 +9,7 @@
 //! ```text
 //! let faults = FaultStore::new(Arc::new(InMemory::new()));
 //! faults.script(Fault::new(Operation::Put, Effect::FailAfter).on_path(".metadata.json"));
-//! let store = Store::with_object_store("memory:///w", &[], faults.clone())?;
+//! let store = Store::with_object_store("memory:///w", faults.clone())?;
 //! ```
 //!
 //! Neighbours: goes below `store`.

@@ -7,7 +7,7 @@
 //!   A create is a hard link, which fails if the name is taken; an overwrite is a rename.
 //! - I3: a write that fails leaves nothing visible; what a killed process staged is never listed, and is swept by
 //!   a later open.
-//! - I4: no request leaves the roots, through symbolic links neither.
+//! - I4: no request leaves the root, through symbolic links neither.
 //!
 //! Power-cut model: what fsync returned for is kept, all else may be lost, names and contents independently.
 //! The order per object is: sync the bytes, link, sync the directory, acknowledge. So whatever a catalog row or
@@ -38,7 +38,7 @@ use object_store::{
 use tableflow_model::Clock;
 
 use directories::Directories;
-use staging::{Staged, StagedUpload};
+use staging::Staged;
 
 pub use directories::create_directory;
 
@@ -79,10 +79,10 @@ pub struct DurableLocalStore {
 }
 
 impl DurableLocalStore {
-    /// Opens the roots, which must exist, and sweeps what killed processes staged there (I3).
-    pub fn open(roots: Vec<PathBuf>, clock: &dyn Clock) -> io::Result<Self> {
-        let directories = Directories::new(roots)?;
-        staging::sweep(directories.roots(), clock.now())?;
+    /// Opens the root, which must exist, and sweeps what killed processes staged there (I3).
+    pub fn open(root: &FilePath, clock: &dyn Clock) -> io::Result<Self> {
+        let directories = Directories::new(root)?;
+        staging::sweep(directories.root(), clock.now())?;
         Ok(DurableLocalStore { inner: LocalFileSystem::new(), directories: Arc::new(directories) })
     }
 
@@ -107,19 +107,15 @@ impl ObjectStore for DurableLocalStore {
         let directories = Arc::clone(&self.directories);
         let written = tokio::task::spawn_blocking(move || {
             let staged = Staged::create(&directories, &target)?;
-            staged.write(0, &payload)?;
+            staged.write(&payload)?;
             staged.publish(&directories, &opts.mode)
         });
         written.await??;
         Ok(PutResult { e_tag: None, version: None })
     }
 
-    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        if !opts.attributes.is_empty() {
-            return Err(self.refuse("put with attributes"));
-        }
-        let target = self.inner.path_to_filesystem(location)?;
-        Ok(Box::new(StagedUpload::start(Arc::clone(&self.directories), &target)?))
+    async fn put_multipart_opts(&self, _at: &Path, _options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(self.refuse("put part by part: objects are put whole"))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {

@@ -90,9 +90,10 @@ impl ObjectStore for MeteredStore {
         Ok(result)
     }
 
-    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let inner = self.inner.put_multipart_opts(location, opts).await?;
-        Ok(Box::new(MeteredUpload { inner, meter: Arc::clone(&self.meter) }))
+    /// Parts would pass by the meter (I1).
+    async fn put_multipart_opts(&self, _at: &Path, _options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let operation = "put part by part: objects are put whole".to_owned();
+        Err(object_store::Error::NotImplemented { operation, implementer: self.to_string() })
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -135,30 +136,5 @@ impl ObjectStore for MeteredStore {
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         count(&self.meter.puts, 1);
         self.inner.copy_opts(from, to, options).await
-    }
-}
-
-/// Each part is a request of its own.
-#[derive(Debug)]
-struct MeteredUpload {
-    inner: Box<dyn MultipartUpload>,
-    meter: Arc<Meter>,
-}
-
-#[async_trait]
-impl MultipartUpload for MeteredUpload {
-    fn put_part(&mut self, data: PutPayload) -> object_store::UploadPart {
-        count(&self.meter.puts, 1);
-        count(&self.meter.bytes_out, data.content_length() as u64);
-        self.inner.put_part(data)
-    }
-
-    async fn complete(&mut self) -> Result<PutResult> {
-        count(&self.meter.puts, 1);
-        self.inner.complete().await
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        self.inner.abort().await
     }
 }

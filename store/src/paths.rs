@@ -59,14 +59,6 @@ impl TablePaths {
         &self.0
     }
 
-    pub fn data_directory(&self) -> String {
-        format!("{}/data", self.0)
-    }
-
-    pub fn metadata_directory(&self) -> String {
-        format!("{}/metadata", self.0)
-    }
-
     /// What a sweep parses is this name, so that it is [`FileName`]'s to say which one a file has (G1).
     pub fn data_file(&self, name: &FileName) -> String {
         format!("{}/data/{name}.parquet", self.0)

@@ -1,7 +1,7 @@
 //! What the other crates call: create-only puts, checked reads, listing, all below one root.
 //!
 //! Owns [`Store`].
-//! - I1: every URI is confined: it must lie under the root or under a root that was allowed explicitly.
+//! - I1: every URI is confined: it must lie under the root.
 //! - I2: objects are written once (G1). [`Store::put_new`] tells apart created, there already with the same bytes
 //!   (a reply was lost: ours), and taken by somebody else. [`Store::put_overwrite`] is for status objects, whose
 //!   loss or mix-up harms nobody.
@@ -70,7 +70,6 @@ pub struct Store {
 
 struct Inner {
     root: Location,
-    allowed: Vec<Location>,
     object_store: Arc<dyn ObjectStore>,
     meter: Arc<Meter>,
 }
@@ -84,17 +83,12 @@ impl fmt::Debug for Store {
 impl Store {
     /// Opens a directory (made if missing), a `file:` URI, or `memory:///` for tests.
     pub fn open(root: &str, clock: &dyn Clock) -> Result<Self> {
-        Store::open_with_roots(root, &[], clock)
-    }
-
-    /// Like [`Store::open`]; objects under the `allowed` roots may be used as well (I1).
-    pub fn open_with_roots(root: &str, allowed: &[&str], clock: &dyn Clock) -> Result<Self> {
         if !root.contains(':') {
-            return open_local(root, allowed, clock);
+            return open_local(root, clock);
         }
         match Location::parse(root)?.scheme() {
-            "file" => open_local(root, allowed, clock),
-            "memory" => Store::with_object_store(root, allowed, Arc::new(InMemory::new())),
+            "file" => open_local(root, clock),
+            "memory" => Store::with_object_store(root, Arc::new(InMemory::new())),
             scheme => Err(Error::usage(format!("{root} is not a store that can be opened"))
                 .with_detail(format!("this build has no object store for {scheme}:"))
                 .with_hint("use a directory")),
@@ -102,15 +96,11 @@ impl Store {
     }
 
     /// Any object store; its paths are the URIs' paths: the key in a bucket, the absolute path of a file.
-    pub fn with_object_store(root: &str, allowed: &[&str], object_store: Arc<dyn ObjectStore>) -> Result<Self> {
+    pub fn with_object_store(root: &str, object_store: Arc<dyn ObjectStore>) -> Result<Self> {
         let root = Location::parse(root)?;
-        let allowed = allowed.iter().map(|uri| Location::parse(uri)).collect::<Result<Vec<_>>>()?;
-        if let Some(other) = allowed.iter().find(|other| other.base() != root.base()) {
-            return Err(Error::usage(format!("{} is not in the same store as {}", other.to_uri(), root.to_uri())));
-        }
         let meter = Arc::new(Meter::default());
         let object_store = Arc::new(MeteredStore::new(object_store, Arc::clone(&meter)));
-        Ok(Store { inner: Arc::new(Inner { root, allowed, object_store, meter }) })
+        Ok(Store { inner: Arc::new(Inner { root, object_store, meter }) })
     }
 
     /// The root, without a slash at the end.
@@ -133,15 +123,14 @@ impl Store {
         self.inner.meter.snapshot()
     }
 
-    /// The path of an object in the store below; refuses what lies outside the roots (I1).
+    /// The path of an object in the store below; refuses what lies outside the root (I1).
     pub fn path(&self, uri: &str) -> Result<Path> {
         let location = Location::parse(uri)?;
-        let inner = &self.inner;
-        if location.is_under(&inner.root) || inner.allowed.iter().any(|root| location.is_under(root)) {
+        if location.is_under(&self.inner.root) {
             return location.to_path();
         }
-        Err(Error::usage(format!("{uri} lies outside of {}", inner.root.to_uri()))
-            .with_hint("allow its directory in the configuration if it is yours"))
+        Err(Error::usage(format!("{uri} lies outside of {}", self.root_uri()))
+            .with_hint("the paths in a table are absolute: a data directory that was moved must go back to its place"))
     }
 
     /// Writes an object that must not exist (I2).
@@ -297,15 +286,12 @@ fn pass(point: Option<KillPoint>) {
     }
 }
 
-/// The real paths of the directories become the roots: what a symbolic link above a root says is settled once.
-fn open_local(root: &str, allowed: &[&str], clock: &dyn Clock) -> Result<Store> {
-    let made = std::iter::once(&root).chain(allowed).map(|uri| local_directory(uri)).collect::<Result<Vec<_>>>()?;
-    let uris = made.iter().map(|path| directory_uri(path)).collect::<Result<Vec<_>>>()?;
-    let disk = DurableLocalStore::open(made, clock)
+/// The real path of the directory becomes the root: what a symbolic link above it says is settled once.
+fn open_local(root: &str, clock: &dyn Clock) -> Result<Store> {
+    let directory = local_directory(root)?;
+    let disk = DurableLocalStore::open(&directory, clock)
         .map_err(|error| Error::unavailable(format!("cannot open the directory {root}")).with_source(error))?;
-    let uris: Vec<&str> = uris.iter().map(String::as_str).collect();
-    let (root, allowed) = uris.split_first().ok_or_else(|| Error::internal("a store without a root"))?;
-    Store::with_object_store(root, allowed, Arc::new(disk))
+    Store::with_object_store(&directory_uri(&directory)?, Arc::new(disk))
 }
 
 fn local_directory(uri: &str) -> Result<PathBuf> {

@@ -40,7 +40,7 @@ impl World {
         let mut home = Home::open(product.directory()).await.unwrap();
         let requests = FaultStore::new(home.store.object_store());
         let root = home.store.root_uri();
-        let faulty = Store::with_object_store(&root, &[], requests.clone()).unwrap();
+        let faulty = Store::with_object_store(&root, requests.clone()).unwrap();
         let database = home.directory.join("catalog.db");
         let warehouse = || Warehouse::new(&format!("{root}/warehouse"));
         let (clock, ids) = (home.clock.clone(), home.ids.clone());

@@ -40,9 +40,9 @@ async fn open(directory: impl AsRef<Path>) -> EmbeddedCatalog {
 
 /// A catalog over a store that fails on request.
 async fn open_faulty(directory: &TempDir) -> (EmbeddedCatalog, Arc<FaultStore>) {
-    let disk = DurableLocalStore::open(vec![directory.path().to_owned()], &SystemClock).unwrap();
+    let disk = DurableLocalStore::open(directory.path(), &SystemClock).unwrap();
     let faults = FaultStore::new(Arc::new(disk));
-    let store = Store::with_object_store(&root(directory), &[], Arc::<FaultStore>::clone(&faults)).unwrap();
+    let store = Store::with_object_store(&root(directory), Arc::<FaultStore>::clone(&faults)).unwrap();
     (open_with(directory, store, Arc::new(SystemClock)).await.unwrap(), faults)
 }
 

@@ -1,9 +1,9 @@
-//! The directories of the local store: which are allowed, and which are known to be on disk.
+//! The directories of the local store: which lie under its root, and which are known to be on disk.
 //!
 //! Owns [`Directories`].
-//! - I1: a directory is `synced` only after it and every directory up to its root were fsynced by this process, so
+//! - I1: a directory is `synced` only after it and every directory up to the root were fsynced by this process, so
 //!   no racing writer takes a directory for durable that another one has only just made.
-//! - I2: a directory is `confined` only after its real path was found under a root. Symbolic links at the file
+//! - I2: a directory is `confined` only after its real path was found under the root. Symbolic links at the file
 //!   itself are looked for at each request.
 //!
 //! Neighbours: `local` asks before each request; `staging` before each write.
@@ -32,32 +32,27 @@ pub fn create_directory(path: &Path) -> io::Result<PathBuf> {
 
 #[derive(Debug)]
 pub(super) struct Directories {
-    roots: Vec<PathBuf>,
+    root: PathBuf,
     synced: Mutex<HashSet<PathBuf>>,
     confined: Mutex<HashSet<PathBuf>>,
 }
 
 impl Directories {
-    /// The roots by their real paths.
-    pub(super) fn new(roots: Vec<PathBuf>) -> io::Result<Self> {
-        let roots = roots.iter().map(fs::canonicalize).collect::<io::Result<_>>()?;
-        Ok(Directories { roots, synced: Mutex::default(), confined: Mutex::default() })
+    /// The root by its real path.
+    pub(super) fn new(root: &Path) -> io::Result<Self> {
+        let root = fs::canonicalize(root)?;
+        Ok(Directories { root, synced: Mutex::default(), confined: Mutex::default() })
     }
 
-    pub(super) fn roots(&self) -> &[PathBuf] {
-        &self.roots
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
-    /// The deepest root that holds the path.
-    pub(super) fn root_of(&self, path: &Path) -> Result<&Path, DiskError> {
-        let holding = self.roots.iter().filter(|root| path.starts_with(root));
-        let deepest = holding.max_by_key(|root| root.as_os_str().len());
-        deepest.map(PathBuf::as_path).ok_or_else(|| outside(path))
-    }
-
-    /// Refuses a file whose real place is, or would be, outside the roots (I2).
+    /// Refuses a file whose real place is, or would be, outside the root (I2).
     pub(super) fn check(&self, file: &Path) -> Result<(), DiskError> {
-        self.root_of(file)?;
+        if !file.starts_with(&self.root) {
+            return Err(outside(file));
+        }
         if fs::symlink_metadata(file).is_ok_and(|metadata| metadata.file_type().is_symlink()) {
             return Err(outside(file));
         }
@@ -69,13 +64,12 @@ impl Directories {
 
     /// Makes the directory of a file that is about to be written (I1, I2).
     pub(super) fn prepare(&self, directory: &Path) -> Result<(), DiskError> {
-        let root = self.root_of(directory)?;
         if lock(&self.synced).contains(directory) && directory.exists() {
             return Ok(());
         }
         fs::create_dir_all(directory).map_err(DiskError::of("create the directory", directory))?;
         self.confine(directory)?;
-        let inside = directory.ancestors().take_while(|ancestor| ancestor.starts_with(root));
+        let inside = directory.ancestors().take_while(|ancestor| ancestor.starts_with(&self.root));
         for ancestor in inside {
             sync(ancestor)?;
             lock(&self.synced).insert(ancestor.to_owned());
@@ -88,7 +82,7 @@ impl Directories {
             return Ok(());
         }
         let real = fs::canonicalize(directory).map_err(DiskError::of("resolve", directory))?;
-        if !self.roots.iter().any(|root| real.starts_with(root)) {
+        if !real.starts_with(&self.root) {
             return Err(outside(directory));
         }
         lock(&self.confined).insert(directory.to_owned());
@@ -103,7 +97,7 @@ pub(super) fn sync(directory: &Path) -> Result<(), DiskError> {
 }
 
 fn outside(path: &Path) -> DiskError {
-    let source = io::Error::new(io::ErrorKind::PermissionDenied, "it leads out of the store's directories");
+    let source = io::Error::new(io::ErrorKind::PermissionDenied, "it leads out of the store's directory");
     DiskError { action: "follow", path: path.to_owned(), source }
 }
 

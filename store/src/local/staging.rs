@@ -1,25 +1,21 @@
 //! Files being written, before anyone can see them.
 //!
-//! Owns [`Staged`] (one file on its way) and [`StagedUpload`] (the same, part by part).
+//! Owns [`Staged`], one file on its way.
 //! - I1: staged files lie in `.staged` at the top of the mount they go to: `<root>/<first directory>/.staged`, so
 //!   that sweeping is one short listing and never a walk over all tables, and linking never crosses file systems
-//!   when a root's directories are mounts of their own.
+//!   when the root's directories are mounts of their own.
 //! - I2: their names end in `#` and digits, which `LocalFileSystem` hides from listings and refuses to address.
 //! - I3: a staged file is removed when it is published, when it fails and when it is dropped.
 //!
 //! Neighbours: `local` writes through it, `directories` makes and syncs the directories.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
-use async_trait::async_trait;
-use futures::FutureExt;
-use object_store::{MultipartUpload, PutMode, PutPayload, PutResult, UploadPart};
+use object_store::{PutMode, PutPayload};
 use tableflow_model::Millis;
 
 use super::DiskError;
@@ -48,7 +44,7 @@ pub(super) struct Staged {
 impl Staged {
     pub(super) fn create(directories: &Directories, target: &Path) -> Result<Self, DiskError> {
         directories.check(target)?;
-        let directory = area(directories.root_of(target)?, target);
+        let directory = area(directories.root(), target);
         fs::create_dir_all(&directory).map_err(DiskError::of("create the directory", &directory))?;
         directories.check(&directory.join(DIRECTORY))?;
         loop {
@@ -63,11 +59,9 @@ impl Staged {
         }
     }
 
-    pub(super) fn write(&self, offset: u64, payload: &PutPayload) -> Result<(), DiskError> {
-        let mut offset = offset;
+    pub(super) fn write(&self, payload: &PutPayload) -> Result<(), DiskError> {
         for part in payload {
-            self.file.write_all_at(part, offset).map_err(DiskError::of("write", &self.path))?;
-            offset += part.len() as u64;
+            (&self.file).write_all(part).map_err(DiskError::of("write", &self.path))?;
         }
         Ok(())
     }
@@ -120,13 +114,11 @@ fn area(root: &Path, target: &Path) -> PathBuf {
     }
 }
 
-/// Removes what writers that are gone have staged under the roots.
-pub(super) fn sweep(roots: &[PathBuf], now: Millis) -> io::Result<()> {
-    for root in roots {
-        sweep_area(&root.join(DIRECTORY), now)?;
-        for entry in fs::read_dir(root)? {
-            sweep_area(&entry?.path().join(DIRECTORY), now)?;
-        }
+/// Removes what writers that are gone have staged under the root.
+pub(super) fn sweep(root: &Path, now: Millis) -> io::Result<()> {
+    sweep_area(&root.join(DIRECTORY), now)?;
+    for entry in fs::read_dir(root)? {
+        sweep_area(&entry?.path().join(DIRECTORY), now)?;
     }
     Ok(())
 }
@@ -144,53 +136,4 @@ fn sweep_area(area: &Path, now: Millis) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// An upload part by part; it becomes visible, create-only, when it completes.
-#[derive(Debug)]
-pub(super) struct StagedUpload {
-    directories: Arc<Directories>,
-    staged: Option<Arc<Staged>>,
-    offset: u64,
-}
-
-impl StagedUpload {
-    pub(super) fn start(directories: Arc<Directories>, target: &Path) -> Result<Self, DiskError> {
-        let staged = Some(Arc::new(Staged::create(&directories, target)?));
-        Ok(StagedUpload { directories, staged, offset: 0 })
-    }
-
-    fn take(&mut self) -> object_store::Result<Arc<Staged>> {
-        self.staged.take().ok_or_else(ended)
-    }
-}
-
-fn ended() -> object_store::Error {
-    object_store::Error::Generic { store: super::STORE_NAME, source: "the upload has ended".into() }
-}
-
-#[async_trait]
-impl MultipartUpload for StagedUpload {
-    fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let offset = self.offset;
-        self.offset += data.content_length() as u64;
-        let staged = self.staged.clone();
-        async move {
-            let staged = staged.ok_or_else(ended)?;
-            tokio::task::spawn_blocking(move || staged.write(offset, &data)).await??;
-            Ok(())
-        }
-        .boxed()
-    }
-
-    async fn complete(&mut self) -> object_store::Result<PutResult> {
-        let staged = self.take()?;
-        let directories = Arc::clone(&self.directories);
-        tokio::task::spawn_blocking(move || staged.publish(&directories, &PutMode::Create)).await??;
-        Ok(PutResult { e_tag: None, version: None })
-    }
-
-    async fn abort(&mut self) -> object_store::Result<()> {
-        self.take().map(drop)
-    }
 }

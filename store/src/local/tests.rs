@@ -1,12 +1,14 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use object_store::{ObjectStoreExt, PutPayload};
+use object_store::ObjectStoreExt;
 use tableflow_model::clock::SystemClock;
 use tableflow_model::{Clock, ErrorKind, Millis};
 
+use super::DurableLocalStore;
 use crate::{ObjectInfo, PutOutcome, Store};
 
 fn open(directory: &tempfile::TempDir) -> (Store, String) {
@@ -64,26 +66,18 @@ async fn i2_racing_creates_have_one_winner() {
 }
 
 #[tokio::test]
-async fn i2_an_upload_in_parts_appears_whole_and_only_once() {
+async fn i2_an_object_comes_in_no_parts_and_from_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let (store, root) = open(&directory);
-    let uri = format!("{root}/w/t/parts");
-    let path = store.path(&uri).unwrap();
-    let mut upload = store.object_store().put_multipart(&path).await.unwrap();
-    let parts = [upload.put_part(PutPayload::from_static(b"abc")), upload.put_part(PutPayload::from_static(b"def"))];
-    for part in parts.into_iter().rev() {
-        part.await.unwrap();
+    store.put_new(&format!("{root}/w/t/one"), Bytes::from_static(b"1")).await.unwrap();
+    let [one, two] = ["one", "two"].map(|name| store.path(&format!("{root}/w/t/{name}")).unwrap());
+    let disk = DurableLocalStore::open(directory.path(), &SystemClock).unwrap();
+    for objects in [store.object_store(), Arc::new(disk)] {
+        let refused = |error| matches!(error, object_store::Error::NotImplemented { .. });
+        assert!(refused(objects.put_multipart(&two).await.unwrap_err()));
+        assert!(refused(objects.copy(&one, &two).await.unwrap_err()));
     }
-    assert!(store.list_all(&root).await.unwrap().is_empty());
-    upload.complete().await.unwrap();
-    assert_eq!(store.get(&uri).await.unwrap(), "abcdef");
-    let mut second = store.object_store().put_multipart(&path).await.unwrap();
-    second.put_part(PutPayload::from_static(b"other")).await.unwrap();
-    assert!(second.complete().await.is_err());
-    drop(second);
-    let mut dropped = store.object_store().put_multipart(&path).await.unwrap();
-    dropped.abort().await.unwrap();
-    assert_eq!(store.get(&uri).await.unwrap(), "abcdef");
+    assert_eq!(names(store.list_all(&root).await.unwrap(), &root), ["/w/t/one"]);
     assert!(staged(&directory.path().join("w")).is_empty());
 }
 
@@ -176,15 +170,4 @@ async fn a_root_behind_a_link_is_its_real_path() {
     let store = Store::open(&format!("file://{}/link", directory.path().display()), &SystemClock).unwrap();
     let real = fs::canonicalize(directory.path().join("real")).unwrap();
     assert_eq!(store.root_uri(), format!("file://{}", real.display()));
-}
-
-#[tokio::test]
-async fn other_roots_can_be_allowed() {
-    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (root, allowed) = (directory.path().to_str().unwrap(), other.path().to_str().unwrap());
-    let store = Store::open_with_roots(root, &[allowed], &SystemClock).unwrap();
-    store.put_new(&format!("file://{allowed}/t/x"), Bytes::from_static(b"1")).await.unwrap();
-    assert!(other.path().join("t/x").exists());
-    let alone = Store::open(root, &SystemClock).unwrap();
-    assert_eq!(alone.get(&format!("file://{allowed}/t/x")).await.unwrap_err().kind(), ErrorKind::Usage);
 }

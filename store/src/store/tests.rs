@@ -12,7 +12,7 @@ const URI: &str = "memory:///w/t/data/a.parquet";
 
 fn faulty() -> (Store, Arc<FaultStore>) {
     let faults = FaultStore::new(Arc::new(InMemory::new()));
-    (Store::with_object_store("memory:///w", &[], Arc::<FaultStore>::clone(&faults)).unwrap(), faults)
+    (Store::with_object_store("memory:///w", Arc::<FaultStore>::clone(&faults)).unwrap(), faults)
 }
 
 fn bytes(text: &'static str) -> Bytes {
@@ -20,16 +20,15 @@ fn bytes(text: &'static str) -> Bytes {
 }
 
 #[tokio::test]
-async fn i1_a_store_never_leaves_its_roots() {
-    let store = Store::with_object_store("s3://b/w", &["s3://b/other"], Arc::new(InMemory::new())).unwrap();
+async fn i1_a_store_never_leaves_its_root() {
+    let store = Store::with_object_store("s3://b/w", Arc::new(InMemory::new())).unwrap();
     assert_eq!(store.path("s3://b/w/x").unwrap().as_ref(), "w/x");
-    assert_eq!(store.path("s3://b/other/x").unwrap().as_ref(), "other/x");
-    for outside in ["s3://b/wider/x", "s3://c/w/x", "s3a://b/w/x", "/w/x", "s3://b/w/../x", "s3://b/w/%2e%2e/x"] {
+    for outside in
+        ["s3://b/wider/x", "s3://b/other/x", "s3://c/w/x", "s3a://b/w/x", "/w/x", "s3://b/w/../x", "s3://b/w/%2e%2e/x"]
+    {
         let error = store.get(outside).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{outside}: {}", error.report());
     }
-    let elsewhere = Store::with_object_store("s3://b/w", &["s3://c/w"], Arc::new(InMemory::new()));
-    assert_eq!(elsewhere.unwrap_err().kind(), ErrorKind::Usage);
     assert_eq!(Store::open("ftp://b/w", &SystemClock).unwrap_err().kind(), ErrorKind::Usage);
 }
 
@@ -139,7 +138,7 @@ async fn the_meter_counts_requests_and_bytes() {
 async fn seeded_faults_replay_and_never_corrupt() {
     let run = async |seed| {
         let faults = FaultStore::seeded(Arc::new(InMemory::new()), seed, 4);
-        let store = Store::with_object_store("memory:///w", &[], Arc::<FaultStore>::clone(&faults)).unwrap();
+        let store = Store::with_object_store("memory:///w", Arc::<FaultStore>::clone(&faults)).unwrap();
         let mut acknowledged = Vec::new();
         for number in 0..12 {
             let uri = format!("memory:///w/{number}");
