@@ -85,11 +85,6 @@ impl EmbeddedCatalog {
         Ok(EmbeddedCatalog { rows, store, warehouse, clock, ids, cache })
     }
 
-    /// Folds the log into the database file and closes it. Without it nothing is lost, only left in the `-wal` file.
-    pub async fn close(&self) {
-        self.rows.close().await;
-    }
-
     async fn load_at(&self, metadata_location: &str) -> Result<Arc<TableMetadata>> {
         if let Some(cached) = self.cache.get(metadata_location).await {
             return Ok(cached.metadata);

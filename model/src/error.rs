@@ -1,8 +1,8 @@
 //! The one public error.
 //!
-//! Owns [`Error`]: a kind (what must the caller do?), a domain (whose matter is it?), one line that says
-//! what happened, and optional detail, hint, context pairs and source. `Display` is that one line;
-//! [`Error::report`] is what a person reads: the line, then `detail:` and `hint:` lines.
+//! Owns [`Error`]: a kind (what must the caller do?), one line that says what happened, and optional detail, hint,
+//! context pairs and source. `Display` is that one line; [`Error::report`] is what a person reads: the line, then
+//! `detail:` and `hint:` lines.
 
 use std::fmt;
 
@@ -25,14 +25,6 @@ pub enum ErrorKind {
     /// A part outside (store, catalog, disk) does not answer as it should: trying again may help.
     Unavailable,
     /// A bug of ours, or damage: report it.
-    Internal,
-}
-
-/// Whose matter is it?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Domain {
-    User,
-    External,
     Internal,
 }
 
@@ -145,14 +137,6 @@ impl Error {
         self.0.hint.as_deref()
     }
 
-    pub fn domain(&self) -> Domain {
-        match self.0.kind {
-            ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Data => Domain::User,
-            ErrorKind::Conflict | ErrorKind::Unavailable => Domain::External,
-            ErrorKind::Internal => Domain::Internal,
-        }
-    }
-
     /// What a person reads: the line, the detail (with context and the source's own words), the hint.
     pub fn report(&self) -> String {
         let mut text = format!("error: {}", self.0.message);
@@ -207,7 +191,6 @@ mod tests {
             "error: a record of topic orders is not JSON\n  detail: partition=3 offset=17\n  \
              detail: expected value at line 1 column 1\n  hint: skip it, or declare the column"
         );
-        assert_eq!(error.domain(), Domain::User);
         let restated = error.restated();
         assert_eq!(
             (restated.kind(), restated.message(), restated.hint()),

@@ -25,7 +25,7 @@ pub mod source;
 pub mod types;
 
 pub use clock::{Clock, Ids, Millis};
-pub use error::{Domain, Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use name::{JobName, TableName, TopicName};
 pub use records::{Records, Span};
 pub use segment::Segment;

@@ -159,10 +159,6 @@ impl Rows {
         Ok(columns > 0)
     }
 
-    pub(super) async fn close(&self) {
-        self.pool.close().await;
-    }
-
     fn failed(&self) -> impl FnOnce(sqlx::Error) -> Error {
         |error| translate(&self.database, error)
     }

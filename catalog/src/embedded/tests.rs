@@ -186,7 +186,7 @@ async fn a_database_that_pyiceberg_made_is_opened() {
         ] {
             sqlx::query(sql).execute(&catalog.rows.pool).await.unwrap();
         }
-        catalog.close().await;
+        catalog.rows.pool.close().await;
         base
     };
     let catalog = open(&directory).await;
@@ -402,7 +402,7 @@ async fn a_damaged_database_is_said_so() {
     let directory = tempfile::tempdir().unwrap();
     let catalog = open(&directory).await;
     orders_in(&catalog).await;
-    catalog.close().await;
+    catalog.rows.pool.close().await;
     let file = directory.path().join("catalog.db");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[100..].fill(0xa5);
