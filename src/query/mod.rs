@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!  dialect    the words the batch dialect reads, time travel among them
+//!  travel     which tables are read at which point in time
 //!  statement  text -> one read-only statement: names without case, time travel taken out
 //!  tables     the catalog as DataFusion sees it: namespaces are schemas
 //!  session    a statement -> rows
@@ -16,5 +17,7 @@ mod dialect;
 mod session;
 mod statement;
 mod tables;
+mod travel;
 
-pub use session::{Point, QuerySession, query_error};
+pub use session::{QuerySession, query_error};
+pub use travel::Point;

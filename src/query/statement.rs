@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use tableflow_model::{Error, Result, TableName};
 
 use super::dialect::{BatchDialect, tokenize};
-use super::session::{Point, Travel};
+use super::travel::{Point, Travel};
 
 /// The deepest nesting of parentheses and operators; the parser refuses more instead of running out of stack.
 const DEPTH_MAX: usize = 60;
@@ -40,9 +40,9 @@ pub fn parse(sql: &str) -> Result<Statement> {
     }
 }
 
-/// Takes the time-travel clauses out of a statement (I1).
-pub fn take_travel(statement: &mut Statement) -> Result<Travel> {
-    let mut visitor = TravelVisitor { travel: Travel::default() };
+/// Takes the time-travel clauses out of a statement (I1); tables without one are read at `as_of`.
+pub fn take_travel(statement: &mut Statement, as_of: Option<Point>) -> Result<Travel> {
+    let mut visitor = TravelVisitor { travel: Travel::with_default(as_of) };
     match statement.visit(&mut visitor) {
         ControlFlow::Continue(()) => Ok(visitor.travel),
         ControlFlow::Break(error) => Err(error),
@@ -157,8 +157,8 @@ fn ambiguous(what: &str, name: &str, matches: impl Iterator<Item = String>) -> E
 }
 
 /// Writes every table name out in full, and says which tables those are.
-pub fn resolve_tables(statement: &mut Statement, names: &Names, travel: &Travel) -> Result<Vec<TableName>> {
-    let mut visitor = TableVisitor { names, travel, found: Vec::new() };
+pub fn resolve_tables(statement: &mut Statement, names: &Names) -> Result<Vec<TableName>> {
+    let mut visitor = TableVisitor { names, found: Vec::new() };
     match statement.visit(&mut visitor) {
         ControlFlow::Continue(()) => Ok(visitor.found),
         ControlFlow::Break(error) => Err(error),
@@ -167,7 +167,6 @@ pub fn resolve_tables(statement: &mut Statement, names: &Names, travel: &Travel)
 
 struct TableVisitor<'a> {
     names: &'a Names,
-    travel: &'a Travel,
     found: Vec<TableName>,
 }
 
@@ -178,7 +177,7 @@ impl VisitorMut for TableVisitor<'_> {
         let idents: Vec<&Ident> = relation.0.iter().filter_map(ObjectNamePart::as_ident).collect();
         let written: Vec<&str> = idents.iter().map(|ident| ident.value.as_str()).collect();
         let Some((last, before)) = written.split_last() else { return ControlFlow::Continue(()) };
-        let (own_name, mark) = self.travel.split(last);
+        let (own_name, mark) = Travel::split(last);
         let parts: Vec<&str> = before.iter().copied().chain([own_name]).collect();
         let found = match self.names.table(&parts) {
             Ok(Some(found)) => found,

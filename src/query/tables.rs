@@ -12,7 +12,7 @@ use datafusion::error::{DataFusionError, Result};
 use tableflow_lake::read::IcebergTable;
 use tableflow_model::TableName;
 
-use super::session::Travel;
+use super::travel::Travel;
 use crate::home::Home;
 
 /// All namespaces, listed once a session.
@@ -22,7 +22,8 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    pub async fn list(home: &Home, travel: &Travel) -> tableflow_model::Result<Self> {
+    pub async fn list(home: &Home, travel: Travel) -> tableflow_model::Result<Self> {
+        let travel = Arc::new(travel);
         let mut schemas = BTreeMap::new();
         for namespace in home.catalog.list_namespaces().await? {
             let tables = home.catalog.list_tables(&namespace).await?;
@@ -56,7 +57,7 @@ impl CatalogProvider for Namespaces {
 #[derive(Debug)]
 pub struct Namespace {
     home: Home,
-    travel: Travel,
+    travel: Arc<Travel>,
     tables: Vec<TableName>,
 }
 
@@ -72,7 +73,7 @@ impl SchemaProvider for Namespace {
 
     /// A travelled table's name is its own, followed by the mark that the statement gave it.
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let (own_name, point) = self.travel.find(name);
+        let Some((own_name, point)) = self.travel.find(name) else { return Ok(None) };
         let Some(table) = self.tables.iter().find(|table| table.name() == own_name) else { return Ok(None) };
         let external = |error: tableflow_model::Error| DataFusionError::External(Box::new(error));
         let loaded = self.home.catalog.load_table(table).await.map_err(external)?;
@@ -88,7 +89,7 @@ impl SchemaProvider for Namespace {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        let (own_name, _) = self.travel.find(name);
-        self.tables.iter().any(|table| table.name() == own_name)
+        let own_name = self.travel.find(name).map(|(own_name, _)| own_name);
+        self.tables.iter().any(|table| Some(table.name()) == own_name)
     }
 }
