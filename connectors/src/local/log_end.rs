@@ -27,8 +27,8 @@ const MARK_BYTES: usize = 28;
 const READ_ATTEMPTS: usize = 3;
 
 /// An append holds the lock for one write and one flush: a few milliseconds, seconds on a very slow disk.
-const LOCK_ATTEMPTS: usize = 15_000;
-const LOCK_PAUSE: Duration = Duration::from_millis(2);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(30);
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// A place in a partition's log that is a batch boundary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,7 +131,11 @@ impl LogEnd {
     }
 
     pub fn lock(&self) -> Result<Locked<'_>> {
-        for _ in 0..LOCK_ATTEMPTS {
+        self.lock_within(LOCK_WAIT)
+    }
+
+    pub fn lock_within(&self, wait: Duration) -> Result<Locked<'_>> {
+        for _ in 0..wait.as_millis() / LOCK_PAUSE.as_millis() {
             if let Some(lock) = self.try_lock()? {
                 return Ok(lock);
             }

@@ -61,9 +61,18 @@ impl PartitionLog {
     /// Appends the batch and answers once it is durable (I1).
     pub fn append(&self, batch: &mut BatchBuilder) -> Result<Appended> {
         self.check_trusted()?;
-        self.topic.check_unchanged()?;
+        let appended = self.append_locked(batch);
+        if appended.is_err() {
+            // A topic that goes takes its files along: say that, and not which file was missing first.
+            self.topic.check_unchanged()?;
+        }
+        appended
+    }
+
+    fn append_locked(&self, batch: &mut BatchBuilder) -> Result<Appended> {
         let log_end = LogEnd::open(&self.directory)?;
         let lock = log_end.lock()?;
+        // Under the lock: from here on paths lead to this topic or to nothing (I5 of `topic`).
         self.topic.check_unchanged()?;
         let end = self.end_without_torn_tail(&log_end, &lock)?;
         let appended =

@@ -7,17 +7,21 @@
 //! - I2: a re-created topic has another id, and whoever still holds the old one is told at its next step.
 //! - I3: metadata is read without looking at any log.
 //! - I4: whatever a crash left behind is removed by the next create or delete; those two exclude each other.
+//! - I5: nobody takes a topic's name while a partition of the old topic is locked. So whoever holds a partition's lock
+//!   and found the topic unchanged under it may use paths until it lets go: they lead to that topic or to nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tableflow_model::{Clock, Error, Ids, Millis, Partition, Result, TopicId, TopicName};
 
 use super::disk::{Disk, SystemDisk, failed, sync_directory};
+use super::log_end::{LOCK_WAIT, LogEnd};
 use super::options::TopicOptions;
 
 const METADATA_FILE: &str = "topic.json";
@@ -111,6 +115,8 @@ fn no_such_topic(name: &TopicName) -> Error {
 pub struct LocalTopics {
     root: PathBuf,
     disk: Arc<dyn Disk>,
+    /// How long a writer may hold a partition that is to be deleted.
+    lock_wait: Duration,
 }
 
 impl LocalTopics {
@@ -120,7 +126,12 @@ impl LocalTopics {
     }
 
     pub(super) fn with_disk(data_directory: &Path, disk: Arc<dyn Disk>) -> LocalTopics {
-        LocalTopics { root: data_directory.join("topics"), disk }
+        LocalTopics { root: data_directory.join("topics"), disk, lock_wait: LOCK_WAIT }
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting_at_most(self, lock_wait: Duration) -> LocalTopics {
+        LocalTopics { lock_wait, ..self }
     }
 
     /// What those who append to these topics, and those who read them, write through.
@@ -189,10 +200,13 @@ impl LocalTopics {
         self.describe(name)?;
         let _lock = self.lock()?;
         let topic = self.describe(name)?;
+        // Here a writer that does not move is told of while nothing is done; the sweep waits for those that come between.
+        self.wait_for_writers(&topic.directory)?;
         let aside = self.root.join(format!("~deleted-{}", topic.id));
         fs::rename(&topic.directory, &aside).map_err(|error| failed("delete", &topic.directory, error))?;
         sync_directory(&self.root)?;
         self.sweep()
+            .map_err(|error| error.with_detail(format!("topic {name} is deleted, its files are not yet removed")))
     }
 
     fn directory(&self, name: &TopicName) -> PathBuf {
@@ -215,7 +229,20 @@ impl LocalTopics {
             let entry = entry.map_err(removing)?;
             let name = entry.file_name();
             if name.to_str().is_some_and(|name| name.starts_with("~creating-") || name.starts_with("~deleted-")) {
+                self.wait_for_writers(&entry.path())?;
                 fs::remove_dir_all(entry.path()).map_err(removing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// I5: answers once each partition was free. Those who lock one after that find the topic changed.
+    fn wait_for_writers(&self, topic: &Path) -> Result<()> {
+        let reading = |error| failed("list", topic, error);
+        for entry in fs::read_dir(topic).map_err(reading)? {
+            let entry = entry.map_err(reading)?;
+            if entry.file_type().map_err(reading)?.is_dir() {
+                LogEnd::open(&entry.path())?.lock_within(self.lock_wait)?;
             }
         }
         Ok(())

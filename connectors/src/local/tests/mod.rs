@@ -1,13 +1,15 @@
 //! The promises of local topics (P1 to P4 of `local`) and what they rest on.
 //!
 //! `format` the bytes, against kafka-protocol; `topics` metadata; `appending` locks, failures and torn tails; `reading`
-//! the source; `crash` power cuts and kills; `failing` flushes that fail. Here: the topic that every test starts from.
+//! the source; `crash` power cuts and kills; `failing` flushes that fail; `recreating` a topic that is deleted and made
+//! again. Here: the topic that every test starts from.
 
 mod appending;
 mod crash;
 mod failing;
 mod format;
 mod reading;
+mod recreating;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,12 @@ impl Clock for FixedClock {
 
 #[derive(Debug, Default)]
 pub(super) struct CountingIds(AtomicU64);
+
+impl CountingIds {
+    pub fn starting(at: u64) -> CountingIds {
+        CountingIds(AtomicU64::new(at))
+    }
+}
 
 impl Ids for CountingIds {
     fn uuid(&self) -> Uuid {
