@@ -8,7 +8,7 @@
 //!
 //! In flow order: `topic` and `options` (what there is), `producer`, `partitioner` (which partition), `batch`,
 //! `varint` (bytes), `partition_log` (append), `disk` (durable writes), `log_end`, `recovery` (where a log ends),
-//! `segment`, `reader`, `decode` (bytes to records), `source`.
+//! `segment`, `watch` (which topic it is), `reader`, `decode` (bytes to records), `source`.
 //!
 //! The promises, each tested in `tests/`:
 //! - P1: an acknowledged record survives `kill -9` and a power cut; nothing half-written is ever read.
@@ -37,6 +37,7 @@ mod segment;
 mod source;
 mod topic;
 mod varint;
+mod watch;
 
 pub use batch::{BatchBuilder, HeaderField, RECORD_BYTES_MAX};
 pub use options::{CleanupPolicy, TopicOptions};

@@ -24,6 +24,7 @@ use super::disk::{Disk, damaged, failed};
 use super::log_end::{LogEnd, Place};
 use super::recovery::settle;
 use super::segment::{self, Segment};
+use super::watch::Watch;
 
 /// Spans are 32 bits wide: a chunk stays well below.
 const CHUNK_BYTES_MAX: usize = 1 << 30;
@@ -48,15 +49,15 @@ impl PartitionReader {
     }
 
     /// What can be read now.
-    pub fn range(&mut self) -> Result<Range> {
-        self.find_end()?;
+    pub fn range(&mut self, watch: &Watch) -> Result<Range> {
+        self.find_end(watch)?;
         let start = self.segments.first().map_or(self.end.next_offset, |first| first.base_offset);
         Ok(Range { start: Offset(start), end: Offset(self.end.next_offset) })
     }
 
     /// How many bytes there are to read, or at least one where there is anything.
-    pub fn pending_bytes(&mut self) -> Result<u64> {
-        self.find_end()?;
+    pub fn pending_bytes(&mut self, watch: &Watch) -> Result<u64> {
+        self.find_end(watch)?;
         let Some(cursor) = self.cursor.filter(|cursor| cursor.next_offset < self.end.next_offset) else {
             return Ok(0);
         };
@@ -70,8 +71,8 @@ impl PartitionReader {
         self.cursor = None;
     }
 
-    pub fn seek(&mut self, offset: Offset) -> Result<()> {
-        let range = self.range()?;
+    pub fn seek(&mut self, offset: Offset, watch: &Watch) -> Result<()> {
+        let range = self.range(watch)?;
         if !(range.start..=range.end).contains(&offset) {
             return Err(Error::data(format!("partition {} has no offset {offset}", self.partition))
                 .with_detail(format!("it holds offsets {} up to {}", range.start, range.end))
@@ -83,7 +84,7 @@ impl PartitionReader {
     }
 
     /// Brings `end` up to date; costs a read of 28 bytes and a look at one file's size while nothing is amiss.
-    fn find_end(&mut self) -> Result<()> {
+    fn find_end(&mut self, watch: &Watch) -> Result<()> {
         let log_end = LogEnd::open(&self.directory)?;
         let published = log_end.read()?;
         if let Some(place) = published
@@ -99,6 +100,8 @@ impl PartitionReader {
             }
             return Ok(());
         };
+        // Settling writes: only into the topic that the lock is of (I5 of `topic`).
+        watch.check()?;
         let settled = settle(&self.directory, &log_end, &lock, self.disk.as_ref())?;
         self.adopt(settled.segments);
         self.end = settled.place;
@@ -155,8 +158,8 @@ impl PartitionReader {
         Ok(Place { segment: segment.base_offset, position, next_offset: offset })
     }
 
-    /// The next records, or `None` where there is nothing yet.
-    pub fn read(&mut self, bytes_max: usize) -> Result<Option<Records>> {
+    /// The next records and where to read on, or `None` where there is nothing yet.
+    pub fn read(&mut self, bytes_max: usize) -> Result<Option<(Records, Place)>> {
         let Some(mut cursor) = self.cursor else { return Ok(None) };
         let Some((at, limit)) = self.next_extent(&mut cursor)? else { return Ok(None) };
         let Some(segment) = self.segments.get_mut(at) else { return Ok(None) };
@@ -165,8 +168,12 @@ impl PartitionReader {
         let read = decode_chunk(&chunk, segment, cursor, &mut records)?;
         records.buffer = Bytes::from(chunk);
         records.next_offset = Offset(read.next_offset);
-        self.cursor = Some(read);
-        Ok(Some(records))
+        Ok(Some((records, read)))
+    }
+
+    /// What was read up to there was handed out.
+    pub fn advance(&mut self, next: Place) {
+        self.cursor = Some(next);
     }
 
     /// The segment that the cursor stands in and how far it can be read; moves the cursor over the end of a segment.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tableflow_model::{Clock, Error, Ids, Millis, Partition, Result, TopicId, TopicName};
+use tableflow_model::{Clock, Error, ErrorKind, Ids, Millis, Partition, Result, TopicId, TopicName};
 
 use super::disk::{Disk, SystemDisk, failed, sync_directory};
 use super::log_end::{LOCK_WAIT, LogEnd};
@@ -60,6 +60,15 @@ impl Topic {
 
     pub(super) fn partition_directory(&self, partition: Partition) -> PathBuf {
         self.directory.join(partition.to_string())
+    }
+
+    pub(super) fn metadata_path(&self) -> PathBuf {
+        self.directory.join(METADATA_FILE)
+    }
+
+    /// In place of an error about a file that went with the topic.
+    pub(super) fn missing_or(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::NotFound { no_such_topic(&self.name) } else { error }
     }
 
     /// The topic of that name as it is now.
@@ -184,7 +193,7 @@ impl LocalTopics {
             match load(&name, &entry.path()) {
                 Ok(topic) => topics.push(topic),
                 // Deleted since the folder was listed.
-                Err(error) if error.kind() == tableflow_model::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }

@@ -97,9 +97,42 @@ fn i5_a_topic_stays_while_a_writer_that_does_not_move_holds_a_partition() {
     assert!(!root.join("~deleted-x").exists());
 }
 
+#[test]
+fn source_i1_a_source_stays_with_its_topic_until_it_is_asked_which_one_there_is() {
+    let fixture = Fixture::new(1, &[]);
+    append(&fixture.log(), &["old", "old"]).unwrap();
+    let mut sources = [fixture.source(), fixture.source()];
+    seek_to(&mut sources[0], 1).unwrap();
+    recreate(&fixture.topics, &fixture.ids);
+    let topic = Arc::new(fixture.topics.describe(&orders()).unwrap());
+    append(&PartitionLog::new(&topic, Partition(0)), &["new", "new", "new"]).unwrap();
+    let mut expected = vec!["new"; 3];
+    for source in &mut sources {
+        for _ in 0..2 {
+            let errors = [
+                source.ranges().unwrap_err(),
+                source.poll(1_000).unwrap_err(),
+                seek_to(source, 0).unwrap_err(),
+                seek_to(source, 9).unwrap_err(),
+            ];
+            for error in errors {
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+            }
+        }
+        assert_eq!(source.topic_id().unwrap(), topic.id);
+        assert!(source.poll(1_000).unwrap().is_empty(), "nothing is read before it is sought");
+        assert_eq!(source.ranges().unwrap()[&Partition(0)].end, Offset(expected.len() as i64));
+        assert_eq!(values_from(source, 0).unwrap(), numbered(&expected));
+        assert_eq!(source.topic_id().unwrap(), topic.id);
+        append(&PartitionLog::new(&topic, Partition(0)), &["more"]).unwrap();
+        expected.push("more");
+        assert_eq!(source.poll(1_000).unwrap().len(), 1, "asking again for the same topic keeps its place");
+    }
+}
+
 /// Every value is its topic's id and a number of its own: whoever reads or acknowledges another's sees it.
 #[test]
-fn i5_writers_and_readers_never_mistake_one_topic_for_the_next() {
+fn i5_source_i1_writers_and_readers_never_mistake_one_topic_for_the_next() {
     let fixture = Fixture::new(1, &[("segment.bytes", "700")]);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -177,6 +210,8 @@ fn read_whatever_there_is(topics: &LocalTopics, done: &AtomicBool) {
 fn read_one_topic(source: &mut LocalSource, id: &str, done: &AtomicBool) -> tableflow_model::Result<()> {
     let ranges = source.ranges()?;
     let starts: BTreeMap<_, _> = ranges.iter().map(|(partition, range)| (*partition, range.start)).collect();
+    // Time for the topic to go between two calls.
+    std::thread::sleep(Duration::from_millis(2));
     source.seek(&starts)?;
     let mut next = 0;
     while !done.load(Ordering::Acquire) {
@@ -189,4 +224,20 @@ fn read_one_topic(source: &mut LocalSource, id: &str, done: &AtomicBool) -> tabl
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_batch_is_never_recovered_into_the_topic_that_took_the_name() {
+    let fixture = Fixture::new(1, &[]);
+    append(&fixture.log(), &["a"]).unwrap();
+    let mut source = fixture.source();
+    seek_to(&mut source, 0).unwrap();
+    recreate(&fixture.topics, &fixture.ids);
+    // The new topic's writer holds its lock, and has written what it has not flushed.
+    let log_end = LogEnd::open(&fixture.partition_directory()).unwrap();
+    let lock = log_end.lock().unwrap();
+    fs::write(fixture.segment(0), batch_of(&["b"]).seal(Offset(0))).unwrap();
+    assert_eq!(source.poll(1_000).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(log_end.read().unwrap(), None);
+    drop(lock);
 }

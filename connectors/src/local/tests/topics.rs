@@ -61,8 +61,8 @@ fn i2_a_deleted_topic_is_not_found_and_a_new_one_has_another_id() {
     }
 
     fixture.topics.create(&orders(), 1, &config(&[]), &FixedClock(0), &fixture.ids).unwrap();
-    assert_ne!(source.topic_id().unwrap(), old_id);
     assert_eq!(source.poll(100).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_ne!(source.topic_id().unwrap(), old_id);
     producer.send(&NewRecord { value: Some(b"c"), ..NewRecord::default() }).unwrap();
     assert_eq!(producer.flush().unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(source.ranges().unwrap()[&Partition(0)].end, Offset(0));
