@@ -156,9 +156,6 @@ impl Epochs {
 
     /// Only a first, answered put is "created"; what was put before its answer got lost is read back.
     async fn put_manifest(&mut self, manifest: &EpochManifest) -> Result<EpochEvent> {
-        if manifest.is_work() {
-            return Ok(EpochEvent::ManifestPut(PutReply::Created));
-        }
         let uri = self.home.state.epoch(&manifest.job, manifest.epoch.0);
         let reply = match self.home.store.put_new(&uri, Bytes::from(manifest.to_text()?)).await {
             Ok(PutOutcome::Created) => PutReply::Created,
