@@ -73,8 +73,8 @@ impl Dialect for BatchDialect {
     }
 }
 
-/// The tokens of a text; `FOR VERSION AS OF` and `FOR TIMESTAMP AS OF` become the parser's own
-/// `VERSION AS OF` and `TIMESTAMP AS OF`.
+/// The tokens of a text as the parser takes them: `FOR VERSION AS OF` and `FOR TIMESTAMP AS OF` become its own
+/// `VERSION AS OF` and `TIMESTAMP AS OF`, and a version in quotes becomes the number that it is.
 pub fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&BatchDialect, sql).tokenize_with_location();
     let mut tokens =
@@ -85,19 +85,31 @@ pub fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
         .filter(|(_, token)| !matches!(token.token, Token::Whitespace(_)))
         .map(|(position, token)| (position, keyword(&token.token)))
         .collect();
-    let superfluous: Vec<usize> = words
-        .windows(4)
-        .filter_map(|window| match window {
+    let mut superfluous = Vec::new();
+    for window in words.windows(4) {
+        match window {
             [(at, Keyword::FOR), (_, Keyword::VERSION | Keyword::TIMESTAMP), (_, Keyword::AS), (_, Keyword::OF)] => {
-                Some(*at)
+                superfluous.push(*at);
             }
-            _ => None,
-        })
-        .collect();
+            [(_, Keyword::VERSION), (_, Keyword::AS), (_, Keyword::OF), (version, _)] => {
+                tokens.get_mut(*version).into_iter().for_each(unquote_number);
+            }
+            _ => {}
+        }
+    }
     for position in superfluous.into_iter().rev() {
         tokens.remove(position);
     }
     Ok(tokens)
+}
+
+fn unquote_number(token: &mut TokenWithSpan) {
+    if let Token::SingleQuotedString(text) = &token.token
+        && !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        token.token = Token::Number(text.clone(), false);
+    }
 }
 
 fn keyword(token: &Token) -> Keyword {

@@ -93,9 +93,10 @@ fn point(clause: &TableVersion) -> Result<Point> {
         _ => None,
     };
     match (clause, text) {
-        (TableVersion::Function(_), _) | (_, None) => Err(Error::usage(format!("{clause} is not understood"))
+        (TableVersion::VersionAsOf(_), Some(text)) => Point::of_version(&text),
+        (TableVersion::ForSystemTimeAsOf(_) | TableVersion::TimestampAsOf(_), Some(text)) => Point::of_time(&text),
+        _ => Err(Error::usage(format!("{clause} is not understood"))
             .with_hint("write FOR SYSTEM_TIME AS OF '2026-01-31T12:00:00Z' or FOR VERSION AS OF <snapshot id>")),
-        (_, Some(text)) => text.parse(),
     }
 }
 
@@ -234,6 +235,57 @@ impl VisitorMut for ColumnVisitor<'_> {
                 ControlFlow::Continue(())
             }
             _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::visit_relations;
+
+    use super::*;
+
+    /// What the statement's tables are read at.
+    fn points(clause: &str) -> Result<Vec<Option<Point>>> {
+        let mut statement = parse(&format!("select * from clicks {clause}"))?;
+        let travel = take_travel(&mut statement, None)?;
+        let mut found = Vec::new();
+        let _ = visit_relations(&statement, |name| {
+            let name = name.0.last().and_then(ObjectNamePart::as_ident).unwrap();
+            found.push(travel.find(&name.value).unwrap().1);
+            ControlFlow::<()>::Continue(())
+        });
+        Ok(found)
+    }
+
+    #[test]
+    fn i1_a_clause_is_the_point_that_it_names() {
+        let (snapshot, time) = (Point::Snapshot(4_511_836_127_356_128_302), Point::TimeMs(1_767_225_600_000));
+        for (clause, point) in [
+            ("", None),
+            ("for version as of 4511836127356128302", Some(snapshot)),
+            ("version as of 4511836127356128302 as c", Some(snapshot)),
+            ("for version as of '4511836127356128302'", Some(snapshot)),
+            ("VERSION /* the first */ AS OF\n'4511836127356128302' c", Some(snapshot)),
+            ("for system_time as of '2026-01-01'", Some(time)),
+            ("for timestamp as of timestamp '2026-01-01 00:00:00'", Some(time)),
+        ] {
+            assert_eq!(points(clause).unwrap(), [point], "{clause}");
+        }
+    }
+
+    #[test]
+    fn i1_a_clause_of_the_other_kind_is_refused() {
+        for clause in [
+            "for version as of 'main'",
+            "for version as of '2026-01-01'",
+            "for version as of ''",
+            "for version as of 99999999999999999999",
+            "for version as of '99999999999999999999'",
+            "for system_time as of '4511836127356128302'",
+            "timestamp as of 4511836127356128302",
+        ] {
+            assert_eq!(points(clause).unwrap_err().kind(), tableflow_model::ErrorKind::Usage, "{clause}");
         }
     }
 }

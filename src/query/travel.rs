@@ -25,10 +25,23 @@ impl FromStr for Point {
 
     /// A whole number is a snapshot id; anything else is a time, UTC where it names no zone.
     fn from_str(text: &str) -> Result<Self> {
+        Point::of_version(text).or_else(|_| Point::of_time(text)).map_err(|_| {
+            Error::usage(format!("{text:?} is neither a snapshot id nor a time"))
+                .with_hint("write a snapshot id from `tableflow history`, or a time such as 2026-01-31T12:00:00Z")
+        })
+    }
+}
+
+impl Point {
+    pub fn of_version(text: &str) -> Result<Self> {
+        text.trim().parse().map(Point::Snapshot).map_err(|_| {
+            Error::usage(format!("{text:?} is not a snapshot id"))
+                .with_hint("`tableflow history` lists them; a time goes with FOR SYSTEM_TIME AS OF")
+        })
+    }
+
+    pub fn of_time(text: &str) -> Result<Self> {
         let text = text.trim();
-        if let Ok(id) = text.parse() {
-            return Ok(Point::Snapshot(id));
-        }
         let local = |time: NaiveDateTime| time.and_utc().timestamp_millis();
         let time = DateTime::parse_from_rfc3339(text)
             .map(|time| time.timestamp_millis())
@@ -37,13 +50,11 @@ impl FromStr for Point {
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(local))
             .or_else(|_| NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| local(day.into())));
         time.map(Point::TimeMs).map_err(|_| {
-            Error::usage(format!("{text:?} is neither a snapshot id nor a time"))
-                .with_hint("write a snapshot id from `tableflow history`, or a time such as 2026-01-31T12:00:00Z")
+            Error::usage(format!("{text:?} is not a time"))
+                .with_hint("write a time such as 2026-01-31T12:00:00Z; a snapshot id goes with FOR VERSION AS OF")
         })
     }
-}
 
-impl Point {
     /// The snapshot that was current then.
     pub fn snapshot_of(self, table: &TableName, metadata: &TableMetadata) -> Result<SnapshotRef> {
         let id = match self {
