@@ -5,8 +5,8 @@
 //! - I3: partition fields are named as other engines name them: `ts_day`, `id_bucket`, the bare name for identity.
 
 use iceberg::spec::{
-    NestedFieldRef, NullOrder, PartitionField, PrimitiveType, Schema, SortDirection, SortField, SortOrder, Transform, Type,
-    UnboundPartitionSpec,
+    NestedFieldRef, NullOrder, PartitionField, PrimitiveType, Schema, SortDirection, SortField, SortOrder, Transform,
+    Type, UnboundPartitionSpec,
 };
 use tableflow_model::{Error, Result};
 
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for text in ["", "day(ts), bucket(16, id), truncate(4, name), name", "hour(ts)", "month(ts), year(ts)"] {
+        for text in ["", "day(ts), bucket(16, id), truncate(4, name), name", "hour(ts)", "month(ts)", "year(ts), id"] {
             let spec = parse_partition_by(text, &schema()).unwrap().bind(schema()).unwrap();
             assert_eq!(partition_text(spec.fields(), &schema()), text);
         }
