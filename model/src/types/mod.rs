@@ -5,6 +5,7 @@
 //! ```text
 //!  lex     text into tokens that know where they stand
 //!  parse   tokens into Arrow types and fields
+//!  width   what TINYINT, SMALLINT and lengths say, beside the Arrow type
 //!  print   Arrow types back into Flink's words
 //! ```
 //!
@@ -13,8 +14,8 @@
 //! - I3: the names of one column list, and of one row, differ by more than case.
 //! - I4: an error shows the text with a caret under the token that is wrong.
 //!
-//! TINYINT and SMALLINT become 32-bit integers, and lengths of CHAR, VARCHAR, BINARY and VARBINARY are read
-//! but not kept: Iceberg has neither. sqlparser was looked at: it has no TIMESTAMP_LTZ and no ROW, and its
+//! TINYINT and SMALLINT become 32-bit integers, and CHAR, VARCHAR, BINARY and VARBINARY texts and bytes: Iceberg has
+//! no widths. A declared field keeps its [`Width`] in its metadata. sqlparser was looked at: it has no TIMESTAMP_LTZ and no ROW, and its
 //! errors carry no span for types.
 
 mod lex;
@@ -22,9 +23,11 @@ mod parse;
 mod print;
 #[cfg(test)]
 mod tests;
+mod width;
 
 pub use parse::{parse_columns, parse_type};
-pub use print::{flink_column, flink_name, flink_type};
+pub use print::{flink_column, flink_field_type, flink_name, flink_type};
+pub use width::Width;
 
 use std::sync::Arc;
 
@@ -47,6 +50,17 @@ pub fn list_element(element: DataType, nullable: bool) -> FieldRef {
 /// A list with the field name that Iceberg uses.
 pub fn list_of(element: DataType, nullable: bool) -> DataType {
     DataType::List(list_element(element, nullable))
+}
+
+/// A list of elements like this field, with the field name that Iceberg uses.
+pub fn list_of_field(element: Field) -> DataType {
+    DataType::List(Arc::new(element.with_name(ELEMENT)))
+}
+
+/// A map of keys and values like these fields, with the field names that Iceberg uses; keys are never null.
+pub fn map_of_fields(key: Field, value: Field) -> DataType {
+    let pair = vec![key.with_name(KEY).with_nullable(false), value.with_name(VALUE)];
+    DataType::Map(map_entries(pair.into()), false)
 }
 
 /// Key and value of a map, with the names that Iceberg uses; keys are never null.

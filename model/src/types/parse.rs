@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, TimeUnit};
 
 use super::lex::{Token, Tokens, Word};
-use super::{UTC, flink_name, list_of, map_of};
+use super::{UTC, Width, flink_name, list_of_field, map_of_fields};
 use crate::error::Result;
 
 /// Deeper than any table that engines can read, shallow enough for any stack.
@@ -19,6 +19,8 @@ const DEPTH_MAX: usize = 64;
 const FRACTION_DIGITS_MAX: u8 = 6;
 /// Flink allows digits down to nanoseconds.
 const FLINK_FRACTION_DIGITS_MAX: u8 = 9;
+/// Flink's longest CHAR.
+const LENGTH_MAX: u32 = i32::MAX as u32;
 /// Flink's DECIMAL without a precision.
 const DECIMAL_PRECISION_DEFAULT: u8 = 10;
 
@@ -34,10 +36,10 @@ pub fn parse_columns(text: &str) -> Result<Vec<Field>> {
     Ok(columns)
 }
 
-/// Parses one type: `ARRAY<ROW<sku STRING, quantity INT>>`.
+/// Parses one type: `ARRAY<ROW<sku STRING, quantity INT>>`. Its own width, if it has one, is a field's to keep.
 pub fn parse_type(text: &str) -> Result<DataType> {
     let mut parser = Parser { tokens: Tokens::new(text)?, depth: 0 };
-    let data_type = parser.data_type()?;
+    let (data_type, _) = parser.data_type()?;
     parser.end()?;
     Ok(data_type)
 }
@@ -68,8 +70,7 @@ impl Parser<'_> {
             if let Some(earlier) = seen.insert(name.to_lowercase(), name.clone()) {
                 return Err(self.duplicate(&token, &name, &earlier));
             }
-            let data_type = self.data_type()?;
-            fields.push(Field::new(name, data_type, self.nullable()));
+            fields.push(self.field(name)?);
             if !self.tokens.take_symbol(',') {
                 break;
             }
@@ -101,6 +102,16 @@ impl Parser<'_> {
         }
     }
 
+    /// A type, its width and `NOT NULL`, as a field of that name.
+    fn field(&mut self, name: String) -> Result<Field> {
+        let (data_type, width) = self.data_type()?;
+        let field = Field::new(name, data_type, self.nullable());
+        Ok(match width {
+            Some(width) => width.on(field),
+            None => field,
+        })
+    }
+
     fn nullable(&mut self) -> bool {
         if self.tokens.take_words(&["NOT", "NULL"]) {
             return false;
@@ -109,7 +120,7 @@ impl Parser<'_> {
         true
     }
 
-    fn data_type(&mut self) -> Result<DataType> {
+    fn data_type(&mut self) -> Result<(DataType, Option<Width>)> {
         self.depth += 1;
         let token = self.tokens.take();
         if self.depth > DEPTH_MAX {
@@ -121,9 +132,24 @@ impl Parser<'_> {
                 .error(&token, format!("expected a type, found {}", token.shown()))
                 .with_hint(KNOWN_TYPES));
         };
-        let data_type = self.typed(&word.to_ascii_uppercase(), &token)?;
+        let word = word.to_ascii_uppercase();
+        let typed = (self.typed(&word, &token)?, self.width(&word)?);
         self.depth -= 1;
-        Ok(data_type)
+        Ok(typed)
+    }
+
+    /// What a type's word, and the `(n)` after it, say beside the Arrow type.
+    fn width(&mut self, word: &str) -> Result<Option<Width>> {
+        let of_length: fn(u32) -> Width = match word {
+            "TINYINT" => return Ok(Some(Width::Tinyint)),
+            "SMALLINT" => return Ok(Some(Width::Smallint)),
+            "CHAR" => Width::Char,
+            "VARCHAR" => Width::Varchar,
+            "BINARY" => Width::Binary,
+            "VARBINARY" => Width::Varbinary,
+            _ => return Ok(None),
+        };
+        Ok(self.length()?.map(of_length))
     }
 
     fn typed(&mut self, word: &str, token: &Token) -> Result<DataType> {
@@ -137,16 +163,8 @@ impl Parser<'_> {
                 DataType::Float64
             }
             "DECIMAL" | "DEC" | "NUMERIC" => self.decimal()?,
-            "STRING" => DataType::Utf8,
-            "VARCHAR" | "CHAR" => {
-                self.length()?;
-                DataType::Utf8
-            }
-            "BYTES" => DataType::Binary,
-            "VARBINARY" | "BINARY" => {
-                self.length()?;
-                DataType::Binary
-            }
+            "STRING" | "VARCHAR" | "CHAR" => DataType::Utf8,
+            "BYTES" | "VARBINARY" | "BINARY" => DataType::Binary,
             "DATE" => DataType::Date32,
             "TIME" => {
                 self.fraction_digits()?;
@@ -218,12 +236,13 @@ impl Parser<'_> {
     }
 
     /// `(n)` after a text or bytes type.
-    fn length(&mut self) -> Result<()> {
-        if self.tokens.take_symbol('(') {
-            self.number("a length", 1, i32::MAX)?;
-            self.tokens.expect_symbol(')')?;
+    fn length(&mut self) -> Result<Option<u32>> {
+        if !self.tokens.take_symbol('(') {
+            return Ok(None);
         }
-        Ok(())
+        let length = self.number("a length", 1, LENGTH_MAX)?;
+        self.tokens.expect_symbol(')')?;
+        Ok(Some(length))
     }
 
     fn number<N>(&mut self, what: &str, least: N, most: N) -> Result<N>
@@ -242,21 +261,18 @@ impl Parser<'_> {
 
     fn array(&mut self) -> Result<DataType> {
         self.tokens.expect_symbol('<')?;
-        let element = self.data_type()?;
-        let nullable = self.nullable();
+        let element = self.field(String::new())?;
         self.tokens.expect_symbol('>')?;
-        Ok(list_of(element, nullable))
+        Ok(list_of_field(element))
     }
 
     fn map(&mut self) -> Result<DataType> {
         self.tokens.expect_symbol('<')?;
-        let key = self.data_type()?;
-        self.nullable();
+        let key = self.field(String::new())?;
         self.tokens.expect_symbol(',')?;
-        let value = self.data_type()?;
-        let nullable = self.nullable();
+        let value = self.field(String::new())?;
         self.tokens.expect_symbol('>')?;
-        Ok(map_of(key, value, nullable))
+        Ok(map_of_fields(key, value))
     }
 
     fn row(&mut self) -> Result<DataType> {

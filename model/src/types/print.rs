@@ -5,6 +5,8 @@
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 
+use super::Width;
+
 /// An Arrow type as Flink writes it. A type that Flink has no word for is shown as Arrow does.
 pub fn flink_type(data_type: &DataType) -> String {
     match data_type {
@@ -36,7 +38,12 @@ pub fn flink_type(data_type: &DataType) -> String {
 /// A column as it is declared: name, type, and `NOT NULL` where it holds.
 pub fn flink_column(field: &Field) -> String {
     let nullability = if field.is_nullable() { "" } else { " NOT NULL" };
-    format!("{} {}{nullability}", flink_name(field.name()), flink_type(field.data_type()))
+    format!("{} {}{nullability}", flink_name(field.name()), flink_field_type(field))
+}
+
+/// The type of a field as it is declared: with the width that it may have.
+pub fn flink_field_type(field: &Field) -> String {
+    Width::of(field).map_or_else(|| flink_type(field.data_type()), |width| width.to_string())
 }
 
 /// A name as it is declared: in backticks unless it reads back without them.
@@ -51,13 +58,13 @@ pub fn flink_name(name: &str) -> String {
 /// An element or a value: its type, and `NOT NULL` where it holds.
 fn part(field: &FieldRef) -> String {
     let nullability = if field.is_nullable() { "" } else { " NOT NULL" };
-    format!("{}{nullability}", flink_type(field.data_type()))
+    format!("{}{nullability}", flink_field_type(field))
 }
 
 fn map(entries: &FieldRef, whole: &DataType) -> String {
     match entries.data_type() {
         DataType::Struct(fields) => match fields.as_ref() {
-            [key, value] => format!("MAP<{}, {}>", flink_type(key.data_type()), part(value)),
+            [key, value] => format!("MAP<{}, {}>", flink_field_type(key), part(value)),
             _ => whole.to_string(),
         },
         _ => whole.to_string(),

@@ -177,6 +177,32 @@ fn a_type_prints_as_flink_writes_it() {
     assert_eq!(flink_name("größe_$1"), "größe_$1");
 }
 
+#[test]
+fn a_width_stays_with_its_field_and_prints_as_it_was_declared() {
+    let text = "a TINYINT, b SMALLINT NOT NULL, c CHAR(3), d VARCHAR(12), e BINARY(4), f VARBINARY(16), \
+                l ARRAY<TINYINT NOT NULL>, m MAP<VARCHAR(2), SMALLINT>, r ROW<x CHAR(1)>, s STRING, v VARCHAR";
+    let columns = parse_columns(text).unwrap();
+    let printed: Vec<String> = columns.iter().map(flink_column).collect();
+    assert_eq!(printed.join(", "), text.replace("v VARCHAR", "v STRING"));
+    assert_eq!(parse_columns(&printed.join(", ")).unwrap(), columns);
+    assert_eq!(columns[0].data_type(), &DataType::Int32);
+    let widths: Vec<Option<Width>> = columns.iter().take(4).map(Width::of).collect();
+    let expected = [Width::Tinyint, Width::Smallint, Width::Char(3), Width::Varchar(12)];
+    assert_eq!(widths, expected.map(Some));
+}
+
+#[test]
+fn a_width_takes_what_flink_says_it_holds() {
+    for (width, least, most) in [(Width::Tinyint, -128, 127), (Width::Smallint, -32_768, 32_767)] {
+        assert!(width.takes_number(least) && width.takes_number(most), "{width}");
+        assert!(!width.takes_number(least - 1) && !width.takes_number(most + 1), "{width}");
+    }
+    // Characters, not bytes.
+    assert!(Width::Varchar(3).takes_text("äöü") && !Width::Varchar(3).takes_text("äöüß"));
+    assert!(Width::Char(3).takes_text("") && !Width::Char(3).takes_text("abcd"));
+    assert!(Width::Binary(2).takes_bytes(2) && !Width::Varbinary(2).takes_bytes(3));
+}
+
 fn any_type() -> impl Strategy<Value = DataType> {
     let leaf = prop_oneof![
         Just(DataType::Boolean),
