@@ -73,7 +73,7 @@ impl Feed {
     ) -> Result<Self> {
         let topic = definition.topic.clone();
         let source = home.source(&topic)?;
-        let mut reader = Reader::new(topic.clone(), source, &definition.columns, definition.metadata_columns, table)?;
+        let mut reader = Reader::new(source, definition, table)?;
         let ends = reader.source().ranges()?.into_iter().map(|(partition, range)| (partition, range.end)).collect();
         Ok(Feed {
             topic,

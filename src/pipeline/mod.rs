@@ -8,6 +8,7 @@
 //!  job         what every job has: a goal, an end, patience
 //!  feed        a topic as a job reads it
 //!  staging     one epoch: records -> batches -> files
+//!  way_on      what to type at a record that cannot be decoded
 //!  target      a job's table: looked at, committed to
 //!  ingest      a job with one table: the driver of the protocol's direct writer
 //!  epochs      a job with several: the driver of its epoch manifests
@@ -29,3 +30,4 @@ pub mod staging;
 pub mod status;
 pub mod supervise;
 mod target;
+mod way_on;

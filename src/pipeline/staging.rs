@@ -19,10 +19,18 @@ use tableflow_lake::write::{EpochName, Stager};
 use tableflow_model::{Error, Offset, Partition, Records, Result, Source, TopicName};
 use tableflow_store::Store;
 
-use super::definition::declared_columns;
+use super::definition::{Definition, declared_columns};
+use super::way_on::WayOn;
 
 /// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
 const POLL_BYTES: usize = 1024 * 1024;
+
+/// The decoder of a table: what is declared must fit what it has.
+pub fn decoder_for(columns: &str, table: &TableMetadata) -> Result<JsonDecoder> {
+    let partition_fields = table.partition_specs_iter().flat_map(|spec| spec.fields()).map(|field| field.name.clone());
+    let schema = arrow_schema(table.current_schema())?;
+    JsonDecoder::new(&declared_columns(columns)?, &schema)?.keep_clear_of(partition_fields, &schema)
+}
 
 /// Topic to batches.
 pub struct Reader {
@@ -30,6 +38,7 @@ pub struct Reader {
     source: Box<dyn Source>,
     decoder: JsonDecoder,
     metadata_columns: MetadataColumns,
+    way_on: WayOn,
 }
 
 /// The rows of one poll's records of one partition.
@@ -42,18 +51,11 @@ pub struct Rows {
 }
 
 impl Reader {
-    /// A reader for a table with the given declared columns (`--columns`) and the columns it has.
-    pub fn new(
-        topic: TopicName,
-        source: Box<dyn Source>,
-        columns: &str,
-        metadata_columns: MetadataColumns,
-        table: &TableMetadata,
-    ) -> Result<Self> {
-        let declared = declared_columns(columns)?;
-        let table = arrow_schema(table.current_schema())?;
-        let decoder = JsonDecoder::new(&declared, &table)?;
-        Ok(Reader { topic, source, decoder, metadata_columns })
+    /// A reader for a table as it was declared (`--columns`), with the columns it has.
+    pub fn new(source: Box<dyn Source>, definition: &Definition, table: &TableMetadata) -> Result<Self> {
+        let (topic, metadata_columns) = (definition.topic.clone(), definition.metadata_columns);
+        let decoder = decoder_for(&definition.columns, table)?;
+        Ok(Reader { topic, source, decoder, metadata_columns, way_on: WayOn::of(definition, table)? })
     }
 
     pub fn source(&mut self) -> &mut dyn Source {
@@ -92,8 +94,7 @@ impl Reader {
         let mut error = Error::data(what).with_detail(failure.message).with_context("reason", failure.reason);
         error = error.with_context("topic", &self.topic).with_context("partition", partition);
         error = error.with_context("offset", offset).with_context("path", failure.path);
-        let hint = failure.hint.unwrap_or_else(|| "correct the producer".to_owned());
-        error.with_hint(format!("{hint}; then `tableflow resume`"))
+        error.with_hint(self.way_on.hint(&failure.remedy))
     }
 }
 

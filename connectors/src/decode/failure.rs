@@ -1,11 +1,12 @@
 //! The first record that could not be decoded, and why.
 //!
-//! Owns [`RecordError`] and the stable codes of [`Reason`], which status, dead letters and metrics show.
+//! Owns [`RecordError`], the stable codes of [`Reason`], which status, dead letters and metrics show, and [`Remedy`].
 //! - I1: a code, once published, keeps its name.
+//! - I2: a remedy is a fact about the record; what to type is for those who know the table.
 
 use std::fmt;
 
-use tableflow_model::Error;
+use arrow::datatypes::FieldRef;
 
 /// Why a record could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,20 +75,18 @@ pub struct RecordError {
     pub reason: Reason,
     /// Where in the record: `$.customer.address[3].zip`.
     pub path: String,
-    /// One line that says what was found, where, and what would have fitted.
+    /// One line that says what was found, and where.
     pub message: String,
-    pub hint: Option<String>,
+    pub remedy: Remedy,
 }
 
-impl RecordError {
-    /// As an error that stops a table; the caller adds topic, partition and offset.
-    pub fn into_error(self) -> Error {
-        let error = Error::data(self.message).with_context("reason", self.reason).with_context("path", self.path);
-        match self.hint {
-            Some(hint) => error.with_hint(hint),
-            None => error,
-        }
-    }
+/// What would help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// A table with this column instead takes the record.
+    Declare(FieldRef),
+    /// No table takes the record: what its producer has to do.
+    Produce(String),
 }
 
 impl fmt::Display for RecordError {

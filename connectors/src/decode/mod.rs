@@ -18,7 +18,7 @@ mod failure;
 mod json;
 mod metadata;
 
-pub use failure::{Reason, RecordError};
+pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
 

@@ -33,10 +33,10 @@ fn bad(
 /// Records that are no JSON object, or none that can be read.
 fn bad_texts() -> Vec<Bad> {
     let deep = |levels: usize| format!("{{\"a\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
-    let skip = "SKIP";
+    let whole = "a whole JSON object";
     vec![
-        bad("empty", "", "", "empty-value", "is empty", skip),
-        bad("truncated", "", r#"{"n":2,"s":"ab"#, "truncated", "ends in the middle", skip),
+        bad("empty", "", "", "empty-value", "is empty", whole),
+        bad("truncated", "", r#"{"n":2,"s":"ab"#, "truncated", "ends in the middle", whole),
         bad("not_json", "", "n=2", "not-json", "is not JSON", ""),
         bad("nan", "d DOUBLE", r#"{"n":2,"d":NaN}"#, "not-json", "is not JSON", ""),
         bad("infinity", "d DOUBLE", r#"{"n":2,"d":-Infinity}"#, "not-json", "is not JSON", ""),
@@ -45,9 +45,9 @@ fn bad_texts() -> Vec<Bad> {
         bad("lone_surrogate", "", r#"{"n":2,"s":"\ud800"}"#, "invalid-utf8", "no Unicode", ""),
         bad("raw_nul", "", b"{\"n\":2,\"s\":\"\x00\"}", "not-json", "is not JSON", ""),
         bad("byte_order_mark", "", b"\xef\xbb\xbf{\"n\":2}", "not-json", "byte order mark", "EF BB BF"),
-        bad("array", "", "[1,2]", "not-an-object", "not an object", "--format raw"),
-        bad("number", "", "7", "not-an-object", "not an object", "--format raw"),
-        bad("json_null", "", "null", "not-an-object", "not an object", "--format raw"),
+        bad("array", "", "[1,2]", "not-an-object", "not an object", "a JSON object: send one"),
+        bad("number", "", "7", "not-an-object", "not an object", "a JSON object: send one"),
+        bad("json_null", "", "null", "not-an-object", "not an object", "a JSON object: send one"),
         bad("deep_in_an_unknown_field", "", deep(10_000), "too-deep", "nested more than", ""),
         bad("deep_in_a_known_column", "a ARRAY<BIGINT>", deep(10_000), "type-mismatch", "$.a[0] is an array", ""),
     ]

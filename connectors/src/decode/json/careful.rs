@@ -4,19 +4,20 @@
 //! - I1: it takes what JSON allows and the columns hold, whatever made the fast reader give up.
 //! - I2: a key without a column becomes one, or the record fails; a value that tells nothing may pass.
 
+use arrow::datatypes::{DataType, Field};
 use serde_json::value::RawValue;
-use tableflow_model::types::flink_name;
+use tableflow_model::types::map_of;
 
 use super::DEPTH_MAX;
 use super::column::{Column, List, Map, Values};
-use super::fault::{Fault, Remedy};
+use super::fault::{Cure, Fault, LEVELS};
 use super::fields::Fields;
 use super::leaf::{Fit, Leaf, Misfit};
-use super::names;
+use super::names::{self, TakenNames};
 use super::node::{Members, Node, nesting};
 use super::place::{Step, declaration, written};
 use super::shape::Shape;
-use crate::decode::{Reason, RecordError};
+use crate::decode::{Reason, RecordError, Remedy};
 
 /// More columns than engines plan well; data that asks for more is mostly a map written as an object.
 const LEAVES_MAX: usize = 1000;
@@ -25,14 +26,16 @@ const LEAVES_MAX: usize = 1000;
 /// Columns that are added give way to what is foreseen of the records after this one.
 pub(super) fn read(
     fields: &mut Fields,
+    taken: &TakenNames,
     value: &[u8],
     row: usize,
     foreseen: Option<&Shape>,
 ) -> Result<bool, Box<RecordError>> {
-    let mut reader = Reader { path: Vec::new(), depth: 0, leaves: fields.leaves(), added: false };
-    match reader.record(fields, value, row, foreseen) {
-        Ok(()) => Ok(reader.added),
-        Err(fault) => Err(Box::new(reader.explain(fields, *fault))),
+    let mut reader = Reader { path: Vec::new(), depth: 0, leaves: fields.leaves(), added: Vec::new() };
+    let read = reader.record(fields, value, row, foreseen).and_then(|()| reader.check_names(fields, taken));
+    match read {
+        Ok(()) => Ok(!reader.added.is_empty()),
+        Err(fault) => Err(Box::new(reader.explain(fields, *fault, value))),
     }
 }
 
@@ -42,7 +45,8 @@ struct Reader {
     depth: usize,
     /// How many scalar columns the table has.
     leaves: usize,
-    added: bool,
+    /// Where columns were added.
+    added: Vec<Vec<Step>>,
 }
 
 type Read<T = ()> = Result<T, Box<Fault>>;
@@ -80,10 +84,23 @@ impl Reader {
         }
         self.depth -= 1;
         if let Some((name, column)) = fields.missing(row) {
+            let column = column.declared(name);
             self.path.push(Step::Member(name.to_owned()));
-            return failed(Fault::missing("missing", &column.data_type()));
+            return failed(Fault::missing("missing", &column));
         }
         Ok(())
+    }
+
+    /// The names of the columns that were added, in the whole table.
+    fn check_names(&mut self, fields: &Fields, taken: &TakenNames) -> Read {
+        if self.added.is_empty() {
+            return Ok(());
+        }
+        let Some(clash) = names::clash(&fields.schema_fields(), taken) else { return Ok(()) };
+        // A record mostly adds one column; of several, the one that the name begins with.
+        let at = self.added.iter().rev().find(|path| clash.is_at(path)).or(self.added.last());
+        self.path = at.cloned().unwrap_or_default();
+        failed(clash.fault())
     }
 
     fn enter(&mut self) -> Read {
@@ -117,24 +134,26 @@ impl Reader {
         };
         let leaves = self.leaves + column.leaves();
         if leaves > LEAVES_MAX {
-            return failed(self.too_many());
+            return failed(self.too_many(&shape));
         }
         self.leaves = leaves;
-        self.added = true;
+        self.added.push(self.path.clone());
         Ok(Some(fields.add(name, column)))
     }
 
-    fn too_many(&self) -> Fault {
+    fn too_many(&self, shape: &Shape) -> Fault {
         let message = format!("would be one column more than the {LEAVES_MAX} that a table can have");
-        let hint = match self.path.as_slice() {
-            [Step::Member(top), _, ..] => {
-                format!("if its keys are data, declare a map: --columns \"{} MAP<STRING, STRING>\"", flink_name(top))
-            }
+        let whole = match (self.path.get(1), shape) {
+            // Keys that are data: the whole is a map.
+            (Some(Step::Member(_)), _) | (None, Shape::Object(_)) => map_of(DataType::Utf8, DataType::Utf8, true),
+            (Some(Step::Element(_)), _) | (None, Shape::Array(_)) => DataType::Utf8,
             _ => {
-                "put keys that are data into one object and declare it as MAP<STRING, STRING> with --columns".to_owned()
+                let words = "put keys that are data into one object, which can be declared MAP<STRING, STRING>";
+                return Fault::new(Reason::TooManyColumns, message, words);
             }
         };
-        Fault::new(Reason::TooManyColumns, message, hint)
+        let cure = Cure::Declare { up: self.path.len() - 1, column: Field::new("", whole, true) };
+        Fault { reason: Reason::TooManyColumns, message, cure }
     }
 
     /// Appends one value to its column.
@@ -147,12 +166,14 @@ impl Reader {
                 return failed(Fault::too_deep());
             }
             texts.mixed = true;
-            let fit = texts.text(raw.get());
-            return fits(column, fit, &Node::Null);
+            return match texts.text(raw.get()) {
+                Ok(()) => fits(column, Ok(()), &Node::Null),
+                misfit => fits(column, misfit, &open(raw)?),
+            };
         }
         let row = column.len();
         match (open(raw)?, &mut column.values) {
-            (Node::Null, _) if !column.nullable => failed(Fault::missing("null", &column.data_type())),
+            (Node::Null, _) if !column.nullable => failed(Fault::missing("null", &column.declared(""))),
             (Node::Null, _) => {
                 column.pad(1);
                 Ok(())
@@ -192,8 +213,8 @@ impl Reader {
         self.enter()?;
         for (name, raw) in members {
             self.path.push(Step::Member(name.clone()));
-            if let Err(misfit) = map.keys.push(name.as_bytes()) {
-                return Ok(Err(misfit));
+            if let Err(misfit) = map.key(name) {
+                return failed(Fault::misfit_key(misfit, map));
             }
             self.cell(&mut map.value, raw, None)?;
             self.path.pop();
@@ -203,15 +224,24 @@ impl Reader {
     }
 
     /// The fault as the caller sees it.
-    fn explain(&self, fields: &Fields, fault: Fault) -> RecordError {
+    fn explain(&self, fields: &Fields, fault: Fault, value: &[u8]) -> RecordError {
         let path = written(&self.path);
         let subject = if self.path.is_empty() { "the value" } else { &path };
-        let hint = match fault.remedy {
-            Remedy::Hint(hint) => Some(hint),
-            Remedy::Declare(data_type, nullable) => declaration(fields, &self.path, data_type, nullable)
-                .map(|column| format!("declare a type that takes it: --columns \"{column}\"")),
+        let remedy = match fault.cure {
+            Cure::Produce(words) => Remedy::Produce(words),
+            // No type takes what no reader goes down to.
+            Cure::Declare { .. } if nesting(&String::from_utf8_lossy(value)) > DEPTH_MAX => {
+                Remedy::Produce(LEVELS.into())
+            }
+            Cure::Declare { up, column } => {
+                let place = self.path.get(..self.path.len().saturating_sub(up)).unwrap_or_default();
+                match declaration(fields, place, column) {
+                    Some(column) => Remedy::Declare(column.into()),
+                    None => Remedy::Produce("send values of the types that the columns have".to_owned()),
+                }
+            }
         };
-        RecordError { row: 0, reason: fault.reason, message: format!("{subject} {}", fault.message), path, hint }
+        RecordError { row: 0, reason: fault.reason, message: format!("{subject} {}", fault.message), path, remedy }
     }
 }
 
@@ -222,7 +252,7 @@ fn fits(column: &mut Column, fit: Fit, found: &Node<'_>) -> Read {
             column.validity.append_non_null();
             Ok(())
         }
-        Err(misfit) => failed(Fault::misfit(misfit, found, &column.data_type(), column.nullable)),
+        Err(misfit) => failed(Fault::misfit(misfit, found, &column.declared(""))),
     }
 }
 

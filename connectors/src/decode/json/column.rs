@@ -17,10 +17,12 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType,
     TimeUnit, TimestampMicrosecondType,
 };
-use tableflow_model::types::{list_element, list_of, map_entries, map_of, map_pair};
+use tableflow_model::types::{
+    Width, list_element, list_of, list_of_field, map_entries, map_of, map_of_fields, map_pair,
+};
 
 use super::fields::Fields;
-use super::leaf::{Binaries, Booleans, Leaf, Numbers, Runs, Store, Texts, take_offsets};
+use super::leaf::{Binaries, Booleans, Fit, Leaf, Numbers, Runs, Store, Texts, check_text, take_offsets};
 
 pub(super) struct Column {
     pub nullable: bool,
@@ -53,6 +55,7 @@ pub(super) struct List {
 pub(super) struct Map {
     pub offsets: Vec<i32>,
     pub keys: Runs,
+    pub key_width: Option<Width>,
     pub value: Box<Column>,
 }
 
@@ -73,7 +76,10 @@ impl Column {
             // Iceberg's binary comes back from a table with long offsets; the lake takes both.
             DataType::Binary | DataType::LargeBinary => Values::Bytes(Binaries::new()),
             DataType::List(element) => Values::List(List::new(Column::of(element, declared)?)),
-            DataType::Map(entries, _) => Values::Map(Map::new(Column::of(map_value(entries)?, declared)?)),
+            DataType::Map(entries, _) => {
+                let (key, value) = map_parts(entries)?;
+                Values::Map(Map::new(Width::of(key), Column::of(value, declared)?))
+            }
             DataType::Struct(children) => {
                 let mut fields = Fields::new();
                 for child in children {
@@ -88,7 +94,36 @@ impl Column {
     }
 
     pub fn of(field: &Field, declared: bool) -> Option<Self> {
-        Column::new(field.data_type(), field.is_nullable(), declared)
+        let mut column = Column::new(field.data_type(), field.is_nullable(), declared)?;
+        column.narrow(Width::of(field));
+        Some(column)
+    }
+
+    /// Holds a column of scalars to a declared width.
+    pub fn narrow(&mut self, width: Option<Width>) {
+        match &mut self.values {
+            Values::Int(leaf) => leaf.width = width,
+            Values::Text(leaf) => leaf.width = width,
+            Values::Bytes(leaf) => leaf.width = width,
+            _ => {}
+        }
+    }
+
+    /// The column as it would be declared: its type with all widths.
+    pub fn declared(&self, name: &str) -> Field {
+        let (data_type, width) = match &self.values {
+            Values::Int(leaf) => (leaf.data_type(), leaf.width),
+            Values::Text(leaf) => (leaf.data_type(), leaf.width),
+            Values::Bytes(leaf) => (leaf.data_type(), leaf.width),
+            Values::List(list) => (list_of_field(list.element.declared("")), None),
+            Values::Map(map) => {
+                let key = with_width(Field::new("", DataType::Utf8, false), map.key_width);
+                (map_of_fields(key, map.value.declared("")), None)
+            }
+            Values::Row(fields) => (DataType::Struct(fields.declared().into()), None),
+            _ => (self.data_type(), None),
+        };
+        with_width(Field::new(name, data_type, self.nullable), width)
     }
 
     pub fn len(&self) -> usize {
@@ -238,8 +273,13 @@ impl Store for List {
 }
 
 impl Map {
-    fn new(value: Column) -> Self {
-        Map { offsets: vec![0], keys: Runs::new(), value: Box::new(value) }
+    fn new(key_width: Option<Width>, value: Column) -> Self {
+        Map { offsets: vec![0], keys: Runs::new(), key_width, value: Box::new(value) }
+    }
+
+    pub fn key(&mut self, key: &str) -> Fit {
+        check_text(self.key_width, key)?;
+        self.keys.push(key.as_bytes())
     }
 
     /// Ends a map at the last entry.
@@ -274,11 +314,18 @@ impl Store for Map {
     }
 }
 
-/// The value of a map with text keys, the only keys that JSON has.
-fn map_value(entries: &Field) -> Option<&Field> {
+fn with_width(field: Field, width: Option<Width>) -> Field {
+    match width {
+        Some(width) => width.on(field),
+        None => field,
+    }
+}
+
+/// Key and value of a map with text keys, the only keys that JSON has.
+pub(super) fn map_parts(entries: &Field) -> Option<(&Field, &Field)> {
     let DataType::Struct(fields) = entries.data_type() else { return None };
     match fields.as_ref() {
-        [key, value] if *key.data_type() == DataType::Utf8 => Some(value),
+        [key, value] if *key.data_type() == DataType::Utf8 => Some((key, value)),
         _ => None,
     }
 }

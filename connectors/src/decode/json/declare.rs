@@ -5,12 +5,12 @@
 //! - I2: what is declared has the type that the table has, or it is refused.
 
 use arrow::datatypes::{DataType, Field, Schema};
-use tableflow_model::types::{flink_column, flink_name, flink_type};
+use tableflow_model::types::{Width, flink_column, flink_field_type, flink_name, flink_type};
 use tableflow_model::{Error, Result};
 
-use super::column::{Column, Values};
+use super::column::{Column, Values, map_parts};
 use super::fields::Fields;
-use super::names::is_reserved;
+use super::names::{self, TakenNames, is_reserved};
 use crate::decode::RESERVED_PREFIX;
 
 /// The value columns of a table (its metadata columns are passed over) and of a declaration.
@@ -22,6 +22,7 @@ pub(super) fn columns(declared: &[Field], table: &Schema) -> Result<Fields> {
     }
     let is_new = fields.names().next().is_none();
     declare(&mut fields, declared, is_new)?;
+    check_names(&fields, &TakenNames::default())?;
     fields.settle();
     Ok(fields)
 }
@@ -68,22 +69,37 @@ fn mark(column: &mut Column, declared: &Field, is_new: bool) -> Result<()> {
             declare(fields, &children, is_new)
         }
         (Values::List(list), DataType::List(element)) => mark(&mut list.element, element, is_new),
-        (Values::Map(map), DataType::Map(entries, _)) => match entries.data_type() {
-            DataType::Struct(pair) if pair.len() == 2 => {
-                pair.get(1).map_or(Ok(()), |value| mark(&mut map.value, value, is_new))
+        (Values::Map(map), DataType::Map(entries, _)) => match map_parts(entries) {
+            Some((key, value)) => {
+                map.key_width = Width::of(key);
+                mark(&mut map.value, value, is_new)
             }
-            _ => Ok(()),
+            None => Err(unlike(declared, &table_type)),
         },
         (Values::Text(texts), DataType::Utf8) => {
             texts.declared = true;
+            texts.width = Width::of(declared);
             Ok(())
         }
-        (_, declared_type) if *declared_type == table_type => Ok(()),
-        (_, declared_type) => {
-            let (declared_type, table_type) = (flink_type(declared_type), flink_type(&table_type));
-            let name = flink_name(declared.name());
-            Err(Error::usage(format!("column {name} is declared {declared_type}, but the table has {table_type}"))
-                .with_hint("a column keeps its type: declare it as it is, or enable the topic as another table"))
+        (_, declared_type) if *declared_type == table_type => {
+            column.narrow(Width::of(declared));
+            Ok(())
         }
+        _ => Err(unlike(declared, &table_type)),
     }
+}
+
+/// Whether the columns can all be in one table.
+pub(super) fn check_names(fields: &Fields, taken: &TakenNames) -> Result<()> {
+    match names::clash(&fields.schema_fields(), taken) {
+        Some(clash) => Err(Error::usage(clash.message()).with_hint("declare the column under another name")),
+        None => Ok(()),
+    }
+}
+
+fn unlike(declared: &Field, table_type: &DataType) -> Error {
+    let (name, declared_type) = (flink_name(declared.name()), flink_field_type(declared));
+    let table_type = flink_type(table_type);
+    Error::usage(format!("column {name} is declared {declared_type}, but the table has {table_type}"))
+        .with_hint("a column keeps its type: declare it as it is, or enable the topic into another table with --table")
 }

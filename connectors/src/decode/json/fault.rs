@@ -1,43 +1,49 @@
 //! What is wrong with a record, in words.
 //!
-//! Owns [`Fault`]: reason, message and remedy, and the words for each kind of trouble.
+//! Owns [`Fault`]: reason, message and cure, and the words for each kind of trouble.
 //! - I1: a fault about a type names the declaration that would take the value.
 
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
-use tableflow_model::types::{UTC, flink_type};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, TimeUnit};
+use tableflow_model::types::{UTC, flink_field_type};
 
 use super::DEPTH_MAX;
+use super::column::Map;
 use super::decimal::Digits;
-use super::leaf::{Misfit, is_fraction};
+use super::leaf::{Misfit, Store, is_fraction};
 use super::node::Node;
 use super::shape::Shapeless;
 use crate::decode::Reason;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-const SKIP_HINT: &str = "--error-handling SKIP or LOG goes on without such records";
+pub(super) const LEVELS: &str = "send objects and arrays of fewer levels";
+const WHOLE: &str = "send a whole JSON object in each record";
 
 #[derive(Debug)]
 pub(super) struct Fault {
     pub reason: Reason,
     /// What is the matter; the path goes before it.
     pub message: String,
-    pub remedy: Remedy,
+    pub cure: Cure,
 }
 
+/// What would help at the place where it was found.
 #[derive(Debug)]
-pub(super) enum Remedy {
-    Hint(String),
-    /// Declare the place as this type, nullable or not.
-    Declare(DataType, bool),
+pub(super) enum Cure {
+    Produce(String),
+    /// Declare the place, or the one so many levels up, as this field.
+    Declare {
+        up: usize,
+        column: Field,
+    },
 }
 
 impl Fault {
-    pub fn new(reason: Reason, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Fault { reason, message: message.into(), remedy: Remedy::Hint(hint.into()) }
+    pub fn new(reason: Reason, message: impl Into<String>, produce: impl Into<String>) -> Self {
+        Fault { reason, message: message.into(), cure: Cure::Produce(produce.into()) }
     }
 
     /// A value that its column cannot take.
-    pub fn misfit(misfit: Misfit, found: &Node<'_>, column: &DataType, nullable: bool) -> Self {
+    pub fn misfit(misfit: Misfit, found: &Node<'_>, column: &Field) -> Self {
         let (reason, why) = match misfit {
             Misfit::Type => (Reason::TypeMismatch, None),
             Misfit::Form(why) => (Reason::TypeMismatch, Some(why)),
@@ -45,24 +51,37 @@ impl Fault {
             Misfit::Zone => (Reason::TypeMismatch, Some("it has a time zone, the column has none")),
         };
         let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        let message = format!("is {found}, its column is {}{why}", flink_type(column));
-        Fault { reason, message, remedy: Remedy::Declare(fitting(misfit, found, column), nullable) }
+        let message = format!("is {found}, its column is {}{why}", flink_field_type(column));
+        let column = Field::new("", fitting(misfit, found, column), column.is_nullable());
+        Fault { reason, message, cure: Cure::Declare { up: 0, column } }
     }
 
     /// Null, or nothing at all, where a value must be.
-    pub fn missing(found: &str, column: &DataType) -> Self {
-        let message = format!("is {found}, its column is {} NOT NULL", flink_type(column));
-        Fault { reason: Reason::MissingValue, message, remedy: Remedy::Declare(column.clone(), true) }
+    pub fn missing(found: &str, column: &Field) -> Self {
+        let message = format!("is {found}, its column is {} NOT NULL", flink_field_type(column));
+        let column = column.clone().with_nullable(true);
+        Fault { reason: Reason::MissingValue, message, cure: Cure::Declare { up: 0, column } }
+    }
+
+    /// A key that the keys of its map cannot take.
+    pub fn misfit_key(misfit: Misfit, map: &Map) -> Self {
+        let why = match misfit {
+            Misfit::Range(why) => why,
+            _ => "it is no text",
+        };
+        let column = Field::new("", map.data_type(), true);
+        let message = format!("is no key of its map: {why}");
+        Fault { reason: Reason::OutOfRange, message, cure: Cure::Declare { up: 1, column } }
     }
 
     pub fn not_unicode(error: &serde_json::Error) -> Self {
         let message = format!("has a text that is no Unicode: {error}");
-        Fault::new(Reason::InvalidUtf8, message, SKIP_HINT)
+        Fault::new(Reason::InvalidUtf8, message, "send text that is Unicode")
     }
 
     pub fn too_deep() -> Self {
         let message = format!("is nested more than {DEPTH_MAX} levels deep");
-        Fault::new(Reason::TooDeep, message, SKIP_HINT)
+        Fault::new(Reason::TooDeep, message, LEVELS)
     }
 
     pub fn shapeless(shapeless: &Shapeless) -> Self {
@@ -79,14 +98,14 @@ impl Fault {
             return Fault::new(Reason::InvalidUtf8, message, foreign_format(value));
         }
         if value.trim_ascii().is_empty() {
-            return Fault::new(Reason::EmptyValue, "is empty", SKIP_HINT);
+            return Fault::new(Reason::EmptyValue, "is empty", WHOLE);
         }
         if value.starts_with(BYTE_ORDER_MARK) {
             let hint = "remove the byte order mark (EF BB BF) before the value: JSON has none";
             return Fault::new(Reason::NotJson, "starts with a byte order mark", hint);
         }
         if error.is_eof() {
-            return Fault::new(Reason::Truncated, format!("ends in the middle: {error}"), SKIP_HINT);
+            return Fault::new(Reason::Truncated, format!("ends in the middle: {error}"), WHOLE);
         }
         if error.to_string().starts_with("trailing characters") {
             let hint = "a record holds one JSON object: send the others as records of their own";
@@ -107,7 +126,7 @@ impl Fault {
     }
 
     pub fn not_an_object(found: &Node<'_>) -> Self {
-        let hint = "a row comes from a JSON object; --format raw keeps values as they are";
+        let hint = "a row comes from a JSON object: send one in each record";
         Fault::new(Reason::NotAnObject, format!("is {found}, not an object"), hint)
     }
 }
@@ -115,8 +134,8 @@ impl Fault {
 /// What to say of bytes that may be of another format.
 fn foreign_format(value: &[u8]) -> String {
     match value.first() {
-        Some(0) => "byte 0 at the start marks a schema registry's record: try --format avro, protobuf or json-schema",
-        _ => "if the topic is not JSON, name its format: --format avro, protobuf or raw",
+        Some(0) => "byte 0 at the start marks a schema registry's record, which this version cannot read: send JSON",
+        _ => "this version reads no format but JSON: send a JSON object in each record",
     }
     .to_owned()
 }
@@ -133,9 +152,11 @@ fn names_no_number(value: &[u8], error: &serde_json::Error) -> bool {
 }
 
 /// The narrowest type that holds what the column holds and this value too.
-fn fitting(misfit: Misfit, found: &Node<'_>, column: &DataType) -> DataType {
-    match (found, column) {
+fn fitting(misfit: Misfit, found: &Node<'_>, column: &Field) -> DataType {
+    match (found, column.data_type()) {
         (Node::Number(text), DataType::Int32 | DataType::Int64) if is_fraction(text) => DataType::Float64,
+        (Node::Number(text), DataType::Int32) if text.parse::<i32>().is_ok() => DataType::Int32,
+        (Node::Text(_), DataType::Binary) if matches!(misfit, Misfit::Range(_)) => DataType::Binary,
         (Node::Number(text), DataType::Int32) if text.parse::<i64>().is_ok() => DataType::Int64,
         (Node::Number(text), DataType::Int32 | DataType::Int64) => wider_decimal(text, 19, 0),
         (Node::Number(text), DataType::Float32) if text.parse().is_ok_and(f64::is_finite) => DataType::Float64,

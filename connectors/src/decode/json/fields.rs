@@ -102,6 +102,11 @@ impl Fields {
         fields.map(|(name, column)| Arc::new(Field::new(&**name, column.data_type(), column.nullable))).collect()
     }
 
+    /// The columns as they would be declared.
+    pub fn declared(&self) -> Vec<Field> {
+        self.children.iter().map(|(name, column)| column.declared(name)).collect()
+    }
+
     /// The columns as arrays of `rows` rows.
     pub fn finish_columns(&mut self, rows: usize) -> Vec<ArrayRef> {
         self.children.values_mut().map(|column| column.finish(rows)).collect()

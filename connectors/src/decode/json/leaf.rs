@@ -14,6 +14,7 @@ use arrow::datatypes::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tableflow_model::types::Width;
 
 use super::{decimal, temporal};
 
@@ -123,11 +124,12 @@ impl Leaf for Booleans {
 pub(super) struct Numbers<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     data_type: DataType,
+    pub width: Option<Width>,
 }
 
 impl<T: ArrowPrimitiveType> Numbers<T> {
     pub fn new(data_type: &DataType) -> Self {
-        Numbers { values: Vec::new(), data_type: data_type.clone() }
+        Numbers { values: Vec::new(), data_type: data_type.clone(), width: None }
     }
 
     fn push(&mut self, value: T::Native) -> Fit {
@@ -158,6 +160,10 @@ impl<T: ArrowPrimitiveType> Store for Numbers<T> {
 
 impl Leaf for Numbers<Int32Type> {
     fn whole(&mut self, value: i64) -> Fit {
+        match self.width {
+            Some(width) if !width.takes_number(value) => return Err(Misfit::Range(too_wide(width))),
+            _ => {}
+        }
         let value = i32::try_from(value).map_err(|_| Misfit::Range("it is outside the 32-bit range"))?;
         self.push(value)
     }
@@ -296,11 +302,12 @@ pub(super) struct Texts {
     pub declared: bool,
     /// Has met something other than text: values are read as JSON text from the start.
     pub mixed: bool,
+    pub width: Option<Width>,
 }
 
 impl Texts {
     pub fn new(declared: bool) -> Self {
-        Texts { runs: Runs::new(), declared, mixed: false }
+        Texts { runs: Runs::new(), declared, mixed: false, width: None }
     }
 }
 
@@ -325,6 +332,7 @@ impl Store for Texts {
 
 impl Leaf for Texts {
     fn text(&mut self, value: &str) -> Fit {
+        check_text(self.width, value)?;
         self.runs.push(value.as_bytes())
     }
 
@@ -334,11 +342,14 @@ impl Leaf for Texts {
 }
 
 /// Bytes, which JSON carries as base64 text.
-pub(super) struct Binaries(Runs);
+pub(super) struct Binaries {
+    runs: Runs,
+    pub width: Option<Width>,
+}
 
 impl Binaries {
     pub fn new() -> Self {
-        Binaries(Runs::new())
+        Binaries { runs: Runs::new(), width: None }
     }
 }
 
@@ -348,25 +359,47 @@ impl Store for Binaries {
     }
 
     fn pad(&mut self, rows: usize) {
-        self.0.pad(rows);
+        self.runs.pad(rows);
     }
 
     fn truncate(&mut self, rows: usize) {
-        self.0.truncate(rows);
+        self.runs.truncate(rows);
     }
 
     fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
-        let (offsets, bytes) = self.0.finish();
+        let (offsets, bytes) = self.runs.finish();
         Arc::new(BinaryArray::new(offsets, bytes.into(), nulls))
     }
 }
 
 impl Leaf for Binaries {
     fn text(&mut self, value: &str) -> Fit {
+        let before = self.runs.bytes.len();
         STANDARD
-            .decode_vec(value, &mut self.0.bytes)
+            .decode_vec(value, &mut self.runs.bytes)
             .map_err(|_| Misfit::Form("bytes are base64 text with padding"))?;
-        self.0.close()
+        let length = self.runs.bytes.len() - before;
+        match self.width {
+            Some(width) if !width.takes_bytes(length) => Err(Misfit::Range(too_wide(width))),
+            _ => self.runs.close(),
+        }
+    }
+}
+
+/// Whether a text is as short as its column, or the key of its map, is declared.
+pub(super) fn check_text(width: Option<Width>, value: &str) -> Fit {
+    match width {
+        Some(width) if !width.takes_text(value) => Err(Misfit::Range(too_wide(width))),
+        _ => Ok(()),
+    }
+}
+
+fn too_wide(width: Width) -> &'static str {
+    match width {
+        Width::Tinyint => "it is outside -128 to 127",
+        Width::Smallint => "it is outside -32768 to 32767",
+        Width::Char(_) | Width::Varchar(_) => "it has more characters",
+        Width::Binary(_) | Width::Varbinary(_) => "it has more bytes",
     }
 }
 

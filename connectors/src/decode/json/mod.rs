@@ -49,8 +49,9 @@ use serde_json::value::RawValue;
 use tableflow_model::{Records, Result};
 
 use self::fields::Fields;
+use self::names::TakenNames;
 use self::shape::Shape;
-use super::{Decoded, Decoder, Reason, RecordError};
+use super::{Decoded, Decoder, Reason, RecordError, Remedy};
 
 /// Objects and arrays inside of each other: serde_json reads so many before it gives up.
 const DEPTH_MAX: usize = 127;
@@ -60,6 +61,7 @@ const FORESEEN_FIELDS_MAX: usize = 10_000;
 /// Decodes the JSON objects of one topic.
 pub struct JsonDecoder {
     columns: Fields,
+    taken: TakenNames,
     schema: SchemaRef,
     schema_version: u64,
 }
@@ -76,7 +78,14 @@ impl JsonDecoder {
     pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
         let columns = declare::columns(declared, table)?;
         let schema = Arc::new(Schema::new(columns.schema_fields()));
-        Ok(JsonDecoder { columns, schema, schema_version: 0 })
+        Ok(JsonDecoder { columns, taken: TakenNames::default(), schema, schema_version: 0 })
+    }
+
+    /// Keeps new columns from having one of these names: a table's partition fields.
+    pub fn keep_clear_of(mut self, names: impl IntoIterator<Item = String>, table: &Schema) -> Result<Self> {
+        self.taken = TakenNames::new(names, table);
+        declare::check_names(&self.columns, &self.taken)?;
+        Ok(self)
     }
 
     /// Appends one record as row `row`, or leaves everything as it was.
@@ -92,12 +101,12 @@ impl JsonDecoder {
             return Ok(());
         }
         self.columns.roll_back(row);
-        let mut read = careful::read(&mut self.columns, value, row, foreseen.as_ref());
+        let mut read = careful::read(&mut self.columns, &self.taken, value, row, foreseen.as_ref());
         if foreseen.is_none() && matches!(read, Ok(true)) {
             // Only for a record that is good anyway: bad ones must not make every record look ahead.
             self.columns.roll_back(row);
             let ahead = foreseen.insert(foresee(records, index));
-            read = careful::read(&mut self.columns, value, row, Some(ahead));
+            read = careful::read(&mut self.columns, &self.taken, value, row, Some(ahead));
         }
         match read {
             Ok(true) => self.settle(),
@@ -168,6 +177,6 @@ fn tombstone(index: usize) -> RecordError {
         reason: Reason::Tombstone,
         path: "$".to_owned(),
         message: "the value is null: a tombstone, which deletes a key".to_owned(),
-        hint: Some("an append table has no keys to delete: --mode upsert takes tombstones".to_owned()),
+        remedy: Remedy::Produce("an append table has no keys to delete: send no tombstones".to_owned()),
     }
 }

@@ -1,13 +1,14 @@
 //! Where in a record a value stands, and the declaration that would change its column.
 //!
-//! Owns [`Step`], the writing of JSON paths, and the hint `--columns "name TYPE"`.
+//! Owns [`Step`], the writing of JSON paths, and of the declaration that takes it.
 //! - I1: a declaration names the whole top-level column: nested types are declared with it.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use tableflow_model::types::{flink_column, list_of, map_of};
+use tableflow_model::types::{list_of_field, map_of_fields};
 
+use super::column::map_parts;
 use super::fields::Fields;
 
 /// One step down into a record.
@@ -34,34 +35,30 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// The declaration of the column at the start of a path, with another type at its end.
-pub(super) fn declaration(record: &Fields, path: &[Step], data_type: DataType, nullable: bool) -> Option<String> {
+/// The column at the start of a path, with another field at its end. A column that is not there yet is declared whole.
+pub(super) fn declaration(record: &Fields, path: &[Step], at_end: Field) -> Option<Field> {
     let (Step::Member(name), inner) = path.split_first()? else { return None };
-    let field = record.schema_fields().into_iter().find(|field| field.name() == name)?;
-    Some(flink_column(&replaced(&field, inner, data_type, nullable)?))
+    match record.declared().into_iter().find(|field| field.name() == name) {
+        Some(field) => replaced(&field, inner, at_end),
+        None => inner.is_empty().then(|| at_end.with_name(name)),
+    }
 }
 
-/// A field with another type at the end of a path.
-fn replaced(field: &Field, path: &[Step], data_type: DataType, nullable: bool) -> Option<Field> {
-    let Some((step, inner)) = path.split_first() else {
-        return Some(Field::new(field.name(), data_type, nullable));
-    };
+/// A field with another one at the end of a path.
+fn replaced(field: &Field, path: &[Step], at_end: Field) -> Option<Field> {
+    let Some((step, inner)) = path.split_first() else { return Some(at_end.with_name(field.name())) };
     let whole = match (field.data_type(), step) {
         (DataType::Struct(children), Step::Member(name)) => {
             let replace = |child: &Arc<Field>| match child.name() == name {
-                true => replaced(child, inner, data_type.clone(), nullable).map(Arc::new),
+                true => replaced(child, inner, at_end.clone()).map(Arc::new),
                 false => Some(child.clone()),
             };
             DataType::Struct(children.iter().map(replace).collect::<Option<_>>()?)
         }
-        (DataType::List(element), Step::Element(_)) => {
-            let element = replaced(element, inner, data_type, nullable)?;
-            list_of(element.data_type().clone(), element.is_nullable())
-        }
+        (DataType::List(element), Step::Element(_)) => list_of_field(replaced(element, inner, at_end)?),
         (DataType::Map(entries, _), Step::Member(_)) => {
-            let DataType::Struct(pair) = entries.data_type() else { return None };
-            let value = replaced(pair.get(1)?, inner, data_type, nullable)?;
-            map_of(DataType::Utf8, value.data_type().clone(), value.is_nullable())
+            let (key, value) = map_parts(entries)?;
+            map_of_fields(key.clone(), replaced(value, inner, at_end)?)
         }
         _ => return None,
     };

@@ -217,7 +217,7 @@ impl<'de> Visitor<'de> for MapVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
         let first = self.map.keys.len();
-        while entries.next_key_seed(KeyText(&mut self.map.keys))?.is_some() {
+        while entries.next_key_seed(KeyText(&mut *self.map))?.is_some() {
             entries.next_value_seed(Cell { column: &mut self.map.value, depth: self.depth })?;
         }
         if has_repeats(&self.map.keys, first) {
@@ -242,7 +242,7 @@ fn has_repeats(keys: &Runs, first: usize) -> bool {
     !all().all(|key| seen.insert(key))
 }
 
-struct KeyText<'a>(&'a mut Runs);
+struct KeyText<'a>(&'a mut Map);
 
 impl<'de> DeserializeSeed<'de> for KeyText<'_> {
     type Value = ();
@@ -260,7 +260,7 @@ impl Visitor<'_> for KeyText<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
-        self.0.push(key.as_bytes()).map_err(|_| unfit())
+        self.0.key(key).map_err(|_| unfit())
     }
 }
 

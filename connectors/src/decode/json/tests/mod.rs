@@ -116,7 +116,7 @@ fn cell(array: &dyn Array, row: usize) -> String {
     }
 }
 
-/// What one value fails with: reason, message and hint.
+/// What one value fails with.
 fn failure<V: AsRef<[u8]>>(decoder: &mut JsonDecoder, value: V) -> RecordError {
     let decoded = decoder.decode(&records(&[Some(value)]));
     assert_eq!(decoded.batch.num_rows(), 0);
