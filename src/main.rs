@@ -6,6 +6,9 @@
 //!   Only scratch needs to be tidied up: what is not committed is read again.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use tableflow::cli;
 use tableflow::cli::args::{Arguments, GlobalArguments, Refusal};
@@ -34,29 +37,47 @@ fn main() -> Exit {
 fn start(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Error::unavailable("the threads could not be started").with_source(error))?;
-    if !arguments.verb.drains_on_interrupt() {
-        end_at_interrupt()?;
-    }
+    let interrupt = if arguments.verb.drains_on_interrupt() { None } else { Some(Interrupt::wait_for()?) };
     let outcome = runtime.block_on(cli::run(arguments, out));
+    if let Some(interrupt) = interrupt {
+        interrupt.end_if_received();
+    }
     // A thread that reads a terminal cannot be told to stop.
     runtime.shutdown_background();
     outcome
 }
 
 /// I3. The threads that do the work may all be busy in a query or wait for a terminal: none of them is asked.
-fn end_at_interrupt() -> Result<()> {
-    let failed = |error| Error::unavailable("signals cannot be received").with_source(error);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let guard = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    drop(guard);
-    std::thread::spawn(move || {
-        if runtime.block_on(interrupt.recv()).is_some() {
-            cli::remove_scratch();
-            std::process::exit(Exit::Interrupted.code().into());
+struct Interrupt {
+    received: Arc<AtomicBool>,
+    waiting: JoinHandle<()>,
+}
+
+impl Interrupt {
+    fn wait_for() -> Result<Self> {
+        let failed = |error| Error::unavailable("signals cannot be received").with_source(error);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let guard = runtime.enter();
+        let mut signal = signal(SignalKind::interrupt()).map_err(failed)?;
+        drop(guard);
+        let received = Arc::new(AtomicBool::new(false));
+        let seen = received.clone();
+        let waiting = std::thread::spawn(move || {
+            if runtime.block_on(signal.recv()).is_some() {
+                seen.store(true, Ordering::Release);
+                cli::remove_scratch();
+                std::process::exit(Exit::Interrupted.code().into());
+            }
+        });
+        Ok(Interrupt { received, waiting })
+    }
+
+    /// A verb that stumbles over what is tidied up under it is interrupted, not failed.
+    fn end_if_received(self) {
+        if self.received.load(Ordering::Acquire) {
+            let _ = self.waiting.join();
         }
-    });
-    Ok(())
+    }
 }
 
 /// Help and version are results; errors of the grammar end with clap's 2.

@@ -123,7 +123,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0)
+            && error.kind() != ErrorKind::NotFound
+        {
             tracing::warn!(directory = %self.0.display(), %error, "the demo's directory was not removed");
         }
     }

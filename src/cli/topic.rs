@@ -10,7 +10,7 @@ use tableflow_model::Result;
 use super::args::TopicVerb;
 use super::session::Session;
 use crate::exit::Exit;
-use crate::output;
+use crate::output::{self, Format};
 use crate::pipeline::status::rfc3339;
 
 #[derive(Debug, Serialize)]
@@ -30,6 +30,12 @@ struct PartitionDocument {
     end_offset: i64,
 }
 
+#[derive(Debug, Serialize)]
+struct Deleted {
+    topic: String,
+    status: &'static str,
+}
+
 pub fn run(verb: TopicVerb, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let topics = &session.home.topics;
     match verb {
@@ -47,7 +53,13 @@ pub fn run(verb: TopicVerb, session: &Session, out: &mut dyn Write) -> Result<Ex
         TopicVerb::Describe { name } => {
             output::document(session.format, &document(session, &topics.describe(&name)?)?, out)?;
         }
-        TopicVerb::Delete { name } => topics.delete(&name)?,
+        TopicVerb::Delete { name } => {
+            topics.delete(&name)?;
+            match session.format {
+                Format::Table => output::printed(writeln!(out, "topic {name} is deleted; its table stays"))?,
+                format => output::document(format, &Deleted { topic: name.to_string(), status: "Deleted" }, out)?,
+            }
+        }
     }
     Ok(Exit::Done)
 }

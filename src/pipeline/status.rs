@@ -173,7 +173,10 @@ fn state(
     match (report, no_topic) {
         // What a job said before its service ended is no longer so, unless a person has to decide.
         (Some(report), _) if report.state == State::Suspended => (report.state, report.trouble.clone()),
-        _ if table.is_none() => (State::Suspended, trouble("the table was dropped", None)),
+        _ if table.is_none() => {
+            let hint = "`tableflow disable` it, then enable the topic again to make a new table";
+            (State::Suspended, trouble(&format!("table {} was dropped", definition.table), Some(hint)))
+        }
         (_, Some((state, trouble))) => (state, Some(trouble)),
         (Some(report), None) if served => (report.state, report.trouble.clone()),
         _ if served => (State::Pending, None),

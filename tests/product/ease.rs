@@ -158,6 +158,7 @@ fn json_is_asked_for_and_json_comes() {
         world.json(&["disable", "orders"]),
         json!({"table": "bronze.orders", "status": "Disabled", "dropped": false})
     );
+    assert_eq!(world.json(&["topic", "delete", "orders"]), json!({"topic": "orders", "status": "Deleted"}));
     let demo = world.json(&["demo", "--rows", "100"]);
     assert_eq!((&demo["orders"], &demo["data_dir"]), (&json!(100), &json!(null)));
     let orders = demo["tables"].as_array().unwrap().iter().find(|table| table["table"] == "bronze.orders").unwrap();

@@ -26,7 +26,14 @@ pub struct EnableArguments {
     #[arg(long, value_name = "MODE", value_enum, default_value_t, ignore_case = true)]
     pub mode: Mode,
     /// What readers the table is for
-    #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',', default_value = "ICEBERG", ignore_case = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "ICEBERG",
+        ignore_case = true
+    )]
     pub table_formats: Vec<TableFormat>,
     /// The version of the Iceberg format
     #[arg(long, value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
@@ -79,7 +86,7 @@ pub struct UpdateArguments {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// append; a compacted topic needs upsert, which comes later, and is refused
+    /// append; a compacted topic, of which that may not be what is wanted, is refused
     #[default]
     Auto,
     /// Every record is a row
