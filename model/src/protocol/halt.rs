@@ -117,9 +117,19 @@ impl fmt::Display for Suspend {
 impl Suspend {
     pub fn into_error(self) -> Error {
         let hint = match &self {
-            Suspend::Source(Setback::TopicRecreated { .. }) => "start a new table for the new topic, or reset this one",
-            Suspend::Source(_) => "bring the topic back, or reset the table to what is there",
-            Suspend::TableRecreated { .. } => "enable the topic again to fill the new table from the start",
+            Suspend::Source(Setback::TopicRecreated { topic, .. }) => {
+                let hint = format!(
+                    "the new topic fills another table: `tableflow enable {topic} --table NAME`; or give this one up with \
+                     `tableflow disable TABLE --drop` and enable the topic again"
+                );
+                return Error::data(self.to_string()).with_hint(hint);
+            }
+            Suspend::Source(_) => {
+                "bring the topic back, or fill another table from what is there: `tableflow enable TOPIC --table NAME`"
+            }
+            Suspend::TableRecreated { .. } => {
+                "`tableflow disable` it, then fill another table: `tableflow enable TOPIC --table NAME`"
+            }
             Suspend::RolledBack { .. } => {
                 "roll back with --replay to read the removed rows again, or with --keep-offsets to leave them out"
             }
