@@ -11,7 +11,9 @@ use arrow::datatypes::Field;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tableflow_connectors::decode::MetadataColumns;
-use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName, TopicId, TopicName, types};
+use tableflow_model::{
+    Error, ErrorKind, JobName, Millis, Offset, Partition, Result, TableName, TopicId, TopicName, types,
+};
 use tableflow_store::paths::StatePaths;
 use tableflow_store::{PutOutcome, Store};
 use uuid::Uuid;
@@ -62,6 +64,10 @@ pub struct Definition {
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
     pub from: StartFrom,
+    /// Where `latest` was when the table was enabled; partitions that came later are read from their beginning. Older
+    /// definitions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
     pub wanted: Wanted,
     pub created_at: Millis,
@@ -78,6 +84,7 @@ pub struct NewDefinition {
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
     pub from: StartFrom,
+    pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
     pub created_at: Millis,
 }
@@ -96,6 +103,7 @@ impl From<NewDefinition> for Definition {
             metadata_columns: new.metadata_columns,
             commit_interval_ms: new.commit_interval_ms,
             from: new.from,
+            from_offsets: new.from_offsets,
             retention_ms: new.retention_ms,
             wanted: Wanted::Running,
             created_at: new.created_at,
@@ -247,4 +255,35 @@ impl Definitions {
 fn already_enabled(definition: &Definition) -> Error {
     Error::already_exists(format!("{} is enabled already, filled by topic {}", definition.table, definition.topic))
         .with_hint("choose another with --table or --namespace, or change it with `tableflow update`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the first release put it: without the offsets of `latest`.
+    const FIRST: &str = r#"{
+        "form": 1, "version": 3, "table": "bronze.orders", "table_uuid": "6d3a2c4e-0f6e-4b5b-9d4e-0a3f0f3f9c11",
+        "topic": "orders", "topic_id": "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed", "job": JOB, "columns": "",
+        "metadata_columns": "portable", "commit_interval_ms": 10000, "from": "latest", "retention_ms": 604800000,
+        "wanted": "running", "created_at": 1769904000000
+    }"#;
+
+    #[test]
+    fn i2_a_definition_of_the_first_release_is_read_and_written_as_it_was() {
+        let table = TableName::new("bronze", "orders").unwrap();
+        let first = FIRST
+            .replace("\"bronze.orders\"", &serde_json::to_string(&table).unwrap())
+            .replace("JOB", &serde_json::to_string(&table.ingest_job()).unwrap());
+        let definition: Definition = serde_json::from_str(&first).unwrap();
+        assert_eq!((definition.from, &definition.from_offsets), (StartFrom::Latest, &None));
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&serde_json::to_string(&definition).unwrap()), value(&first));
+
+        let offsets = BTreeMap::from([(Partition(0), Offset(7)), (Partition(11), Offset(0))]);
+        let with = Definition { from_offsets: Some(offsets), ..definition };
+        let text = serde_json::to_string(&with).unwrap();
+        assert_eq!(value(&text)["from_offsets"], serde_json::json!({"0": 7, "11": 0}));
+        assert_eq!(serde_json::from_str::<Definition>(&text).unwrap(), with);
+    }
 }

@@ -40,6 +40,7 @@ pub struct Feed {
     topic: TopicName,
     topic_id: TopicId,
     from: StartFrom,
+    from_offsets: Option<BTreeMap<Partition, Offset>>,
     interval: Duration,
     reader: Reader,
     goal: Goal,
@@ -79,6 +80,7 @@ impl Feed {
             topic,
             topic_id: definition.topic_id,
             from: definition.from,
+            from_offsets: definition.from_offsets.clone(),
             interval: Duration::from_millis(definition.commit_interval_ms),
             reader,
             goal,
@@ -130,6 +132,8 @@ impl Feed {
     }
 
     fn offsets(&mut self, known: Option<BTreeMap<Partition, Offset>>) -> Result<BTreeMap<Partition, Offset>> {
+        let known = known.or_else(|| self.from_offsets.clone());
+        // A definition of the first release does not say where `latest` was.
         let latest = known.is_none() && self.from == StartFrom::Latest;
         let mut offsets = known.unwrap_or_default();
         for (partition, range) in self.reader.source().ranges()? {
@@ -146,14 +150,22 @@ impl Feed {
                 range.start.0 - 1,
                 self.topic
             ))
-            .with_hint("the topic's retention is shorter than the table's delay; re-enable to go on without them"));
+            .with_hint(format!(
+                "the topic keeps records for less than the table was late; a table of what is there: `tableflow enable \
+                 {} --table NAME`",
+                self.topic
+            )));
         }
         if offset > range.end {
             return Err(Error::data(format!(
                 "partition {partition} of topic {} ends at {}, before offset {offset} that the table has read",
                 self.topic, range.end
             ))
-            .with_hint("the topic lost records that the table has; restore it, or start a new table"));
+            .with_hint(format!(
+                "the topic lost records that the table has; restore it, or fill another table from what is there: \
+                 `tableflow enable {} --table NAME`",
+                self.topic
+            )));
         }
         Ok(())
     }

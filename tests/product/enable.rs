@@ -1,0 +1,369 @@
+//! `enable`: what it says it made is what there is, and what it refuses has a way that works.
+//!
+//! - I1: a table that exists keeps its layout; what is asked for and differs is refused.
+//! - I2: a command that a hint names can be run as it stands, and leads on.
+//! - I3: nothing that a declaration says is dropped: a width is kept to.
+//! - I4: a record that cannot be a row never takes the rows before it along.
+//! - I5: `latest` is where the topic ended when the table was enabled.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::world::{World, wait_for};
+
+const ORDERS: &str = "{\"id\":1,\"ts\":\"2026-01-31T10:00:00Z\"}\n{\"id\":2,\"ts\":\"2026-02-01T10:00:00Z\"}\n";
+
+/// A table with a layout, filled and disabled.
+fn disabled(words: &[&str]) -> World {
+    let world = World::new();
+    world.topic("o", 1);
+    world.produce("o", ORDERS);
+    world.ok(&[&["enable", "o", "--columns", "ts TIMESTAMP_LTZ(3), note STRING"], words].concat());
+    world.ok(&["sync"]);
+    world.ok(&["disable", "o"]);
+    world
+}
+
+/// The command in a text, run by a shell that has the binary on its path.
+#[track_caller]
+fn run_named_command(world: &World, text: &str) -> String {
+    let start = text.find("tableflow enable").unwrap_or_else(|| panic!("no command in {text:?}"));
+    let command = text[start..].lines().next().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_tableflow")).parent().unwrap();
+    let output = Command::new("/bin/sh")
+        .args(["-c", command])
+        .env_clear()
+        .env("PATH", binary)
+        .env("TABLEFLOW_DATA_DIR", world.data_dir())
+        .current_dir(world.data_dir())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    command.to_owned()
+}
+
+/// The table that a command names.
+fn named_table(command: &str) -> String {
+    let mut words = command.split_whitespace().skip_while(|word| *word != "--table");
+    words.nth(1).unwrap().to_owned()
+}
+
+fn hint_of(world: &World, table: &str) -> String {
+    let status = world.status(table);
+    assert_eq!(status["status"], "Suspended", "{status}");
+    status["hint"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn i1_what_differs_from_a_table_that_exists_is_refused() {
+    let world = disabled(&["--partition-by", "day(ts)", "--sort-by", "id"]);
+    for (words, says) in [
+        (&["--partition-by", "bucket(4, id)"][..], "--partition-by bucket(4, id) is not what it has: day(ts)"),
+        (&["--partition-by", "hour(ts)"], "is not what it has: day(ts)"),
+        (&["--sort-by", "id desc"], "--sort-by id desc is not what it has: id"),
+        (&["--columns", "id STRING"], "column id is declared STRING, but the table has BIGINT"),
+        (&["--columns", "id BIGINT NOT NULL"], "declared NOT NULL"),
+        (&["--columns", "`ts_day` INT"], "the name ts_day belongs to a partition field"),
+        (&["--metadata-columns", "none"], "--metadata-columns none is not what it has: portable"),
+        (&["--from", "latest"], "goes on where it stands"),
+    ] {
+        for dry in [&["--dry-run"][..], &[]] {
+            world.run(&[&["enable", "o"], words, dry].concat()).failed(2, &[says, "hint: "]);
+        }
+    }
+    assert_eq!(world.json(&["list"]), json!([]), "nothing was enabled");
+    let plan = world.json(&["enable", "o", "--partition-by", "DAYS(ts)", "--sort-by", "id asc"]);
+    assert_eq!((&plan[0]["partition_by"], &plan[0]["sort_by"]), (&json!("day(ts)"), &json!("id")));
+}
+
+#[test]
+fn i1_a_plan_over_a_table_that_exists_is_what_the_next_sync_leaves() {
+    let world = disabled(&["--partition-by", "bucket(4, id)", "--sort-by", "ts desc"]);
+    let plan = &world.json(&["enable", "o", "--columns", "note STRING, more DECIMAL(5,2)"])[0];
+    let facts = [&plan["partition_by"], &plan["sort_by"], &plan["exists"]];
+    assert_eq!(facts, [&json!("bucket(4, id)"), &json!("ts desc"), &json!(true)]);
+    world.produce("o", "{\"id\":3,\"ts\":0,\"note\":7,\"more\":\"1.25\"}\n");
+    world.ok(&["sync"]);
+    let description = world.json(&["describe", "o"]);
+    assert_eq!(description["columns"], plan["columns"]);
+    assert_eq!(world.rows("select note, more from o where id = 3"), [json!({"note": "7", "more": 1.25})]);
+
+    // What was declared stays so without being said again: `note` takes any value.
+    world.ok(&["disable", "o"]);
+    let again = &world.json(&["enable", "o"])[0];
+    assert_eq!(again["columns"], plan["columns"]);
+    world.produce("o", "{\"id\":4,\"ts\":0,\"note\":[1]}\n");
+    world.ok(&["sync"]);
+    assert_eq!(world.column("select note from o where id = 4"), ["[1]"]);
+}
+
+/// A record that cannot be a row, and whether another column takes it.
+const BAD: [(&str, &str, &str, bool); 22] = [
+    ("fraction", "", r#"{"n":2.5}"#, true),
+    ("words", "", r#"{"n":"two"}"#, true),
+    ("beyond_long", "", r#"{"n":9223372036854775808}"#, true),
+    ("beyond_int", "i INT", r#"{"n":2,"i":2147483648}"#, true),
+    ("beyond_double", "d DOUBLE", r#"{"n":2,"d":1e400}"#, true),
+    ("too_fine", "m DECIMAL(10,2)", r#"{"m":0.125}"#, true),
+    ("year_10000", "t TIMESTAMP_LTZ(3)", r#"{"t":253402300800000}"#, true),
+    ("zone", "t TIMESTAMP(3)", r#"{"t":"2026-02-03T00:00:00+01:00"}"#, true),
+    ("inside", "o ROW<x BIGINT, w TINYINT>", r#"{"n":2,"o":{"x":"a"}}"#, true),
+    ("odd_name", "`it's $1` INT", r#"{"it's $1":"a"}"#, true),
+    ("missing", "k TINYINT NOT NULL", r#"{"n":2}"#, true),
+    ("tiny", "k SMALLINT, w TINYINT", r#"{"n":2,"w":300}"#, true),
+    ("long_text", "w VARCHAR(3)", r#"{"n":2,"w":"abcdef"}"#, true),
+    ("empty", "", "", false),
+    ("not_json", "", "n=2", false),
+    ("array", "", "[1,2]", false),
+    ("byte_order_mark", "", "\u{feff}{\"n\":2}", false),
+    ("case_twin", "", r#"{"n":2,"N":3}"#, false),
+    ("reserved", "", r#"{"n":2,"_tableflow_offset":3}"#, false),
+    ("empty_name", "", r#"{"n":2,"":3}"#, false),
+    ("lone_surrogate", "", r#"{"n":2,"s":"\ud800"}"#, false),
+    ("two_values", "", r#"{"n":2}{"n":3}"#, false),
+];
+
+#[test]
+fn i2_the_command_that_a_bad_record_names_leads_on() {
+    let world = World::new();
+    for (topic, columns, record, _) in BAD {
+        world.topic(topic, 1);
+        let good = |n: u32| {
+            if columns.contains("NOT NULL") { format!("{{\"n\":{n},\"k\":1}}\n") } else { format!("{{\"n\":{n}}}\n") }
+        };
+        world.produce_raw(topic, format!("{}{record}\n{}", good(1), good(3)).as_bytes());
+        let columns = if columns.is_empty() { "n BIGINT".to_owned() } else { format!("n BIGINT, {columns}") };
+        world.ok(&["enable", topic, "--columns", &columns, "--sort-by", "n"]);
+    }
+    world.run(&["sync"]).failed(3, &["cannot be decoded"]);
+    for (topic, columns, _, takes) in BAD {
+        let hint = hint_of(&world, topic);
+        for never in ["SKIP", "--format", "upsert", "resume"] {
+            assert!(!hint.contains(never), "{topic}: {never} is no way on: {hint}");
+        }
+        let command = run_named_command(&world, &hint);
+        assert_eq!(command.contains("--from latest"), !takes, "{topic}: {command}");
+        let table = named_table(&command);
+        world.produce(topic, if columns.contains("NOT NULL") { "{\"n\":4,\"k\":1}\n" } else { "{\"n\":4}\n" });
+        world.ok(&["sync", &table]);
+        let rows = world.numbers(&format!("select count(*) from {table}"));
+        assert_eq!(rows, [if takes { 4 } else { 1 }], "{topic}: {command}");
+        assert_eq!(world.numbers(&format!("select count(*) from {topic}")), [1], "{topic}");
+    }
+    // What the table was declared with is kept, widths too.
+    let columns = &world.json(&["describe", "tiny_2"])["declared_columns"];
+    assert_eq!(columns, &json!("n BIGINT, k SMALLINT, w INT"));
+    let columns = &world.json(&["describe", "inside_2"])["declared_columns"];
+    assert_eq!(columns, &json!("n BIGINT, o ROW<x STRING, w TINYINT>"));
+}
+
+#[test]
+fn i2_a_tombstone_names_a_way_on_that_keeps_the_layout() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce_envelopes("t", "{\"value\":{\"n\":1}}\n{\"key\":\"k\",\"value\":null}\n");
+    world.ok(&[
+        "enable",
+        "t",
+        "--namespace",
+        "silver",
+        "--partition-by",
+        "bucket(2, n)",
+        "--sort-by",
+        "n desc",
+        "--metadata-columns",
+        "none",
+    ]);
+    world.run(&["sync"]).failed(3, &["reason=tombstone", "hint: an append table has no keys to delete"]);
+    let command = run_named_command(&world, &hint_of(&world, "silver.t"));
+    assert_eq!(
+        command,
+        "tableflow enable t --mode append --table t_2 --namespace silver --metadata-columns none --partition-by \"bucket(2, n)\" \
+         --sort-by \"n desc\" --from latest"
+    );
+    world.produce_envelopes("t", "{\"key\":\"k\",\"value\":{\"n\":3}}\n");
+    world.ok(&["sync", "silver.t_2"]);
+    assert_eq!(world.rows("select * from silver.t_2"), [json!({"n": 3})]);
+}
+
+#[test]
+fn a_nested_field_is_no_sort_column() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce("t", "{\"in\":{\"v\":1}}\n");
+    world
+        .run(&["enable", "t", "--sort-by", "in.v"])
+        .failed(2, &["in.v is inside a column", "hint: sort by a column of the table's top level"]);
+    world.run(&["enable", "t", "--sort-by", "in"]).failed(2, &["has no order"]);
+    assert_eq!(world.json(&["list"]), json!([]));
+}
+
+#[test]
+fn i3_a_width_is_kept_to_before_and_after_the_table_exists() {
+    let columns = "a TINYINT, b SMALLINT, c CHAR(3), d VARCHAR(3), e VARBINARY(2), l ARRAY<TINYINT>, \
+                   m MAP<VARCHAR(2), BIGINT>, r ROW<x VARCHAR(1)>";
+    let good = [
+        r#"{"a":-128,"b":32767,"c":"abc","d":"äöü","e":"AAA=","l":[127],"m":{"kk":1},"r":{"x":"x"}}"#,
+        r#"{"a":127,"b":-32768,"c":"","d":123,"e":"","l":[],"m":{},"r":{}}"#,
+    ];
+    let bad = [
+        (r#"{"a":128}"#, "$.a is the number 128, its column is TINYINT: it is outside -128 to 127"),
+        (r#"{"a":-129}"#, "its column is TINYINT"),
+        (r#"{"b":32768}"#, "its column is SMALLINT: it is outside -32768 to 32767"),
+        (r#"{"c":"abcd"}"#, "its column is CHAR(3): it has more characters"),
+        (r#"{"d":"äöüß"}"#, "its column is VARCHAR(3): it has more characters"),
+        (r#"{"d":1234}"#, "$.d is the number 1234, its column is VARCHAR(3)"),
+        (r#"{"e":"AAAA"}"#, "its column is VARBINARY(2): it has more bytes"),
+        (r#"{"l":[1,300]}"#, "$.l[1] is the number 300, its column is TINYINT"),
+        (r#"{"m":{"kkk":1}}"#, "$.m.kkk is no key of its map: it has more characters"),
+        (r#"{"r":{"x":"xy"}}"#, "$.r.x is the text \"xy\", its column is VARCHAR(1)"),
+    ];
+    let world = World::new();
+    for (n, (record, says)) in bad.iter().enumerate() {
+        let topic = format!("t{n}");
+        world.topic(&topic, 1);
+        world.produce(&topic, &format!("{}\n", good[0]));
+        world.ok(&["enable", &topic, "--columns", columns]);
+        // From here on the table has INT and STRING; the definition has the widths.
+        world.ok(&["sync", &topic]);
+        world.produce(&topic, &format!("{}\n{record}\n{}\n", good[1], good[1]));
+        let offset = format!("record 2 of partition 0 of topic {topic} cannot be decoded");
+        world.run(&["sync", &topic]).failed(3, &[says, &offset, "reason=out-of-range"]);
+        assert_eq!(world.numbers(&format!("select count(*) from {topic}")), [2], "{record}");
+    }
+}
+
+/// The topic's first record, the flags, the record that cannot be, the name that it clashes with.
+const CLASHES: [(&str, &str, &[&str], &str, &str); 7] = [
+    ("dotted", r#"{"a":{"b":1}}"#, &[], r#"{"a.b":3}"#, "a.b"),
+    ("undotted", r#"{"a.b":1}"#, &[], r#"{"a":{"b":3}}"#, "a.b"),
+    ("element", r#"{"l":[1]}"#, &[], r#"{"l.element":3}"#, "l.element"),
+    ("parquet", r#"{"l":[1]}"#, &[], r#"{"l.list.element":3}"#, "l.list.element"),
+    ("map", r#"{"m":{"k":1}}"#, &["--columns", "m MAP<STRING, BIGINT>"], r#"{"m.value":3}"#, "m.value"),
+    (
+        "partition",
+        r#"{"ts":"2026-01-31T10:00:00Z"}"#,
+        &["--columns", "ts TIMESTAMP_LTZ(3)", "--partition-by", "day(ts)"],
+        r#"{"ts_day":5}"#,
+        "ts_day",
+    ),
+    ("bucket", r#"{"id":1}"#, &["--partition-by", "bucket(4, id), id"], r#"{"id_bucket":5}"#, "id_bucket"),
+];
+
+#[test]
+fn i4_a_name_that_no_table_can_have_stops_at_its_record() {
+    let world = World::new();
+    for (topic, first, words, _, _) in CLASHES {
+        world.topic(topic, 1);
+        world.produce(topic, &format!("{first}\n"));
+        world.ok(&[&["enable", topic], words].concat());
+        world.ok(&["sync", topic]);
+    }
+    for (topic, first, _, bad, name) in CLASHES {
+        // Before, at and after; the one before brings a column of its own.
+        let before = format!("{},\"new\":1}}", &first[..first.len() - 1]);
+        world.produce(topic, &format!("{before}\n{bad}\n{first}\n"));
+        let clash = if name.contains('.') {
+            format!("`{name}`, belongs to another")
+        } else {
+            format!("{name}, belongs to a partition")
+        };
+        world.run(&["sync", topic]).failed(3, &["reason=bad-name", "record 2 of partition 0", &clash]);
+        assert_eq!(world.numbers(&format!("select count(*) from {topic}")), [2], "{topic}");
+        assert_eq!(world.numbers(&format!("select sum(new) from {topic}")), [1], "{topic}");
+        let table = named_table(&run_named_command(&world, &hint_of(&world, topic)));
+        world.produce(topic, &format!("{first}\n"));
+        world.ok(&["sync", &table]);
+        assert_eq!(world.numbers(&format!("select count(*) from {table}")), [1], "{topic}");
+    }
+    // The sample that a new table's columns are taken from has such a record.
+    world.ok(&[
+        "enable",
+        "partition",
+        "--table",
+        "again",
+        "--columns",
+        "ts TIMESTAMP_LTZ(3)",
+        "--partition-by",
+        "day(ts)",
+    ]);
+    world.run(&["sync", "again"]).failed(3, &["reason=bad-name", "record 2 of partition 0"]);
+    assert_eq!(world.numbers("select count(*) from again"), [2]);
+    world
+        .run(&["enable", "partition", "--table", "no", "--columns", "ts DATE, ts_day INT", "--partition-by", "day(ts)"])
+        .failed(2, &["the name ts_day belongs to a partition field", "hint: declare"]);
+    // Two in one record, and two in one declaration.
+    world.topic("both", 1);
+    world.produce("both", "{\"n\":1}\n{\"a\":{\"b\":1},\"a.b\":2}\n");
+    world.ok(&["enable", "both"]);
+    world.run(&["sync", "both"]).failed(3, &["reason=bad-name", "record 1 of partition 0"]);
+    assert_eq!(world.numbers("select n from both"), [1]);
+    world
+        .run(&["enable", "both", "--table", "declared", "--columns", "a ROW<b INT>, `a.b` INT"])
+        .failed(2, &["the name `a.b` belongs to another column"]);
+}
+
+#[test]
+fn i2_a_topic_made_again_has_two_ways_on_that_work() {
+    let world = World::new();
+    world.topic("orders", 1);
+    world.produce("orders", "{\"n\":1}\n{\"n\":2}\n");
+    world.ok(&["enable", "orders"]);
+    world.ok(&["sync"]);
+    world.ok(&["topic", "delete", "orders"]);
+    world.topic("orders", 1);
+    world.produce("orders", "{\"n\":3}\n");
+    world.run(&["sync"]).failed(3, &["topic orders was re-created"]);
+    let hint = hint_of(&world, "orders");
+    assert!(hint.contains("--table NAME") && hint.contains("--drop") && !hint.contains("reset"), "{hint}");
+
+    // Filling the table again is none.
+    world.ok(&["disable", "orders"]);
+    for dry in [&["--dry-run"][..], &[]] {
+        world.run(&[&["enable", "orders"], dry].concat()).failed(
+            1,
+            &["was filled from another topic orders", "--table NAME", "tableflow disable bronze.orders --drop"],
+        );
+    }
+    world.ok(&["enable", "orders", "--table", "NAME"]);
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("select n from \"NAME\""), [3]);
+    assert_eq!(world.numbers("select n from bronze.orders order by n"), [1, 2]);
+
+    world.ok(&["disable", "bronze.orders", "--drop"]);
+    world.ok(&["enable", "orders"]);
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("select n from bronze.orders"), [3]);
+}
+
+#[test]
+fn i5_latest_is_where_the_topic_ended_when_it_was_enabled() {
+    let world = World::new();
+    world.topic("t", 2);
+    world.produce_envelopes("t", "{\"value\":{\"n\":1},\"partition\":0}\n{\"value\":{\"n\":2},\"partition\":1}\n");
+    world.ok(&["enable", "t", "--from", "latest"]);
+    world.produce_envelopes("t", "{\"value\":{\"n\":3},\"partition\":0}\n{\"value\":{\"n\":4},\"partition\":1}\n");
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("select n from t order by n"), [3, 4]);
+}
+
+#[test]
+fn i5_rows_after_latest_outlive_a_service_that_never_committed() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce("t", "{\"n\":1}\n");
+    world.ok(&["enable", "t", "--from", "latest", "--commit-interval", "10m"]);
+    let service = world.up();
+    world.produce("t", "{\"n\":2}\n{\"n\":3}\n");
+    wait_for(|| service.get("/metrics").1, |text| text.contains("tableflow_records_buffered{table=\"bronze.t\"} 2"));
+    // Dropped: the process is killed without a word.
+    drop(service);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(world.numbers("select count(*) from t"), [0]);
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("select n from t order by n"), [2, 3]);
+}
