@@ -5,14 +5,18 @@
 //!   at work, a writer died: the reader settles the end itself, and cuts nothing.
 //! - I2: memory is one chunk: `bytes_max`, or one batch where that is larger.
 //! - I3: a bad batch before the end is an error with file and position, and the good ones before it come first.
+//! - I4: an end is believed if it explains the files, or was settled, or moved while it was watched. One that a crash
+//!   left behind may lie before records that were read already, and a reader that believed it would call them lost.
 //!
-//! Nothing stays open between polls, so a thousand idle partitions cost no descriptors.
+//! Nothing stays open between polls, so a thousand idle partitions cost no descriptors, and nothing is opened while
+//! nothing is appended.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tableflow_model::source::Range;
@@ -21,7 +25,7 @@ use tableflow_model::{Error, Offset, Partition, Records, Result};
 use super::batch::{HEADER_BYTES, Header};
 use super::decode::{BadBatch, Expected, decode};
 use super::disk::{Disk, damaged, failed};
-use super::log_end::{LogEnd, Place};
+use super::log_end::{LOCK_PAUSE, Locked, LogEnd, Place};
 use super::recovery::settle;
 use super::segment::{self, Segment};
 use super::watch::Watch;
@@ -29,13 +33,18 @@ use super::watch::Watch;
 /// Spans are 32 bits wide: a chunk stays well below.
 const CHUNK_BYTES_MAX: usize = 1 << 30;
 
+/// An append takes milliseconds and ends with a published end. This long a reader that knows none waits for one, or for
+/// the lock.
+const FIRST_END_WAIT: Duration = Duration::from_secs(2);
+
 #[derive(Debug)]
 pub(super) struct PartitionReader {
     partition: Partition,
     directory: PathBuf,
     disk: Arc<dyn Disk>,
     segments: Vec<Segment>,
-    end: Place,
+    /// Up to where it can be read; none before the first look.
+    end: Option<Place>,
     /// Where a torn tail was found, and the size of the file then: no need to look at it again.
     torn: Option<(Place, u64)>,
     /// Where to read on; none before the first seek.
@@ -44,25 +53,25 @@ pub(super) struct PartitionReader {
 
 impl PartitionReader {
     pub fn new(partition: Partition, directory: PathBuf, disk: Arc<dyn Disk>) -> PartitionReader {
-        let (segments, end) = (Vec::new(), Place::default());
-        PartitionReader { partition, directory, disk, segments, end, torn: None, cursor: None }
+        let segments = Vec::new();
+        PartitionReader { partition, directory, disk, segments, end: None, torn: None, cursor: None }
     }
 
     /// What can be read now.
     pub fn range(&mut self, watch: &Watch) -> Result<Range> {
-        self.find_end(watch)?;
-        let start = self.segments.first().map_or(self.end.next_offset, |first| first.base_offset);
-        Ok(Range { start: Offset(start), end: Offset(self.end.next_offset) })
+        let end = self.find_end(watch)?;
+        let start = self.segments.first().map_or(end.next_offset, |first| first.base_offset);
+        Ok(Range { start: Offset(start), end: Offset(end.next_offset) })
     }
 
     /// How many bytes there are to read, or at least one where there is anything.
     pub fn pending_bytes(&mut self, watch: &Watch) -> Result<u64> {
-        self.find_end(watch)?;
-        let Some(cursor) = self.cursor.filter(|cursor| cursor.next_offset < self.end.next_offset) else {
+        let end = self.find_end(watch)?;
+        let Some(cursor) = self.cursor.filter(|cursor| cursor.next_offset < end.next_offset) else {
             return Ok(0);
         };
-        if cursor.segment == self.end.segment {
-            return Ok((self.end.position - cursor.position).max(1));
+        if cursor.segment == end.segment {
+            return Ok((end.position - cursor.position).max(1));
         }
         Ok(u64::MAX)
     }
@@ -79,34 +88,66 @@ impl PartitionReader {
                 .with_context("log", self.directory.display())
                 .with_hint("the log is not the one that was read before: decide where to go on, and seek there"));
         }
-        self.cursor = Some(if offset == range.end { self.end } else { self.locate(offset.0)? });
+        let end = self.end.unwrap_or_default();
+        self.cursor = Some(if offset == range.end { end } else { self.locate(offset.0, end)? });
         Ok(())
     }
 
-    /// Brings `end` up to date; costs a read of 28 bytes and a look at one file's size while nothing is amiss.
-    fn find_end(&mut self, watch: &Watch) -> Result<()> {
-        let log_end = LogEnd::open(&self.directory)?;
-        let published = log_end.read()?;
-        if let Some(place) = published
-            && self.explains_the_files(place)?
+    /// How far the log can be read. While nothing is appended this looks at the names of two files and opens none.
+    fn find_end(&mut self, watch: &Watch) -> Result<Place> {
+        if let Some(end) = self.end
+            && self.nothing_follows(end)?
         {
-            self.end = place;
-            return Ok(());
+            return Ok(end);
         }
-        let Some(lock) = log_end.try_lock()? else {
-            // A writer is at work: what it published is good, what it has not will come.
-            if let Some(place) = published.filter(|place| place.next_offset >= self.end.next_offset) {
-                self.end = place;
+        let end = self.look_for_end(watch)?;
+        self.end = Some(end);
+        Ok(end)
+    }
+
+    /// An append makes the file in which the log ends longer, or makes the next one, named by the next offset.
+    fn nothing_follows(&self, end: Place) -> Result<bool> {
+        let last = size_of(&segment::path_of(&self.directory, end.segment))?;
+        if last.unwrap_or(0) != end.position {
+            return Ok(false);
+        }
+        Ok(end.position == 0 || size_of(&segment::path_of(&self.directory, end.next_offset))?.is_none())
+    }
+
+    /// I4: the end that is published and explains the files; or as it is settled here; or as a writer that is at work
+    /// has published it.
+    fn look_for_end(&mut self, watch: &Watch) -> Result<Place> {
+        let log_end = LogEnd::open(&self.directory)?;
+        let at_first = log_end.read()?;
+        let mut published = at_first;
+        for _ in 0..FIRST_END_WAIT.as_millis() / LOCK_PAUSE.as_millis() {
+            if let Some(place) = published
+                && (self.explains_the_files(place)? || published != at_first)
+            {
+                return Ok(place);
             }
-            return Ok(());
-        };
+            if let Some(lock) = log_end.try_lock()? {
+                return self.settle(&log_end, &lock, watch);
+            }
+            if let Some(known) = self.end {
+                // A writer is at work: what it published is good, what it has not will come.
+                return Ok(published.filter(|place| place.next_offset >= known.next_offset).unwrap_or(known));
+            }
+            std::thread::sleep(LOCK_PAUSE);
+            published = log_end.read()?;
+        }
+        Err(Error::unavailable(format!("the end of {} is not known yet", self.directory.display()))
+            .with_detail("a process holds its lock and has not published an end")
+            .with_hint("try again; if it stays so, find the process that produces to this topic, and end it"))
+    }
+
+    fn settle(&mut self, log_end: &LogEnd, lock: &Locked<'_>, watch: &Watch) -> Result<Place> {
         // Settling writes: only into the topic that the lock is of (I5 of `topic`).
         watch.check()?;
-        let settled = settle(&self.directory, &log_end, &lock, self.disk.as_ref())?;
+        let settled = settle(&self.directory, log_end, lock, self.disk.as_ref())?;
         self.adopt(settled.segments);
-        self.end = settled.place;
         self.torn = Some((settled.place, settled.place.position + settled.torn_bytes));
-        Ok(())
+        Ok(settled.place)
     }
 
     /// Whether the published end is where the last file ends, or where its known torn tail begins.
@@ -134,9 +175,8 @@ impl PartitionReader {
     }
 
     /// The batch that holds `offset`. Reads headers only.
-    fn locate(&mut self, offset: i64) -> Result<Place> {
+    fn locate(&mut self, offset: i64, end: Place) -> Result<Place> {
         let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
-        let end = self.end;
         let Some(segment) = after.checked_sub(1).and_then(|at| self.segments.get_mut(at)) else {
             return Ok(end);
         };
@@ -178,11 +218,12 @@ impl PartitionReader {
 
     /// The segment that the cursor stands in and how far it can be read; moves the cursor over the end of a segment.
     fn next_extent(&self, cursor: &mut Place) -> Result<Option<(usize, u64)>> {
-        while cursor.next_offset < self.end.next_offset {
+        let end = self.end.unwrap_or_default();
+        while cursor.next_offset < end.next_offset {
             let found = self.segments.binary_search_by_key(&cursor.segment, |segment| segment.base_offset);
             let at = found.unwrap_or_else(|next| next);
             let Some(segment) = self.segments.get(at) else { return Ok(None) };
-            let limit = readable_bytes(segment, self.end)?;
+            let limit = readable_bytes(segment, end)?;
             if found.is_ok() && cursor.position < limit {
                 return Ok(Some((at, limit)));
             }
@@ -191,6 +232,15 @@ impl PartitionReader {
             *cursor = Place { segment: next.base_offset, position: 0, next_offset: cursor.next_offset };
         }
         Ok(None)
+    }
+}
+
+/// Of a file that may not be there.
+fn size_of(path: &Path) -> Result<Option<u64>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", path, error)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tableflow_model::{ErrorKind, Millis, Offset, Partition, Source};
 
@@ -117,11 +118,12 @@ fn what_is_not_whole_at_the_end_is_not_there_yet() {
 fn reader_i1_what_a_living_writer_has_not_published_is_not_read() {
     let fixture = Fixture::new(1, &[]);
     append(&fixture.log(), &["a"]).unwrap();
+    let mut source = fixture.source();
+    assert_eq!(source.ranges().unwrap()[&Partition(0)].end, Offset(1));
     let log_end = LogEnd::open(&fixture.partition_directory()).unwrap();
     let lock = log_end.lock().unwrap();
     // A whole batch that its writer has not flushed: the writer holds the lock.
     fixture.put_raw(batch_of(&["b"]).seal(Offset(1)));
-    let mut source = fixture.source();
     assert_eq!(source.ranges().unwrap()[&Partition(0)].end, Offset(1));
     assert_eq!(values_from(&mut source, 0).unwrap(), numbered(&["a"]));
     // It dies; whoever looks next makes the batch durable, and then it counts.
@@ -162,4 +164,82 @@ fn p3_a_reader_beside_writers_sees_every_record_once_in_order() {
         }
     });
     assert_eq!(seen, (0..480).collect::<Vec<i64>>());
+}
+
+#[test]
+fn reader_i4_a_mark_that_a_crash_left_behind_is_not_believed_while_a_writer_is_at_work() {
+    // No mark, a torn one, one from before the last append.
+    for mark in ["none", "torn", "old"] {
+        let fixture = Fixture::new(1, &[]);
+        append(&fixture.log(), &["a"]).unwrap();
+        let path = fixture.partition_directory().join("log-end");
+        let old = fs::read(&path).unwrap();
+        append(&fixture.log(), &["b"]).unwrap();
+        let left = match mark {
+            "none" => Vec::new(),
+            "torn" => old[..12].to_vec(),
+            _ => old,
+        };
+        fs::write(&path, left).unwrap();
+        let log_end = LogEnd::open(&fixture.partition_directory()).unwrap();
+        let lock = log_end.lock().unwrap();
+        let mut source = fixture.source();
+        let error = source.ranges().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{mark}: {error}");
+        assert_eq!(seek_to(&mut source, 2).unwrap_err().kind(), ErrorKind::Unavailable, "{mark}: not lost");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| source.ranges().unwrap()[&Partition(0)].end);
+            std::thread::sleep(Duration::from_millis(100));
+            drop(lock);
+            assert_eq!(waiting.join().unwrap(), Offset(2), "{mark}");
+        });
+    }
+}
+
+#[test]
+fn reader_i4_a_mark_that_moves_is_a_living_writers_and_is_believed() {
+    let fixture = Fixture::new(1, &[]);
+    append(&fixture.log(), &["a", "b"]).unwrap();
+    let log_end = LogEnd::open(&fixture.partition_directory()).unwrap();
+    let place = log_end.read().unwrap().unwrap();
+    fs::write(fixture.partition_directory().join("log-end"), b"").unwrap();
+    let lock = log_end.lock().unwrap();
+    // Beyond the mark that is to come: the writer's next append, not flushed.
+    fixture.put_raw(batch_of(&["c"]).seal(Offset(2)));
+    let mut source = fixture.source();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| source.ranges().unwrap()[&Partition(0)].end);
+        std::thread::sleep(Duration::from_millis(100));
+        log_end.publish(&lock, place);
+        assert_eq!(waiting.join().unwrap(), Offset(2));
+    });
+}
+
+#[test]
+fn an_idle_look_opens_nothing() {
+    let fixture = Fixture::new(2, &[("segment.bytes", "200")]);
+    for value in ["a", "b", "c"] {
+        append(&fixture.log(), &[value]).unwrap();
+    }
+    let mut source = fixture.source();
+    source.seek(&(0..2).map(|partition| (Partition(partition), Offset(0))).collect()).unwrap();
+    while !source.poll(1_000).unwrap().is_empty() {}
+    // A folder where the file was cannot be opened for writing.
+    let path = fixture.partition_directory().join("log-end");
+    let mark = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    for _ in 0..3 {
+        assert!(source.poll(1_000).unwrap().is_empty());
+        assert_eq!(source.ranges().unwrap()[&Partition(0)].end, Offset(3));
+    }
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, mark).unwrap();
+    // Into the same segment, then into the next one.
+    for (at, value) in [(3, "d"), (4, "e")] {
+        append(&fixture.log(), &[value]).unwrap();
+        assert_eq!(texts(&source.poll(1_000).unwrap()[0]), [(at, value.to_owned())]);
+    }
+    append(&PartitionLog::new(&fixture.topic, Partition(1)), &["first"]).unwrap();
+    assert_eq!(texts(&source.poll(1_000).unwrap()[0]), numbered(&["first"]));
 }
