@@ -54,6 +54,7 @@ struct Interrupt {
 }
 
 impl Interrupt {
+    #[expect(clippy::disallowed_methods, reason = "the destructors of a thread that is busy cannot be waited for")]
     fn wait_for() -> Result<Self> {
         let failed = |error| Error::unavailable("signals cannot be received").with_source(error);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
