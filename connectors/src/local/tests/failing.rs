@@ -189,7 +189,7 @@ fn producer_i1_a_flush_that_failed_is_not_tried_again_and_the_other_partitions_g
     tableflow_model::Source::seek(&mut second, &sought).unwrap();
     let polled = tableflow_model::Source::poll(&mut second, 1_000).unwrap();
     assert_eq!(texts(&polled[0]), [(0, "once".to_owned())]);
-    let later = PartitionLog::with_disk(&fixture.topic, tableflow_model::Partition(0), disk.clone());
+    let later = PartitionLog::with_disk(&fixture.topic, tableflow_model::Partition(0), disk);
     append(&later, &["once"]).unwrap();
     assert_eq!(fixture.values(), super::numbered(&["once"]), "a new process may send it again");
 }

@@ -56,7 +56,7 @@ fn i5_an_append_under_way_never_writes_into_the_topic_that_took_the_name() {
     fixture.put_raw(&[2; 50]);
     let (topics, ids) = (fixture.topics.clone(), Arc::new(CountingIds::starting(100)));
     let (sender, done) = channel();
-    let (again, more) = (topics.clone(), ids.clone());
+    let (again, more) = (topics, ids);
     let interrupt = move || {
         std::thread::spawn(move || {
             recreate(&again, &more);
