@@ -116,14 +116,22 @@ fn send_lines(mut input: impl BufRead, arguments: &ProduceArguments, producer: &
         if read == 0 {
             break;
         }
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let text = content(&line, arguments.format);
         if text.is_empty() && arguments.format != ProduceFormat::Raw {
             continue;
         }
         send(text, arguments, producer).map_err(|error| error.with_context("line", number))?;
     }
     Ok(())
+}
+
+/// A line without its end. A carriage return is white space to JSON; raw bytes are sent as they are.
+fn content(line: &[u8], format: ProduceFormat) -> &[u8] {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    match format {
+        ProduceFormat::Raw => text,
+        _ => text.strip_suffix(b"\r").unwrap_or(text),
+    }
 }
 
 fn send(text: &[u8], arguments: &ProduceArguments, producer: &mut LocalProducer) -> Result<()> {
@@ -226,6 +234,16 @@ pub fn readable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn raw_lines_lose_their_line_feed_only() {
+        for (line, raw, json) in
+            [("a\r\n", "a\r", "a"), ("a\r", "a\r", "a"), ("\r\n", "\r", ""), ("a\r\r\n", "a\r\r", "a\r")]
+        {
+            assert_eq!(content(line.as_bytes(), ProduceFormat::Raw), raw.as_bytes(), "{line:?}");
+            assert_eq!(content(line.as_bytes(), ProduceFormat::Json), json.as_bytes(), "{line:?}");
+        }
+    }
 
     #[test]
     fn headers_keep_their_order_and_their_repeated_names() {
