@@ -5,7 +5,8 @@
 //! ```text
 //!  dialect    the words the batch dialect reads, time travel among them
 //!  travel     which tables are read at which point in time
-//!  statement  text -> one read-only statement: names without case, time travel taken out
+//!  statement  text -> one statement, time travel taken out
+//!  names      tables and columns as people write them
 //!  tables     the catalog as DataFusion sees it: namespaces are schemas
 //!  session    a statement -> rows
 //! ```
@@ -14,6 +15,7 @@
 //! - I2: a time-travel clause is honoured or refused. DataFusion alone would drop it without a word.
 
 mod dialect;
+mod names;
 mod session;
 mod statement;
 mod tables;

@@ -8,12 +8,14 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as PlannerStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use tableflow_model::{Error, Result};
 
-use super::statement::{Names, parse, resolve_columns, resolve_tables, take_travel};
+use super::names::{Names, resolve_tables, respell_column, respell_nested};
+use super::statement::{parse, take_travel};
 use super::tables::Namespaces;
 use super::travel::Point;
 use crate::home::Home;
@@ -23,6 +25,9 @@ const CATALOG: &str = "tableflow";
 
 /// Where unqualified names are looked up by DataFusion; ours are resolved before.
 const DEFAULT_NAMESPACE: &str = "bronze";
+
+/// Each costs a planning of the statement.
+const RESPELLINGS_MAX: usize = 1000;
 
 /// Runs read-only SQL over the catalog's tables.
 #[derive(Debug)]
@@ -41,10 +46,9 @@ impl QuerySession {
         let mut statement = parse(sql)?;
         let travel = take_travel(&mut statement, as_of)?;
         let namespaces = Namespaces::list(&self.home, travel).await?;
-        self.resolve_names(&mut statement, &namespaces).await?;
+        let names = self.resolve_tables(&mut statement, &namespaces).await?;
         let context = self.context(namespaces)?;
-        let statement = PlannerStatement::Statement(Box::new(statement));
-        let plan = context.state().statement_to_plan(statement).await.map_err(query_error)?;
+        let plan = plan(&context, statement, &names).await?;
         let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         reads_only.verify_plan(&plan).map_err(|error| {
             Error::usage("only reads are allowed here")
@@ -55,15 +59,15 @@ impl QuerySession {
         frame.execute_stream().await.map_err(query_error)
     }
 
-    async fn resolve_names(&self, statement: &mut Statement, namespaces: &Namespaces) -> Result<()> {
+    /// Writes out the tables' names; what those tables have inside is noted.
+    async fn resolve_tables(&self, statement: &mut Statement, namespaces: &Namespaces) -> Result<Names> {
         let mut names = Names::of_tables(namespaces.tables());
         for table in resolve_tables(statement, &names)? {
             let loaded = self.home.catalog.load_table(&table).await?;
-            for name in loaded.metadata.current_schema().field_id_to_name_map().values() {
-                names.add_column(name.rsplit('.').next().unwrap_or(name));
-            }
+            let fields = loaded.metadata.current_schema().field_id_to_name_map();
+            fields.values().for_each(|path| names.add_field(path));
         }
-        resolve_columns(statement, &names)
+        Ok(names)
     }
 
     fn context(&self, namespaces: Namespaces) -> Result<SessionContext> {
@@ -71,6 +75,8 @@ impl QuerySession {
             .with_information_schema(true)
             .with_default_catalog_and_schema(CATALOG, DEFAULT_NAMESPACE)
             .with_create_default_catalog_and_schema(false);
+        // Says where in the text a name is that was not found.
+        config.options_mut().sql_parser.collect_spans = true;
         let parquet = &mut config.options_mut().execution.parquet;
         parquet.pushdown_filters = true;
         parquet.reorder_filters = true;
@@ -81,6 +87,27 @@ impl QuerySession {
         context.register_catalog(CATALOG, Arc::new(namespaces));
         Ok(context)
     }
+}
+
+/// Plans a statement as it is written, and respells a name only where that fails.
+async fn plan(context: &SessionContext, mut statement: Statement, names: &Names) -> Result<LogicalPlan> {
+    let mut nested = false;
+    for _ in 0..RESPELLINGS_MAX {
+        let planned = PlannerStatement::Statement(Box::new(statement.clone()));
+        let error = match context.state().statement_to_plan(planned).await {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        if respell_column(&mut statement, &error)? {
+            continue;
+        }
+        if nested || !respell_nested(&mut statement, names) {
+            return Err(query_error(error));
+        }
+        nested = true;
+    }
+    Err(Error::usage(format!("more than {RESPELLINGS_MAX} names are not written as the columns are"))
+        .with_hint("write them in double quotes, exactly as `tableflow describe` shows them"))
 }
 
 /// DataFusion's words, or ours where one of our errors is inside.

@@ -2,17 +2,15 @@
 //!
 //! - I1: time-travel clauses are taken out of the statement and kept beside it; one that cannot be understood is
 //!   an error.
-//! - I2: an unquoted name that matches nothing as it stands is taken for the one column or table that it matches
-//!   without case; two matches are an error.
+//! - I2: clauses that the planner would drop without a word are refused.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Statement, TableFactor, TableVersion, Value, VisitMut, VisitorMut,
+    Expr, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, TableVersion, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
-use tableflow_model::{Error, Result, TableName};
+use tableflow_model::{Error, Result};
 
 use super::dialect::{BatchDialect, tokenize};
 use super::travel::{Point, Travel};
@@ -56,7 +54,17 @@ struct TravelVisitor {
 impl VisitorMut for TravelVisitor {
     type Break = Error;
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        match dropped_from_query(query) {
+            Some(clause) => ControlFlow::Break(not_understood(clause)),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        if let Some(clause) = dropped_from_table(factor) {
+            return ControlFlow::Break(not_understood(clause));
+        }
         let TableFactor::Table { name, alias, version, .. } = factor else { return ControlFlow::Continue(()) };
         let Some(clause) = version.take() else { return ControlFlow::Continue(()) };
         let point = match point(&clause) {
@@ -74,6 +82,56 @@ impl VisitorMut for TravelVisitor {
         last.value = self.travel.mark(&last.value, point);
         ControlFlow::Continue(())
     }
+}
+
+fn not_understood(clause: &str) -> Error {
+    Error::usage(format!("{clause} is not understood here")).with_hint("leave it out")
+}
+
+/// I2.
+fn dropped_from_query(query: &Query) -> Option<&'static str> {
+    let clauses = [
+        (!query.locks.is_empty(), "FOR UPDATE or FOR SHARE"),
+        (query.for_clause.is_some(), "FOR XML, JSON or BROWSE"),
+        (query.settings.is_some(), "SETTINGS"),
+        (query.format_clause.is_some(), "FORMAT"),
+    ];
+    let mut found = first_of(&clauses);
+    let mut sides = vec![query.body.as_ref()];
+    while let (None, Some(side)) = (found, sides.pop()) {
+        match side {
+            SetExpr::Select(select) => found = dropped_from_select(select),
+            SetExpr::SetOperation { left, right, .. } => sides.extend([left.as_ref(), right.as_ref()]),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn dropped_from_select(select: &Select) -> Option<&'static str> {
+    first_of(&[
+        (select.prewhere.is_some(), "PREWHERE"),
+        (!select.connect_by.is_empty(), "CONNECT BY"),
+        (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
+        (select.into.is_some(), "INTO"),
+        (select.value_table_mode.is_some(), "SELECT AS VALUE or STRUCT"),
+        (select.select_modifiers.is_some(), "a modifier of SELECT"),
+    ])
+}
+
+fn dropped_from_table(factor: &TableFactor) -> Option<&'static str> {
+    let TableFactor::Table { sample, with_hints, partitions, index_hints, json_path, .. } = factor else { return None };
+    first_of(&[
+        (sample.is_some(), "TABLESAMPLE"),
+        (!with_hints.is_empty(), "WITH (..)"),
+        (!partitions.is_empty(), "PARTITION (..)"),
+        (!index_hints.is_empty(), "an index hint"),
+        (json_path.is_some(), "a JSON path"),
+    ])
+}
+
+fn first_of(clauses: &[(bool, &'static str)]) -> Option<&'static str> {
+    clauses.iter().find(|(is_there, _)| *is_there).map(|(_, clause)| *clause)
 }
 
 fn point(clause: &TableVersion) -> Result<Point> {
@@ -97,145 +155,6 @@ fn point(clause: &TableVersion) -> Result<Point> {
         (TableVersion::ForSystemTimeAsOf(_) | TableVersion::TimestampAsOf(_), Some(text)) => Point::of_time(&text),
         _ => Err(Error::usage(format!("{clause} is not understood"))
             .with_hint("write FOR SYSTEM_TIME AS OF '2026-01-31T12:00:00Z' or FOR VERSION AS OF <snapshot id>")),
-    }
-}
-
-/// The names that exist: tables, and the columns of the tables a statement uses.
-#[derive(Debug, Default)]
-pub struct Names {
-    tables: BTreeSet<(String, String)>,
-    columns: BTreeMap<String, BTreeSet<String>>,
-}
-
-impl Names {
-    pub fn of_tables<'a>(tables: impl Iterator<Item = &'a TableName>) -> Self {
-        let tables = tables.map(|table| (table.namespace().to_owned(), table.name().to_owned())).collect();
-        Names { tables, columns: BTreeMap::new() }
-    }
-
-    pub fn add_column(&mut self, name: &str) {
-        self.columns.entry(name.to_lowercase()).or_default().insert(name.to_owned());
-    }
-
-    fn column(&self, name: &str) -> Result<Option<&str>> {
-        let Some(spellings) = self.columns.get(&name.to_lowercase()) else { return Ok(None) };
-        let exact = spellings.get(name).or_else(|| spellings.get(&name.to_lowercase()));
-        match (exact, spellings.len()) {
-            (Some(exact), _) => Ok(Some(exact)),
-            (None, 1) => Ok(spellings.first().map(String::as_str)),
-            _ => Err(ambiguous("column", name, spellings.iter().cloned())),
-        }
-    }
-
-    /// The namespace and name of a table as written: one part or two.
-    fn table(&self, parts: &[&str]) -> Result<Option<(String, String)>> {
-        let same = |a: &str, b: &str| a == b;
-        let alike = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
-        for equal in [&same as &dyn Fn(&str, &str) -> bool, &alike] {
-            let fits = |(namespace, name): &&(String, String)| match parts {
-                [only] => equal(only, name),
-                [space, last] => equal(space, namespace) && equal(last, name),
-                _ => false,
-            };
-            let found: Vec<_> = self.tables.iter().filter(fits).collect();
-            match found.as_slice() {
-                [] => {}
-                [one] => return Ok(Some((*one).clone())),
-                several => {
-                    let names = several.iter().map(|(namespace, name)| format!("{namespace}.{name}"));
-                    return Err(ambiguous("table", &parts.join("."), names));
-                }
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn ambiguous(what: &str, name: &str, matches: impl Iterator<Item = String>) -> Error {
-    Error::usage(format!("{what} {name} is ambiguous"))
-        .with_detail(format!("it matches {}", matches.collect::<Vec<_>>().join(", ")))
-        .with_hint("write the name in double quotes, exactly as it is")
-}
-
-/// Writes every table name out in full, and says which tables those are.
-pub fn resolve_tables(statement: &mut Statement, names: &Names) -> Result<Vec<TableName>> {
-    let mut visitor = TableVisitor { names, found: Vec::new() };
-    match statement.visit(&mut visitor) {
-        ControlFlow::Continue(()) => Ok(visitor.found),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
-struct TableVisitor<'a> {
-    names: &'a Names,
-    found: Vec<TableName>,
-}
-
-impl VisitorMut for TableVisitor<'_> {
-    type Break = Error;
-
-    fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<Error> {
-        let idents: Vec<&Ident> = relation.0.iter().filter_map(ObjectNamePart::as_ident).collect();
-        let written: Vec<&str> = idents.iter().map(|ident| ident.value.as_str()).collect();
-        let Some((last, before)) = written.split_last() else { return ControlFlow::Continue(()) };
-        let (own_name, mark) = Travel::split(last);
-        let parts: Vec<&str> = before.iter().copied().chain([own_name]).collect();
-        let found = match self.names.table(&parts) {
-            Ok(Some(found)) => found,
-            Ok(None) => return ControlFlow::Continue(()),
-            Err(error) => return ControlFlow::Break(error),
-        };
-        let quoted = |text: String| ObjectNamePart::Identifier(Ident::with_quote('"', text));
-        if let Ok(table) = TableName::new(&found.0, &found.1) {
-            self.found.push(table);
-        }
-        relation.0 = vec![quoted(found.0), quoted(format!("{}{mark}", found.1))];
-        ControlFlow::Continue(())
-    }
-}
-
-/// Gives unquoted column names the spelling that the tables have (I2).
-pub fn resolve_columns(statement: &mut Statement, names: &Names) -> Result<()> {
-    match statement.visit(&mut ColumnVisitor { names }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
-struct ColumnVisitor<'a> {
-    names: &'a Names,
-}
-
-impl ColumnVisitor<'_> {
-    fn respell(&self, ident: &mut Ident) -> ControlFlow<Error> {
-        if ident.quote_style.is_some() {
-            return ControlFlow::Continue(());
-        }
-        match self.names.column(&ident.value) {
-            Ok(Some(spelling)) if spelling.to_lowercase() != spelling => {
-                *ident = Ident::with_quote('"', spelling);
-                ControlFlow::Continue(())
-            }
-            Ok(_) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
-    }
-}
-
-impl VisitorMut for ColumnVisitor<'_> {
-    type Break = Error;
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        match expr {
-            Expr::Identifier(ident) => self.respell(ident),
-            Expr::CompoundIdentifier(idents) => {
-                for ident in idents.iter_mut().skip(1) {
-                    self.respell(ident)?;
-                }
-                ControlFlow::Continue(())
-            }
-            _ => ControlFlow::Continue(()),
-        }
     }
 }
 

@@ -162,3 +162,94 @@ fn results_that_cannot_be_told_apart_are_refused_where_names_are_keys() {
         .failed(2, &["userId", "AS"]);
     assert_ne!(world.run(&["query", sql, "-o", "ndjson"]).code, 0);
 }
+
+#[test]
+fn what_a_statement_defines_comes_before_the_tables() {
+    let world = World::new();
+    world.topic("orders", 1);
+    world.produce("orders", "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n");
+    world.ok(&["enable", "orders"]);
+    world.ok(&["sync"]);
+    for (sql, number) in [
+        ("with orders as (select * from bronze.orders where id < 3) select count(*) from orders", 2),
+        ("with ORDERS as (select 7 as id) select min(id) from orders", 7),
+        ("with orders as (select * from orders where id > 2) select count(*) from orders", 1),
+        (
+            "with x as (select * from orders), orders as (select 9 as id) select count(*) + min(o.id) from x, orders o",
+            12,
+        ),
+        ("select count(*) from (with orders as (select 1) select * from orders) a, orders b", 3),
+        (
+            "with a as (with orders as (select 5 as id) select id from orders) select a.id + count(*) from a, orders group by a.id",
+            8,
+        ),
+        (
+            "with recursive orders as (select 1 as id union all select id + 1 from orders where id < 4) select sum(id) from orders",
+            10,
+        ),
+        ("with o as (select 1 as n) select count(*) from \"orders\"", 3),
+    ] {
+        assert_eq!(world.numbers(sql), [number], "{sql}");
+    }
+    let sql = "with orders as (select 1) select * from orders for version as of 1";
+    world.run(&["query", sql]).failed(2, &["orders is defined by the statement itself", "hint"]);
+}
+
+#[test]
+fn a_name_as_written_comes_before_one_without_case() {
+    let world = World::new();
+    for (topic, record) in [
+        ("upper", "{\"Id\":10,\"Amount\":1}\n{\"Id\":20,\"Amount\":3}\n{\"Id\":30,\"Amount\":2}\n"),
+        ("lower", "{\"id\":1}\n"),
+        ("both", "{\"ID\":1,\"n\":{\"In\":5}}\n"),
+    ] {
+        world.topic(topic, 1);
+        world.produce(topic, record);
+        world.ok(&["enable", topic, "--metadata-columns", "none"]);
+    }
+    world.ok(&["sync"]);
+    for (sql, expected) in [
+        // The alias, not the column behind it.
+        ("select -Amount as amount from upper order by amount limit 1", -3),
+        ("select amount from (select -Amount as amount from upper) order by amount limit 1", -3),
+        ("with a as (select -Amount as amount from upper) select min(amount) from a", -3),
+        // The one that is there as written.
+        ("select min(id) from (select 1 as id) t, upper", 1),
+        ("with t as (select id from lower) select min(id) from t cross join upper", 1),
+        // Each table's own spelling.
+        ("select x.id from (select id from lower) x join upper on true limit 1", 1),
+        ("select l.id + u.id from lower l cross join upper u order by 1 limit 1", 11),
+        ("select sum(upper.amount) from upper join lower on UPPER.ID > Lower.Id", 6),
+        ("select max(UPPER.amount) from UPPER where upper.id in (select ID * 10 from both)", 1),
+        ("select b.N.IN from both B", 5),
+        ("select count(distinct ID) from upper group by amount having AMOUNT = 2", 1),
+    ] {
+        assert_eq!(world.numbers(sql), [expected], "{sql}");
+    }
+    world.run(&["query", "select iD from upper, both"]).failed(2, &["is ambiguous", "\"ID\"", "\"Id\""]);
+}
+
+#[test]
+fn clauses_that_would_be_dropped_are_refused() {
+    let world = clicks();
+    for clause in ["tablesample (1 rows)", "tablesample bernoulli (1)", "with (nolock)", "partition (p0)"] {
+        let sql = format!("select count(*) from Clicks {clause}");
+        let outcome = world.run(&["query", &sql]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{clause}: {outcome:?}");
+    }
+    for sql in [
+        "select * from Clicks for update",
+        "select top 1 * from Clicks",
+        "select * into t from Clicks",
+        "select * from Clicks fetch first 1 rows with ties",
+        "select * from Clicks limit 1 by userId",
+        "select * from Clicks lateral view explode(page) x",
+        "select * from Clicks sort by userId",
+        "select * from Clicks cluster by userId",
+        "select * from Clicks distribute by userId",
+        "from Clicks prewhere userId = 1 select *",
+    ] {
+        let outcome = world.run(&["query", sql]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{sql}: {outcome:?}");
+    }
+}
