@@ -58,7 +58,7 @@ pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut 
 
 /// What is dropped may be disabled already.
 async fn known_table(arguments: &DisableArguments, session: &Session) -> Result<TableName> {
-    let definitions = session.home.definitions().list().await?;
+    let definitions = session.home.definitions().look().await?.definitions;
     arguments.table.table.resolve(definitions.iter().map(|definition| &definition.table))
 }
 

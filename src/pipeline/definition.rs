@@ -154,15 +154,6 @@ impl Definitions {
         Ok(listing)
     }
 
-    /// The newest version of every table, disabled ones included; all of them, or an error.
-    pub async fn list(&self) -> Result<Vec<Definition>> {
-        let mut definitions = Vec::new();
-        for uri in self.newest(&self.paths.definitions()).await?.into_values() {
-            definitions.push(self.read(&uri).await?);
-        }
-        Ok(definitions)
-    }
-
     /// The newest version of one table, or `None` if it was never enabled.
     pub async fn find(&self, table: &TableName) -> Result<Option<Definition>> {
         match self.newest(&self.paths.definition_versions(table)).await?.into_values().next() {

@@ -234,6 +234,11 @@ fn a_definition_that_cannot_be_read_holds_up_no_other_table() {
     assert_eq!((&statuses[1]["table"], &statuses[1]["rows_committed"]), (&json!("bronze.b"), &json!(2)));
     assert_eq!(world.run(&["status", "--check"]).code, 4);
 
+    // Neither are others enabled or disabled with less ease.
+    enable(&world, "c");
+    world.ok(&["disable", "c", "--drop"]);
+    world.run(&["enable", "a"]).failed(3, &["definition"]);
+
     let mut child = world.command(&["up", "--listen", "0"]).spawn().unwrap();
     world.produce("b", "{\"n\":3}\n");
     world.wait_for_status("b", "rows_committed", 3);
