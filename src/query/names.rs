@@ -64,6 +64,22 @@ impl Names {
     }
 }
 
+impl Names {
+    /// What to do about a table that the planner did not find.
+    pub fn hint_for_missing(&self, error: &DataFusionError) -> Option<String> {
+        let DataFusionError::Plan(words) = error.find_root() else { return None };
+        let written = words.strip_prefix("table '")?.split_once("' not found")?.0;
+        let name = written.rsplit('.').next().unwrap_or(written);
+        let distance = |table: &&(String, String)| strsim::damerau_levenshtein(&table.1.to_lowercase(), name);
+        // Two slips of the finger are a misspelling, more is another name.
+        let close = self.tables.iter().min_by_key(distance).filter(|table| distance(table) <= 2);
+        Some(match close.and_then(|(namespace, name)| TableName::new(namespace, name).ok()) {
+            Some(table) => format!("did you mean {table}?"),
+            None => "`tableflow list` shows the tables".to_owned(),
+        })
+    }
+}
+
 fn ambiguous(what: &str, name: &str, matches: impl Iterator<Item = String>) -> Error {
     Error::usage(format!("{what} {name} is ambiguous"))
         .with_detail(format!("it matches {}", matches.collect::<Vec<_>>().join(", ")))

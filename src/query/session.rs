@@ -102,7 +102,8 @@ async fn plan(context: &SessionContext, mut statement: Statement, names: &Names)
             continue;
         }
         if nested || !respell_nested(&mut statement, names) {
-            return Err(query_error(error));
+            let missing = names.hint_for_missing(&error);
+            return Err(missing.into_iter().fold(query_error(error), Error::with_hint));
         }
         nested = true;
     }

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, TableVersion, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
+use tableflow_model::types::caret;
 use tableflow_model::{Error, Result};
 
 use super::dialect::{BatchDialect, tokenize};
@@ -28,14 +29,32 @@ pub fn parse(sql: &str) -> Result<Statement> {
     }
     let tokens = tokenize(sql)?;
     let mut parser = Parser::new(&BatchDialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
-    let statements = parser
-        .parse_statements()
-        .map_err(|error| Error::usage("the SQL text cannot be understood").with_detail(error.to_string()))?;
+    let statements = parser.parse_statements().map_err(|error| not_sql(sql, &error.to_string()))?;
     let count = statements.len();
     match <[Statement; 1]>::try_from(statements) {
         Ok([statement]) => Ok(statement),
-        Err(_) => Err(Error::usage(format!("the text holds {count} statements, one is expected"))),
+        Err(_) if count == 0 => Err(Error::usage("the text holds no statement").with_hint("write a SELECT")),
+        Err(_) => Err(Error::usage(format!("the text holds {count} statements, one is expected"))
+            .with_hint("run them one by one")),
     }
+}
+
+/// The parser's words, and the place in the text that they are about.
+fn not_sql(sql: &str, words: &str) -> Error {
+    let words = words.strip_prefix("sql parser error: ").unwrap_or(words);
+    let error = Error::usage("the SQL text cannot be understood")
+        .with_hint("a name with dots, dashes or blanks is written in double quotes: \"my-topic\"");
+    let place = words.rsplit_once(" at Line: ").and_then(|(said, place)| {
+        let (line, column) = place.split_once(", Column: ")?;
+        Some((said, line.parse::<usize>().ok()?, column.parse::<usize>().ok()?))
+    });
+    let Some((said, line, column)) = place else { return error.with_detail(words) };
+    let before: usize = sql.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let rest = sql.get(before..).unwrap_or_default();
+    let start = before + rest.chars().take(column - 1).map(char::len_utf8).sum::<usize>();
+    let word = sql.get(start..).unwrap_or_default();
+    let word = word.find(|c: char| !c.is_alphanumeric() && c != '_').map_or(word.len(), |end| end.max(1));
+    error.with_detail(format!("{said}, {}", caret(sql, &(start..(start + word).min(sql.len())))))
 }
 
 /// Takes the time-travel clauses out of a statement (I1); tables without one are read at `as_of`.

@@ -98,7 +98,13 @@ fn names_are_found_without_case_when_only_one_fits() {
 fn a_name_that_is_not_there_is_said() {
     let world = clicks();
     world.run(&["query", "select usrId from Clicks"]).failed(2, &["usrid", "userId"]);
-    world.run(&["query", "select * from Klicks"]).failed(2, &["klicks"]);
+    world.run(&["query", "select * from Klicks"]).failed(2, &["klicks", "did you mean bronze.Clicks?"]);
+    world.run(&["query", "select * from orders"]).failed(2, &["orders", "`tableflow list`"]);
+    world
+        .run(&["query", "select *\nfrom my-topic"])
+        .failed(2, &["found: -", "line 2, column 8", "       ^", "double quotes"]);
+    world.run(&["query", "selct 1"]).failed(2, &["    selct 1\n    ^^^^^\n"]);
+    world.run(&["query", ";"]).failed(2, &["no statement"]);
     world.run(&["query", "select \"USERID\" from Clicks"]).failed(2, &["USERID"]);
 }
 

@@ -151,7 +151,7 @@ fn quoted(text: &str) -> Option<(Word, usize)> {
 }
 
 /// Where a span stands, and its line with carets under it; a long line is cut around them.
-fn caret(text: &str, span: &Range<usize>) -> String {
+pub fn caret(text: &str, span: &Range<usize>) -> String {
     let before = text.get(..span.start).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let line_number = before.matches('\n').count() + 1;

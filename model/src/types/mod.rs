@@ -25,6 +25,7 @@ mod print;
 mod tests;
 mod width;
 
+pub use lex::caret;
 pub use parse::{parse_columns, parse_type};
 pub use print::{flink_column, flink_field_type, flink_name, flink_type};
 pub use width::Width;
