@@ -31,7 +31,9 @@ use crate::output::Format;
 /// Turns Kafka topics and streaming SQL into Iceberg tables that every engine reads.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "tableflow", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Start with:\n  tableflow demo")]
+#[command(
+    after_help = "Start with:\n  tableflow demo\n\nEnvironment, files and exit codes:\n  tableflow man | man -l -"
+)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: GlobalArguments,
