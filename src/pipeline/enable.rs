@@ -15,12 +15,14 @@ use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{FormatVersion, PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
 use serde::Serialize;
 use tableflow_catalog::{LoadedTable, Properties, TableCreation};
-use tableflow_connectors::decode::{Decoder, JsonDecoder, MetadataColumns, RESERVED_PREFIX};
+use tableflow_connectors::decode::{Decoder, JsonDecoder, MetadataColumns, RESERVED_PREFIX, RecordError, Remedy};
 use tableflow_lake::layout::{
     arrow_schema, evolve, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
 };
 use tableflow_model::protocol::{Ledger, TopicPositions};
-use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TableName, TopicId, TopicName, types};
+use tableflow_model::{
+    Error, ErrorKind, Offset, Partition, Records, Result, Source, TableName, TopicId, TopicName, types,
+};
 
 use super::definition::{Definition, NewDefinition, StartFrom, Wanted, declared_columns};
 use super::staging::decoder_for;
@@ -237,9 +239,15 @@ fn columns(source: &mut dyn Source, request: &Request, taken: Vec<String>) -> Re
     let mut decoder = JsonDecoder::new(&declared, &nothing)?.keep_clear_of(taken, &nothing)?;
     let starts = source.ranges()?.into_iter().map(|(partition, range)| (partition, range.start)).collect();
     source.seek(&starts)?;
+    let mut failure = None;
     for records in source.poll(SAMPLE_BYTES)? {
-        // A record that does not decode is the running job's matter: it says where and why.
-        decoder.decode(&records);
+        let failed = decoder.decode(&records).failure;
+        failure = failure.or(failed.map(|failed| undecodable(request, &records, failed)));
+    }
+    // Behind records that do it is the running job's matter: it says where and why.
+    let nothing_known = decoder.schema().fields().is_empty() && request.from == StartFrom::Earliest;
+    if let Some(failure) = failure.filter(|_| nothing_known) {
+        return Err(failure);
     }
     let metadata = request.metadata_columns.fields();
     let columns: Fields = decoder.schema().fields().iter().cloned().chain(metadata).collect();
@@ -248,6 +256,19 @@ fn columns(source: &mut dyn Source, request: &Request, taken: Vec<String>) -> Re
             .with_hint("declare them: --columns \"id BIGINT\", or produce a record first"));
     }
     Ok(columns)
+}
+
+fn undecodable(request: &Request, records: &Records, failure: RecordError) -> Error {
+    let offset = records.offsets.get(failure.row).copied().unwrap_or_default();
+    let what =
+        format!("record {offset} of partition {} of topic {} cannot be decoded", records.partition, request.topic);
+    let hint = match failure.remedy {
+        Remedy::Declare(column) => {
+            format!("declare a column that takes it: --columns \"{}\"", types::flink_column(&column))
+        }
+        Remedy::Produce(words) => format!("{words}; --from latest begins behind what is there"),
+    };
+    Error::data(what).with_detail(failure.message).with_hint(hint)
 }
 
 /// I2.

@@ -367,3 +367,27 @@ fn i5_rows_after_latest_outlive_a_service_that_never_committed() {
     world.ok(&["sync"]);
     assert_eq!(world.numbers("select n from t order by n"), [2, 3]);
 }
+
+#[test]
+fn a_topic_whose_first_record_makes_no_row_is_refused_with_a_way_on() {
+    let world = World::new();
+    for (topic, value, words, way_on) in [
+        (
+            "big",
+            "{\"n\":123456789012345678901234567890}",
+            "outside the 64-bit range",
+            &["--columns", "n DECIMAL(30, 0)"][..],
+        ),
+        ("list", "[{\"a\":1}]", "an array, not an object", &["--from", "latest"]),
+    ] {
+        world.topic(topic, 1);
+        world.produce(topic, &format!("{value}\n"));
+        for metadata in ["none", "portable"] {
+            let enable = ["enable", topic, "--metadata-columns", metadata];
+            world.run(&enable).failed(3, &["record 0 of partition 0", words, "hint", way_on[1]]);
+        }
+        world.ok(&[&["enable", topic], way_on].concat());
+        world.ok(&["sync"]);
+    }
+    assert_eq!(world.column("select n from big"), ["123456789012345678901234567890"]);
+}
