@@ -39,7 +39,7 @@ class Suite:
         self.bench_binary = pathlib.Path(binaries) / "tableflow-bench"
         self.folder = pathlib.Path(folder)
         self.home = self.folder / "home"
-        self.home.mkdir()
+
         self.lines = []
 
     def tableflow(self, *words):
@@ -60,6 +60,7 @@ class Suite:
             raise SystemExit(f"error: {who} holds {found}, but {wanted} was generated; there is no result")
 
     def measure(self):
+        self.tableflow("topic", "create", "bids", "--partitions", "4")
         made = self.bench("generate", self.home, str(ROWS))
         print(f"{made['rows']:,} rows, {made['bytes']:,} bytes of JSON", file=sys.stderr)
         self.append(made)

@@ -1,9 +1,8 @@
-//! The topic that everything is measured on.
+//! The records that everything is measured on.
 //!
-//! Owns [`run`]: it makes the topic and the file of lines with the same rows, and answers what a table of them
+//! Owns [`run`]: it fills the topic, writes a file of lines with the same rows, and answers what a table of them
 //! must hold.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -11,7 +10,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tableflow_connectors::local::{LocalProducer, LocalTopics, NewRecord};
-use tableflow_model::clock::{RandomIds, SystemClock};
+use tableflow_model::clock::SystemClock;
 use tableflow_model::{Error, Millis, Partition, Result};
 
 use crate::TOPIC;
@@ -32,7 +31,6 @@ pub struct Generated {
 pub fn run(directory: &Path, rows: u64) -> Result<Generated> {
     let topics = LocalTopics::open(directory);
     let topic = TOPIC.parse()?;
-    topics.create(&topic, PARTITIONS, &BTreeMap::new(), &SystemClock, &RandomIds)?;
     let mut producer = LocalProducer::open(&topics, &topic, Arc::new(SystemClock))?;
     let failed = |error| Error::unavailable("the file of lines cannot be written").with_source(error);
     let mut lines = BufWriter::new(File::create(directory.join("bids.ndjson")).map_err(failed)?);

@@ -278,7 +278,9 @@ impl Map {
     }
 
     pub fn key(&mut self, key: &str) -> Fit {
-        check_text(self.key_width, key)?;
+        if let Some(width) = self.key_width {
+            check_text(width, key)?;
+        }
         self.keys.push(key.as_bytes())
     }
 

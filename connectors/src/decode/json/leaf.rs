@@ -160,9 +160,8 @@ impl<T: ArrowPrimitiveType> Store for Numbers<T> {
 
 impl Leaf for Numbers<Int32Type> {
     fn whole(&mut self, value: i64) -> Fit {
-        match self.width {
-            Some(width) if !width.takes_number(value) => return Err(Misfit::Range(too_wide(width))),
-            _ => {}
+        if let Some(width) = self.width {
+            check_number(width, value)?;
         }
         let value = i32::try_from(value).map_err(|_| Misfit::Range("it is outside the 32-bit range"))?;
         self.push(value)
@@ -332,7 +331,9 @@ impl Store for Texts {
 
 impl Leaf for Texts {
     fn text(&mut self, value: &str) -> Fit {
-        check_text(self.width, value)?;
+        if let Some(width) = self.width {
+            check_text(width, value)?;
+        }
         self.runs.push(value.as_bytes())
     }
 
@@ -386,12 +387,17 @@ impl Leaf for Binaries {
     }
 }
 
+// Widths are rare: their checks stay out of the way of columns without one.
+
+#[cold]
+fn check_number(width: Width, value: i64) -> Fit {
+    if width.takes_number(value) { Ok(()) } else { Err(Misfit::Range(too_wide(width))) }
+}
+
 /// Whether a text is as short as its column, or the key of its map, is declared.
-pub(super) fn check_text(width: Option<Width>, value: &str) -> Fit {
-    match width {
-        Some(width) if !width.takes_text(value) => Err(Misfit::Range(too_wide(width))),
-        _ => Ok(()),
-    }
+#[cold]
+pub(super) fn check_text(width: Width, value: &str) -> Fit {
+    if width.takes_text(value) { Ok(()) } else { Err(Misfit::Range(too_wide(width))) }
 }
 
 fn too_wide(width: Width) -> &'static str {

@@ -26,7 +26,9 @@ const PAIRWISE_MAX: usize = 16;
 
 /// Appends one record as row `row`, or fails and leaves half of it behind.
 pub(super) fn read(fields: &mut Fields, value: &[u8], row: usize) -> Result<(), serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_slice(value);
+    // Checked once as a whole: texts and keys are then taken without a check of each.
+    let text = std::str::from_utf8(value).map_err(|_| unfit::<serde_json::Error>())?;
+    let mut json = serde_json::Deserializer::from_str(text);
     json.deserialize_map(RowVisitor { fields, row, depth: 1 })?;
     json.end()
 }
