@@ -99,7 +99,11 @@ impl Error {
     /// A name and value that places the error: `("topic", "orders")`.
     #[must_use]
     pub fn with_context(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.0.context.push((key, value.to_string()));
+        let (value, context) = (value.to_string(), &mut self.0.context);
+        // Who passes an error on may not know that it says so already.
+        if !context.iter().any(|said| *said == (key, value.clone())) {
+            context.push((key, value));
+        }
         self
     }
 

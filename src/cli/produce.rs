@@ -104,12 +104,14 @@ pub fn run(arguments: &ProduceArguments, session: &Session, out: &mut dyn Write)
     Ok(Exit::Done)
 }
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 fn cannot_read(path: &str, error: std::io::Error) -> Error {
     Error::usage(format!("{path} cannot be read")).with_source(error)
 }
 
 fn send_lines(mut input: impl BufRead, arguments: &ProduceArguments, producer: &mut LocalProducer) -> Result<()> {
-    let mut line = Vec::new();
+    let (mut line, mut warned) = (Vec::new(), false);
     for number in 1_u64.. {
         line.clear();
         let read = input.read_until(b'\n', &mut line).map_err(|error| cannot_read(&arguments.file, error))?;
@@ -120,7 +122,14 @@ fn send_lines(mut input: impl BufRead, arguments: &ProduceArguments, producer: &
         if text.is_empty() && arguments.format != ProduceFormat::Raw {
             continue;
         }
+        let no_row = arguments.format == ProduceFormat::Json
+            && !arguments.envelope
+            && !text.trim_ascii_start().starts_with(b"{");
         send(text, arguments, producer).map_err(|error| error.with_context("line", number))?;
+        if no_row && !warned {
+            warned = true;
+            tracing::warn!(line = number, "not a JSON object: it is sent, but no table makes a row of it");
+        }
     }
     Ok(())
 }
@@ -150,22 +159,34 @@ fn send(text: &[u8], arguments: &ProduceArguments, producer: &mut LocalProducer)
     producer.send(&NewRecord { key: key.as_deref(), value: Some(text), ..NewRecord::default() })
 }
 
-fn not_json(error: serde_json::Error) -> Error {
-    Error::usage("a line is not one JSON value")
+fn not_json(text: &[u8], error: serde_json::Error) -> Error {
+    let way_on = if text.starts_with(BYTE_ORDER_MARK) {
+        "remove the byte order mark before it"
+    } else if error.is_eof() || text.ends_with(b",") {
+        "a value stands on one line: `jq -c . FILE` writes it so, `jq -c '.[]' FILE` each element of an array"
+    } else {
+        "make JSON of it first, one value a line; --format raw sends bytes as they are, which no table reads yet"
+    };
+    Error::data("a line is not one JSON value")
         .with_source(error)
-        .with_hint("--format raw sends a line's bytes as they are; lines before this one were sent")
+        .with_hint(format!("{way_on}; lines before this one were sent"))
 }
 
 fn check_json(text: &[u8]) -> Result<()> {
-    serde_json::from_slice::<&RawValue>(text).map(|_| ()).map_err(not_json)
+    serde_json::from_slice::<&RawValue>(text).map(|_| ()).map_err(|error| not_json(text, error))
 }
 
 /// One field is its bare JSON value, several are an object in the flag's order.
 fn key_of(text: &[u8], fields: &[String]) -> Result<Vec<u8>> {
-    let object: BTreeMap<String, &RawValue> = serde_json::from_slice(text).map_err(not_json)?;
+    check_json(text)?;
+    let object: BTreeMap<String, &RawValue> = serde_json::from_slice(text).map_err(|error| {
+        Error::data("a line is no JSON object: it has no field to be its key")
+            .with_source(error)
+            .with_hint("lines before this one were sent; without --key records have none")
+    })?;
     let field = |name: &String| {
         object.get(name).ok_or_else(|| {
-            Error::usage(format!("a line has no field {name} to be its key"))
+            Error::data(format!("a line has no field {name} to be its key"))
                 .with_hint("lines before this one were sent; without --key records have none")
         })
     };
@@ -177,7 +198,7 @@ fn key_of(text: &[u8], fields: &[String]) -> Result<Vec<u8>> {
         if key.len() > 1 {
             key.push(',');
         }
-        key.push_str(&serde_json::to_string(name).map_err(not_json)?);
+        key.push_str(&serde_json::to_string(name).map_err(|error| not_json(name.as_bytes(), error))?);
         key.push(':');
         key.push_str(field(name)?.get());
     }
@@ -191,10 +212,10 @@ fn send_envelope(text: &[u8], producer: &mut LocalProducer) -> Result<()> {
     };
     // Serde also takes an array for an object's fields in order: [] would be a tombstone.
     if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(refused(Error::usage("a line is no envelope").with_detail("it is not a JSON object")));
+        return Err(refused(Error::data("a line is no envelope").with_detail("it is not a JSON object")));
     }
     let envelope: Envelope<'_> = serde_json::from_slice(text)
-        .map_err(|error| refused(Error::usage("a line is no envelope").with_source(error)))?;
+        .map_err(|error| refused(Error::data("a line is no envelope").with_source(error)))?;
     // JSON null is the record's null: a tombstone where the value is.
     let bytes = |raw: Option<&RawValue>| raw.map(RawValue::get).filter(|text| *text != "null").map(str::to_owned);
     let (key, value) = (bytes(envelope.key), bytes(envelope.value));

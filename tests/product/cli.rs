@@ -276,18 +276,27 @@ fn produce_acknowledges_what_went_before_a_bad_line() {
     world.topic("events", 1);
     let bad = b"{\"a\":1}\nnot json\n{\"a\":3}\n";
     let outcome = world.run_with_input(&["produce", "events", "-o", "json"], bad);
-    outcome.failed(2, &["line=2", "lines before this one were sent"]);
+    outcome.failed(3, &["line=2", "lines before this one were sent"]);
     assert_eq!(serde_json::from_str::<Value>(&outcome.stdout).unwrap()["records"], 1);
-    for (words, line) in [
-        (&["--key", "b"][..], "{\"a\":1}"),
-        (&["--envelope"], "{\"valeu\":1}"),
-        (&["--envelope"], "{\"value\":1,\"partition\":9}"),
-        (&["--envelope"], "[]"),
+    for (words, line, code) in [
+        (&["--key", "b"][..], "{\"a\":1}", 3),
+        (&["--envelope"], "{\"valeu\":1}", 3),
+        (&["--envelope"], "{\"value\":1,\"partition\":9}", 2),
+        (&["--envelope"], "[]", 3),
     ] {
         let outcome = world.run_with_input(&[&["produce", "events"], words].concat(), line.as_bytes());
-        outcome.failed(2, &["line=1"]);
+        outcome.failed(code, &["line=1"]);
     }
-    assert_eq!(world.ok(&["consume", "events"]).lines().count(), 1);
+    for (text, way_on) in [
+        ("\u{feff}{\"a\":1}\n", "byte order mark"),
+        ("{\n\"a\":1\n}\n", "jq -c ."),
+        ("id,name\n", "make JSON of it first"),
+    ] {
+        world.run_with_input(&["produce", "events"], text.as_bytes()).failed(3, &["line=1", way_on]);
+    }
+    let array = world.run_with_input(&["produce", "events"], b"[1]\n");
+    assert!(array.stderr.contains("no table makes a row of it"), "{array:?}");
+    assert_eq!(world.ok(&["consume", "events"]).lines().count(), 2);
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl TableProvider for IcebergTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let filter = self.filter(state, filters)?;
-        let pruner = Pruner::new(self.schema.clone(), filter.clone())?;
+        let pruner = Pruner::new(self.schema.clone(), filter)?;
         let files = match &self.snapshot {
             Some(snapshot) => plan_files(&self.store, &self.metadata, snapshot, &pruner).await.map_err(external)?,
             None => Vec::new(),
@@ -128,10 +128,8 @@ impl TableProvider for IcebergTable {
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let mut source = ParquetSource::new(self.schema.clone());
-        if let Some(filter) = filter {
-            source = source.with_predicate(filter);
-        }
+        // The filter comes by itself: DataFusion pushes it into the source where the session wants that.
+        let source = ParquetSource::new(self.schema.clone());
         let url = ObjectStoreUrl::parse(self.store.base_url().map_err(external)?.as_str())?;
         let group = files.iter().map(|planned| self.partitioned_file(planned)).collect::<Result<Vec<_>>>()?;
         let groups = FileGroup::new(group).split_files(state.config_options().execution.target_partitions);
