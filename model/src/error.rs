@@ -144,6 +144,19 @@ impl Error {
     /// What a person reads: the line, the detail (with context and the source's own words), the hint.
     pub fn report(&self) -> String {
         let mut text = format!("error: {}", self.0.message);
+        for detail in self.details() {
+            text.push_str("\n  detail: ");
+            text.push_str(&detail);
+        }
+        if let Some(hint) = &self.0.hint {
+            text.push_str("\n  hint: ");
+            text.push_str(hint);
+        }
+        text
+    }
+
+    /// What is known beside the message: its detail, where it happened, what caused it.
+    pub fn details(&self) -> Vec<String> {
         let mut details: Vec<String> = self.0.detail.iter().cloned().collect();
         let context: Vec<String> = self.0.context.iter().map(|(key, value)| format!("{key}={value}")).collect();
         if !context.is_empty() {
@@ -154,15 +167,7 @@ impl Error {
             details.push(error.to_string());
             source = error.source();
         }
-        for detail in details {
-            text.push_str("\n  detail: ");
-            text.push_str(&detail);
-        }
-        if let Some(hint) = &self.0.hint {
-            text.push_str("\n  hint: ");
-            text.push_str(hint);
-        }
-        text
+        details
     }
 }
 

@@ -37,12 +37,10 @@ pub struct Trouble {
 
 impl Trouble {
     pub fn of(error: &Error) -> Self {
-        // The report's first line repeats the word "error"; its details follow it here on one line.
-        let report = error.report();
-        let lines = report.lines().map(str::trim).filter(|line| !line.starts_with("hint: "));
-        let reason: Vec<&str> =
-            lines.map(|line| line.trim_start_matches("error: ").trim_start_matches("detail: ")).collect();
-        Trouble { reason: reason.join("; "), hint: error.hint().map(str::to_owned) }
+        let words = [vec![error.to_string()], error.details()].concat().join("; ");
+        // One line, for a cell of a table.
+        let reason = words.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        Trouble { reason, hint: error.hint().map(str::to_owned) }
     }
 }
 
