@@ -14,8 +14,9 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
+# A test is named beside the binary, so that crates get the features that `make test` gives them: they are built once.
 build:  ## the binary, as the tests use it
-	cargo build --locked $(FEATURES) --bin tableflow
+	cargo build --locked --workspace $(FEATURES) --bin tableflow --test product
 
 demo: build  ## a shop's topics become tables, in this folder's ./demo-data, made anew each time
 	rm -rf demo-data

@@ -28,7 +28,7 @@ use crate::query::Point;
 
 use crate::output::Format;
 
-/// Turns Kafka topics and streaming SQL into Iceberg tables that every engine reads.
+/// Turns topics into Iceberg tables, exactly once.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "tableflow", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(

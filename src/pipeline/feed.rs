@@ -22,7 +22,7 @@ use super::budget::{Share, TableMemory};
 use super::definition::{Definition, StartFrom};
 use super::job::{Ended, Goal};
 use super::progress::{Progress, State};
-use super::staging::{EpochFiles, Reader};
+use super::staging::{EpochFiles, Reader, Rows};
 use crate::home::Home;
 
 /// How often a quiet topic is looked at. Each look is a few `stat` calls.
@@ -73,7 +73,10 @@ impl Feed {
         memory: &Arc<TableMemory>,
     ) -> Result<Self> {
         let topic = definition.topic.clone();
-        let source = home.source(&topic)?;
+        let source = match home.source(&topic) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(deleted(&topic)),
+            source => source?,
+        };
         let mut reader = Reader::new(source, definition, table)?;
         let ends = reader.source().ranges()?.into_iter().map(|(partition, range)| (partition, range.end)).collect();
         Ok(Feed {
@@ -108,8 +111,7 @@ impl Feed {
         let found = match self.reader.source().topic_id() {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let gone = Error::data(format!("topic {} was deleted", self.topic))
-                    .with_hint("`tableflow disable` the table; its rows stay");
+                let gone = deleted(&self.topic);
                 return Ok(Start::Ended(Ended::Suspended(gone)));
             }
             Err(error) => return Err(error),
@@ -177,7 +179,12 @@ impl Feed {
             if let Some(ended) = self.goal_reached(files) {
                 return Ok(Some(ended));
             }
-            let nothing = !self.take(files).await?;
+            let polled = match self.reader.poll() {
+                Err(error) if is_gone(&error) => return self.gone(error, files),
+                polled => polled?,
+            };
+            let nothing = polled.is_empty();
+            self.take(polled, files).await?;
             self.memory.hold(files.memory() as u64);
             self.progress.buffered(files.rows(), files.memory() as u64);
             if files.moved {
@@ -189,8 +196,10 @@ impl Feed {
             }
             if nothing {
                 self.caught_up();
-            } else {
-                self.measure_lag(files)?;
+            } else if let Err(error) = self.measure_lag(files)
+                && !is_gone(&error)
+            {
+                return Err(error);
             }
             if due.is_some_and(|due| Instant::now() >= due) || self.is_full(files) {
                 return Ok(None);
@@ -204,10 +213,17 @@ impl Feed {
         }
     }
 
-    /// One poll into the files. Was there anything?
-    async fn take(&mut self, files: &mut EpochFiles) -> Result<bool> {
-        let polled = self.reader.poll()?;
-        let any = !polled.is_empty();
+    /// The topic was deleted, perhaps made again. What was read of it is the table's, and is committed first; where
+    /// the next epoch is to start it is found out what became of the topic.
+    fn gone(&self, error: Error, files: &EpochFiles) -> Result<Option<Ended>> {
+        if files.moved {
+            return Ok(None);
+        }
+        Err(Error::conflict(format!("topic {} is no longer the one that was read", self.topic)).with_source(error))
+    }
+
+    /// One poll into the files.
+    async fn take(&mut self, polled: Vec<Rows>, files: &mut EpochFiles) -> Result<()> {
         let mut failed = BTreeSet::new();
         for rows in polled {
             // What follows a failed record in its partition must wait behind it.
@@ -220,7 +236,7 @@ impl Feed {
                 self.failure.get_or_insert(failure);
             }
         }
-        Ok(any)
+        Ok(())
     }
 
     /// The record that ended the last epoch, if one did.
@@ -261,4 +277,15 @@ impl Feed {
         let caught_up = matches!(self.goal, Goal::CatchUp(_)) && self.ends.iter().all(reached);
         caught_up.then_some(Ended::CaughtUp)
     }
+}
+
+/// What a table whose topic is gone says. To make the topic again is no way on: it would be another one.
+pub fn deleted(topic: &TopicName) -> Error {
+    Error::data(format!("topic {topic} was deleted"))
+        .with_hint("`tableflow disable` the table; its rows stay. A topic made again fills another table")
+}
+
+/// Does a source say so of its topic?
+fn is_gone(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
 }

@@ -12,6 +12,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
 
 use super::definition::Unreadable;
 use super::definition::{Definition, Wanted};
+use super::feed::deleted;
 use super::progress::{Report, State, Trouble};
 use crate::home::Home;
 use crate::lease::live_service;
@@ -95,6 +96,9 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
     };
     let (partitions, no_topic) = match partitions(home, definition, table.as_ref()) {
         Ok(partitions) => (partitions, None),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            (Vec::new(), Some((State::Suspended, Trouble::of(&deleted(&definition.topic)))))
+        }
         Err(error) => {
             let state = if error.kind() == ErrorKind::Unavailable { State::Degraded } else { State::Suspended };
             (Vec::new(), Some((state, Trouble::of(&error))))

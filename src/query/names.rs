@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use datafusion::common::{Column, SchemaError, Span};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Spanned, Statement, VisitMut, VisitorMut,
+    Cte, Expr, Ident, ObjectName, ObjectNamePart, Query, Spanned, Statement, VisitMut, VisitorMut, With,
 };
 use tableflow_model::{Error, Result, TableName};
 
@@ -23,6 +23,8 @@ use super::travel::Travel;
 #[derive(Debug, Default)]
 pub struct Names {
     tables: BTreeSet<(String, String)>,
+    /// Columns in lower case.
+    columns: BTreeSet<String>,
     /// Fields inside of columns, by their name in lower case.
     nested: BTreeMap<String, BTreeSet<String>>,
 }
@@ -30,13 +32,18 @@ pub struct Names {
 impl Names {
     pub fn of_tables<'a>(tables: impl Iterator<Item = &'a TableName>) -> Self {
         let tables = tables.map(|table| (table.namespace().to_owned(), table.name().to_owned())).collect();
-        Names { tables, nested: BTreeMap::new() }
+        Names { tables, ..Names::default() }
     }
 
-    /// A field by its path; columns themselves are the planner's to know.
+    /// A column or a field inside of one, by its path.
     pub fn add_field(&mut self, path: &str) {
-        if let Some((_, name)) = path.rsplit_once('.') {
-            self.nested.entry(name.to_lowercase()).or_default().insert(name.to_owned());
+        match path.rsplit_once('.') {
+            Some((_, name)) => {
+                self.nested.entry(name.to_lowercase()).or_default().insert(name.to_owned());
+            }
+            None => {
+                self.columns.insert(path.to_lowercase());
+            }
         }
     }
 
@@ -102,40 +109,59 @@ pub fn resolve_tables(statement: &mut Statement, names: &Names) -> Result<Vec<Ta
 
 struct TableVisitor<'a> {
     names: &'a Names,
-    /// What the queries around define, from the outermost in (I1).
-    scopes: Vec<Vec<String>>,
+    /// The queries around, from the outermost in.
+    scopes: Vec<Scope>,
     found: Vec<TableName>,
+}
+
+/// What a query defines (I1). Its definitions are out of it while the rest is visited: they have been.
+#[derive(Default)]
+struct Scope {
+    names: Vec<String>,
+    with: Option<With>,
 }
 
 impl TableVisitor<'_> {
     fn defines(&self, name: &Ident) -> bool {
         let name = normalized(name);
-        self.scopes.iter().flatten().any(|defined| *defined == name)
+        self.scopes.iter().flat_map(|scope| &scope.names).any(|defined| *defined == name)
+    }
+
+    fn define(&mut self, cte: &Cte) -> ControlFlow<Error> {
+        let name = normalized(&cte.alias.name);
+        // The planner looks definitions up by a table's whole name, too.
+        if self.names.tables.iter().any(|(namespace, table)| name == format!("{namespace}.{table}")) {
+            let error =
+                Error::usage(format!("{name} is a table: a statement cannot define another thing of that name"));
+            return ControlFlow::Break(error.with_hint("choose a name without a dot"));
+        }
+        self.scopes.last_mut().into_iter().for_each(|scope| scope.names.push(name.clone()));
+        ControlFlow::Continue(())
     }
 }
 
 impl VisitorMut for TableVisitor<'_> {
     type Break = Error;
 
-    /// Each definition sees those before it. The visitor comes to them once more, when nothing is left to write out.
+    /// Each definition sees those before it, a recursive one itself.
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        self.scopes.push(Vec::new());
-        let Some(with) = &mut query.with else { return ControlFlow::Continue(()) };
-        let name = |cte: &datafusion::sql::sqlparser::ast::Cte| normalized(&cte.alias.name);
-        if with.recursive {
-            let all = with.cte_tables.iter().map(name).collect();
-            self.scopes.last_mut().into_iter().for_each(|scope| *scope = Vec::clone(&all));
-        }
+        self.scopes.push(Scope::default());
+        let Some(mut with) = query.with.take() else { return ControlFlow::Continue(()) };
         for cte in &mut with.cte_tables {
+            if with.recursive {
+                self.define(cte)?;
+            }
             cte.query.visit(self)?;
-            let defined = normalized(&cte.alias.name);
-            self.scopes.last_mut().into_iter().for_each(|scope| scope.push(defined.clone()));
+            self.define(cte)?;
+        }
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.with = Some(with);
         }
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
-        self.scopes.pop();
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        query.with = self.scopes.pop().and_then(|scope| scope.with);
         ControlFlow::Continue(())
     }
 
@@ -259,8 +285,11 @@ impl VisitorMut for NestedVisitor<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let Expr::CompoundIdentifier(idents) = expr else { return ControlFlow::Continue(()) };
-        for ident in idents.iter_mut().skip(1).filter(|ident| ident.quote_style.is_none()) {
-            let spellings = self.names.nested.get(&ident.value.to_lowercase());
+        for (place, ident) in idents.iter_mut().enumerate().skip(1).filter(|(_, ident)| ident.quote_style.is_none()) {
+            let name = ident.value.to_lowercase();
+            // Behind a table's alias stands the column itself, which the planner finds or tells of.
+            let is_column = place == 1 && self.names.columns.contains(&name);
+            let spellings = self.names.nested.get(&name).filter(|_| !is_column);
             let mut spellings = spellings.into_iter().flatten();
             if let (Some(only), None) = (spellings.next(), spellings.next())
                 && *only != only.to_lowercase()

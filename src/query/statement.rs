@@ -7,7 +7,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, TableVersion, Value, VisitMut, VisitorMut,
+    Expr, GroupByExpr, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, TableVersion, Value, VisitMut,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use tableflow_model::types::caret;
@@ -134,13 +135,26 @@ fn dropped_from_select(select: &Select) -> Option<&'static str> {
         (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
         (select.into.is_some(), "INTO"),
         (select.value_table_mode.is_some(), "SELECT AS VALUE or STRUCT"),
+        (has_modifiers(&select.group_by), "WITH ROLLUP, CUBE or TOTALS behind GROUP BY"),
         (select.select_modifiers.is_some(), "a modifier of SELECT"),
     ])
 }
 
+fn has_modifiers(group_by: &GroupByExpr) -> bool {
+    let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = group_by;
+    !modifiers.is_empty()
+}
+
 fn dropped_from_table(factor: &TableFactor) -> Option<&'static str> {
-    let TableFactor::Table { sample, with_hints, partitions, index_hints, json_path, .. } = factor else { return None };
+    if let TableFactor::Derived { sample: Some(_), .. } = factor {
+        return Some("TABLESAMPLE");
+    }
+    let TableFactor::Table { sample, with_hints, partitions, index_hints, json_path, with_ordinality, .. } = factor
+    else {
+        return None;
+    };
     first_of(&[
+        (*with_ordinality, "WITH ORDINALITY"),
         (sample.is_some(), "TABLESAMPLE"),
         (!with_hints.is_empty(), "WITH (..)"),
         (!partitions.is_empty(), "PARTITION (..)"),

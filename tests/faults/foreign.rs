@@ -12,6 +12,7 @@ use tableflow_lake::commit::{Append, prepare_append};
 use tableflow_model::TopicName;
 use tableflow_model::protocol::Ledger;
 
+use super::product::{Product, wait_until};
 use super::world::{World, end_of, suspended};
 
 /// Long enough for somebody else's commit to come first.
@@ -145,5 +146,28 @@ async fn f12_f22_a_change_that_a_person_has_to_decide_about_suspends_the_table()
                 Err(_) => assert_eq!(change, Change::TableDropped, "{replay}"),
             }
         }
+    }
+}
+
+#[test]
+fn f22_what_was_read_of_a_topic_that_is_deleted_is_committed() {
+    for made_again in [false, true] {
+        let replay = format!("topic delete under a running service; made again: {made_again}");
+        let product = Product::with_topic();
+        product.run(&["enable", "t", "--commit-interval", "30s"]).good("enable");
+        let up = product.up();
+        wait_until("the rows are read", || up.metric("tableflow_records_buffered") == 5.0);
+        product.run(&["topic", "delete", "t"]).good("topic delete");
+        if made_again {
+            product.run(&["topic", "create", "t", "--partitions", "2"]).good("topic create");
+        }
+        wait_until("what was read is committed", || product.status()["rows_committed"] == 5);
+        wait_until("the table is suspended", || product.status()["status"] == "Suspended");
+        let reason = product.status()["reason"].as_str().unwrap().to_owned();
+        let word = if made_again { "re-created" } else { "was deleted" };
+        assert!(reason.contains(word), "{replay}: {reason}");
+        product.check(&replay);
+        up.signal("TERM");
+        assert!(up.wait().success());
     }
 }

@@ -197,6 +197,11 @@ fn what_a_statement_defines_comes_before_the_tables() {
     ] {
         assert_eq!(world.numbers(sql), [number], "{sql}");
     }
+    let sql = "with \"bronze.orders\" as (select 7 as id) select id from orders";
+    world.run(&["query", sql]).failed(2, &["bronze.orders is a table", "hint"]);
+    let deep = (0..12)
+        .fold("select 1 as id".to_owned(), |inner, depth| format!("with c{depth} as ({inner}) select * from c{depth}"));
+    assert_eq!(world.numbers(&deep), [1]);
     let sql = "with orders as (select 1) select * from orders for version as of 1";
     world.run(&["query", sql]).failed(2, &["orders is defined by the statement itself", "hint"]);
 }
@@ -208,6 +213,7 @@ fn a_name_as_written_comes_before_one_without_case() {
         ("upper", "{\"Id\":10,\"Amount\":1}\n{\"Id\":20,\"Amount\":3}\n{\"Id\":30,\"Amount\":2}\n"),
         ("lower", "{\"id\":1}\n"),
         ("both", "{\"ID\":1,\"n\":{\"In\":5}}\n"),
+        ("twice", "{\"uid\":1,\"ctx\":{\"UID\":4}}\n"),
     ] {
         world.topic(topic, 1);
         world.produce(topic, record);
@@ -228,6 +234,7 @@ fn a_name_as_written_comes_before_one_without_case() {
         ("select sum(upper.amount) from upper join lower on UPPER.ID > Lower.Id", 6),
         ("select max(UPPER.amount) from UPPER where upper.id in (select ID * 10 from both)", 1),
         ("select b.N.IN from both B", 5),
+        ("select w.uid + w.ctx.uid from twice w", 5),
         ("select count(distinct ID) from upper group by amount having AMOUNT = 2", 1),
     ] {
         assert_eq!(world.numbers(sql), [expected], "{sql}");
@@ -238,7 +245,17 @@ fn a_name_as_written_comes_before_one_without_case() {
 #[test]
 fn clauses_that_would_be_dropped_are_refused() {
     let world = clicks();
-    for clause in ["tablesample (1 rows)", "tablesample bernoulli (1)", "with (nolock)", "partition (p0)"] {
+    for clause in [
+        "tablesample (1 rows)",
+        "tablesample bernoulli (1)",
+        "with (nolock)",
+        "partition (p0)",
+        "with ordinality",
+        ", (select 1) as s tablesample bernoulli (0)",
+        "group by userId with rollup",
+        "group by userId with cube",
+        "group by all with totals",
+    ] {
         let sql = format!("select count(*) from Clicks {clause}");
         let outcome = world.run(&["query", &sql]);
         assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{clause}: {outcome:?}");

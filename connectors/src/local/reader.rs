@@ -159,6 +159,10 @@ impl PartitionReader {
         let Some(last) = self.segments.last().filter(|last| last.base_offset == published.segment) else {
             return Ok(false);
         };
+        // A next file that nobody has published: the mark is older than the files.
+        if published.position > 0 && size_of(&segment::path_of(&self.directory, published.next_offset))?.is_some() {
+            return Ok(false);
+        }
         let size = last.size()?;
         Ok(size == published.position || self.torn == Some((published, size)))
     }
