@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use serde::Serialize;
-use tableflow_connectors::decode::MetadataColumns;
 use tableflow_connectors::local::{LocalProducer, NewRecord};
 use tableflow_lake::commit::live_files;
 use tableflow_model::{Error, Millis, Result, TableName, TopicName};
@@ -18,7 +17,6 @@ use crate::demo::{Shop, Topic};
 use crate::exit::Exit;
 use crate::output::{self, Format, Rows, printed};
 use crate::pipeline::budget::TableMemory;
-use crate::pipeline::definition::StartFrom;
 use crate::pipeline::enable::{Request, plan};
 use crate::pipeline::status::status_of;
 use crate::pipeline::supervise::catch_up;
@@ -180,13 +178,14 @@ async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<De
     let request = Request {
         topic: topic.name().parse()?,
         table: TableName::new("bronze", topic.name())?,
-        columns: topic.columns().to_owned(),
+        columns: Some(topic.columns().to_owned()),
         partition_by: topic.partition_by().to_owned(),
         sort_by: String::new(),
-        metadata_columns: MetadataColumns::Portable,
-        commit_interval_ms: session.config.defaults.commit_interval.as_ms(),
-        from: StartFrom::Earliest,
-        retention_ms: super::enable::RETENTION_MS_DEFAULT,
+        metadata_columns: None,
+        commit_interval_ms: None,
+        commit_interval_default_ms: session.config.defaults.commit_interval.as_ms(),
+        from: None,
+        retention_ms: None,
     };
     let definition = plan(home, request).await?.carry_out(home).await?;
     let memory = TableMemory::new(session.memory_bytes_max());

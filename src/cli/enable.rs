@@ -11,9 +11,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::definition::StartFrom;
 use crate::pipeline::enable::{Plan, PlanSummary, Request, plan};
-
-/// A week: what Confluent keeps, and the retention's default here.
-pub const RETENTION_MS_DEFAULT: i64 = 7 * 24 * 3600 * 1000;
+use crate::units::CommitInterval;
 
 pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     if arguments.table.is_some() && arguments.topics.len() > 1 {
@@ -49,31 +47,45 @@ fn check_mode(mode: Mode, session: &Session, topic: &TopicName) -> Result<()> {
 
 fn request(arguments: &EnableArguments, session: &Session, topic: &TopicName) -> Result<Request> {
     let defaults = &session.config.defaults;
-    let namespace = arguments.namespace.as_deref().unwrap_or(&defaults.namespace);
     let name = arguments.table.as_deref().unwrap_or(topic.as_str());
+    check_plain_name(arguments, &defaults.namespace)?;
     Ok(Request {
         topic: topic.clone(),
-        table: TableName::new(namespace, name)?,
-        columns: arguments.columns.clone().unwrap_or_default(),
+        table: TableName::new(arguments.namespace.as_deref().unwrap_or(&defaults.namespace), name)?,
+        columns: arguments.columns.clone(),
         partition_by: arguments.partition_by.clone().unwrap_or_default(),
         sort_by: arguments.sort_by.clone().unwrap_or_default(),
-        metadata_columns: match arguments.metadata_columns {
+        metadata_columns: arguments.metadata_columns.map(|columns| match columns {
             MetadataColumns::None => decode::MetadataColumns::None,
             _ => decode::MetadataColumns::Portable,
-        },
-        commit_interval_ms: arguments.commit_interval.unwrap_or(defaults.commit_interval).as_ms(),
-        from: match arguments.from {
+        }),
+        commit_interval_ms: arguments.commit_interval.map(CommitInterval::as_ms),
+        commit_interval_default_ms: defaults.commit_interval.as_ms(),
+        from: arguments.from.map(|from| match from {
             EnableFrom::Earliest => StartFrom::Earliest,
             EnableFrom::Latest => StartFrom::Latest,
-        },
-        retention_ms: arguments.retention_ms.unwrap_or(RETENTION_MS_DEFAULT),
+        }),
+        retention_ms: arguments.retention_ms,
     })
+}
+
+/// `--table bronze.orders` hardly asks for a table of that whole name.
+fn check_plain_name(arguments: &EnableArguments, namespace_default: &str) -> Result<()> {
+    let dotted = arguments.table.as_deref().filter(|_| arguments.namespace.is_none());
+    let Some((namespace, name)) = dotted.and_then(|table| table.split_once('.')) else { return Ok(()) };
+    Err(Error::usage(format!("--table {namespace}.{name} is a name with a dot"))
+        .with_detail("--table takes the table's own name, --namespace where it is")
+        .with_hint(format!(
+            "--namespace {namespace} --table {name}; for the dotted name say the namespace as well: --namespace \
+             {namespace_default} --table {namespace}.{name}"
+        )))
 }
 
 fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -> Result<()> {
     for plan in plans {
         let what = match (dry_run, plan.exists) {
-            (true, _) => "would become",
+            (true, true) => "would fill again",
+            (true, false) => "would become",
             (false, true) => "fills again",
             (false, false) => "becomes",
         };

@@ -3,13 +3,14 @@
 use std::io::Write;
 
 use serde::Serialize;
-use tableflow_lake::layout::arrow_schema;
+use tableflow_connectors::decode::MetadataColumns;
+use tableflow_lake::layout::{arrow_schema, partition_text, sort_text};
 use tableflow_model::{Result, types};
 
 use super::args::{StatusArguments, TableArgument};
 use super::session::Session;
 use crate::exit::Exit;
-use crate::output::{self, Format};
+use crate::output;
 use crate::pipeline::definition::Listing;
 use crate::pipeline::enable::ColumnSummary;
 use crate::pipeline::progress::State;
@@ -25,8 +26,10 @@ struct Description {
     status: TableStatus,
     location: Option<String>,
     columns: Vec<ColumnSummary>,
-    partition_by: Vec<String>,
+    partition_by: String,
+    sort_by: String,
     declared_columns: String,
+    metadata_columns: MetadataColumns,
     commit_interval_ms: u64,
     retention_ms: i64,
 }
@@ -80,21 +83,18 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
         r#type: types::flink_type(field.data_type()),
         nullable: field.is_nullable(),
     });
-    let spec = metadata.default_partition_spec();
-    let partition_by = spec.fields().iter().map(|field| {
-        let source = metadata.current_schema().name_by_field_id(field.source_id).unwrap_or("?");
-        format!("{}({source})", field.transform)
-    });
+    let schema = metadata.current_schema();
     let description = Description {
         status,
         location: Some(metadata.location().to_owned()),
         columns: columns.collect(),
-        partition_by: partition_by.collect(),
+        partition_by: partition_text(metadata.default_partition_spec().fields(), schema),
+        sort_by: sort_text(metadata.default_sort_order(), schema),
         declared_columns: definition.columns,
+        metadata_columns: definition.metadata_columns,
         commit_interval_ms: definition.commit_interval_ms,
         retention_ms: definition.retention_ms,
     };
-    let format = if session.format == Format::Table { Format::Yaml } else { session.format };
-    output::document(format, &description, out)?;
+    output::document(session.format, &description, out)?;
     Ok(Exit::Done)
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde::Serialize;
+use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, Result, TableName};
 use tokio::task::JoinSet;
 
@@ -60,7 +61,10 @@ pub async fn run(arguments: &SyncArguments, session: &Session, out: &mut dyn Wri
         }
     };
     match live_service(&session.home).await {
-        Some(_) => wait_for_service(session, &definitions, &mut outcomes).await,
+        Some(_) => {
+            session.remark("a service runs here and does the work: waiting for its commits");
+            wait_for_service(session, &definitions, &mut outcomes).await;
+        }
         None => sync_all(session, definitions, &mut outcomes).await,
     }
     outcomes.sort_by(|a, b| a.0.table.cmp(&b.0.table));
@@ -138,9 +142,18 @@ async fn sync_one(home: Home, definition: Definition, progress: Arc<Progress>, m
 async fn wait_for_service(session: &Session, definitions: &[Definition], outcomes: &mut Vec<Outcome>) {
     for definition in definitions {
         let mut rows = 0;
+        let epoch_before = epoch(&session.home, definition).await;
         let error = wait_for(&session.home, definition, &mut rows).await.err();
-        outcomes.push(outcome(definition.table.to_plain_string(), (rows, 0), error));
+        let commits = epoch(&session.home, definition).await.saturating_sub(epoch_before);
+        outcomes.push(outcome(definition.table.to_plain_string(), (rows, commits), error));
     }
+}
+
+/// Where the table's ledger stands: its job counts its commits there.
+async fn epoch(home: &Home, definition: &Definition) -> u64 {
+    let Ok(table) = home.catalog.load_table(&definition.table).await else { return 0 };
+    let text = table.metadata.properties().get(&Ledger::property(&definition.job));
+    text.and_then(|text| Ledger::from_text(text).ok()).map_or(0, |ledger| ledger.epoch.0)
 }
 
 /// Waits until a table has what its topic has now. `rows` is how many came meanwhile.

@@ -4,7 +4,8 @@
 //! of several, a table of the columns asked for. YAML is serde-saphyr's: the crate is kept up, has no unsafe code and
 //! brings no parser along; serde_yaml is given up, and its forks have rested since 2024.
 //!
-//! For the table form a document goes through its JSON text, whose fields keep their order.
+//! For the forms other than JSON a document goes through its JSON text, whose fields keep their order and whose numbers
+//! keep their digits: one that YAML would round is a text there.
 
 use std::io::Write;
 
@@ -58,8 +59,49 @@ fn print_json(document: &impl Serialize, out: &mut dyn Write) -> Result<()> {
 }
 
 fn print_yaml(document: &impl Serialize, out: &mut dyn Write) -> Result<()> {
-    let text = printed(serde_saphyr::to_string(document))?;
+    let json = printed(serde_json::value::to_raw_value(document))?;
+    let text = printed(serde_saphyr::to_string(&Node::of(&json)))?;
     printed(out.write_all(text.as_bytes()))
+}
+
+/// A JSON value as YAML takes it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Node {
+    Null,
+    Boolean(bool),
+    Whole(i64),
+    Double(f64),
+    Text(String),
+    List(Vec<Node>),
+    Mapping(IndexMap<String, Node>),
+}
+
+impl Node {
+    fn of(json: &RawValue) -> Node {
+        let text = json.get();
+        let node = match text.as_bytes().first() {
+            Some(b'{') => serde_json::from_str::<Fields>(text).map(|fields| {
+                Node::Mapping(fields.iter().map(|(name, value)| (name.clone(), Node::of(value))).collect())
+            }),
+            Some(b'[') => serde_json::from_str::<Vec<Box<RawValue>>>(text)
+                .map(|values| Node::List(values.iter().map(|value| Node::of(value)).collect())),
+            Some(b'"') => serde_json::from_str(text).map(Node::Text),
+            Some(b't' | b'f') => serde_json::from_str(text).map(Node::Boolean),
+            Some(b'n') => Ok(Node::Null),
+            _ => Ok(Node::number(text)),
+        };
+        node.unwrap_or_else(|_| Node::Text(text.to_owned()))
+    }
+
+    fn number(text: &str) -> Node {
+        let is_whole = !text.contains(['.', 'e', 'E']);
+        match (text.parse(), text.parse::<f64>()) {
+            (Ok(whole), _) => Node::Whole(whole),
+            (_, Ok(double)) if !is_whole && double.is_finite() => Node::Double(double),
+            _ => Node::Text(text.to_owned()),
+        }
+    }
 }
 
 fn fields(document: &impl Serialize) -> serde_json::Result<Fields> {

@@ -209,6 +209,16 @@ fn yaml_does_not_change_what_a_text_is() {
 }
 
 #[test]
+fn i1_yaml_keeps_every_digit_and_the_order_of_fields() {
+    let json = r#"{"z":9007199254740993,"a":[18446744073709551616,1.5,1e400,true,null],"s":"1","o":{}}"#;
+    let record: Box<serde_json::value::RawValue> = serde_json::from_str(json).unwrap();
+    let yaml = printed_document(Format::Yaml, &record);
+    let lines: Vec<&str> = yaml.lines().map(str::trim).collect();
+    let texts = ["z: 9007199254740993", "a:", "- \"18446744073709551616\"", "- 1.5", "- \"1e400\"", "- true", "- null"];
+    assert_eq!(lines, [&texts[..], &["s: \"1\"", "o: {}"]].concat());
+}
+
+#[test]
 fn a_list_shows_the_columns_asked_for() {
     let list = [status("a", 5), status("b", 1234)];
     let printed_list = |format| {

@@ -96,13 +96,7 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
     };
     let (partitions, no_topic) = match partitions(home, definition, table.as_ref()) {
         Ok(partitions) => (partitions, None),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            (Vec::new(), Some((State::Suspended, Trouble::of(&deleted(&definition.topic)))))
-        }
-        Err(error) => {
-            let state = if error.kind() == ErrorKind::Unavailable { State::Degraded } else { State::Suspended };
-            (Vec::new(), Some((state, Trouble::of(&error))))
-        }
+        Err(error) => (Vec::new(), Some(without_topic(definition, &error))),
     };
     let served = live_service(home).await.is_some();
     let (status, trouble) = state(definition, report.as_ref(), table.as_ref(), no_topic, served);
@@ -148,6 +142,15 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         }],
         partitions,
     })
+}
+
+/// What a table is whose topic cannot be asked for its ends.
+fn without_topic(definition: &Definition, error: &Error) -> (State, Trouble) {
+    match error.kind() {
+        ErrorKind::NotFound => (State::Suspended, Trouble::of(&deleted(&definition.topic))),
+        ErrorKind::Unavailable => (State::Degraded, Trouble::of(error)),
+        _ => (State::Suspended, Trouble::of(error)),
+    }
 }
 
 /// Leaves a job's words for other processes.

@@ -5,10 +5,10 @@
 //!   partitioning and order, whose column takes the record, or which starts behind it.
 
 use arrow::datatypes::{Field, Fields};
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{Schema, TableMetadata};
 use tableflow_connectors::decode::{MetadataColumns, Remedy};
 use tableflow_lake::layout::{arrow_schema, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text};
-use tableflow_model::types::flink_column;
+use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Result, TableName, TopicName};
 
 use super::definition::{Definition, declared_columns};
@@ -46,56 +46,90 @@ impl WayOn {
     pub fn hint(&self, remedy: &Remedy) -> String {
         match remedy {
             Remedy::Declare(column) => {
-                let declared = with(&self.declared, column);
-                format!("a table with another column takes it: {}", self.command(&declared, ""))
+                self.another_table("a table with another column takes it", &with(&self.declared, column), "")
             }
-            Remedy::Produce(words) => {
-                let command = self.command(&self.declared, " --from latest");
-                format!(
-                    "{words}; no table takes this record, and skipping it comes later: a table of what is sent from now \
-                     on: {command}"
-                )
+            Remedy::Respell { column, words } if self.declared.iter().any(|known| is_namesake(known, column)) => {
+                let words = format!("{words}; where every record has {}", flink_name(column.name()));
+                self.another_table(&words, &with(&self.declared, column), "")
+            }
+            Remedy::Respell { words, .. } | Remedy::Produce(words) => {
+                let words = format!(
+                    "{words}; no table takes this record, and skipping it comes later: a table of what is sent from now on"
+                );
+                self.another_table(&words, &self.declared, " --from latest")
             }
         }
     }
 
-    fn command(&self, declared: &[Field], from: &str) -> String {
+    /// The words, what the other table cannot have of this one's layout, and the command.
+    fn another_table(&self, words: &str, declared: &[Field], from: &str) -> String {
+        let layout = self.layout_with(declared);
+        let lost: Vec<String> = layout.iter().filter(|part| !part.fits).map(LayoutPart::flag).collect();
+        let without = if lost.is_empty() { String::new() } else { format!(", without {}", lost.join(" and ")) };
         // The mode is said aloud: for a compacted topic it must be.
-        let mut command =
-            format!("tableflow enable {} --mode append --table {}", self.topic, quoted(&next_name(self.table.name())));
-        let mut flag = |name: &str, text: &str| {
-            if !text.is_empty() {
-                command.push_str(&format!(" --{name} {}", quoted(text)));
-            }
-        };
-        if self.table.namespace() != NAMESPACE_DEFAULT {
-            flag("namespace", self.table.namespace());
+        let mut flags = vec![format!("--mode append --table {}", quoted(&next_name(self.table.name())))];
+        // A name with a dot is a name only beside its namespace.
+        if self.table.namespace() != NAMESPACE_DEFAULT || self.table.name().contains('.') {
+            flags.push(format!("--namespace {}", quoted(self.table.namespace())));
         }
-        flag("columns", &declared.iter().map(flink_column).collect::<Vec<_>>().join(", "));
+        if !declared.is_empty() {
+            let columns: Vec<String> = declared.iter().map(flink_column).collect();
+            flags.push(format!("--columns {}", quoted(&columns.join(", "))));
+        }
         if self.metadata_columns == MetadataColumns::None {
-            flag("metadata-columns", "none");
+            flags.push("--metadata-columns none".to_owned());
         }
-        let columns = declared.iter().fold(self.columns.to_vec(), |columns, field| {
-            let fields: Vec<Field> = columns.iter().map(|column| column.as_ref().clone()).collect();
-            with(&fields, field).into_iter().map(Into::into).collect()
-        });
-        // A column of another type may be none to partition or sort by.
-        if let Ok(schema) = new_schema(&columns.into()) {
-            if parse_partition_by(&self.partition_by, &schema).is_ok() {
-                flag("partition-by", &self.partition_by);
-            }
-            if parse_sort_by(&self.sort_by, &schema).is_ok() {
-                flag("sort-by", &self.sort_by);
-            }
-        }
-        command + from
+        flags.extend(layout.iter().filter(|part| part.fits).map(LayoutPart::flag));
+        format!("{words}{without}: tableflow enable {} {}{from}", self.topic, flags.join(" "))
     }
+
+    /// The table's layout, and which parts of it a table with these columns can have: a column of another type may be
+    /// none to partition or sort by.
+    fn layout_with(&self, declared: &[Field]) -> Vec<LayoutPart> {
+        let own: Vec<Field> = self.columns.iter().map(|column| column.as_ref().clone()).collect();
+        let columns: Fields = declared.iter().fold(own, |columns, field| with(&columns, field)).into();
+        let schema = new_schema(&columns).ok();
+        let fits = |check: &dyn Fn(&Schema) -> bool| schema.as_ref().is_some_and(check);
+        [
+            LayoutPart {
+                name: "--partition-by",
+                text: self.partition_by.clone(),
+                fits: fits(&|schema| parse_partition_by(&self.partition_by, schema).is_ok()),
+            },
+            LayoutPart {
+                name: "--sort-by",
+                text: self.sort_by.clone(),
+                fits: fits(&|schema| parse_sort_by(&self.sort_by, schema).is_ok()),
+            },
+        ]
+        .into_iter()
+        .filter(|part| !part.text.is_empty())
+        .collect()
+    }
+}
+
+/// How a table is parted or sorted, as a flag of `enable`.
+struct LayoutPart {
+    name: &'static str,
+    text: String,
+    fits: bool,
+}
+
+impl LayoutPart {
+    fn flag(&self) -> String {
+        format!("{} {}", self.name, quoted(&self.text))
+    }
+}
+
+/// Whether the two cannot be columns of one table.
+pub(super) fn is_namesake(a: &Field, b: &Field) -> bool {
+    a.name().to_lowercase() == b.name().to_lowercase()
 }
 
 /// The columns with this one instead of its namesake, or at the end.
 fn with(columns: &[Field], column: &Field) -> Vec<Field> {
     let mut columns = columns.to_vec();
-    match columns.iter_mut().find(|known| known.name() == column.name()) {
+    match columns.iter_mut().find(|known| is_namesake(known, column)) {
         Some(known) => *known = column.clone(),
         None => columns.push(column.clone()),
     }

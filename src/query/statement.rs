@@ -23,6 +23,8 @@ const DEPTH_MAX: usize = 60;
 /// A text longer than this is no statement that a person meant.
 const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+const QUOTE_NAMES: &str = "a name with dots, dashes or blanks is written in double quotes: \"my-topic\"";
+
 /// Exactly one statement.
 pub fn parse(sql: &str) -> Result<Statement> {
     if sql.len() > TEXT_BYTES_MAX {
@@ -43,19 +45,29 @@ pub fn parse(sql: &str) -> Result<Statement> {
 /// The parser's words, and the place in the text that they are about.
 fn not_sql(sql: &str, words: &str) -> Error {
     let words = words.strip_prefix("sql parser error: ").unwrap_or(words);
-    let error = Error::usage("the SQL text cannot be understood")
-        .with_hint("a name with dots, dashes or blanks is written in double quotes: \"my-topic\"");
+    let error = Error::usage("the SQL text cannot be understood");
     let place = words.rsplit_once(" at Line: ").and_then(|(said, place)| {
         let (line, column) = place.split_once(", Column: ")?;
         Some((said, line.parse::<usize>().ok()?, column.parse::<usize>().ok()?))
     });
-    let Some((said, line, column)) = place else { return error.with_detail(words) };
+    let Some((said, line, column)) = place else { return error.with_detail(words).with_hint(QUOTE_NAMES) };
     let before: usize = sql.split_inclusive('\n').take(line - 1).map(str::len).sum();
     let rest = sql.get(before..).unwrap_or_default();
     let start = before + rest.chars().take(column - 1).map(char::len_utf8).sum::<usize>();
     let word = sql.get(start..).unwrap_or_default();
     let word = word.find(|c: char| !c.is_alphanumeric() && c != '_').map_or(word.len(), |end| end.max(1));
-    error.with_detail(format!("{said}, {}", caret(sql, &(start..(start + word).min(sql.len())))))
+    error
+        .with_detail(format!("{said}, {}", caret(sql, &(start..(start + word).min(sql.len())))))
+        .with_hint(hint_behind(sql.get(..start).unwrap_or_default()))
+}
+
+/// What mostly helps, given what was read before the error.
+fn hint_behind(read: &str) -> &'static str {
+    let mut words = read.split_ascii_whitespace().rev().map(str::to_ascii_lowercase);
+    match [words.next(), words.next(), words.next()].map(Option::unwrap_or_default).each_ref().map(String::as_str) {
+        ["of", "as", "version"] => "`tableflow history` lists the snapshot ids; a time goes with FOR SYSTEM_TIME AS OF",
+        _ => QUOTE_NAMES,
+    }
 }
 
 /// Takes the time-travel clauses out of a statement (I1); tables without one are read at `as_of`.

@@ -99,6 +99,10 @@ fn status_has_every_field_of_the_contract() {
     let world = shop();
     world.ok(&["sync"]);
     world.produce("orders", "{\"order_id\":5}\n");
+    let description = world.json(&["describe", "orders"]);
+    for (field, value) in [("partition_by", "day(ts)"), ("sort_by", ""), ("metadata_columns", "portable")] {
+        assert_eq!(description[field], value, "{field}");
+    }
     for words in [&["status", "bronze.orders"][..], &["describe", "orders"]] {
         let status = world.json(words);
         for field in STATUS_FIELDS {
@@ -191,12 +195,8 @@ fn results_have_the_form_that_was_asked_for() {
 
 #[test]
 fn a_reader_that_stops_reading_is_no_failure() {
-    let world = World::new();
-    world.topic("numbers", 1);
     let lines: String = (0..20_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
-    world.produce("numbers", &lines);
-    world.ok(&["enable", "numbers"]);
-    world.ok(&["sync"]);
+    let world = World::with_table("numbers", &lines);
     for words in [&["query", "select * from numbers", "-o", "ndjson"][..], &["consume", "numbers"]] {
         let mut child = world.command(words).spawn().unwrap();
         let mut first = [0; 1];

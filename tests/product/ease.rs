@@ -23,12 +23,8 @@ fn interrupt(child: &Child) {
 
 #[test]
 fn an_interrupt_ends_a_verb_whatever_it_is_busy_with() {
-    let world = World::new();
-    world.topic("numbers", 1);
     let lines: String = (0..20_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
-    world.produce("numbers", &lines);
-    world.ok(&["enable", "numbers"]);
-    world.ok(&["sync"]);
+    let world = World::with_table("numbers", &lines);
     let heavy = "select count(*) from numbers a, numbers b, numbers c where a.n * b.n + c.n = -1";
     for words in [
         &["produce", "numbers"][..],
@@ -37,7 +33,7 @@ fn an_interrupt_ends_a_verb_whatever_it_is_busy_with() {
         &["consume", "numbers", "--follow"],
         &["demo", "--rows", "5000000"],
     ] {
-        // Its standard input stays open and silent, as a terminal's does.
+        // Its standard input stays open and silent, as a terminal's does: `wait` would close it before the verb ends.
         let mut child = world
             .command(words)
             .env("TMPDIR", world.data_dir())
@@ -46,11 +42,13 @@ fn an_interrupt_ends_a_verb_whatever_it_is_busy_with() {
             .spawn()
             .unwrap();
         sleep(Duration::from_secs(1));
+        let stdin = child.stdin.take();
         assert!(child.try_wait().unwrap().is_none(), "{words:?} did not wait");
         let started = Instant::now();
         interrupt(&child);
         assert_eq!(child.wait().unwrap().code(), Some(130), "{words:?}");
         assert!(started.elapsed() < Duration::from_secs(10), "{words:?} took {:?}", started.elapsed());
+        drop(stdin);
     }
     let left = std::fs::read_dir(world.data_dir()).unwrap().map(|entry| entry.unwrap().file_name());
     let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("tableflow-demo")).collect();
@@ -177,6 +175,8 @@ fn records_come_as_they_are_written_or_the_format_is_refused() {
     for format in ["json", "yaml"] {
         world.run(&["consume", "orders", "--follow", "-o", format]).failed(2, &["use -o ndjson"]);
     }
+    let yaml = world.ok(&["consume", "orders", "-o", "yaml"]);
+    assert!(yaml.contains("\"n\": 2") && !yaml.contains("serde"), "{yaml}");
     let followed = world.json(&["consume", "orders", "--follow", "-n", "2"]);
     assert_eq!(followed[1]["value"], json!({"n": 2}));
 

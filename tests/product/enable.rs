@@ -5,6 +5,7 @@
 //! - I3: nothing that a declaration says is dropped: a width is kept to.
 //! - I4: a record that cannot be a row never takes the rows before it along.
 //! - I5: `latest` is where the topic ended when the table was enabled.
+//! - I6: a table that is enabled again is as it was where nothing else is asked for.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -191,6 +192,90 @@ fn i2_a_tombstone_names_a_way_on_that_keeps_the_layout() {
 }
 
 #[test]
+fn i2_a_way_on_says_what_of_the_layout_it_cannot_keep() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce("t", "{\"n\":1}\n{\"n\":0.5}\n");
+    world.ok(&["enable", "t", "--columns", "n BIGINT", "--partition-by", "bucket(4, n)", "--sort-by", "n"]);
+    world.run(&["sync"]).failed(3, &["reason=type-mismatch"]);
+    let hint = hint_of(&world, "t");
+    assert!(hint.contains("takes it, without --partition-by \"bucket(4, n)\": tableflow enable"), "{hint}");
+    let command = run_named_command(&world, &hint);
+    assert!(command.contains("--sort-by n") && !command.contains("--partition-by"), "{command}");
+    world.ok(&["sync", "t_2"]);
+    assert_eq!(world.column("select n from t_2 order by n"), ["0.5", "1.0"]);
+}
+
+#[test]
+fn i2_a_declared_name_that_differs_by_case_is_found_before_anything_is_made() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce("t", "{\"eventTime\":0}\n");
+    let says = ["column eventtime is declared, and the records spell it eventTime", "hint: declare it as the records"];
+    world.run(&["enable", "t", "--columns", "eventtime TIMESTAMP(3)"]).failed(2, &says);
+    assert_eq!(world.json(&["list"]), json!([]));
+    world.ok(&["enable", "t", "--columns", "eventTime TIMESTAMP(3)"]);
+    world.ok(&["sync"]);
+    assert_eq!(world.column("select eventtime from t"), ["1970-01-01T00:00:00"]);
+
+    // Where the topic was empty the first record says it.
+    world.topic("later", 1);
+    world.ok(&["enable", "later", "--columns", "eventtime TIMESTAMP(3)"]);
+    world.produce("later", "{\"eventTime\":0}\n");
+    world.run(&["sync", "later"]).failed(3, &["reason=case-collision"]);
+    let command = run_named_command(&world, &hint_of(&world, "later"));
+    assert!(command.contains("eventTime TIMESTAMP(") && !command.contains("--from latest"), "{command}");
+    world.ok(&["sync", "later_2"]);
+    assert_eq!(world.numbers("select count(*) from later_2"), [1]);
+}
+
+#[test]
+fn a_dotted_name_is_asked_for_twice() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce("t", "{\"n\":1}\n");
+    let says = ["silver.t is a name with a dot", "hint: --namespace silver --table t; "];
+    world.run(&["enable", "t", "--table", "silver.t"]).failed(2, &says);
+    world.ok(&["enable", "t", "--namespace", "bronze", "--table", "silver.t"]);
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("select n from bronze.\"silver.t\""), [1]);
+}
+
+#[test]
+fn i6_a_table_enabled_again_is_as_it_was() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce("t", "{\"n\":1}\n");
+    let settings = |world: &World| {
+        let it = world.json(&["describe", "t"]);
+        ["metadata_columns", "commit_interval_ms", "retention_ms"].map(|name| it[name].clone())
+    };
+    let words =
+        ["--metadata-columns", "none", "--commit-interval", "7s", "--retention-ms", "1234567", "--from", "latest"];
+    world.ok(&[&["enable", "t"], &words[..]].concat());
+    let before = settings(&world);
+    assert_eq!(before, [json!("none"), json!(7_000), json!(1_234_567)]);
+
+    // Nothing is committed yet: where it starts is as it was, too.
+    world.produce("t", "{\"n\":2}\n");
+    world.ok(&["disable", "t"]);
+    assert!(world.ok(&["enable", "t", "--dry-run"]).contains("topic t would fill again table bronze.t"));
+    assert!(world.ok(&["enable", "t"]).contains("topic t fills again table bronze.t"));
+    assert_eq!(settings(&world), before);
+    world.ok(&["sync"]);
+    assert_eq!(world.rows("select * from t"), [json!({"n": 2})]);
+
+    // What is asked for counts.
+    world.ok(&["disable", "t"]);
+    world.ok(&["enable", "t", "--metadata-columns", "portable", "--commit-interval", "8s"]);
+    assert_eq!(settings(&world), [json!("portable"), json!(8_000), json!(1_234_567)]);
+    world.produce("t", "{\"n\":3}\n");
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("select _tableflow_offset from t where n = 3"), [2]);
+    assert_eq!(world.numbers("select count(*) from t where _tableflow_offset is null"), [1]);
+}
+
+#[test]
 fn a_nested_field_is_no_sort_column() {
     let world = World::new();
     world.topic("t", 1);
@@ -309,11 +394,7 @@ fn i4_a_name_that_no_table_can_have_stops_at_its_record() {
 
 #[test]
 fn i2_a_topic_made_again_has_two_ways_on_that_work() {
-    let world = World::new();
-    world.topic("orders", 1);
-    world.produce("orders", "{\"n\":1}\n{\"n\":2}\n");
-    world.ok(&["enable", "orders"]);
-    world.ok(&["sync"]);
+    let world = World::with_table("orders", "{\"n\":1}\n{\"n\":2}\n");
     world.ok(&["topic", "delete", "orders"]);
     world.topic("orders", 1);
     world.produce("orders", "{\"n\":3}\n");

@@ -8,11 +8,7 @@ use crate::world::World;
 
 /// One topic with capitals in its names, committed twice.
 fn clicks() -> World {
-    let world = World::new();
-    world.topic("Clicks", 1);
-    world.produce("Clicks", "{\"userId\":1,\"page\":{\"urlPath\":\"/a\"}}\n");
-    world.ok(&["enable", "Clicks"]);
-    world.ok(&["sync"]);
+    let world = World::with_table("Clicks", "{\"userId\":1,\"page\":{\"urlPath\":\"/a\"}}\n");
     // Snapshots have the time in milliseconds: two of one millisecond could not be told apart by time.
     std::thread::sleep(Duration::from_millis(20));
     world.produce("Clicks", "{\"userId\":2}\n");
@@ -57,6 +53,7 @@ fn time_travel_that_cannot_be_is_refused() {
         (1, "for system_time as of '2000-01-01'", "as old as that"),
         (2, "for system_time as of now()", "now()"),
         (2, "for version as of 'main'", "'main'"),
+        (2, "for version as of '2026-01-31'", "a time goes with for system_time as of"),
         (2, "for system_time as of 'yesterday'", "yesterday"),
         (2, "for version as of null", "null"),
         (2, "for system_time between '2026-01-01' and '2026-01-02'", ""),
@@ -171,11 +168,7 @@ fn results_that_cannot_be_told_apart_are_refused_where_names_are_keys() {
 
 #[test]
 fn what_a_statement_defines_comes_before_the_tables() {
-    let world = World::new();
-    world.topic("orders", 1);
-    world.produce("orders", "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n");
-    world.ok(&["enable", "orders"]);
-    world.ok(&["sync"]);
+    let world = World::with_table("orders", "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n");
     for (sql, number) in [
         ("with orders as (select * from bronze.orders where id < 3) select count(*) from orders", 2),
         ("with ORDERS as (select 7 as id) select min(id) from orders", 7),

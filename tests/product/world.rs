@@ -55,6 +55,17 @@ impl World {
         World { directory: tempfile::tempdir().unwrap() }
     }
 
+    /// One with a topic of one partition, these lines in it, and its table in step.
+    #[track_caller]
+    pub fn with_table(topic: &str, lines: &str) -> Self {
+        let world = World::new();
+        world.topic(topic, 1);
+        world.produce(topic, lines);
+        world.ok(&["enable", topic]);
+        world.ok(&["sync"]);
+        world
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }

@@ -85,6 +85,9 @@ pub struct RecordError {
 pub enum Remedy {
     /// A table with this column instead takes the record.
     Declare(FieldRef),
+    /// A column whose name differs by case is in the way: what the producer has to do, or, if no record has the column's
+    /// spelling, the column that takes its place.
+    Respell { column: FieldRef, words: String },
     /// No table takes the record: what its producer has to do.
     Produce(String),
 }

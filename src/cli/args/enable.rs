@@ -53,15 +53,15 @@ pub struct EnableArguments {
     /// How long rows may wait before they are committed [default: 10s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub commit_interval: Option<CommitInterval>,
-    /// Where in the topic the table starts
-    #[arg(long, value_name = "PLACE", value_enum, default_value_t, ignore_case = true)]
-    pub from: EnableFrom,
+    /// Where in the topic the table starts [default: earliest]
+    #[arg(long, value_name = "PLACE", value_enum, ignore_case = true)]
+    pub from: Option<EnableFrom>,
     /// Keep snapshots for this long [default: 604800000, a week]
     #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     pub retention_ms: Option<i64>,
-    /// The columns that say where a row came from
-    #[arg(long, value_name = "COLUMNS", value_enum, default_value_t, ignore_case = true)]
-    pub metadata_columns: MetadataColumns,
+    /// The columns that say where a row came from [default: portable]
+    #[arg(long, value_name = "COLUMNS", value_enum, ignore_case = true)]
+    pub metadata_columns: Option<MetadataColumns>,
     /// Print the plan and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -134,19 +134,17 @@ pub enum ErrorHandling {
     Log,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EnableFrom {
     /// With its first record
-    #[default]
     Earliest,
     /// With the first record that comes
     Latest,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MetadataColumns {
     /// _tableflow_topic, _partition, _offset, _timestamp, _key, _headers
-    #[default]
     Portable,
     /// Rows do not say it
     None,

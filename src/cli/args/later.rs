@@ -91,8 +91,10 @@ fn check_enable(arguments: &EnableArguments) -> Result<()> {
         &[TopicFormat::Auto, TopicFormat::Json],
         "use json, with --columns for its types",
     )?;
-    let columns = [MetadataColumns::Portable, MetadataColumns::None];
-    serve("--metadata-columns", arguments.metadata_columns, &columns, "use portable or none")?;
+    if let Some(columns) = arguments.metadata_columns {
+        let served = [MetadataColumns::Portable, MetadataColumns::None];
+        serve("--metadata-columns", columns, &served, "use portable or none")?;
+    }
     check_error_handling(arguments.error_handling)
 }
 

@@ -101,19 +101,19 @@ fn enable_takes_confluents_words_in_any_case() {
     let names: Vec<&str> = enable.topics.iter().map(TopicName::as_str).collect();
     assert_eq!(names, ["orders", "payments"]);
     assert_eq!(enable.columns.as_deref(), Some("ts TIMESTAMP(3), a DECIMAL(10,2)"));
-    assert_eq!((enable.mode, enable.format, enable.from), (Mode::Append, TopicFormat::Json, EnableFrom::Latest));
+    assert_eq!((enable.mode, enable.format, enable.from), (Mode::Append, TopicFormat::Json, Some(EnableFrom::Latest)));
     assert_eq!(enable.table_formats, [TableFormat::Iceberg]);
     assert_eq!(enable.commit_interval.map(|interval| interval.as_ms()), Some(500));
-    assert_eq!((enable.retention_ms, enable.metadata_columns), (Some(604_800_000), MetadataColumns::None));
+    assert_eq!((enable.retention_ms, enable.metadata_columns), (Some(604_800_000), Some(MetadataColumns::None)));
     assert!(enable.dry_run);
 }
 
 #[test]
 fn enable_alone_means_its_defaults() {
     let Verb::Enable(enable) = words("enable|orders").verb else { panic!("another verb") };
-    assert_eq!((enable.mode, enable.format, enable.from), (Mode::Auto, TopicFormat::Auto, EnableFrom::Earliest));
+    assert_eq!((enable.mode, enable.format, enable.from), (Mode::Auto, TopicFormat::Auto, None));
     assert_eq!((enable.table_formats.as_slice(), enable.format_version), ([TableFormat::Iceberg].as_slice(), 2));
-    assert_eq!((enable.error_handling, enable.metadata_columns), (ErrorHandling::Suspend, MetadataColumns::Portable));
+    assert_eq!((enable.error_handling, enable.metadata_columns), (ErrorHandling::Suspend, None));
     assert_eq!((enable.namespace.as_deref(), enable.commit_interval), (None, None));
 }
 

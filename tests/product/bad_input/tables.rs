@@ -9,11 +9,7 @@ use crate::world::{World, wait_for};
 /// F22.
 #[test]
 fn a_topic_made_again_suspends_its_table() {
-    let world = World::new();
-    world.topic("orders", 1);
-    world.produce("orders", "{\"n\":1}\n{\"n\":2}\n");
-    world.ok(&["enable", "orders"]);
-    world.ok(&["sync"]);
+    let world = World::with_table("orders", "{\"n\":1}\n{\"n\":2}\n");
     world.ok(&["topic", "delete", "orders"]);
     world.run(&["sync"]).failed(3, &["topic orders was deleted", "another table"]);
     world.topic("orders", 1);

@@ -74,7 +74,7 @@ impl Reader {
             self.path.push(Step::Member(name.clone()));
             let index = match fields.index_of(&name) {
                 Some(index) => Some(index),
-                None => self.add(fields, &name, raw, foreseen)?,
+                None => self.add(fields, &name, raw, row, foreseen)?,
             };
             if let Some(column) = index.and_then(|index| fields.column(index)) {
                 column.place(row);
@@ -114,6 +114,7 @@ impl Reader {
         fields: &mut Fields,
         name: &str,
         raw: &RawValue,
+        row: usize,
         foreseen: Option<&Shape>,
     ) -> Read<Option<usize>> {
         let mut shape = match Shape::of(raw, self.depth) {
@@ -126,7 +127,7 @@ impl Reader {
         if let Some(foreseen) = foreseen {
             shape.refine(foreseen);
         }
-        if let Some(fault) = names::check(name, fields, &shape, self.path.len() == 1) {
+        if let Some(fault) = names::check(name, fields, &shape, self.path.len() == 1, row) {
             return failed(fault);
         }
         let Some(column) = shape.data_type().and_then(|data_type| Column::new(&data_type, true, false)) else {
@@ -229,6 +230,7 @@ impl Reader {
         let subject = if self.path.is_empty() { "the value" } else { &path };
         let remedy = match fault.cure {
             Cure::Produce(words) => Remedy::Produce(words),
+            Cure::Respell { column, words } => Remedy::Respell { column: column.into(), words },
             // No type takes what no reader goes down to.
             Cure::Declare { .. } if nesting(&String::from_utf8_lossy(value)) > DEPTH_MAX => {
                 Remedy::Produce(LEVELS.into())

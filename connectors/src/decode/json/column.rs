@@ -22,7 +22,8 @@ use tableflow_model::types::{
 };
 
 use super::fields::Fields;
-use super::leaf::{Binaries, Booleans, Fit, Leaf, Numbers, Runs, Store, Texts, check_text, take_offsets};
+use super::leaf::{Booleans, Fit, Leaf, Numbers, Store, check_text, take_offsets};
+use super::runs::{Binaries, Runs, Texts};
 
 pub(super) struct Column {
     pub nullable: bool,

@@ -35,11 +35,25 @@ pub(super) enum Cure {
         up: usize,
         column: Field,
     },
+    /// The producer's words, or this column instead of the one whose name differs by case.
+    Respell {
+        column: Field,
+        words: String,
+    },
 }
 
 impl Fault {
     pub fn new(reason: Reason, message: impl Into<String>, produce: impl Into<String>) -> Self {
         Fault { reason, message: message.into(), cure: Cure::Produce(produce.into()) }
+    }
+
+    /// A fault about a name that this column, called as the record has it, would not have.
+    pub fn respelt(self, column: Field) -> Self {
+        let cure = match self.cure {
+            Cure::Produce(words) => Cure::Respell { column, words },
+            other => other,
+        };
+        Fault { cure, ..self }
     }
 
     /// A value that its column cannot take.

@@ -73,8 +73,12 @@ impl Fields {
         self.children.get_index_mut(index).map(|(_, column)| column)
     }
 
+    pub fn columns(&self) -> impl Iterator<Item = (&str, &Column)> {
+        self.children.iter().map(|(name, column)| (&**name, column))
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.children.keys().map(|name| &**name)
+        self.columns().map(|(name, _)| name)
     }
 
     /// The first column that must have a value in `row` and got none.

@@ -1,4 +1,4 @@
-//! Scalar columns that grow: what each type takes, and how it is kept.
+//! Scalar columns that grow: what each type takes, and how it is kept. Those of varying length are in `runs`.
 //!
 //! Owns the rules of conversion, so that the fast reader and the careful one cannot differ.
 //! - I1: a value that is taken is kept exactly; only FLOAT and DOUBLE round, as they do everywhere.
@@ -6,14 +6,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, PrimitiveArray, StringArray};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType,
     TimestampMicrosecondType,
 };
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use tableflow_model::types::Width;
 
 use super::{decimal, temporal};
@@ -247,146 +245,6 @@ impl Leaf for Numbers<TimestampMicrosecondType> {
     }
 }
 
-/// Values of varying length in one run of bytes.
-pub(super) struct Runs {
-    bytes: Vec<u8>,
-    /// Where each value starts, and where the last one ends.
-    offsets: Vec<i32>,
-}
-
-impl Runs {
-    pub fn new() -> Self {
-        Runs { bytes: Vec::new(), offsets: vec![0] }
-    }
-
-    pub fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
-    pub fn push(&mut self, value: &[u8]) -> Fit {
-        self.bytes.extend_from_slice(value);
-        self.close()
-    }
-
-    /// Ends a value at the last byte.
-    fn close(&mut self) -> Fit {
-        let end = i32::try_from(self.bytes.len()).map_err(|_| Misfit::Range("a batch holds 2 GiB of one column"))?;
-        self.offsets.push(end);
-        Ok(())
-    }
-
-    pub fn get(&self, row: usize) -> Option<&[u8]> {
-        let (start, end) = (*self.offsets.get(row)?, *self.offsets.get(row + 1)?);
-        self.bytes.get(start as usize..end as usize)
-    }
-
-    pub fn pad(&mut self, rows: usize) {
-        let end = self.offsets.last().copied().unwrap_or_default();
-        self.offsets.resize(self.offsets.len() + rows, end);
-    }
-
-    pub fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        self.bytes.truncate(self.offsets.last().copied().unwrap_or_default() as usize);
-    }
-
-    pub fn finish(&mut self) -> (OffsetBuffer<i32>, Vec<u8>) {
-        (take_offsets(&mut self.offsets), take(&mut self.bytes))
-    }
-}
-
-pub(super) struct Texts {
-    pub runs: Runs,
-    /// Declared by the user: takes any JSON value, what is no text as its JSON text.
-    pub declared: bool,
-    /// Has met something other than text: values are read as JSON text from the start.
-    pub mixed: bool,
-    pub width: Option<Width>,
-}
-
-impl Texts {
-    pub fn new(declared: bool) -> Self {
-        Texts { runs: Runs::new(), declared, mixed: false, width: None }
-    }
-}
-
-impl Store for Texts {
-    fn data_type(&self) -> DataType {
-        DataType::Utf8
-    }
-
-    fn pad(&mut self, rows: usize) {
-        self.runs.pad(rows);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.runs.truncate(rows);
-    }
-
-    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
-        let (offsets, bytes) = self.runs.finish();
-        Arc::new(StringArray::new(offsets, bytes.into(), nulls))
-    }
-}
-
-impl Leaf for Texts {
-    fn text(&mut self, value: &str) -> Fit {
-        if let Some(width) = self.width {
-            check_text(width, value)?;
-        }
-        self.runs.push(value.as_bytes())
-    }
-
-    fn number(&mut self, _text: &str) -> Fit {
-        Err(Misfit::Type)
-    }
-}
-
-/// Bytes, which JSON carries as base64 text.
-pub(super) struct Binaries {
-    runs: Runs,
-    pub width: Option<Width>,
-}
-
-impl Binaries {
-    pub fn new() -> Self {
-        Binaries { runs: Runs::new(), width: None }
-    }
-}
-
-impl Store for Binaries {
-    fn data_type(&self) -> DataType {
-        DataType::Binary
-    }
-
-    fn pad(&mut self, rows: usize) {
-        self.runs.pad(rows);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.runs.truncate(rows);
-    }
-
-    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
-        let (offsets, bytes) = self.runs.finish();
-        Arc::new(BinaryArray::new(offsets, bytes.into(), nulls))
-    }
-}
-
-impl Leaf for Binaries {
-    fn text(&mut self, value: &str) -> Fit {
-        let before = self.runs.bytes.len();
-        STANDARD
-            .decode_vec(value, &mut self.runs.bytes)
-            .map_err(|_| Misfit::Form("bytes are base64 text with padding"))?;
-        let length = self.runs.bytes.len() - before;
-        match self.width {
-            Some(width) if !width.takes_bytes(length) => Err(Misfit::Range(too_wide(width))),
-            _ => self.runs.close(),
-        }
-    }
-}
-
 // Widths are rare: their checks stay out of the way of columns without one.
 
 #[cold]
@@ -400,7 +258,7 @@ pub(super) fn check_text(width: Width, value: &str) -> Fit {
     if width.takes_text(value) { Ok(()) } else { Err(Misfit::Range(too_wide(width))) }
 }
 
-fn too_wide(width: Width) -> &'static str {
+pub(super) fn too_wide(width: Width) -> &'static str {
     match width {
         Width::Tinyint => "it is outside -128 to 127",
         Width::Smallint => "it is outside -32768 to 32767",
@@ -410,7 +268,7 @@ fn too_wide(width: Width) -> &'static str {
 }
 
 /// Takes what a column gathered, and leaves room for a batch like it.
-fn take<T>(values: &mut Vec<T>) -> Vec<T> {
+pub(super) fn take<T>(values: &mut Vec<T>) -> Vec<T> {
     let reserve = values.len().min(RESERVE_MAX / size_of::<T>().max(1));
     std::mem::replace(values, Vec::with_capacity(reserve))
 }

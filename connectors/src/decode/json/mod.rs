@@ -6,7 +6,8 @@
 //!  stream   the fast one: a pass over the bytes, for records that fit the columns
 //!  careful  the other one: adds columns, or says what is wrong and where
 //!  ------
-//!  column, fields, leaf  what grows, and which values it takes
+//!  column, fields        what grows
+//!  leaf, runs            scalars, and which values they take
 //!  decimal, temporal     text into numbers and times, exactly
 //!  node, shape           a value level by level, and the type that it tells
 //!  names, declare        which columns there can be, and which there are at first
@@ -34,6 +35,7 @@ mod leaf;
 mod names;
 mod node;
 mod place;
+mod runs;
 mod shape;
 mod stream;
 mod temporal;

@@ -20,15 +20,18 @@ use super::place::Step;
 use super::shape::Shape;
 use crate::decode::{RESERVED_PREFIX, Reason};
 
-/// What is wrong with a new field's name among its siblings, or with a name inside of it.
-pub(super) fn check(name: &str, siblings: &Fields, shape: &Shape, top_level: bool) -> Option<Fault> {
+/// What is wrong with the name of a field that is new in `row`, among its siblings, or with a name inside of it.
+pub(super) fn check(name: &str, siblings: &Fields, shape: &Shape, top_level: bool, row: usize) -> Option<Fault> {
     if top_level && is_reserved(name) {
         let message = format!("has a name that begins with {RESERVED_PREFIX}, as metadata columns do");
         return Some(Fault::new(Reason::ReservedName, message, "rename the field where it is produced"));
     }
     let folded = name.to_lowercase();
-    if let Some(twin) = siblings.names().find(|known| known.to_lowercase() == folded) {
-        return Some(collision(name, twin));
+    if let Some((twin, column)) = siblings.columns().find(|(known, _)| known.to_lowercase() == folded) {
+        let fault = collision(name, twin);
+        // In a record that has both, neither spelling helps.
+        let respelt = top_level && column.len() <= row;
+        return Some(if respelt { fault.respelt(column.declared(name)) } else { fault });
     }
     bad(name).or_else(|| inside(shape))
 }

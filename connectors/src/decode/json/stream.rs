@@ -18,8 +18,9 @@ use serde_json::value::RawValue;
 use super::DEPTH_MAX;
 use super::column::{Column, List, Map, Values};
 use super::fields::{Fields, Place};
-use super::leaf::{Fit, Leaf, Numbers, Runs, Store, Texts};
+use super::leaf::{Fit, Leaf, Numbers, Store};
 use super::node::nesting;
+use super::runs::{Runs, Texts};
 
 /// Up to so many keys of a map are compared each with each.
 const PAIRWISE_MAX: usize = 16;

@@ -432,6 +432,14 @@ const VALUES: &[Case] = &[
         "case-collision",
         "$.Amount",
         "$.Amount differs only by case from column amount",
+        "engines cannot tell Amount and amount apart: use one spelling where they are produced; or declare Amount BIGINT",
+    ),
+    (
+        "amount BIGINT",
+        r#"{"amount":1,"Amount":1}"#,
+        "case-collision",
+        "$.Amount",
+        "$.Amount differs only by case from column amount",
         "engines cannot tell Amount and amount apart: use one spelling where they are produced",
     ),
     (
@@ -485,6 +493,7 @@ fn what_a_remedy_declares_takes_the_value() {
 fn remedy_of(failure: &RecordError) -> String {
     match &failure.remedy {
         Remedy::Declare(column) => format!("declare {}", flink_column(column)),
+        Remedy::Respell { column, words } => format!("{words}; or declare {}", flink_column(column)),
         Remedy::Produce(words) => words.clone(),
     }
 }

@@ -1,0 +1,173 @@
+//! The columns, partitions and order of a table that is enabled.
+//!
+//! Owns [`Layout`]: of a new table, from what is declared and what the topic's first records show, or of one that exists,
+//! which a request may not contradict (I4 of the plan).
+
+use arrow::datatypes::{Field, Fields};
+use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
+use tableflow_connectors::decode::{Decoder, JsonDecoder, MetadataColumns, RESERVED_PREFIX, RecordError, Remedy};
+use tableflow_lake::layout::{
+    arrow_schema, evolve, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
+};
+use tableflow_model::types::{flink_column, flink_name};
+use tableflow_model::{Error, Records, Result, Source};
+
+use super::{Request, Settings};
+use crate::pipeline::definition::{StartFrom, declared_columns};
+use crate::pipeline::staging::decoder_for;
+use crate::pipeline::way_on::is_namesake;
+
+/// Records looked at to infer columns when the table is made; more columns may come later.
+const SAMPLE_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a table is made of, or will be once its first rows are in.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub schema: Schema,
+    pub partition_spec: PartitionSpec,
+    pub sort_order: SortOrder,
+}
+
+pub(super) fn new(source: &mut dyn Source, request: &Request, settings: &Settings) -> Result<Layout> {
+    let schema = new_schema(&columns(source, request, settings, Vec::new())?)?;
+    let partition_fields = parse_partition_by(&request.partition_by, &schema)?;
+    let own_names = partition_fields.fields().iter().filter(|field| field.transform != Transform::Identity);
+    let taken: Vec<String> = own_names.map(|field| field.name.clone()).collect();
+    let schema = match taken.iter().any(|name| schema.field_by_name(name).is_some()) {
+        // The record with that name is the running job's matter too.
+        true => new_schema(&columns(source, request, settings, taken)?)?,
+        false => schema,
+    };
+    let partition_spec = partition_spec(&request.partition_by, &schema)?;
+    let sort_order = parse_sort_by(&request.sort_by, &schema)?;
+    Ok(Layout { schema, partition_spec, sort_order })
+}
+
+fn partition_spec(text: &str, schema: &Schema) -> Result<PartitionSpec> {
+    parse_partition_by(text, schema)?.bind(schema.clone()).map_err(|error| {
+        Error::usage("the partition columns do not fit together").with_detail(error.message().to_owned())
+    })
+}
+
+/// The layout of a table that exists, which the request must not contradict (I4).
+pub(super) fn existing(request: &Request, settings: &Settings, table: &TableMetadata) -> Result<Layout> {
+    let decoder = decoder_for(&settings.columns, table)?;
+    let known = arrow_schema(table.current_schema())?;
+    for column in declared_columns(&settings.columns)? {
+        let nullable = known.field_with_name(column.name()).is_ok_and(Field::is_nullable);
+        if nullable && !column.is_nullable() {
+            let name = flink_name(column.name());
+            return Err(Error::usage(format!("column {name} is declared NOT NULL, but the table has rows without it"))
+                .with_detail("a column stays as it was made")
+                .with_hint("declare it without NOT NULL, or enable the topic into another table with --table"));
+        }
+    }
+    let metadata = settings.metadata_columns.fields();
+    let has_metadata = known.fields().iter().any(|field| field.name().starts_with(RESERVED_PREFIX));
+    if settings.metadata_columns == MetadataColumns::None && has_metadata {
+        return Err(differs(request, "--metadata-columns", "none", "portable"));
+    }
+    let columns: Fields = decoder.schema().fields().iter().cloned().chain(metadata).collect();
+    let schema = match evolve(table.current_schema(), table.last_column_id(), &columns)? {
+        Some(evolution) => evolution.schema,
+        None => table.current_schema().as_ref().clone(),
+    };
+    let layout = Layout {
+        partition_spec: table.default_partition_spec().as_ref().clone(),
+        sort_order: table.default_sort_order().as_ref().clone(),
+        schema,
+    };
+    check_layout(request, &layout)?;
+    Ok(layout)
+}
+
+fn check_layout(request: &Request, layout: &Layout) -> Result<()> {
+    let asked_spec = partition_spec(&request.partition_by, &layout.schema)?;
+    let parts = |spec: &PartitionSpec| -> Vec<_> {
+        spec.fields().iter().map(|field| (field.source_id, field.transform)).collect()
+    };
+    if !request.partition_by.trim().is_empty() && parts(&asked_spec) != parts(&layout.partition_spec) {
+        return Err(differs(request, "--partition-by", &request.partition_by, &layout.partition_by()));
+    }
+    let asked_order = parse_sort_by(&request.sort_by, &layout.schema)?;
+    if !request.sort_by.trim().is_empty() && asked_order.fields != layout.sort_order.fields {
+        return Err(differs(request, "--sort-by", &request.sort_by, &layout.sort_by()));
+    }
+    Ok(())
+}
+
+fn differs(request: &Request, flag: &str, asked: &str, has: &str) -> Error {
+    let has = if has.is_empty() { "none" } else { has };
+    Error::usage(format!("table {} exists, and {flag} {asked} is not what it has: {has}", request.table))
+        .with_detail("a table keeps the layout that it was made with")
+        .with_hint(format!(
+            "leave {flag} out to fill the table as it is, or make another one: tableflow enable {} --table NAME",
+            request.topic
+        ))
+}
+
+/// The columns the table starts with: declared ones, those that the first records show, where rows come from. None has
+/// a name that is taken.
+fn columns(source: &mut dyn Source, request: &Request, settings: &Settings, taken: Vec<String>) -> Result<Fields> {
+    let declared = declared_columns(&settings.columns)?;
+    let nothing = arrow::datatypes::Schema::empty();
+    let mut decoder = JsonDecoder::new(&declared, &nothing)?.keep_clear_of(taken, &nothing)?;
+    let starts = source.ranges()?.into_iter().map(|(partition, range)| (partition, range.start)).collect();
+    source.seek(&starts)?;
+    let mut failure = None;
+    for records in source.poll(SAMPLE_BYTES)? {
+        let Some(failed) = decoder.decode(&records).failure else { continue };
+        if let Remedy::Respell { column, .. } = &failed.remedy
+            && let Some(known) = declared.iter().find(|known| is_namesake(known, column))
+            && failed.row == 0
+        {
+            return Err(misspelt(known, column));
+        }
+        failure = failure.or(Some(undecodable(request, &records, failed)));
+    }
+    // Behind records that do it is the running job's matter: it says where and why.
+    let nothing_known = decoder.schema().fields().is_empty() && settings.from == StartFrom::Earliest;
+    if let Some(failure) = failure.filter(|_| nothing_known) {
+        return Err(failure);
+    }
+    let metadata = settings.metadata_columns.fields();
+    let columns: Fields = decoder.schema().fields().iter().cloned().chain(metadata).collect();
+    if columns.is_empty() {
+        return Err(Error::usage(format!("topic {} has no records yet and no columns were declared", request.topic))
+            .with_hint("declare them: --columns \"id BIGINT\", or produce a record first"));
+    }
+    Ok(columns)
+}
+
+/// A declaration that the first record of a partition belies.
+fn misspelt(declared: &Field, column: &Field) -> Error {
+    let (declared, name) = (flink_name(declared.name()), flink_name(column.name()));
+    Error::usage(format!("column {declared} is declared, and the records spell it {name}"))
+        .with_detail("engines cannot tell the two apart, so a table has one of them")
+        .with_hint(format!("declare it as the records have it: {}", flink_column(column)))
+}
+
+fn undecodable(request: &Request, records: &Records, failure: RecordError) -> Error {
+    let offset = records.offsets.get(failure.row).copied().unwrap_or_default();
+    let what =
+        format!("record {offset} of partition {} of topic {} cannot be decoded", records.partition, request.topic);
+    let hint = match failure.remedy {
+        Remedy::Declare(column) => {
+            format!("declare a column that takes it: --columns \"{}\"", flink_column(&column))
+        }
+        Remedy::Respell { words, .. } | Remedy::Produce(words) => {
+            format!("{words}; --from latest begins behind what is there")
+        }
+    };
+    Error::data(what).with_detail(failure.message).with_hint(hint)
+}
+
+impl Layout {
+    pub fn partition_by(&self) -> String {
+        partition_text(self.partition_spec.fields(), &self.schema)
+    }
+
+    pub fn sort_by(&self) -> String {
+        sort_text(&self.sort_order, &self.schema)
+    }
+}

@@ -1,0 +1,282 @@
+//! A topic becomes a table.
+//!
+//! Owns [`Request`] (what was asked for) and [`Plan`] (what will be made). Planning validates everything and
+//! changes nothing; making the table and putting its definition follow.
+//! - I1: nothing is made unless everything can be: names, columns, partitioning, sorting, the topic.
+//! - I2: two topics never fill one table, and two tables never differ by case only.
+//! - I3: a crash between making the table and putting the definition leaves an empty table that the same
+//!   `enable` takes over.
+//! - I4: a table that exists keeps its columns, partitioning, order and place in its topic; what is asked for and
+//!   differs is refused.
+//! - I5: what is not asked for is as it was when the table was last enabled, or else the default.
+
+mod layout;
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrow::datatypes::Field;
+use iceberg::spec::{FormatVersion, TableMetadata};
+use serde::Serialize;
+use tableflow_catalog::{LoadedTable, Properties, TableCreation};
+use tableflow_connectors::decode::MetadataColumns;
+use tableflow_lake::layout::arrow_schema;
+use tableflow_model::protocol::{Ledger, TopicPositions};
+use tableflow_model::types::flink_type;
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TableName, TopicId, TopicName};
+
+use self::layout::Layout;
+use super::definition::{Definition, NewDefinition, StartFrom, Wanted};
+use crate::home::Home;
+
+/// The table property that says which topic fills it.
+const TOPIC_PROPERTY: &str = "tableflow.topic";
+
+/// How many old metadata files stay: enough for a reader that opened one.
+const METADATA_VERSIONS_KEPT: u32 = 10;
+
+/// A week: what Confluent keeps.
+const RETENTION_MS_DEFAULT: i64 = 7 * 24 * 3600 * 1000;
+
+/// What a person asked for, names checked, nothing looked up. `None` and empty texts were not asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub topic: TopicName,
+    pub table: TableName,
+    pub columns: Option<String>,
+    pub partition_by: String,
+    pub sort_by: String,
+    pub metadata_columns: Option<MetadataColumns>,
+    pub commit_interval_ms: Option<u64>,
+    /// From the configuration.
+    pub commit_interval_default_ms: u64,
+    pub from: Option<StartFrom>,
+    pub retention_ms: Option<i64>,
+}
+
+/// What will be made.
+#[derive(Debug)]
+pub struct Plan {
+    request: Request,
+    topic_id: TopicId,
+    settings: Settings,
+    layout: Layout,
+    /// A table of an earlier try or of a disabled definition, to be taken over.
+    existing: Option<LoadedTable>,
+}
+
+/// What the request comes to (I5).
+#[derive(Debug)]
+struct Settings {
+    columns: String,
+    metadata_columns: MetadataColumns,
+    commit_interval_ms: u64,
+    from: StartFrom,
+    /// Where `latest` is.
+    from_offsets: Option<BTreeMap<Partition, Offset>>,
+    retention_ms: i64,
+}
+
+/// A plan as people and scripts see it.
+#[derive(Debug, Serialize)]
+pub struct PlanSummary {
+    pub topic: String,
+    pub table: String,
+    pub mode: &'static str,
+    pub format_version: u8,
+    pub columns: Vec<ColumnSummary>,
+    pub partition_by: String,
+    pub sort_by: String,
+    pub commit_interval_ms: u64,
+    pub exists: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ColumnSummary {
+    pub name: String,
+    pub r#type: String,
+    pub nullable: bool,
+}
+
+/// Validates a request against what is there (I1).
+pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
+    let mut source = home.source(&request.topic)?;
+    let topic_id = source.topic_id()?;
+    check_target(home, &request).await?;
+    let existing = find_existing(home, &request).await?;
+    let before = match &existing {
+        Some(table) => definition_before(home, &request, table).await?,
+        None => None,
+    };
+    let settings = settings(&request, before, source.as_mut())?;
+    let layout = match &existing {
+        Some(table) => {
+            check_place(&request, topic_id, &table.metadata)?;
+            layout::existing(&request, &settings, &table.metadata)?
+        }
+        None => layout::new(source.as_mut(), &request, &settings)?,
+    };
+    Ok(Plan { request, topic_id, settings, layout, existing })
+}
+
+/// How the table was last enabled.
+async fn definition_before(home: &Home, request: &Request, table: &LoadedTable) -> Result<Option<Definition>> {
+    let before = home.definitions().find(&request.table).await?;
+    Ok(before.filter(|before| before.table_uuid == table.metadata.uuid()))
+}
+
+fn settings(request: &Request, before: Option<Definition>, source: &mut dyn Source) -> Result<Settings> {
+    let before = before.as_ref();
+    let columns = request.columns.clone().or(before.map(|it| it.columns.clone()));
+    let metadata_columns = request.metadata_columns.or(before.map(|it| it.metadata_columns));
+    let interval = request.commit_interval_ms.or(before.map(|it| it.commit_interval_ms));
+    let retention_ms = request.retention_ms.or(before.map(|it| it.retention_ms));
+    let topic_id = source.topic_id()?;
+    let (from, from_offsets) = match (request.from, before.filter(|before| before.topic_id == topic_id)) {
+        (None, Some(before)) => (before.from, before.from_offsets.clone()),
+        (None | Some(StartFrom::Earliest), _) => (StartFrom::Earliest, None),
+        (Some(StartFrom::Latest), _) => {
+            let ends = source.ranges()?.into_iter().map(|(partition, range)| (partition, range.end));
+            (StartFrom::Latest, Some(ends.collect()))
+        }
+    };
+    Ok(Settings {
+        columns: columns.unwrap_or_default(),
+        metadata_columns: metadata_columns.unwrap_or(MetadataColumns::Portable),
+        commit_interval_ms: interval.unwrap_or(request.commit_interval_default_ms),
+        from,
+        from_offsets,
+        retention_ms: retention_ms.unwrap_or(RETENTION_MS_DEFAULT),
+    })
+}
+
+/// The table goes on where its ledger stands, in the topic that the ledger knows (I4).
+fn check_place(request: &Request, topic_id: TopicId, table: &TableMetadata) -> Result<()> {
+    let job = request.table.ingest_job();
+    let Some(text) = table.properties().get(&Ledger::property(&job)) else { return Ok(()) };
+    // A ledger that cannot be read suspends the job, which says more.
+    let Ok(mut ledger) = Ledger::from_text(text) else { return Ok(()) };
+    let Some(TopicPositions { id, .. }) = ledger.positions.0.remove(&request.topic) else { return Ok(()) };
+    let (table, topic) = (&request.table, &request.topic);
+    if id != topic_id {
+        return Err(Error::already_exists(format!(
+            "table {table} was filled from another topic {topic}, which was deleted and made again since"
+        ))
+        .with_detail(format!("the topic was {id} and is {topic_id}: their offsets have nothing to do with each other"))
+        .with_hint(format!(
+            "fill another table: tableflow enable {topic} --table NAME; or delete this one first: tableflow disable {table} \
+             --drop"
+        )));
+    }
+    if request.from == Some(StartFrom::Latest) {
+        return Err(Error::usage(format!(
+            "table {table} goes on where it stands in topic {topic}, not at the latest record"
+        ))
+        .with_hint(format!(
+            "leave --from out, or start another table: tableflow enable {topic} --table NAME --from latest"
+        )));
+    }
+    Ok(())
+}
+
+/// I2.
+async fn check_target(home: &Home, request: &Request) -> Result<()> {
+    let plain = request.table.to_plain_string();
+    // One that cannot be read is met when the new definition is put: by its own table, and by no other.
+    for definition in home.definitions().look().await?.definitions {
+        let other = definition.table.to_plain_string();
+        if definition.wanted == Wanted::Disabled || !other.eq_ignore_ascii_case(&plain) {
+            continue;
+        }
+        if other != plain {
+            return Err(Error::usage(format!("{} differs only by case from {}", request.table, definition.table))
+                .with_detail("Athena and Spark cannot tell the two apart")
+                .with_hint("choose another name with --table"));
+        }
+        let filled_by = definition.topic;
+        return Err(Error::already_exists(format!("{} is filled by topic {filled_by} already", request.table))
+            .with_hint("choose another table with --table or --namespace"));
+    }
+    Ok(())
+}
+
+async fn find_existing(home: &Home, request: &Request) -> Result<Option<LoadedTable>> {
+    let table = match home.catalog.load_table(&request.table).await {
+        Ok(table) => table,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if table.metadata.properties().get(TOPIC_PROPERTY).map(String::as_str) == Some(request.topic.as_str()) {
+        return Ok(Some(table));
+    }
+    Err(Error::already_exists(format!("table {} exists and was not made from topic {}", request.table, request.topic))
+        .with_hint("choose another table with --table or --namespace"))
+}
+
+impl Plan {
+    pub fn summary(&self) -> Result<PlanSummary> {
+        let arrow = arrow_schema(&self.layout.schema)?;
+        let column = |field: &std::sync::Arc<Field>| ColumnSummary {
+            name: field.name().clone(),
+            r#type: flink_type(field.data_type()),
+            nullable: field.is_nullable(),
+        };
+        Ok(PlanSummary {
+            topic: self.request.topic.to_string(),
+            table: self.request.table.to_plain_string(),
+            mode: "append",
+            format_version: 2,
+            columns: arrow.fields().iter().map(column).collect(),
+            partition_by: self.layout.partition_by(),
+            sort_by: self.layout.sort_by(),
+            commit_interval_ms: self.settings.commit_interval_ms,
+            exists: self.existing.is_some(),
+        })
+    }
+
+    /// Makes the table and puts the definition.
+    pub async fn carry_out(self, home: &Home) -> Result<Definition> {
+        let table = match &self.existing {
+            Some(table) => table.clone(),
+            None => self.make_table(home).await?,
+        };
+        let (request, settings) = (self.request, self.settings);
+        let new = NewDefinition {
+            table: request.table,
+            table_uuid: table.metadata.uuid(),
+            topic: request.topic,
+            topic_id: self.topic_id,
+            columns: settings.columns,
+            metadata_columns: settings.metadata_columns,
+            commit_interval_ms: settings.commit_interval_ms,
+            from: settings.from,
+            from_offsets: settings.from_offsets,
+            retention_ms: settings.retention_ms,
+            created_at: home.clock.now(),
+        };
+        home.definitions().create(new).await
+    }
+
+    async fn make_table(&self, home: &Home) -> Result<LoadedTable> {
+        let namespace = self.request.table.namespace();
+        match home.catalog.create_namespace(namespace, &Properties::new()).await {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let properties = HashMap::from([
+            (TOPIC_PROPERTY.to_owned(), self.request.topic.to_string()),
+            ("write.parquet.compression-codec".to_owned(), "zstd".to_owned()),
+            ("write.parquet.compression-level".to_owned(), "1".to_owned()),
+            ("write.metadata.previous-versions-max".to_owned(), METADATA_VERSIONS_KEPT.to_string()),
+            ("write.metadata.delete-after-commit.enabled".to_owned(), "true".to_owned()),
+        ]);
+        let creation = TableCreation {
+            location: None,
+            schema: self.layout.schema.clone(),
+            partition_spec: Some(self.layout.partition_spec.clone().into_unbound()),
+            sort_order: Some(self.layout.sort_order.clone()),
+            properties,
+            format_version: FormatVersion::V2,
+        };
+        home.catalog.create_table(&self.request.table, creation).await
+    }
+}
