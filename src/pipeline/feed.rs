@@ -25,8 +25,10 @@ use super::progress::{Progress, State};
 use super::staging::{EpochFiles, Reader, Rows};
 use crate::home::Home;
 
-/// How often a quiet topic is looked at. Each look is a few `stat` calls.
-const IDLE_PAUSE: Duration = Duration::from_millis(100);
+/// How often a quiet topic is looked at: each look is a few `stat` calls, which add up over a thousand tables. The pause
+/// doubles while the topic stays quiet, and never exceeds the commit interval.
+const IDLE_PAUSE_MIN: Duration = Duration::from_millis(50);
+const IDLE_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Asking a topic for its ends costs more than a small poll.
 const MEASURE_LAG_EVERY: Duration = Duration::from_secs(1);
@@ -175,6 +177,8 @@ impl Feed {
     /// Takes rows until the epoch is due. Answers how the job ends, if it does after this epoch.
     pub async fn fill(&mut self, files: &mut EpochFiles) -> Result<Option<Ended>> {
         let mut due: Option<Instant> = None;
+        let idle_pause_max = self.interval.clamp(IDLE_PAUSE_MIN, IDLE_PAUSE_MAX);
+        let mut idle_pause = IDLE_PAUSE_MIN;
         loop {
             if let Some(ended) = self.goal_reached(files) {
                 return Ok(Some(ended));
@@ -205,9 +209,11 @@ impl Feed {
                 return Ok(None);
             }
             if nothing {
-                let idle = Instant::now() + IDLE_PAUSE;
+                let idle = Instant::now() + idle_pause;
                 self.goal.wait(due.map_or(idle, |due| due.min(idle))).await;
+                idle_pause = (idle_pause * 2).min(idle_pause_max);
             } else {
+                idle_pause = IDLE_PAUSE_MIN;
                 tokio::task::yield_now().await;
             }
         }
