@@ -46,7 +46,7 @@ impl QuerySession {
         let mut statement = parse(sql)?;
         let travel = take_travel(&mut statement, as_of)?;
         let namespaces = Namespaces::list(&self.home, travel).await?;
-        let names = self.resolve_tables(&mut statement, &namespaces).await?;
+        let names = write_out_tables(&mut statement, &namespaces).await?;
         let context = self.context(namespaces)?;
         let plan = plan(&context, statement, &names).await?;
         let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -57,17 +57,6 @@ impl QuerySession {
         })?;
         let frame = context.execute_logical_plan(plan).await.map_err(query_error)?;
         frame.execute_stream().await.map_err(query_error)
-    }
-
-    /// Writes out the tables' names; what those tables have inside is noted.
-    async fn resolve_tables(&self, statement: &mut Statement, namespaces: &Namespaces) -> Result<Names> {
-        let mut names = Names::of_tables(namespaces.tables());
-        for table in resolve_tables(statement, &names)? {
-            let loaded = self.home.catalog.load_table(&table).await?;
-            let fields = loaded.metadata.current_schema().field_id_to_name_map();
-            fields.values().for_each(|path| names.add_field(path));
-        }
-        Ok(names)
     }
 
     fn context(&self, namespaces: Namespaces) -> Result<SessionContext> {
@@ -87,6 +76,17 @@ impl QuerySession {
         context.register_catalog(CATALOG, Arc::new(namespaces));
         Ok(context)
     }
+}
+
+/// Writes out the tables' names; what those tables have inside is noted.
+async fn write_out_tables(statement: &mut Statement, namespaces: &Namespaces) -> Result<Names> {
+    let mut names = Names::of_tables(namespaces.tables());
+    for table in resolve_tables(statement, &names)? {
+        let loaded = namespaces.load(&table).await?;
+        let fields = loaded.metadata.current_schema().field_id_to_name_map();
+        fields.values().for_each(|path| names.add_field(path));
+    }
+    Ok(names)
 }
 
 /// Plans a statement as it is written, and respells a name only where that fails.
