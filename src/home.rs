@@ -21,7 +21,7 @@ use tableflow_model::{Clock, Error, Ids, Result, Source, TopicName};
 use tableflow_store::Store;
 use tableflow_store::paths::{StatePaths, Warehouse};
 
-use crate::pipeline::definition::Definitions;
+use crate::definition::Definitions;
 
 /// What makes a folder a data directory: it is made first.
 const CATALOG: &str = "catalog.db";

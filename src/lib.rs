@@ -3,17 +3,18 @@
 //! In flow order:
 //!
 //! ```text
-//!  cli       the words a person types, one file a verb
-//!  config    the settings, and the layers they come from
-//!  home      the data directory, opened: topics, catalog, store
-//!  lease     who runs the service of that directory
-//!  pipeline  topics into tables: definitions and the jobs that make them true
-//!  query     SQL over the tables
-//!  serve     the service: every table, and HTTP beside them
-//!  demo      the shop
-//!  output    how results are printed
-//!  units     lengths of time and sizes, as people write them
-//!  exit      how the process ends
+//!  cli         the words a person types, one file a verb
+//!  config      the settings, and the layers they come from
+//!  home        the data directory, opened: topics, catalog, store
+//!  definition  what people declared there, versioned
+//!  lease       who runs the service of that directory
+//!  pipeline    topics into tables: the jobs that make the definitions true
+//!  query       SQL over the tables
+//!  serve       the service: every table, and HTTP beside them
+//!  demo        the shop
+//!  output      how results are printed
+//!  units       lengths of time and sizes, as people write them
+//!  exit        how the process ends
 //! ```
 //!
 //! One record's way: `connectors` reads and decodes it, `pipeline` asks `model::protocol` what to do, `lake` writes
@@ -21,6 +22,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod definition;
 pub mod demo;
 pub mod exit;
 pub mod home;

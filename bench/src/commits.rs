@@ -228,7 +228,7 @@ fn sample() -> Result<RecordBatch> {
 /// What a real file of the sample's rows would say in a manifest.
 async fn entry(table: &LoadedTable, rows: &RecordBatch) -> Result<DataFile> {
     let store = Store::open("memory:///", &SystemClock)?;
-    let name = EpochName { job: TOPIC.parse()?, generation: 1, epoch: 1 };
+    let name = EpochName { job: TOPIC.parse()?, generation: Generation(1), epoch: Epoch(1) };
     let described = crate::parts::table(rows.schema_ref())?;
     debug_assert_eq!(described.current_schema().as_struct(), table.metadata.current_schema().as_struct());
     let mut stager = Stager::new(store, &described, described.current_schema().clone(), name)?;

@@ -20,6 +20,7 @@ use tableflow_connectors::local::{LocalSource, LocalTopics};
 use tableflow_lake::layout::new_schema;
 use tableflow_lake::write::{EpochName, Stager};
 use tableflow_model::clock::SystemClock;
+use tableflow_model::protocol::{Epoch, Generation};
 use tableflow_model::{Error, Records, Result, Source};
 use tableflow_store::Store;
 
@@ -143,7 +144,7 @@ pub fn table(schema: &Schema) -> Result<TableMetadata> {
 
 async fn encode(table: &TableMetadata, batches: &[RecordBatch]) -> Result<(usize, u64)> {
     let store = Store::open("memory:///warehouse", &SystemClock)?;
-    let name = EpochName { job: TOPIC.parse()?, generation: 1, epoch: 1 };
+    let name = EpochName { job: TOPIC.parse()?, generation: Generation(1), epoch: Epoch(1) };
     let mut stager = Stager::new(store, table, table.current_schema().clone(), name)?;
     for batch in batches {
         stager.write(batch).await?;

@@ -15,6 +15,7 @@ use iceberg::spec::{
     DataFile, FormatVersion, SnapshotReference, SnapshotRetention, SortOrder, TableMetadata, TableMetadataBuilder,
 };
 use object_store::memory::InMemory;
+use tableflow_model::protocol::{Epoch, Generation};
 use tableflow_model::{Clock, Ids, JobName, Millis};
 use tableflow_store::Store;
 use uuid::Uuid;
@@ -95,7 +96,7 @@ impl Table {
     async fn append_all(&mut self, batches: &[RecordBatch]) -> i64 {
         self.epoch += 1;
         let job: JobName = "bronze.t".parse().unwrap();
-        let name = EpochName { job: job.clone(), generation: 1, epoch: self.epoch };
+        let name = EpochName { job: job.clone(), generation: Generation(1), epoch: Epoch(self.epoch) };
         let metadata = self.metadata.clone();
         let fields = batches[0].schema().fields().clone();
         let evolution = evolve(metadata.current_schema(), metadata.last_column_id(), &fields).unwrap();
@@ -348,14 +349,14 @@ async fn a_rollback_is_a_new_snapshot_with_the_old_rows() {
     let old = table.append(&rows(0, 10)).await;
     table.append(&rows(10, 30)).await;
     let before = table.metadata.last_sequence_number();
-    let prepared = prepare_rollback(table.context(), &table.metadata, old, BTreeMap::new()).await.unwrap();
+    let prepared = prepare_rollback(table.context(), &table.metadata, old, BTreeMap::new(), &[]).await.unwrap();
     let new = table.publish(prepared);
     assert_ne!(new, old);
     assert_eq!(table.metadata.last_sequence_number(), before + 1);
     assert_eq!((table.total("total-records"), table.number("select count(*) from t").await), (10, 10));
     table.append(&rows(10, 12)).await;
     assert_eq!(table.number("select count(*) from t").await, 12);
-    let error = prepare_rollback(table.context(), &table.metadata, 99, BTreeMap::new()).await.unwrap_err();
+    let error = prepare_rollback(table.context(), &table.metadata, 99, BTreeMap::new(), &[]).await.unwrap_err();
     assert_eq!(error.to_string(), "the table has no snapshot 99");
 }
 

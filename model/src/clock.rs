@@ -25,10 +25,11 @@ pub trait Ids: Debug + Send + Sync {
     /// A random id, never seen before.
     fn uuid(&self) -> Uuid;
 
-    /// A random snapshot id: positive, as every engine expects.
+    /// A random snapshot id: positive, as every engine expects, and small enough for programs whose numbers are doubles
+    /// (JavaScript, jq): a table keeps some hundred, so that 53 bits are plenty.
     fn snapshot_id(&self) -> i64 {
         let (high, low) = self.uuid().as_u64_pair();
-        ((high ^ low) & 0x7fff_ffff_ffff_ffff) as i64
+        ((high ^ low) & 0x001f_ffff_ffff_ffff) as i64
     }
 }
 

@@ -1,4 +1,4 @@
-//! The words of the system and its pure decisions: no I/O, no clock, no randomness of its own.
+//! The words of the system and its pure decisions: no I/O; time and ids come in as arguments.
 //!
 //! In flow order:
 //!
@@ -9,7 +9,7 @@
 //!  source    the trait every topic reader implements
 //!  types     Flink's type words and the Arrow types they mean
 //!  protocol  exactly once: ledger, commits, epochs, garbage, as facts in and decisions out
-//!  clock     the traits through which time and ids come in
+//!  clock     the traits through which time and ids come in, and the machine's own, which only the product passes
 //!  error     the one public error: what happened, detail, hint
 //! ```
 //!

@@ -146,7 +146,8 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 
 fn check_identifier(what: &str, text: &str) -> Result<()> {
     let printable = text.chars().all(|c| !c.is_control() && c != '/' && c != '\\');
-    if text.is_empty() || text.len() > IDENTIFIER_LENGTH_MAX || !printable || text.trim() != text {
+    let is_directory = text == "." || text == "..";
+    if text.is_empty() || text.len() > IDENTIFIER_LENGTH_MAX || !printable || is_directory || text.trim() != text {
         return Err(Error::usage(format!("{text:?} is not a {what} name")).with_detail(format!(
             "1 to {IDENTIFIER_LENGTH_MAX} bytes, without slashes, control characters or spaces at the ends"
         )));

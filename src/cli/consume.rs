@@ -9,10 +9,9 @@ use serde_json::value::RawValue;
 use tableflow_model::{Error, Offset, Partition, Records, Result};
 
 use super::args::{ConsumeArguments, ConsumeFrom};
-use super::produce::readable;
 use super::session::Session;
 use crate::exit::Exit;
-use crate::output::{self, Format};
+use crate::output::{self, Format, readable};
 
 const POLL_BYTES: usize = 1 << 20;
 const IDLE_PAUSE: Duration = Duration::from_millis(100);

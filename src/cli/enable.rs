@@ -7,17 +7,13 @@ use tableflow_model::{Error, Result, TableName, TopicName};
 
 use super::args::{EnableArguments, EnableFrom, MetadataColumns, Mode};
 use super::session::Session;
+use crate::definition::StartFrom;
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::pipeline::definition::StartFrom;
 use crate::pipeline::enable::{Plan, PlanSummary, Request, plan};
 use crate::units::CommitInterval;
 
 pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    if arguments.table.is_some() && arguments.topics.len() > 1 {
-        return Err(Error::usage("several topics cannot fill one table")
-            .with_hint("enable them one by one, each with its --table"));
-    }
     let mut plans: Vec<Plan> = Vec::new();
     for topic in &arguments.topics {
         check_mode(arguments.mode, session, topic)?;
@@ -33,6 +29,7 @@ pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn W
         Format::Table => print_for_people(&summaries, arguments.dry_run, out),
         format => output::documents(format, &summaries, &[], out),
     }?;
+    session.remark(if arguments.dry_run { "nothing was made" } else { "next: tableflow up, or tableflow sync" });
     Ok(Exit::Done)
 }
 
@@ -73,6 +70,7 @@ fn request(arguments: &EnableArguments, session: &Session, topic: &TopicName) ->
 fn check_plain_name(arguments: &EnableArguments, namespace_default: &str) -> Result<()> {
     let dotted = arguments.table.as_deref().filter(|_| arguments.namespace.is_none());
     let Some((namespace, name)) = dotted.and_then(|table| table.split_once('.')) else { return Ok(()) };
+    TableName::new(namespace, name)?;
     Err(Error::usage(format!("--table {namespace}.{name} is a name with a dot"))
         .with_detail("--table takes the table's own name, --namespace where it is")
         .with_hint(format!(
@@ -100,6 +98,5 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
             }
         }
     }
-    let next = if dry_run { "nothing was made" } else { "next: tableflow up, or tableflow sync" };
-    output::printed(writeln!(out, "{next}"))
+    Ok(())
 }

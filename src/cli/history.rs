@@ -9,8 +9,7 @@ use tableflow_model::Result;
 use super::args::TableArgument;
 use super::session::Session;
 use crate::exit::Exit;
-use crate::output;
-use crate::pipeline::status::rfc3339;
+use crate::output::{self, rfc3339};
 
 #[derive(Debug, Serialize)]
 struct SnapshotDocument {

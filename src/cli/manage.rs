@@ -9,9 +9,10 @@ use tableflow_model::{ErrorKind, Result, TableName};
 
 use super::args::{DisableArguments, TableArgument, UpdateArguments};
 use super::session::Session;
+use crate::definition::{Definition, Wanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::pipeline::definition::{Definition, Wanted};
+use crate::pipeline::drop::drop_table;
 use crate::pipeline::status::status_of;
 
 #[derive(Debug, Serialize)]
@@ -32,19 +33,10 @@ pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut 
         Err(error) if arguments.drop && error.kind() == ErrorKind::NotFound => {}
         changed => drop(changed?),
     }
-    if arguments.drop {
-        let home = &session.home;
-        let location = match home.catalog.load_table(&table).await {
-            Ok(loaded) => Some(loaded.metadata.location().to_owned()),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        if let Some(location) = location {
-            home.catalog.drop_table(&table).await?;
-            for object in home.store.list_all(&location).await? {
-                home.store.delete(&object.uri).await?;
-            }
-        }
+    if arguments.drop
+        && let Some(definition) = definitions.find(&table).await?
+    {
+        drop_table(&session.home, &table, definition.table_uuid).await?;
     }
     if session.format == Format::Table {
         let what = if arguments.drop { "disabled and dropped" } else { "disabled; its rows stay" };

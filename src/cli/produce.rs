@@ -8,8 +8,6 @@ use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write, stdin};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -242,14 +240,6 @@ fn acknowledged(topic: &TopicName, producer: &mut LocalProducer) -> Produced {
     let partitions: Vec<_> = partitions.into_values().collect();
     let records = partitions.iter().map(|partition| partition.records).sum();
     Produced { topic: topic.to_string(), records, partitions }
-}
-
-/// Bytes as people read them: the text where it is text, else base64.
-pub fn readable(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => format!("base64:{}", STANDARD.encode(bytes)),
-    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use tableflow_model::{Result, TableName};
 
 use super::args::{GlobalArguments, TableReference};
 use crate::config::{Config, Layers};
+use crate::definition::{Listing, Wanted};
 use crate::home::Home;
 use crate::output::Format;
-use crate::pipeline::definition::{Listing, Wanted};
 
 /// The settings in force and the data directory, opened.
 #[derive(Debug)]

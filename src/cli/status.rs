@@ -9,9 +9,9 @@ use tableflow_model::{Result, types};
 
 use super::args::{StatusArguments, TableArgument};
 use super::session::Session;
+use crate::definition::Listing;
 use crate::exit::Exit;
 use crate::output;
-use crate::pipeline::definition::Listing;
 use crate::pipeline::enable::ColumnSummary;
 use crate::pipeline::progress::State;
 use crate::pipeline::status::{TableStatus, status_of};

@@ -15,12 +15,12 @@ use tokio::task::JoinSet;
 
 use super::args::SyncArguments;
 use super::session::Session;
+use crate::definition::{Definition, Listing, Wanted};
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::lease::live_service;
 use crate::output;
 use crate::pipeline::budget::TableMemory;
-use crate::pipeline::definition::{Definition, Listing, Wanted};
 use crate::pipeline::progress::{Progress, State};
 use crate::pipeline::status::{TableStatus, status_of};
 use crate::pipeline::supervise::catch_up;

@@ -10,8 +10,7 @@ use tableflow_model::Result;
 use super::args::TopicVerb;
 use super::session::Session;
 use crate::exit::Exit;
-use crate::output::{self, Format};
-use crate::pipeline::status::rfc3339;
+use crate::output::{self, Format, rfc3339};
 
 #[derive(Debug, Serialize)]
 struct TopicDocument {

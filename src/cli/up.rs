@@ -27,6 +27,7 @@ pub async fn run(arguments: &UpArguments, session: Session, out: &mut dyn Write)
 
 /// The first signal drains. A second one, for those who cannot wait, ends the process at once: what is not
 /// committed is read again.
+#[expect(clippy::disallowed_methods, reason = "a second signal waits for nothing")]
 fn stop_at_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>> {
     let failed = |error| Error::unavailable("signals cannot be received").with_source(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -41,7 +42,7 @@ fn stop_at_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>> {
             seen += 1;
             stop.cancel();
             if seen > 1 {
-                std::process::abort();
+                std::process::exit(Exit::Interrupted.code().into());
             }
         }
     })

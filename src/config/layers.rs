@@ -60,7 +60,8 @@ impl Layers {
 
     fn existing_files(&self) -> Result<Vec<&Path>> {
         if let Some(path) = self.explicit_file.as_deref().filter(|path| !path.is_file()) {
-            return Err(Error::usage(format!("there is no configuration file {}", path.display())));
+            return Err(Error::usage(format!("there is no configuration file {}", path.display()))
+                .with_hint("name one that is there with --config, or leave the flag out"));
         }
         let optional = self.files.iter().filter(|path| path.is_file());
         Ok(optional.chain(&self.explicit_file).map(PathBuf::as_path).collect())
@@ -133,7 +134,8 @@ fn nearest<'a>(path: &str, all: &'a [String]) -> Option<&'a String> {
 }
 
 fn refuse(error: &figment::Error) -> Error {
-    let mut refusal = Error::usage(format!("the configuration is wrong: {}", error.kind));
+    let mut refusal = Error::usage(format!("the configuration is wrong: {}", error.kind))
+        .with_hint("docs/reference.md says which settings there are, tableflow.default.toml what values they take");
     if !error.path.is_empty() {
         refusal = refusal.with_context("setting", error.path.join("."));
     }

@@ -72,7 +72,8 @@ impl FromStr for MemoryBudget {
         };
         match percent.trim().parse() {
             Ok(percent @ 1..=100) => Ok(MemoryBudget::Percent(percent)),
-            _ => Err(Error::usage(format!("{text:?} is not a share from 1% to 100%"))),
+            _ => Err(Error::usage(format!("{text:?} is not a share from 1% to 100%"))
+                .with_hint("write a share of the machine's memory such as 25%, or a size such as 2GiB")),
         }
     }
 }

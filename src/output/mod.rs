@@ -17,6 +17,8 @@ mod rows;
 mod stdout;
 mod table;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use tableflow_model::{Error, Result};
 
@@ -43,6 +45,20 @@ pub enum Format {
 /// The error of a result that could not be printed.
 pub fn printed<T>(outcome: Result<T, impl std::error::Error + Send + Sync + 'static>) -> Result<T> {
     outcome.map_err(|error| Error::unavailable("the result could not be printed").with_source(error))
+}
+
+/// A time of metadata, as `query` prints times with a zone.
+pub fn rfc3339(millis: i64) -> Option<String> {
+    let time = chrono::DateTime::from_timestamp_millis(millis)?;
+    Some(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+}
+
+/// Bytes as people read them: the text where it is text, else base64.
+pub fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("base64:{}", STANDARD.encode(bytes)),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use tableflow_model::{Error, Result};
 
 use super::table::TableRows;
@@ -53,6 +54,7 @@ impl<'w> Rows<'w> {
     }
 
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let batch = &with_typed_nulls(batch)?;
         match &mut self.0 {
             Printer::Table(table) => table.write(batch),
             Printer::Json(writer) => printed(writer.write(batch)),
@@ -83,6 +85,28 @@ impl<'w> Rows<'w> {
             }
         }
     }
+}
+
+/// A column that is nothing but `NULL` has a type that no printer knows: as a text it is null all the same.
+fn with_typed_nulls(batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let fields: Vec<_> = schema.fields().iter().map(with_typed_null).collect();
+    if fields.iter().zip(schema.fields()).all(|(typed, field)| typed.data_type() == field.data_type()) {
+        return Ok(batch.clone());
+    }
+    let columns = batch.columns().iter().zip(&fields).map(|(column, field)| cast(column, field.data_type()));
+    let columns = printed(columns.collect::<std::result::Result<_, _>>())?;
+    printed(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns))
+}
+
+fn with_typed_null(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Null => DataType::Utf8,
+        DataType::List(element) => DataType::List(with_typed_null(element)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(with_typed_null).collect()),
+        _ => return field.clone(),
+    };
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
 }
 
 /// An object cannot hold two fields of one name without losing one.

@@ -28,12 +28,12 @@ use tableflow_store::PutOutcome;
 use uuid::Uuid;
 
 use super::budget::TableMemory;
-use super::definition::Definition;
 use super::feed::{Feed, Start};
 use super::job::{Ended, Goal, Patience};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, Route, StagedFiles, TableFiles};
 use super::target::{self, Look, Target};
+use crate::definition::Definition;
 use crate::home::Home;
 
 /// A table of the job, and its uuid where the job has seen it.
@@ -183,7 +183,7 @@ impl Epochs {
             Start::Elsewhere(to) => return Ok(Ok(staged(to, BTreeMap::new()))),
             Start::Ended(ended) => return Ok(Err(ended)),
         };
-        let name = EpochName { job: self.definition.job.clone(), generation: generation.0, epoch: epoch.0 };
+        let name = EpochName { job: self.definition.job.clone(), generation, epoch };
         let (mut tables, mut specs) = (Vec::new(), Vec::new());
         for target in &self.targets {
             let table = &target.base()?.metadata;

@@ -19,10 +19,10 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId, Topi
 use tokio::time::Instant;
 
 use super::budget::{Share, TableMemory};
-use super::definition::{Definition, StartFrom};
 use super::job::{Ended, Goal};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, Reader, Rows};
+use crate::definition::{Definition, StartFrom};
 use crate::home::Home;
 
 /// How often a quiet topic is looked at: each look is a few `stat` calls, which add up over a thousand tables. The pause
@@ -110,6 +110,8 @@ impl Feed {
     /// Goes to where the epoch starts: the ledger's positions, and the beginning of partitions that it does not
     /// know (I1).
     pub fn start(&mut self, from: Option<Positions>) -> Result<Start> {
+        // One of an epoch that came to nothing is met again where it stands.
+        self.failure = None;
         let found = match self.reader.source().topic_id() {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -17,12 +17,12 @@ use tableflow_model::protocol::{
 use tableflow_model::{Error, ErrorKind, Result};
 
 use super::budget::TableMemory;
-use super::definition::Definition;
 use super::feed::{Feed, Start};
 use super::job::{Ended, Goal, Patience};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, Everything, StagedFiles, TableFiles};
 use super::target::{self, Look, Target};
+use crate::definition::Definition;
 use crate::home::Home;
 
 /// One running job.
@@ -114,7 +114,7 @@ impl Ingest {
             Start::Ended(ended) => return Ok(Stage::Ended(ended)),
         };
         let table = self.target.base()?.metadata.clone();
-        let name = EpochName { job: self.definition.job.clone(), generation: generation.0, epoch: epoch.0 };
+        let name = EpochName { job: self.definition.job.clone(), generation, epoch };
         let table_files = TableFiles::new(self.home.store.clone(), &table, name)?;
         let mut files = EpochFiles::new(vec![table_files], Arc::new(Everything), offsets);
         let ended = self.feed.fill(&mut files).await?;

@@ -3,7 +3,6 @@
 //! In flow order:
 //!
 //! ```text
-//!  definition  what people declared, versioned
 //!  enable      a topic becomes a table: validated, planned, made
 //!  job         what every job has: a goal, an end, patience
 //!  feed        a topic as a job reads it
@@ -11,7 +10,9 @@
 //!  way_on      what to type at a record that cannot be decoded
 //!  target      a job's table: looked at, committed to
 //!  ingest      a job with one table: the driver of the protocol's direct writer
-//!  epochs      a job with several: the driver of its epoch manifests
+//!  epochs      a job with several: the driver of its epoch manifests; no command starts one yet
+//!  rollback    an old snapshot becomes the newest one
+//!  drop        a table goes, its files too
 //!  progress    how a job is doing
 //!  budget      one memory budget for all jobs
 //!  supervise   all jobs on one pool
@@ -19,13 +20,14 @@
 //! ```
 
 pub mod budget;
-pub mod definition;
+pub mod drop;
 pub mod enable;
 pub mod epochs;
 mod feed;
 pub mod ingest;
 pub mod job;
 pub mod progress;
+pub mod rollback;
 pub mod staging;
 pub mod status;
 pub mod supervise;

@@ -104,6 +104,11 @@ impl Progress {
         self.buffered(0, 0);
     }
 
+    /// The table's newest snapshot is that old: age is counted from it until the job commits.
+    pub fn found_commit_of(&self, at: Millis) {
+        let _ = self.last_commit_at_ms.compare_exchange(0, at.0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     pub fn buffered(&self, rows: u64, bytes: u64) {
         self.rows_buffered.store(rows, Ordering::Relaxed);
         self.bytes_buffered.store(bytes, Ordering::Relaxed);

@@ -19,24 +19,25 @@ use tableflow_lake::write::{EpochName, Stager};
 use tableflow_model::{Error, Offset, Partition, Records, Result, Source, TopicName};
 use tableflow_store::Store;
 
-use super::definition::{Definition, declared_columns};
 use super::way_on::WayOn;
+use crate::definition::{Definition, declared_columns};
 
 /// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
 const POLL_BYTES: usize = 1024 * 1024;
 
 /// The decoder of a table: what is declared must fit what it has.
-pub fn decoder_for(columns: &str, table: &TableMetadata) -> Result<JsonDecoder> {
+pub fn decoder_for(columns: &str, table: &TableMetadata) -> Result<Box<dyn Decoder>> {
     let partition_fields = table.partition_specs_iter().flat_map(|spec| spec.fields()).map(|field| field.name.clone());
     let schema = arrow_schema(table.current_schema())?;
-    JsonDecoder::new(&declared_columns(columns)?, &schema)?.keep_clear_of(partition_fields, &schema)
+    let decoder = JsonDecoder::new(&declared_columns(columns)?, &schema)?.keep_clear_of(partition_fields, &schema)?;
+    Ok(Box::new(decoder))
 }
 
 /// Topic to batches.
 pub struct Reader {
     topic: TopicName,
     source: Box<dyn Source>,
-    decoder: JsonDecoder,
+    decoder: Box<dyn Decoder>,
     metadata_columns: MetadataColumns,
     way_on: WayOn,
 }

@@ -7,21 +7,20 @@
 use bytes::Bytes;
 use serde::Serialize;
 use tableflow_catalog::LoadedTable;
+use tableflow_lake::commit::ROLLED_BACK_TO;
 use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
 
-use super::definition::Unreadable;
-use super::definition::{Definition, Wanted};
 use super::feed::deleted;
 use super::progress::{Report, State, Trouble};
+use crate::definition::Unreadable;
+use crate::definition::{Definition, Wanted};
 use crate::home::Home;
 use crate::lease::live_service;
+use crate::output::rfc3339;
 
 /// Set by `rollback --keep-offsets`: the table no longer holds what its topic says.
 pub const DIVERGED_PROPERTY: &str = "tableflow.diverged-at";
-
-/// What a rollback leaves in the summary of its snapshot.
-const ROLLED_BACK_SUMMARY: &str = "tableflow.rollback-to";
 
 /// One table, in words and numbers.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -178,6 +177,8 @@ fn state(
         return (State::Paused, Some(pause_of(definition, table)));
     }
     match (report, no_topic) {
+        // Whatever a person decides about the record that stopped it, there is no topic to go on with.
+        (_, Some((State::Suspended, gone))) if table.is_some() => (State::Suspended, Some(gone)),
         // What a job said before its service ended is no longer so, unless a person has to decide.
         (Some(report), _) if report.state == State::Suspended => (report.state, report.trouble.clone()),
         _ if table.is_none() => {
@@ -186,7 +187,7 @@ fn state(
         }
         (_, Some((state, trouble))) => (state, Some(trouble)),
         (Some(report), None) if served => (report.state, report.trouble.clone()),
-        _ if served => (State::Pending, None),
+        _ if served => (State::Pending, trouble("the service takes it up within a second", None)),
         _ => {
             let hint = "run `tableflow up` to keep it fresh, or `tableflow sync` once";
             (State::Pending, trouble("no service runs", Some(hint)))
@@ -201,7 +202,7 @@ fn trouble(reason: &str, hint: Option<&str>) -> Option<Trouble> {
 /// Why a table rests that a person paused: with `pause`, or by rolling it back.
 fn pause_of(definition: &Definition, table: Option<&LoadedTable>) -> Trouble {
     let snapshot = table.and_then(|table| table.metadata.current_snapshot());
-    let rolled_back = snapshot.and_then(|it| it.summary().additional_properties.get(ROLLED_BACK_SUMMARY));
+    let rolled_back = snapshot.and_then(|it| it.summary().additional_properties.get(ROLLED_BACK_TO));
     Trouble {
         reason: match rolled_back {
             Some(to) => format!("rolled back to {to}"),
@@ -231,9 +232,4 @@ fn partitions(home: &Home, definition: &Definition, table: Option<&LoadedTable>)
         }
     };
     Ok(ranges.into_iter().map(partition).collect())
-}
-
-pub fn rfc3339(millis: i64) -> Option<String> {
-    let time = chrono::DateTime::from_timestamp_millis(millis)?;
-    Some(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }

@@ -7,6 +7,7 @@
 //! - I3: a change made by another process is noticed within [`LOOK_EVERY`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,11 +16,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::TableMemory;
-use super::definition::{Definition, Definitions, Wanted};
 use super::ingest::Ingest;
 use super::job::{Ended, Goal, verdict};
 use super::progress::{Progress, Report, State, Trouble};
-use super::status::put_report;
+use super::status::{put_report, status_of};
+use crate::definition::{Definition, Definitions, Wanted};
 use crate::home::Home;
 
 /// How often definitions are looked at: a listing, no reads where nothing changed.
@@ -176,6 +177,10 @@ impl Supervisor {
         let trouble = Trouble::of(&error);
         tracing::error!(%table, reason = trouble.reason, hint = trouble.hint, "the table stopped");
         job.progress.set_state(state, Some(trouble));
+        // What waits is waiting still, and nobody measures it any more.
+        if let Ok(status) = status_of(&self.home, &job.definition).await {
+            job.progress.lag_records.store(u64::try_from(status.lag).unwrap_or(0), Ordering::Relaxed);
+        }
     }
 
     /// Takes note of jobs that ended by themselves, and reports.

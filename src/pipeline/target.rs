@@ -14,7 +14,7 @@ use tableflow_catalog::{CommitOutcome, LoadedTable};
 use tableflow_lake::commit::{Append, Prepared, prepare_append, prepare_columns};
 use tableflow_lake::layout::Evolution;
 use tableflow_model::protocol::{Assertion, CommitReply, Guard, History, Ledger, SnapshotFacts, TableFacts};
-use tableflow_model::{Error, ErrorKind, JobName, Result, TableName};
+use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName};
 use tokio::time::Instant;
 
 use super::job::Patience;
@@ -62,6 +62,9 @@ impl Target {
     pub async fn look(&mut self, patience: &mut Patience) -> Result<Look> {
         match load(&self.home, &self.table).await {
             Ok(table) => {
+                if let Some(snapshot) = table.metadata.current_snapshot() {
+                    self.progress.found_commit_of(Millis(snapshot.timestamp_ms()));
+                }
                 let facts = table_facts(&table, self.home.catalog.guard(), &self.job);
                 self.base = Some(table);
                 Ok(Look::Facts(Box::new(facts)))

@@ -11,10 +11,7 @@ use tableflow_lake::layout::{arrow_schema, new_schema, parse_partition_by, parse
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Result, TableName, TopicName};
 
-use super::definition::{Definition, declared_columns};
-
-/// The namespace of tables whose `enable` names none.
-const NAMESPACE_DEFAULT: &str = "bronze";
+use crate::definition::{Definition, declared_columns};
 
 /// What a further table of the same topic is enabled with.
 #[derive(Debug)]
@@ -67,11 +64,11 @@ impl WayOn {
         let lost: Vec<String> = layout.iter().filter(|part| !part.fits).map(LayoutPart::flag).collect();
         let without = if lost.is_empty() { String::new() } else { format!(", without {}", lost.join(" and ")) };
         // The mode is said aloud: for a compacted topic it must be.
-        let mut flags = vec![format!("--mode append --table {}", quoted(&next_name(self.table.name())))];
-        // A name with a dot is a name only beside its namespace.
-        if self.table.namespace() != NAMESPACE_DEFAULT || self.table.name().contains('.') {
-            flags.push(format!("--namespace {}", quoted(self.table.namespace())));
-        }
+        let mut flags = vec![
+            "--mode append".to_owned(),
+            format!("--namespace {}", quoted(self.table.namespace())),
+            format!("--table {}", quoted(&next_name(self.table.name()))),
+        ];
         if !declared.is_empty() {
             let columns: Vec<String> = declared.iter().map(flink_column).collect();
             flags.push(format!("--columns {}", quoted(&columns.join(", "))));
@@ -80,7 +77,10 @@ impl WayOn {
             flags.push("--metadata-columns none".to_owned());
         }
         flags.extend(layout.iter().filter(|part| part.fits).map(LayoutPart::flag));
-        format!("{words}{without}: tableflow enable {} {}{from}", self.topic, flags.join(" "))
+        let (table, topic, flags) = (&self.table, &self.topic, flags.join(" "));
+        format!(
+            "{words}{without} (`tableflow disable {table}` then ends this one): tableflow enable {topic} {flags}{from}"
+        )
     }
 
     /// The table's layout, and which parts of it a table with these columns can have: a column of another type may be

@@ -8,13 +8,16 @@
 //!  statement  text -> one statement, time travel taken out
 //!  names      tables and columns as people write them
 //!  tables     the catalog as DataFusion sees it: namespaces are schemas
+//!  literals   a literal beside a column is read as the column's type
 //!  session    a statement -> rows
 //! ```
 //!
 //! - I1: nothing but reads is planned: by the plan, not by the text.
 //! - I2: a time-travel clause is honoured or refused. DataFusion alone would drop it without a word.
+//! - I3: a result that is known to be wrong is an error: a DECIMAL with more digits than its type, a panic.
 
 mod dialect;
+mod literals;
 mod names;
 mod session;
 mod statement;

@@ -2,18 +2,26 @@
 //!
 //! Owns [`QuerySession`].
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Decimal128Type};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as PlannerStatement;
 use datafusion::sql::sqlparser::ast::Statement;
+use futures::{Stream, StreamExt};
+use tableflow_model::types::flink_type;
 use tableflow_model::{Error, Result};
 
+use super::literals::read_literals;
 use super::names::{Names, resolve_tables, respell_column, respell_nested};
 use super::statement::{parse, take_travel};
 use super::tables::Namespaces;
@@ -41,14 +49,14 @@ impl QuerySession {
         QuerySession { home, memory_bytes_max: usize::try_from(memory_bytes_max).unwrap_or(usize::MAX) }
     }
 
-    /// Plans the one statement of `sql`; rows come as they are read.
+    /// Plans the one statement of `sql`; rows come as they are read, and are right or an error (I3 of `query`).
     pub async fn stream(&self, sql: &str, as_of: Option<Point>) -> Result<SendableRecordBatchStream> {
         let mut statement = parse(sql)?;
         let travel = take_travel(&mut statement, as_of)?;
         let namespaces = Namespaces::list(&self.home, travel).await?;
         let names = write_out_tables(&mut statement, &namespaces).await?;
         let context = self.context(namespaces)?;
-        let plan = plan(&context, statement, &names).await?;
+        let plan = read_literals(plan(&context, statement, &names).await?).map_err(query_error)?;
         let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         reads_only.verify_plan(&plan).map_err(|error| {
             Error::usage("only reads are allowed here")
@@ -56,7 +64,8 @@ impl QuerySession {
                 .with_hint("tables are written by `tableflow enable`; their settings are changed by `tableflow update`")
         })?;
         let frame = context.execute_logical_plan(plan).await.map_err(query_error)?;
-        frame.execute_stream().await.map_err(query_error)
+        let stream = frame.execute_stream().await.map_err(query_error)?;
+        Ok(Box::pin(RecordBatchStreamAdapter::new(stream.schema(), checked(stream))))
     }
 
     fn context(&self, namespaces: Namespaces) -> Result<SessionContext> {
@@ -111,6 +120,28 @@ async fn plan(context: &SessionContext, mut statement: Statement, names: &Names)
         .with_hint("write them in double quotes, exactly as `tableflow describe` shows them"))
 }
 
+/// The same batches, up to the first that is wrong: a sum of DECIMALs may have more digits than its type, and functions
+/// that meet a value beyond their range panic.
+fn checked(stream: SendableRecordBatchStream) -> impl Stream<Item = datafusion::error::Result<RecordBatch>> {
+    AssertUnwindSafe(stream).catch_unwind().map(|caught| {
+        let batch = caught.unwrap_or_else(|_| {
+            let failed = Error::internal("the query failed inside, on a value that a function in it cannot take")
+                .with_hint("leave far values out with WHERE, times before 1678 or after 2261 above all");
+            Err(DataFusionError::External(Box::new(failed)))
+        })?;
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+            if let DataType::Decimal128(precision, _) = column.data_type()
+                && column.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision).is_err()
+            {
+                let what = format!("{} has more digits than {}", field.name(), flink_type(column.data_type()));
+                let hint = "cast to DOUBLE, or to a DECIMAL with fewer digits behind its point, before adding up";
+                return Err(DataFusionError::External(Box::new(Error::data(what).with_hint(hint))));
+            }
+        }
+        Ok(batch)
+    })
+}
+
 /// DataFusion's words, or ours where one of our errors is inside.
 pub fn query_error(error: datafusion::error::DataFusionError) -> Error {
     use datafusion::error::DataFusionError::{External, NotImplemented, Plan, ResourcesExhausted, SQL, SchemaError};
@@ -122,9 +153,9 @@ pub fn query_error(error: datafusion::error::DataFusionError) -> Error {
         ResourcesExhausted(detail) => Error::unavailable("the query needs more memory than it may use")
             .with_detail(first_line(detail))
             .with_hint("ask for fewer rows or groups, or raise memory.budget"),
-        Plan(detail) | NotImplemented(detail) => {
-            Error::usage("the query cannot be planned").with_detail(detail.clone())
-        }
+        Plan(detail) | NotImplemented(detail) => Error::usage("the query cannot be planned")
+            .with_detail(detail.clone())
+            .with_hint("`tableflow describe TABLE` shows a table's columns and their types"),
         SQL(inner, _) => Error::usage("the query cannot be planned").with_detail(inner.to_string()),
         SchemaError(inner, _) => Error::usage("the query cannot be planned")
             .with_detail(inner.to_string())

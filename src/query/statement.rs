@@ -28,7 +28,8 @@ const QUOTE_NAMES: &str = "a name with dots, dashes or blanks is written in doub
 /// Exactly one statement.
 pub fn parse(sql: &str) -> Result<Statement> {
     if sql.len() > TEXT_BYTES_MAX {
-        return Err(Error::usage(format!("the SQL text is longer than {TEXT_BYTES_MAX} bytes")));
+        return Err(Error::usage(format!("the SQL text is longer than {TEXT_BYTES_MAX} bytes"))
+            .with_hint("run it in parts; lists of values belong into a topic of their own, to be joined"));
     }
     let tokens = tokenize(sql)?;
     let mut parser = Parser::new(&BatchDialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);

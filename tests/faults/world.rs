@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tableflow::definition::Definition;
 use tableflow::home::Home;
 use tableflow::pipeline::budget::TableMemory;
-use tableflow::pipeline::definition::Definition;
 use tableflow::pipeline::job::{Ended, Goal};
 use tableflow::pipeline::progress::Progress;
 use tableflow::pipeline::supervise::run_job;

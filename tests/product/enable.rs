@@ -183,7 +183,7 @@ fn i2_a_tombstone_names_a_way_on_that_keeps_the_layout() {
     let command = run_named_command(&world, &hint_of(&world, "silver.t"));
     assert_eq!(
         command,
-        "tableflow enable t --mode append --table t_2 --namespace silver --metadata-columns none --partition-by \"bucket(2, n)\" \
+        "tableflow enable t --mode append --namespace silver --table t_2 --metadata-columns none --partition-by \"bucket(2, n)\" \
          --sort-by \"n desc\" --from latest"
     );
     world.produce_envelopes("t", "{\"key\":\"k\",\"value\":{\"n\":3}}\n");
@@ -199,7 +199,7 @@ fn i2_a_way_on_says_what_of_the_layout_it_cannot_keep() {
     world.ok(&["enable", "t", "--columns", "n BIGINT", "--partition-by", "bucket(4, n)", "--sort-by", "n"]);
     world.run(&["sync"]).failed(3, &["reason=type-mismatch"]);
     let hint = hint_of(&world, "t");
-    assert!(hint.contains("takes it, without --partition-by \"bucket(4, n)\": tableflow enable"), "{hint}");
+    assert!(hint.contains("takes it, without --partition-by \"bucket(4, n)\" (`tableflow disable"), "{hint}");
     let command = run_named_command(&world, &hint);
     assert!(command.contains("--sort-by n") && !command.contains("--partition-by"), "{command}");
     world.ok(&["sync", "t_2"]);
@@ -264,6 +264,12 @@ fn i6_a_table_enabled_again_is_as_it_was() {
     assert_eq!(settings(&world), before);
     world.ok(&["sync"]);
     assert_eq!(world.rows("select * from t"), [json!({"n": 2})]);
+
+    world.ok(&["disable", "t"]);
+    world
+        .run(&["enable", "t", "--from", "earliest"])
+        .failed(2, &["goes on where it stands in topic t, not at the earliest record", "--table NAME --from earliest"]);
+    world.ok(&["enable", "t"]);
 
     // What is asked for counts.
     world.ok(&["disable", "t"]);
@@ -379,7 +385,16 @@ fn i4_a_name_that_no_table_can_have_stops_at_its_record() {
     world.run(&["sync", "again"]).failed(3, &["reason=bad-name", "record 2 of partition 0"]);
     assert_eq!(world.numbers("select count(*) from again"), [2]);
     world
-        .run(&["enable", "partition", "--table", "no", "--columns", "ts DATE, ts_day INT", "--partition-by", "day(ts)"])
+        .run(&[
+            "enable",
+            "partition",
+            "--table",
+            "no",
+            "--columns",
+            "ts TIMESTAMP_LTZ(3), ts_day INT",
+            "--partition-by",
+            "day(ts)",
+        ])
         .failed(2, &["the name ts_day belongs to a partition field", "hint: declare"]);
     // Two in one record, and two in one declaration.
     world.topic("both", 1);

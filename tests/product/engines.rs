@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::world::{Engines, World};
 
 /// Every type a column can be declared with.
-const COLUMNS: &str = "id BIGINT, small INT, flag BOOLEAN, ratio DOUBLE, share FLOAT, amount DECIMAL(10, 2), \
+const COLUMNS: &str = "id BIGINT, `sma-ll` INT, flag BOOLEAN, ratio DOUBLE, share FLOAT, amount DECIMAL(10, 2), \
      wide DECIMAL(38, 10), name STRING, day DATE, made TIMESTAMP(6), seen TIMESTAMP_LTZ(3), body BYTES, \
      tags ARRAY<STRING>, `home.address` ROW<city STRING, at ROW<lat DOUBLE, lon DOUBLE>>, \
      marks MAP<STRING, BIGINT>, `lines` ARRAY<ROW<sku STRING, qty INT>>";
@@ -33,7 +33,7 @@ fn fields(n: u64, dice: &mut Dice) -> Vec<(&'static str, String)> {
     let names = ["Ada", "Zoë", "日本語", "😀 smile", "", "with \\\"quotes\\\"", "tab\\tnew\\nline", "Ada Lovelace"];
     vec![
         ("id", id.to_string()),
-        ("small", (dice.roll(5) as i64 - 2).to_string()),
+        ("sma-ll", (dice.roll(5) as i64 - 2).to_string()),
         ("flag", (dice.roll(2) == 0).to_string()),
         ("ratio", format!("{:?}", dice.roll(1_000_000) as f64 / 7.0)),
         ("share", format!("{}.5", dice.roll(1000))),
@@ -109,9 +109,9 @@ fn i1_every_type_in_every_layout() {
     let (first, second) = (world.file("first.ndjson", lines(150, 1)), world.file("second.ndjson", lines(150, 2)));
     let layouts = [
         ("plain", "", ""),
-        ("identity", "small, name", ""),
+        ("identity", "sma-ll, name", ""),
         ("bucket", "bucket(8, id), bucket(3, name)", ""),
-        ("truncated", "truncate(3, name), truncate(50, small)", ""),
+        ("truncated", "truncate(3, name), truncate(50, sma-ll)", ""),
         ("yearly", "year(day), year(seen)", ""),
         ("monthly", "month(made)", ""),
         ("daily", "day(seen)", ""),

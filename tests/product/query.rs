@@ -269,3 +269,62 @@ fn clauses_that_would_be_dropped_are_refused() {
         assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{sql}: {outcome:?}");
     }
 }
+
+#[test]
+fn a_text_beside_a_column_is_read_as_the_columns_type() {
+    let world = World::new();
+    world.topic("t", 1);
+    let lines = [
+        r#"{"n":9,"d":9.0,"m":"9.50","ts":"2026-01-01T00:00:00Z","tm":"00:00:00","s":"9"}"#,
+        r#"{"n":10,"d":10.0,"m":"10.50","ts":"2026-01-02T00:00:00Z","tm":"12:00:00","s":"10"}"#,
+        r#"{"n":-3,"d":-3.5,"m":"-3.25","ts":"9999-12-31T23:59:59Z","tm":"23:59:59.5","s":"x"}"#,
+    ];
+    world.produce("t", &format!("{}\n", lines.join("\n")));
+    world.ok(&["enable", "t", "--columns", "m DECIMAL(10, 2), ts TIMESTAMP_LTZ(3), tm TIME(3), s STRING"]);
+    world.ok(&["sync"]);
+    for (filter, wanted) in [
+        ("n > '9'", &[10][..]),
+        ("'9' < n", &[10]),
+        ("n in ('10', '-3')", &[-3, 10]),
+        ("n between '-5' and '9'", &[-3, 9]),
+        ("n is distinct from '9'", &[-3, 10]),
+        ("d = '10'", &[10]),
+        ("d < '-3.25'", &[-3]),
+        ("m = '10.5'", &[10]),
+        ("m > '10.499'", &[10]),
+        ("m <> '10.50'", &[-3, 9]),
+        ("ts < '9999-12-31'", &[9, 10]),
+        ("ts = '9999-12-31T23:59:59Z'", &[-3]),
+        ("ts >= '2026-01-02' and ts < '2026-01-03'", &[10]),
+        ("tm = '00:00:00'", &[9]),
+        ("tm > '12:00:00'", &[-3]),
+        ("s = '10'", &[10]),
+        ("exists (select 1 from t o where o.n > '9' and o.n = t.n)", &[10]),
+    ] {
+        assert_eq!(world.numbers(&format!("select n from t where {filter} order by n")), wanted, "{filter}");
+    }
+    let named = world.ok(&["query", "select n > '9' from t where n = '10'", "-o", "csv"]);
+    assert_eq!(named, "\"bronze.t.n > Utf8(\"\"9\"\")\"\ntrue\n", "the column is called as it was written");
+    world
+        .run(&["query", "select * from t where n = 'ten'"])
+        .failed(2, &["'ten' is compared with BIGINT and is none", "hint: write a value of that type"]);
+}
+
+#[test]
+fn what_a_function_cannot_take_is_an_error_and_never_a_wrong_row() {
+    let world = World::new();
+    world.topic("t", 1);
+    let wide = "9999999999999999999999999999.9999999999";
+    world.produce("t", &format!("{{\"d\":\"{wide}\",\"ts\":\"9999-12-31T00:00:00Z\"}}\n{{\"d\":\"1E27\",\"ts\":0}}\n"));
+    world.ok(&["enable", "t", "--columns", "d DECIMAL(38, 10), ts TIMESTAMP_LTZ(3)"]);
+    world.ok(&["sync"]);
+    assert_eq!(world.column("select max(d) from t"), [wide]);
+    world.run(&["query", "select sum(d) from t"]).failed(3, &["has more digits than DECIMAL(38, 10)", "hint: "]);
+    world
+        .run(&["query", "select date_trunc('month', ts) from t"])
+        .failed(1, &["the query failed inside", "hint: leave far values out"]);
+    assert_eq!(world.numbers("select count(*) from t where ts < '2026-01-01'"), [1]);
+    for format in ["table", "csv", "json", "ndjson"] {
+        world.ok(&["query", "select null as a, array[null] as b, struct(null) as c", "-o", format]);
+    }
+}

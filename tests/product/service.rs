@@ -115,6 +115,11 @@ fn health_and_metrics_answer() {
     let suspended = "state=\"suspended\"} 1";
     wait_for(|| service.get("/metrics").1, |text| text.contains(suspended));
     assert_eq!(service.get("/health/ready").0, 200);
+    world.produce("orders", "{\"n\":3}\n");
+    world.ok(&["resume", "orders"]);
+    let lag = "tableflow_consumer_lag_records{table=\"bronze.orders\"} 2";
+    let metrics = wait_for(|| service.get("/metrics").1, |text| text.contains(suspended) && text.contains(lag));
+    assert!(metrics.contains("tableflow_commit_age_seconds"), "the table was committed to before: {metrics}");
     assert_eq!(service.terminate().code(), Some(0));
 }
 

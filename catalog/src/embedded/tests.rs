@@ -1,3 +1,5 @@
+//! The embedded catalog: conformance, its layout as PyIceberg's, races, lost replies, damaged files.
+
 #[cfg(feature = "kill-points")]
 mod kill;
 

@@ -1,6 +1,6 @@
 //! The first record that could not be decoded, and why.
 //!
-//! Owns [`RecordError`], the stable codes of [`Reason`], which status, dead letters and metrics show, and [`Remedy`].
+//! Owns [`RecordError`], the stable codes of [`Reason`], which status and errors show, and [`Remedy`].
 //! - I1: a code, once published, keeps its name.
 //! - I2: a remedy is a fact about the record; what to type is for those who know the table.
 

@@ -1,6 +1,6 @@
 //! Records into Arrow columns.
 //!
-//! Owns [`Decoder`], the trait that every format implements, and what it answers.
+//! Owns [`Decoder`], the trait of a format, and what it answers. JSON is the format of this version.
 //!
 //! ```text
 //!  json      JSON objects straight into columns, with inference
@@ -22,6 +22,8 @@ pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
 
+use std::fmt;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tableflow_model::Records;
@@ -38,7 +40,7 @@ pub struct Decoded {
 }
 
 /// A reader of one format, for one table: it knows the table's value columns and adds to them as they appear.
-pub trait Decoder: Send {
+pub trait Decoder: fmt::Debug + Send {
     /// Decodes records from `first_row` on, up to the end or the first one that cannot be decoded.
     fn decode_from(&mut self, records: &Records, first_row: usize) -> Decoded;
 

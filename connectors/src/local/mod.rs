@@ -45,7 +45,7 @@ pub use partition_log::Appended;
 pub use partitioner::partition_of_key;
 pub use producer::{LocalProducer, NewRecord};
 pub use source::LocalSource;
-pub use topic::{LocalTopics, Topic};
+pub use topic::{LocalTopics, PARTITIONS_MAX, Topic};
 
 #[cfg(test)]
 mod tests;

@@ -150,6 +150,6 @@ impl LocalProducer {
 }
 
 fn no_such(topic: &Topic, partition: Partition) -> Error {
-    Error::usage(format!("topic {} has no partition {partition}", topic.name))
+    Error::data(format!("topic {} has no partition {partition}", topic.name))
         .with_hint(format!("its partitions are 0 to {}", topic.partitions - 1))
 }

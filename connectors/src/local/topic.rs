@@ -30,8 +30,8 @@ const LOCK_FILE: &str = "~lock";
 /// The layout of `topic.json` and of the partitions' files.
 const LAYOUT_VERSION: u32 = 1;
 
-/// Above this a ledger keeps its offsets elsewhere, and a folder each is no longer cheap to look at.
-const PARTITIONS_MAX: i32 = 1_000;
+/// A topic's offsets are committed as one vector with the table: beyond this it would not fit a property.
+pub const PARTITIONS_MAX: i32 = 1_000;
 
 /// One topic: what it is called, which one it is, how it is laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,16 @@
 //! Staged files become a snapshot.
 //!
+//! In flow order:
+//!
+//! ```text
+//!  columns    new columns, published with the files that have them or ahead of them
+//!  merge      which manifests to join, so that the list stays short
+//!  manifests  manifests and manifest lists, written and read
+//!  expire     which snapshots a commit forgets
+//!  append     files + ledger -> one snapshot, by way of all above
+//!  rollback   the content of an old snapshot -> a new snapshot
+//! ```
+//!
 //! Owns the building of `(requirements, updates)` for the catalog; publishing is the catalog's compare-and-swap.
 //! - I1: a commit asserts the table's uuid and main's snapshot, and adds a snapshot with the next sequence
 //!   number (rule C1); the ledger's property changes only together with a snapshot (C2).
@@ -29,7 +40,7 @@ pub use columns::prepare_columns;
 pub use expire::Retention;
 pub(crate) use manifests::live_entries;
 pub use manifests::{live_files, manifests_of};
-pub use rollback::prepare_rollback;
+pub use rollback::{ROLLED_BACK_TO, prepare_rollback};
 
 /// What every commit needs from outside.
 #[derive(Clone, Copy, Debug)]

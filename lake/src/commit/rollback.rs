@@ -13,12 +13,17 @@ use tableflow_model::{Error, Result};
 use super::manifests::{CommitObjects, check_format, manifests_of};
 use super::{CommitContext, Prepared, commit_time, requirements, set_main};
 
-/// The content of snapshot `to` as a new snapshot, with `properties` (the ledger) set beside it.
+/// In the summary of a rollback's snapshot: the snapshot whose content it has.
+pub const ROLLED_BACK_TO: &str = "tableflow.rollback-to";
+
+/// The content of snapshot `to` as a new snapshot, with `properties` (the ledger) set and `removals` taken
+/// away beside it.
 pub async fn prepare_rollback(
     context: CommitContext<'_>,
     base: &TableMetadata,
     to: i64,
     properties: BTreeMap<String, String>,
+    removals: &[&str],
 ) -> Result<Prepared> {
     check_format(base)?;
     let Some(old) = base.snapshot_by_id(to) else {
@@ -35,7 +40,7 @@ pub async fn prepare_rollback(
     let totals = old.summary().additional_properties.iter().filter(|(name, _)| name.starts_with("total-"));
     let mut summary: std::collections::HashMap<_, _> = totals.map(|(k, v)| (k.clone(), v.clone())).collect();
     summary.extend(properties.clone());
-    summary.insert("tableflow.rollback-to".to_owned(), to.to_string());
+    summary.insert(ROLLED_BACK_TO.to_owned(), to.to_string());
     let snapshot = Snapshot::builder()
         .with_snapshot_id(snapshot_id)
         .with_parent_snapshot_id(base.current_snapshot_id())
@@ -48,6 +53,10 @@ pub async fn prepare_rollback(
     let mut updates = Vec::new();
     if !properties.is_empty() {
         updates.push(TableUpdate::SetProperties { updates: properties.into_iter().collect() });
+    }
+    let removals: Vec<String> = removals.iter().map(|name| (*name).to_owned()).collect();
+    if !removals.is_empty() {
+        updates.push(TableUpdate::RemoveProperties { removals });
     }
     updates.push(TableUpdate::AddSnapshot { snapshot });
     updates.push(set_main(snapshot_id));

@@ -1,4 +1,12 @@
 //! What a table looks like: its columns, its partitioning, and a batch in its shape.
+//!
+//! In flow order:
+//!
+//! ```text
+//!  schema     Arrow columns -> Iceberg columns with stable ids, and columns that are added
+//!  partition  `--partition-by` and `--sort-by` -> partition spec and sort order, and back to text
+//!  conform    a decoded batch -> a batch with exactly the table's columns
+//! ```
 
 mod conform;
 mod partition;

@@ -2,12 +2,14 @@
 //!
 //! - I1: every source column exists in the schema and is of a type that its transform takes.
 //! - I2: a float is never an identity partition: NaN and -0 would make partitions that engines disagree on.
-//! - I3: partition fields are named as other engines name them: `ts_day`, `id_bucket`, the bare name for identity.
+//! - I3: partition fields are named as other engines name them: `ts_day`, `id_bucket`, the bare name for identity; and
+//!   every name is one that Avro takes, since manifests are Avro files with these names in their schema.
 
 use iceberg::spec::{
     NestedFieldRef, NullOrder, PartitionField, PrimitiveType, Schema, SortDirection, SortField, SortOrder, Transform,
     Type, UnboundPartitionSpec,
 };
+use tableflow_model::types::flink_name;
 use tableflow_model::{Error, Result};
 
 use crate::iceberg_error;
@@ -15,14 +17,16 @@ use crate::iceberg_error;
 /// The partition spec that the text describes; an empty text is no partitioning.
 pub fn parse_partition_by(text: &str, schema: &Schema) -> Result<UnboundPartitionSpec> {
     let mut builder = UnboundPartitionSpec::builder().with_spec_id(0);
-    for item in split_outside_parentheses(text) {
+    for item in items(text) {
         let (transform, column) = parse_transform(item)?;
         let field = source_field(schema, column, "partition")?;
         check_transform(transform, field)?;
         let name = partition_name(transform, &field.name);
-        builder = builder
-            .add_partition_field(field.id, name, transform)
-            .map_err(|error| Error::usage("the partition columns do not fit together").with_detail(error.message()))?;
+        builder = builder.add_partition_field(field.id, name, transform).map_err(|error| {
+            Error::usage("the partition columns do not fit together")
+                .with_detail(error.message())
+                .with_hint("name each column once, with one transform")
+        })?;
     }
     Ok(builder.build())
 }
@@ -30,14 +34,15 @@ pub fn parse_partition_by(text: &str, schema: &Schema) -> Result<UnboundPartitio
 /// The sort order that the text describes; an empty text is none.
 pub fn parse_sort_by(text: &str, schema: &Schema) -> Result<SortOrder> {
     let mut fields = Vec::new();
-    for item in split_outside_parentheses(text) {
-        let mut words = item.split_whitespace();
-        let column = words.next().unwrap_or_default();
+    for item in items(text) {
+        let (column, direction) = first_name(item);
+        let mut words = direction.split_whitespace();
         let direction = match words.next().map(str::to_ascii_lowercase).as_deref() {
             None | Some("asc") => SortDirection::Ascending,
             Some("desc") => SortDirection::Descending,
             Some(other) => {
-                return Err(Error::usage(format!("{other:?} is no sort direction")).with_hint("write asc or desc"));
+                return Err(Error::usage(format!("{other:?} is no sort direction"))
+                    .with_hint("write asc or desc; a name with blanks is written in backticks"));
             }
         };
         if let Some(extra) = words.next() {
@@ -48,6 +53,9 @@ pub fn parse_sort_by(text: &str, schema: &Schema) -> Result<SortOrder> {
         if !schema.as_struct().fields().iter().any(|top| top.id == field.id) {
             return Err(Error::usage(format!("{column} is inside a column, and rows are sorted by whole columns"))
                 .with_hint("sort by a column of the table's top level, or leave it out of --sort-by"));
+        }
+        if fields.iter().any(|known: &SortField| known.source_id == field.id) {
+            return Err(Error::usage(format!("column {column} is sorted by twice")).with_hint("name each column once"));
         }
         if !field.field_type.is_primitive() {
             return Err(Error::usage(format!("column {column} is {} and has no order", field.field_type))
@@ -104,34 +112,58 @@ pub fn sort_text(order: &SortOrder, schema: &Schema) -> String {
     order.fields.iter().map(item).collect::<Vec<_>>().join(", ")
 }
 
+/// In backticks where the bare name would not read back.
 fn column_text(id: i32, schema: &Schema) -> String {
-    schema.name_by_field_id(id).unwrap_or("?").to_owned()
+    let name = schema.name_by_field_id(id).unwrap_or("?");
+    let plain = |c: char| c.is_alphanumeric() || "_.-$".contains(c);
+    if name.chars().all(plain) { name.to_owned() } else { format!("`{name}`") }
 }
 
-/// `a, bucket(16, b)` is two items.
-fn split_outside_parentheses(text: &str) -> Vec<&str> {
-    let mut depth = 0_i32;
-    text.split(|c: char| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
+fn is_quote(c: char) -> bool {
+    c == '`' || c == '"'
+}
+
+/// `a, bucket(16, b)` is two items; commas in parentheses and quotes part nothing.
+fn items(text: &str) -> Vec<&str> {
+    let (mut depth, mut quote) = (0_i32, None);
+    let parts = text.split(|c: char| {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (None, _) if is_quote(c) => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth -= 1,
             _ => {}
         }
-        c == ',' && depth == 0
-    })
-    .map(str::trim)
-    .filter(|item| !item.is_empty())
-    .collect()
+        c == ',' && depth == 0 && quote.is_none()
+    });
+    parts.map(str::trim).filter(|item| !item.is_empty()).collect()
+}
+
+/// The name that an item begins with, quoted or up to a blank, and the rest.
+fn first_name(item: &str) -> (&str, &str) {
+    let closed = item.chars().next().filter(|c| is_quote(*c)).and_then(|quote| {
+        let end = item.get(1..)?.find(quote)? + 2;
+        item.split_at_checked(end)
+    });
+    closed.or_else(|| item.split_once(char::is_whitespace)).unwrap_or((item, ""))
+}
+
+/// A name without the quotes around it.
+fn unquoted(name: &str) -> &str {
+    let inside = |quote| name.strip_prefix(quote)?.strip_suffix(quote);
+    inside('`').or_else(|| inside('"')).unwrap_or(name)
 }
 
 fn parse_transform(item: &str) -> Result<(Transform, &str)> {
-    let Some((word, rest)) = item.split_once('(') else { return Ok((Transform::Identity, item)) };
+    let bare = if item.starts_with(is_quote) { None } else { item.split_once('(') };
+    let Some((word, rest)) = bare else { return Ok((Transform::Identity, item)) };
     let Some(inside) = rest.trim_end().strip_suffix(')') else {
         return Err(not_a_transform(item));
     };
+    let inside = inside.trim();
     let (number, column) = match inside.split_once(',') {
-        Some((number, column)) => (Some(number.trim()), column.trim()),
-        None => (None, inside.trim()),
+        Some((number, column)) if !inside.starts_with(is_quote) => (Some(number.trim()), column.trim()),
+        _ => (None, inside),
     };
     let transform = match (word.trim().to_ascii_lowercase().as_str(), number) {
         ("identity", None) => Transform::Identity,
@@ -160,12 +192,16 @@ fn not_a_transform(item: &str) -> Error {
 }
 
 fn source_field<'a>(schema: &'a Schema, column: &str, purpose: &str) -> Result<&'a NestedFieldRef> {
-    let name = column.trim_matches(|c| c == '`' || c == '"');
+    let name = unquoted(column);
     schema.field_by_name(name).ok_or_else(|| {
         let known: Vec<&str> = schema.as_struct().fields().iter().map(|field| field.name.as_str()).collect();
+        let hint = match schema.field_by_name_case_insensitive(name) {
+            Some(twin) => format!("did you mean {}?", column_text(twin.id, schema)),
+            None => format!("declare it: --columns \"{} TYPE\"", flink_name(name)),
+        };
         Error::usage(format!("there is no column {name} to {purpose} by"))
             .with_detail(format!("columns: {}", known.join(", ")))
-            .with_hint(format!("declare it: --columns \"{name} TYPE\""))
+            .with_hint(hint)
     })
 }
 
@@ -183,6 +219,11 @@ fn check_transform(transform: Transform, field: &NestedFieldRef) -> Result<()> {
     {
         return refused("partition by a whole number, a text or a time; floats make bad partitions");
     }
+    if let (Transform::Truncate(_), Type::Primitive(PrimitiveType::Binary | PrimitiveType::Fixed(_))) =
+        (transform, field.field_type.as_ref())
+    {
+        return refused("partition bytes by bucket(N, c)");
+    }
     if transform.result_type(&field.field_type).is_err() {
         return refused("declare a type that the transform takes, for example --columns \"ts TIMESTAMP_LTZ(3)\"");
     }
@@ -191,7 +232,7 @@ fn check_transform(transform: Transform, field: &NestedFieldRef) -> Result<()> {
 
 /// I3.
 fn partition_name(transform: Transform, column: &str) -> String {
-    match transform {
+    let name = match transform {
         Transform::Year => format!("{column}_year"),
         Transform::Month => format!("{column}_month"),
         Transform::Day => format!("{column}_day"),
@@ -199,7 +240,21 @@ fn partition_name(transform: Transform, column: &str) -> String {
         Transform::Bucket(_) => format!("{column}_bucket"),
         Transform::Truncate(_) => format!("{column}_trunc"),
         _ => column.to_owned(),
+    };
+    avro_name(&name)
+}
+
+/// As Iceberg's own writers respell a name for Avro: letters, digits and underscores, no digit first.
+fn avro_name(name: &str) -> String {
+    let mut safe = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '0'..='9' if safe.is_empty() => safe.extend(['_', c]),
+            _ if c.is_ascii_alphanumeric() || c == '_' => safe.push(c),
+            _ => safe.push_str(&format!("_x{:X}", u32::from(c))),
+        }
     }
+    safe
 }
 
 #[cfg(test)]
@@ -240,6 +295,33 @@ mod tests {
             assert_eq!(parse_partition_by(text, &schema()).unwrap().fields()[0].name, name, "{text}");
         }
         assert!(parse_partition_by(" ", &schema()).unwrap().fields().is_empty());
+    }
+
+    #[test]
+    fn i3_every_name_is_one_that_avro_takes() {
+        for (column, name) in
+            [("order-id", "order_x2Did"), ("1st", "_1st"), ("ä", "_xE4"), ("a b", "a_x20b"), ("_a1", "_a1")]
+        {
+            assert_eq!(partition_name(Transform::Identity, column), name);
+        }
+        assert_eq!(partition_name(Transform::Day, "a.b"), "a_x2Eb_day");
+    }
+
+    #[test]
+    fn names_that_need_quotes_are_read_and_written_with_them() {
+        let field = |id, name| Arc::new(NestedField::optional(id, name, Type::Primitive(PrimitiveType::Timestamp)));
+        let names = [field(1, "a b"), field(2, "c,d"), field(3, "e(f"), field(4, "g")];
+        let schema = Schema::builder().with_fields(names).build().unwrap();
+        for text in ["`a b`, day(`c,d`), bucket(2, `e(f`), g", "`c,d`", "`e(f`"] {
+            let spec = parse_partition_by(text, &schema).unwrap().bind(schema.clone()).unwrap();
+            assert_eq!(partition_text(spec.fields(), &schema), text);
+        }
+        for text in ["`a b` desc, `c,d`", "`e(f`, g desc"] {
+            assert_eq!(sort_text(&parse_sort_by(text, &schema).unwrap(), &schema), text);
+        }
+        assert_eq!(parse_sort_by("g, g desc", &schema).unwrap_err().to_string(), "column g is sorted by twice");
+        let error = parse_partition_by("hour(G)", &schema).unwrap_err();
+        assert_eq!(error.hint(), Some("did you mean g?"));
     }
 
     #[test]

@@ -41,6 +41,10 @@ impl Bounds {
             let Type::Primitive(of) = field.field_type.as_ref() else { continue };
             let scalar = |datum: Option<&Datum>| datum.and_then(|datum| to_scalar(datum.literal(), of));
             let (min, max) = (scalar(file.lower_bounds().get(&field.id)), scalar(file.upper_bounds().get(&field.id)));
+            // NaN stands above everything, and writers leave it out of bounds.
+            let may_be_nan = matches!(of, PrimitiveType::Float | PrimitiveType::Double)
+                && file.nan_value_counts().get(&field.id) != Some(&0);
+            let max = max.filter(|_| !may_be_nan);
             let nulls = file.null_value_counts().get(&field.id).copied();
             let known = min.is_some() && max.is_some() && nulls.is_some();
             let column = ColumnBounds { exact: known && is_exact(of), min, max, nulls };
@@ -162,6 +166,33 @@ mod tests {
         // 1969-12-31T00:00:00 to 1970-01-01T23:59:59.999999
         assert_eq!(range, (PrimitiveLiteral::Long(-86_400_000_000), PrimitiveLiteral::Long(86_399_999_999)));
         assert!(source_range(Transform::Bucket(4), &PrimitiveType::Long, &lower, &upper).is_none());
+    }
+
+    /// A file as PyIceberg describes it says nothing about NaN, ours says that there is none.
+    #[test]
+    fn i1_where_nan_may_be_there_is_no_upper_bound() {
+        use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, NestedField, Struct};
+
+        let column = NestedField::optional(1, "d", Type::Primitive(PrimitiveType::Double));
+        let schema = Schema::builder().with_fields([column.into()]).build().unwrap();
+        let spec = PartitionSpec::unpartition_spec();
+        for (nans, max) in [(None, None), (Some(1), None), (Some(0), Some(ScalarValue::from(2.0)))] {
+            let file = DataFileBuilder::default()
+                .content(DataContentType::Data)
+                .file_path("f".to_owned())
+                .file_format(DataFileFormat::Parquet)
+                .partition(Struct::empty())
+                .record_count(2)
+                .file_size_in_bytes(1)
+                .lower_bounds(HashMap::from([(1, Datum::double(2.0))]))
+                .upper_bounds(HashMap::from([(1, Datum::double(2.0))]))
+                .nan_value_counts(nans.map(|count| (1, count)).into_iter().collect())
+                .build()
+                .unwrap();
+            let bounds = Bounds::of_file(&file, &schema, &spec);
+            assert_eq!(bounds.columns["d"].max, max, "{nans:?}");
+            assert_eq!(bounds.columns["d"].min, Some(ScalarValue::from(2.0)));
+        }
     }
 
     #[test]

@@ -1,5 +1,14 @@
 //! Batches become data files.
 //!
+//! In flow order:
+//!
+//! ```text
+//!  split     a batch -> its rows by partition
+//!  encoding  a file's first batch -> which columns get a dictionary, and the writer's other settings
+//!  file      one data file while it is written: sorted, encoded in memory, with exact metrics
+//!  text      a finished file as text, for epoch manifests, and back
+//! ```
+//!
 //! Owns [`Stager`]: what one epoch of one job writes to one table before the commit.
 //! - I1: a staged file is named by job, generation, epoch and number (rule G1) and put create-only: a name that
 //!   somebody else took is left to them. Until a commit names the file no reader sees it.
@@ -51,8 +60,8 @@ const ROWS_PER_FILE_FEW: u64 = 10;
 #[derive(Clone, Debug)]
 pub struct EpochName {
     pub job: JobName,
-    pub generation: u64,
-    pub epoch: u64,
+    pub generation: Generation,
+    pub epoch: Epoch,
 }
 
 /// The files of one epoch under way.
@@ -153,8 +162,8 @@ impl Stager {
         for _ in 0..NAMES_TRIED_MAX {
             let number = self.next_number;
             self.next_number += 1;
-            let (generation, epoch) = (Generation(self.name.generation), Epoch(self.name.epoch));
-            let uri = self.paths.data_file(&FileName::new(&self.name.job, generation, epoch, number.into()));
+            let EpochName { job, generation, epoch } = &self.name;
+            let uri = self.paths.data_file(&FileName::new(job, *generation, *epoch, number.into()));
             if self.store.put_new(&uri, bytes.clone()).await? != PutOutcome::Taken {
                 return Ok(uri);
             }

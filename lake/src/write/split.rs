@@ -21,7 +21,7 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Int32Type, TimeUnit, TimestampMicrosecondType};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use iceberg::arrow::{PartitionValueCalculator, arrow_struct_to_literal};
-use iceberg::spec::{Literal, PartitionSpec, Schema, Struct, Transform};
+use iceberg::spec::{Literal, PartitionSpec, Schema, Struct, StructType, Transform, Type};
 use tableflow_model::{Error, Result};
 
 use crate::{arrow_error, iceberg_error};
@@ -37,8 +37,8 @@ pub struct Splitter {
 
 struct By {
     calculator: PartitionValueCalculator,
-    /// The partition columns that are days, with the path of the column they are the days of.
-    days: Vec<(usize, String)>,
+    /// The partition columns that are days, with the names that lead to the column they are the days of.
+    days: Vec<(usize, Vec<String>)>,
     rows: RowConverter,
 }
 
@@ -67,8 +67,8 @@ impl Splitter {
         let field = SortField::new(calculator.partition_arrow_type().clone());
         let rows = RowConverter::new(vec![field]).map_err(arrow_error("the partition columns"))?;
         let days = spec.fields().iter().enumerate().filter(|(_, field)| field.transform == Transform::Day);
-        let path = |id| schema.name_by_field_id(id).map(str::to_owned);
-        let days = days.filter_map(|(place, field)| Some((place, path(field.source_id)?))).collect();
+        let days =
+            days.filter_map(|(place, field)| Some((place, path(schema.as_struct(), field.source_id)?))).collect();
         Ok(Splitter { by: Some(By { calculator, days, rows }) })
     }
 
@@ -117,17 +117,24 @@ impl By {
     }
 }
 
+/// The names that lead to a field; each may have a dot in it.
+fn path(fields: &StructType, id: i32) -> Option<Vec<String>> {
+    fields.fields().iter().find_map(|field| {
+        let inside = match field.field_type.as_ref() {
+            _ if field.id == id => Some(Vec::new()),
+            Type::Struct(children) => path(children, id),
+            _ => None,
+        };
+        inside.map(|rest| std::iter::once(field.name.clone()).chain(rest).collect())
+    })
+}
+
 /// A column of microseconds, by the names that lead to it; null where one of the structs around it is.
-fn times(batch: &RecordBatch, path: &str) -> Option<TimestampMicrosecondArray> {
-    // A column may have a dot in its own name.
-    let (first, rest) = match batch.column_by_name(path) {
-        Some(_) => (path, None),
-        None => path.split_once('.').map(|(first, rest)| (first, Some(rest)))?,
-    };
-    let names = rest.into_iter().flat_map(|rest| rest.split('.'));
+fn times(batch: &RecordBatch, path: &[String]) -> Option<TimestampMicrosecondArray> {
+    let (first, rest) = path.split_first()?;
     let mut column = batch.column_by_name(first)?.clone();
     let mut nulls: Option<NullBuffer> = None;
-    for name in names {
+    for name in rest {
         nulls = NullBuffer::union(nulls.as_ref(), column.nulls());
         column = column.as_struct_opt()?.column_by_name(name)?.clone();
     }

@@ -11,7 +11,8 @@
 //! Why the ledger is asked before the marks: where the ledger of the table is the attempt's own, it has landed, and
 //! no mark of the table can say otherwise. That a commit's snapshot is not in main's ancestry proves nothing.
 //!
-//! Neighbours: `catalog` makes the facts and publishes; `ledger` is the text inside the facts.
+//! Neighbours: the product's `pipeline/target` makes the facts and sends the commits that the catalog publishes;
+//! `ledger` is the text inside the facts.
 
 use uuid::Uuid;
 

@@ -1,12 +1,10 @@
 //! Which file may be deleted (rules G).
 //!
-//! Owns the names of data files ([`FileName`]), the judgement of one file ([`judge`]) and the order of a collection
-//! ([`Sweep`]).
-//! - I1: a name is `<job>-<generation>-<epoch>-<n>`, where a job's name that is too long is shortened; what is printed
-//!   is read back, and puts are create-only, so that two writers never meet in one object (G1).
-//! - I2: a file is garbage only when its epoch is decided and nothing retained names it (G2).
-//! - I3: what is reachable is read after the listing: a file that was committed between is seen.
-//! - I4: age is a courtesy to readers of old snapshots, not what keeps files safe: a wrong clock costs a reader its
+//! Owns the judgement of one file ([`judge`]) and the order of a collection ([`Sweep`]). The simulation drives it; no
+//! command does yet.
+//! - I1: a file is garbage only when its epoch is decided and nothing retained names it (G2).
+//! - I2: what is reachable is read after the listing: a file that was committed between is seen.
+//! - I3: age is a courtesy to readers of old snapshots, not what keeps files safe: a wrong clock costs a reader its
 //!   query, never a row (G3). Less than [`AGE_MIN_MS`] is refused.
 //!
 //! Why "decided" and not "old" or "not committed": a writer that was paused for a week may still publish what it
@@ -15,59 +13,16 @@
 //! generation does for a job that is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
-use super::ledger::{Epoch, Generation};
+use super::file_name::FileName;
+use super::ledger::Epoch;
 use super::rules::{Rule, Rules};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::name::JobName;
-use crate::segment::Segment;
 
 /// A day: long enough for a query that started before a snapshot expired.
 pub const AGE_MIN_MS: i64 = 24 * 60 * 60 * 1000;
-
-/// The name of a data file, without folder and extension.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileName {
-    job: Segment,
-    pub generation: Generation,
-    pub epoch: Epoch,
-    /// Counts on whenever a put finds the name taken.
-    pub number: u64,
-}
-
-impl FileName {
-    pub fn new(job: &JobName, generation: Generation, epoch: Epoch, number: u64) -> Self {
-        FileName { job: Segment::of(job.as_str()), generation, epoch, number }
-    }
-
-    pub fn is_of(&self, job: &JobName) -> bool {
-        self.job == Segment::of(job.as_str())
-    }
-}
-
-impl fmt::Display for FileName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}-{}", self.job, self.generation, self.epoch, self.number)
-    }
-}
-
-impl FromStr for FileName {
-    type Err = Error;
-
-    /// From the right: job names may hold dashes and digits.
-    fn from_str(text: &str) -> Result<Self> {
-        let foreign = || Error::data(format!("{text:?} is not the name of a data file of ours"));
-        let mut parts = text.rsplitn(4, '-');
-        let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok()).ok_or_else(foreign);
-        let (number, epoch, generation) = (number()?, Epoch(number()?), Generation(number()?));
-        let job = parts.next().and_then(Segment::of_plain_name).ok_or_else(foreign)?;
-        let name = FileName { job, generation, epoch, number };
-        if name.to_string() == text { Ok(name) } else { Err(foreign()) }
-    }
-}
 
 /// A file as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +139,7 @@ impl Sweep {
         }
     }
 
-    /// With I3 off, names are those of before the listing and only the ledgers are read after it.
+    /// With I2 off, names are those of before the listing and only the ledgers are read after it.
     fn read(&mut self, reachable: Reachable) {
         self.read_again = self.listed.is_some();
         match &mut self.reachable {

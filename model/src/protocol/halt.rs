@@ -134,9 +134,12 @@ impl Suspend {
                 "roll back with --replay to read the removed rows again, or with --keep-offsets to leave them out"
             }
             Suspend::LedgerMissing | Suspend::LedgerBehind { .. } | Suspend::LedgerDamaged { .. } => {
-                "set the property back to what the summary of the last snapshot says"
+                "set the table property `tableflow.ledger.<job>` back to the entry of that name in the summary of the newest \
+                 snapshot that has one (PyIceberg: `table.transaction().set_properties(..)`), then `tableflow resume` it"
             }
-            Suspend::ManifestsNeeded { .. } => "run it with the sinks and the state that it had",
+            Suspend::ManifestsNeeded { .. } => {
+                "fill another table from the topic: `tableflow enable TOPIC --table NAME`"
+            }
             Suspend::ManifestMissing { .. } => "restore the object from a backup of the bucket",
         };
         Error::data(self.to_string()).with_hint(hint)

@@ -201,10 +201,15 @@ struct Versioned {
     version: u32,
 }
 
+fn damaged(what: &str) -> Error {
+    Error::data(format!("the {what} is damaged")).with_hint(
+        "an earlier one stands in the summaries of the table's snapshots; `tableflow status` says what to do",
+    )
+}
+
 /// Reads the version first, so that a newer text is told apart from a damaged one.
 pub(super) fn check_version(what: &str, text: &str, version: u32) -> Result<()> {
-    let found: Versioned =
-        serde_json::from_str(text).map_err(|error| Error::data(format!("the {what} is damaged")).with_source(error))?;
+    let found: Versioned = serde_json::from_str(text).map_err(|error| damaged(what).with_source(error))?;
     if found.version == version {
         return Ok(());
     }
@@ -233,8 +238,7 @@ impl Ledger {
 
     pub fn from_text(text: &str) -> Result<Self> {
         check_version("ledger", text, VERSION)?;
-        let text: Text =
-            serde_json::from_str(text).map_err(|error| Error::data("the ledger is damaged").with_source(error))?;
+        let text: Text = serde_json::from_str(text).map_err(|error| damaged("ledger").with_source(error))?;
         Ok(Ledger {
             generation: text.generation,
             epoch: text.epoch,

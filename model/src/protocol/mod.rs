@@ -12,7 +12,8 @@
 //!  manifest  the object that decides an epoch, and what may be collected                   M1, M6
 //!  epochs    the machine of a job with state or several sinks                              M, S3
 //!  reset     what a rollback of ours does to the ledger                                    C5
-//!  garbage   names of files, and which of them may be deleted                              G
+//!  file_name what data files are called                                                    G1
+//!  garbage   which of them may be deleted                                                  G2, G3
 //!  halt      why a job stops or waits for a person
 //! ```
 //!
@@ -26,6 +27,7 @@
 pub mod commit;
 pub mod direct;
 pub mod epochs;
+pub mod file_name;
 pub mod garbage;
 pub mod halt;
 pub mod ledger;
@@ -36,7 +38,8 @@ pub mod rules;
 pub use commit::{Assertion, CommitReply, Guard, History, SnapshotFacts, TableFacts};
 pub use direct::{DirectEvent, DirectStep, DirectWriter};
 pub use epochs::{EpochEvent, EpochJob, EpochOptions, EpochStep, PutReply, StagedEpoch};
-pub use garbage::{FileName, Listed, Reachable, Sweep, SweepEvent, SweepStep, Verdict};
+pub use file_name::FileName;
+pub use garbage::{Listed, Reachable, Sweep, SweepEvent, SweepStep, Verdict};
 pub use halt::{Stop, Suspend};
 pub use ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, TopicPositions, WriterId};
 pub use manifest::{Collection, EpochManifest, Intent, SinkName, SinkWork, unbroken};

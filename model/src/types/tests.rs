@@ -1,3 +1,5 @@
+//! Type words read and printed: what each means, which are refused, and that what is printed reads back.
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};

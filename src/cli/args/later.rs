@@ -20,7 +20,7 @@ pub(super) fn check(verb: &Verb) -> Result<()> {
     }
 }
 
-/// Verbs of the contract that this version does not have, and what serves until then.
+/// Verbs that come later, and what serves until then; what this version has is in docs/reference.md.
 pub(super) const VERBS: &[(&str, &str)] = &[
     ("schema", "declare columns with `tableflow enable TOPIC --columns ..`"),
     ("run", "`tableflow query` answers SQL over the tables at once"),
@@ -54,7 +54,7 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("--evolution", "a new field becomes a new column"),
 ];
 
-/// A word that clap does not know and the contract does.
+/// A word that clap does not know and the lists above do.
 pub(super) fn unknown_word(error: &clap::Error) -> Option<Error> {
     let text = |kind: ContextKind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -113,7 +113,7 @@ fn check_produce(arguments: &ProduceArguments) -> Result<()> {
 
 fn check_query(arguments: &QueryArguments) -> Result<()> {
     match arguments.sql.as_deref() {
-        Some(sql) if sql.trim().is_empty() => Err(Error::usage("the statement is empty")),
+        Some(sql) if sql.trim().is_empty() => Err(Error::usage("the statement is empty").with_hint("write a SELECT")),
         _ => Ok(()),
     }
 }

@@ -1,5 +1,14 @@
 //! The whole command line in one definition: parser, help, man page and completions come from here.
 //!
+//! In flow order:
+//!
+//! ```text
+//!  topic   the words of `topic`, `produce` and `consume`
+//!  enable  the words of `enable` and `update`
+//!  values  words that are more than text: names of tables, addresses
+//!  later   what is understood and not served: refused by name, with what to use instead
+//! ```
+//!
 //! Owns the words a person types; what they do is in `cli/<verb>.rs`. Names are a contract: scripts call them.
 //! - I1: every verb has an example in its help, every argument and value a line.
 //! - I2: a value that Confluent's command line or a later release knows, and this one does not serve, is parsed and

@@ -1,4 +1,4 @@
-//! Every verb is parsed as it is written in the contract, and what cannot be meant is refused.
+//! Every verb is parsed as help and docs/reference.md write it, and what cannot be meant is refused.
 
 use clap::CommandFactory;
 

@@ -3,12 +3,10 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
+use tableflow_connectors::local::PARTITIONS_MAX;
 use tableflow_model::{Error, Offset, Result, TopicName};
 
 use super::topic_name;
-
-/// A topic's offsets are committed as one vector with the table; beyond this it would not fit a property.
-const PARTITIONS_MAX: i64 = 1_000;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum TopicVerb {
@@ -19,7 +17,7 @@ pub enum TopicVerb {
         #[arg(value_parser = topic_name)]
         name: TopicName,
         /// How many partitions it has
-        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=PARTITIONS_MAX))]
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=PARTITIONS_MAX as i64))]
         partitions: u32,
         /// A setting of the topic, under Kafka's name
         #[arg(short = 'c', value_name = "KEY=VALUE")]

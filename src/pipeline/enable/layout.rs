@@ -1,7 +1,7 @@
 //! The columns, partitions and order of a table that is enabled.
 //!
 //! Owns [`Layout`]: of a new table, from what is declared and what the topic's first records show, or of one that exists,
-//! which a request may not contradict (I4 of the plan).
+//! which a request may not contradict (I4 of `enable`).
 
 use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
@@ -13,7 +13,7 @@ use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Records, Result, Source};
 
 use super::{Request, Settings};
-use crate::pipeline::definition::{StartFrom, declared_columns};
+use crate::definition::{StartFrom, declared_columns};
 use crate::pipeline::staging::decoder_for;
 use crate::pipeline::way_on::is_namesake;
 
@@ -45,11 +45,13 @@ pub(super) fn new(source: &mut dyn Source, request: &Request, settings: &Setting
 
 fn partition_spec(text: &str, schema: &Schema) -> Result<PartitionSpec> {
     parse_partition_by(text, schema)?.bind(schema.clone()).map_err(|error| {
-        Error::usage("the partition columns do not fit together").with_detail(error.message().to_owned())
+        Error::usage("the partition columns do not fit together")
+            .with_detail(error.message().to_owned())
+            .with_hint("name each column once, with one transform")
     })
 }
 
-/// The layout of a table that exists, which the request must not contradict (I4).
+/// The layout of a table that exists, which the request must not contradict (I4 of `enable`).
 pub(super) fn existing(request: &Request, settings: &Settings, table: &TableMetadata) -> Result<Layout> {
     let decoder = decoder_for(&settings.columns, table)?;
     let known = arrow_schema(table.current_schema())?;
@@ -114,9 +116,11 @@ fn columns(source: &mut dyn Source, request: &Request, settings: &Settings, take
     let mut decoder = JsonDecoder::new(&declared, &nothing)?.keep_clear_of(taken, &nothing)?;
     let starts = source.ranges()?.into_iter().map(|(partition, range)| (partition, range.start)).collect();
     source.seek(&starts)?;
-    let mut failure = None;
+    let (mut rows, mut seen, mut failure) = (0, 0, None);
     for records in source.poll(SAMPLE_BYTES)? {
-        let Some(failed) = decoder.decode(&records).failure else { continue };
+        let decoded = decoder.decode(&records);
+        (rows, seen) = (rows + decoded.rows, seen + records.len());
+        let Some(failed) = decoded.failure else { continue };
         if let Remedy::Respell { column, .. } = &failed.remedy
             && let Some(known) = declared.iter().find(|known| is_namesake(known, column))
             && failed.row == 0
@@ -125,16 +129,16 @@ fn columns(source: &mut dyn Source, request: &Request, settings: &Settings, take
         }
         failure = failure.or(Some(undecodable(request, &records, failed)));
     }
-    // Behind records that do it is the running job's matter: it says where and why.
-    let nothing_known = decoder.schema().fields().is_empty() && settings.from == StartFrom::Earliest;
-    if let Some(failure) = failure.filter(|_| nothing_known) {
+    // Behind records that are rows it is the running job's matter: it says where and why.
+    if let Some(failure) = failure.filter(|_| rows == 0 && settings.from == StartFrom::Earliest) {
         return Err(failure);
     }
     let metadata = settings.metadata_columns.fields();
     let columns: Fields = decoder.schema().fields().iter().cloned().chain(metadata).collect();
     if columns.is_empty() {
-        return Err(Error::usage(format!("topic {} has no records yet and no columns were declared", request.topic))
-            .with_hint("declare them: --columns \"id BIGINT\", or produce a record first"));
+        let what = if seen == 0 { "has no records yet" } else { "has no record yet with a value in a field" };
+        return Err(Error::usage(format!("topic {} {what}, and no columns were declared", request.topic))
+            .with_hint("declare them: --columns \"id BIGINT\", or produce a record with values first"));
     }
     Ok(columns)
 }

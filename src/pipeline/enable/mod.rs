@@ -25,7 +25,7 @@ use tableflow_model::types::flink_type;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TableName, TopicId, TopicName};
 
 use self::layout::Layout;
-use super::definition::{Definition, NewDefinition, StartFrom, Wanted};
+use crate::definition::{Definition, NewDefinition, StartFrom, Wanted};
 use crate::home::Home;
 
 /// The table property that says which topic fills it.
@@ -107,10 +107,11 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
         Some(table) => definition_before(home, &request, table).await?,
         None => None,
     };
+    let before_from = before.as_ref().map(|before| before.from);
     let settings = settings(&request, before, source.as_mut())?;
     let layout = match &existing {
         Some(table) => {
-            check_place(&request, topic_id, &table.metadata)?;
+            check_place(&request, before_from, topic_id, &table.metadata)?;
             layout::existing(&request, &settings, &table.metadata)?
         }
         None => layout::new(source.as_mut(), &request, &settings)?,
@@ -150,7 +151,7 @@ fn settings(request: &Request, before: Option<Definition>, source: &mut dyn Sour
 }
 
 /// The table goes on where its ledger stands, in the topic that the ledger knows (I4).
-fn check_place(request: &Request, topic_id: TopicId, table: &TableMetadata) -> Result<()> {
+fn check_place(request: &Request, before: Option<StartFrom>, topic_id: TopicId, table: &TableMetadata) -> Result<()> {
     let job = request.table.ingest_job();
     let Some(text) = table.properties().get(&Ledger::property(&job)) else { return Ok(()) };
     // A ledger that cannot be read suspends the job, which says more.
@@ -167,15 +168,14 @@ fn check_place(request: &Request, topic_id: TopicId, table: &TableMetadata) -> R
              --drop"
         )));
     }
-    if request.from == Some(StartFrom::Latest) {
-        return Err(Error::usage(format!(
-            "table {table} goes on where it stands in topic {topic}, not at the latest record"
-        ))
-        .with_hint(format!(
-            "leave --from out, or start another table: tableflow enable {topic} --table NAME --from latest"
-        )));
-    }
-    Ok(())
+    let (place, flag) = match request.from {
+        Some(StartFrom::Latest) => ("the latest record", "latest"),
+        Some(StartFrom::Earliest) if before == Some(StartFrom::Latest) => ("the earliest record", "earliest"),
+        _ => return Ok(()),
+    };
+    Err(Error::usage(format!("table {table} goes on where it stands in topic {topic}, not at {place}")).with_hint(
+        format!("leave --from out, or start another table: tableflow enable {topic} --table NAME --from {flag}"),
+    ))
 }
 
 /// I2.
@@ -184,6 +184,12 @@ async fn check_target(home: &Home, request: &Request) -> Result<()> {
     // One that cannot be read is met when the new definition is put: by its own table, and by no other.
     for definition in home.definitions().look().await?.definitions {
         let other = definition.table.to_plain_string();
+        let (namespace, known) = (request.table.namespace(), definition.table.namespace());
+        if namespace != known && namespace.eq_ignore_ascii_case(known) {
+            return Err(Error::usage(format!("namespace {namespace} differs only by case from {known}"))
+                .with_detail("Athena and Spark cannot tell the two apart")
+                .with_hint(format!("use --namespace {known}, or another name")));
+        }
         if definition.wanted == Wanted::Disabled || !other.eq_ignore_ascii_case(&plain) {
             continue;
         }
@@ -193,8 +199,14 @@ async fn check_target(home: &Home, request: &Request) -> Result<()> {
                 .with_hint("choose another name with --table"));
         }
         let filled_by = definition.topic;
-        return Err(Error::already_exists(format!("{} is filled by topic {filled_by} already", request.table))
-            .with_hint("choose another table with --table or --namespace"));
+        let hint = if filled_by == request.topic {
+            format!("`tableflow update {other}` changes its settings; another table of the topic is made with --table")
+        } else {
+            "choose another table with --table or --namespace".to_owned()
+        };
+        return Err(
+            Error::already_exists(format!("{} is filled by topic {filled_by} already", request.table)).with_hint(hint)
+        );
     }
     Ok(())
 }

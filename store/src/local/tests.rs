@@ -1,3 +1,5 @@
+//! The local disk: creating once, what killed processes leave behind, full disks, links that lead out.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! The store over faulty memory: lost requests and replies, torn bodies, a full disk, names outside of the root.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -107,3 +107,32 @@ fn a_partition_value_for_every_row_is_slow_and_right_and_said() {
         );
     }
 }
+
+/// Partition fields are names in the Avro files of the manifests, and Avro takes few.
+#[test]
+fn a_column_of_any_name_parts_a_table_through_merges_of_its_manifests() {
+    let world = World::new();
+    for (topic, name) in
+        [("dash", "order-id"), ("dot", "a.b"), ("blank", "a b"), ("digit", "1st"), ("letter", "日ä"), ("sign", "$v")]
+    {
+        world.topic(topic, 1);
+        // More commits than a manifest is left alone for.
+        let commits = if topic == "dash" { 18 } else { 1 };
+        for n in 0..commits {
+            world.produce(topic, &format!("{{\"n\":{n},\"{name}\":\"v{n}\"}}\n"));
+            if n == 0 {
+                world.ok(&["enable", topic, "--partition-by", &format!("`{name}`, bucket(4, `{name}`)")]);
+            }
+            world.ok(&["sync", topic]);
+        }
+        assert_eq!(
+            world.numbers(&format!("select count(*) from {topic} where \"{name}\" >= 'v'")),
+            [commits],
+            "{name}"
+        );
+        assert_eq!(world.json(&["files", topic]).as_array().unwrap().len(), commits as usize, "{name}");
+        let layout = &world.json(&["describe", topic])["partition_by"];
+        world.ok(&["disable", topic]);
+        world.ok(&["enable", topic, "--partition-by", layout.as_str().unwrap()]);
+    }
+}

@@ -1,3 +1,5 @@
+//! Decisions around one commit, case by case: what is asserted, what a reload settles, who is fenced or suspended.
+
 use std::collections::BTreeMap;
 
 use super::super::ledger::{Cut, Positions};

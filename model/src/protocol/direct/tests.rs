@@ -1,3 +1,5 @@
+//! A job with one table, step by step, through every kind of reply.
+
 use std::collections::BTreeMap;
 
 use super::super::commit::{Guard, History};

@@ -1,3 +1,5 @@
+//! A job with several sinks, step by step: claims, recovery, replies, and sinks that lag behind.
+
 use std::collections::BTreeMap;
 
 use super::super::commit::{Assertion, Guard, History};

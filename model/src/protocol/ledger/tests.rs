@@ -1,3 +1,5 @@
+//! The ledger's text form, and which ledger may follow which.
+
 use super::*;
 
 fn topic(name: &str) -> TopicName {

@@ -1,3 +1,5 @@
+//! The epoch manifest's text form, and which manifests a collection keeps.
+
 use uuid::Uuid;
 
 use super::*;

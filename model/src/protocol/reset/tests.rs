@@ -1,3 +1,5 @@
+//! Ledgers after a rollback, with offsets taken back or kept.
+
 use uuid::Uuid;
 
 use super::super::ledger::{Generation, Positions, TopicPositions};

@@ -1,0 +1,113 @@
+//! An old snapshot's content as a new snapshot, the table paused (rule C5).
+//!
+//! - I1: the ledger moves in the same commit as the content, its generation goes up: a job that is running meets it
+//!   and stops, a commit in flight finds another base.
+//! - I2: the table is paused first, so that nothing fills it before the person has looked.
+
+use std::collections::BTreeMap;
+
+use iceberg::spec::TableMetadata;
+use tableflow_catalog::CommitOutcome;
+use tableflow_lake::commit::{ROLLED_BACK_TO, prepare_rollback};
+use tableflow_model::protocol::{Epoch, Ledger, Rules, WriterId, reset};
+use tableflow_model::{Error, Result, TableName};
+
+use super::status::DIVERGED_PROPERTY;
+use crate::definition::{Definition, Wanted};
+use crate::home::Home;
+
+/// What becomes of the records that the table had after the old snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// They are read again.
+    Replay,
+    /// They stay out: the table goes on where it stands in its topic.
+    KeepOffsets,
+}
+
+/// Answers the new snapshot's id.
+pub async fn roll_back(home: &Home, table: &TableName, to: i64, afterwards: Afterwards) -> Result<i64> {
+    let before = home.catalog.load_table(table).await?;
+    if before.metadata.snapshot_by_id(to).is_none() {
+        return Err(no_snapshot(table, to));
+    }
+    let definition = home.definitions().change(table, |definition| definition.wanted = Wanted::Paused).await?;
+    // Loaded again: the job may have committed until it was paused.
+    let base = home.catalog.load_table(table).await?;
+    let properties = properties(&definition, &base.metadata, to, afterwards, WriterId(home.ids.uuid()))?;
+    let in_step = afterwards == Afterwards::Replay && !lacks_rows(&base.metadata, to);
+    let removals: &[&str] = if in_step { &[DIVERGED_PROPERTY] } else { &[] };
+    let prepared = prepare_rollback(home.commit_context(), &base.metadata, to, properties, removals).await?;
+    match home.catalog.commit(table, &base, prepared.requirements, prepared.updates).await? {
+        CommitOutcome::Applied(_) => Ok(prepared.snapshot_id),
+        CommitOutcome::Conflict { reason } => Err(Error::conflict(format!("{table} was changed meanwhile"))
+            .with_detail(reason)
+            .with_hint("the table is paused; look at `tableflow history` and try again")),
+        CommitOutcome::Unknown { error } => {
+            Err(error.with_hint("whether the rollback is in is not known; look at `tableflow history`"))
+        }
+    }
+}
+
+fn no_snapshot(table: &TableName, id: i64) -> Error {
+    Error::not_found(format!("{table} has no snapshot {id}"))
+        .with_hint(format!("`tableflow history {table}` lists the snapshots that are kept"))
+}
+
+/// The ledger after the rollback, and whether the table now differs from its topic.
+fn properties(
+    definition: &Definition,
+    base: &TableMetadata,
+    to: i64,
+    afterwards: Afterwards,
+    writer: WriterId,
+) -> Result<BTreeMap<String, String>> {
+    let property = Ledger::property(&definition.job);
+    let Some(current) = base.properties().get(&property) else {
+        return Err(Error::usage(format!("{} was never filled: there is nothing to roll back", definition.table))
+            .with_hint(format!("`tableflow sync {}` fills it", definition.table)));
+    };
+    let current = Ledger::from_text(current)?;
+    let target = ledger_of(base, to, &property)?;
+    let ledger = match afterwards {
+        Afterwards::Replay => {
+            let (no_manifests, no_epoch) = (&[], Epoch::default());
+            reset::replay(&current, &target, no_manifests, no_epoch, writer, Rules::law())?
+        }
+        Afterwards::KeepOffsets => reset::keep_offsets(&current, &target, writer)?,
+    };
+    let mut properties = BTreeMap::from([(property, ledger.to_text()?)]);
+    if afterwards == Afterwards::KeepOffsets {
+        properties.insert(DIVERGED_PROPERTY.to_owned(), to.to_string());
+    }
+    Ok(properties)
+}
+
+/// Whether rows were left out of a snapshot's content by an earlier rollback, or nobody knows any more.
+fn lacks_rows(table: &TableMetadata, snapshot: i64) -> bool {
+    let mut next = Some(snapshot);
+    while let Some(id) = next {
+        let Some(snapshot) = table.snapshot_by_id(id) else { return true };
+        let summary = &snapshot.summary().additional_properties;
+        if summary.contains_key(DIVERGED_PROPERTY) {
+            return true;
+        }
+        // A rollback's content is that of the snapshot it went to, not of the one before it.
+        let went_to = summary.get(ROLLED_BACK_TO).and_then(|to| to.parse().ok());
+        next = went_to.or_else(|| snapshot.parent_snapshot_id());
+    }
+    false
+}
+
+/// The ledger that stood when a snapshot was current: its own, or that of its nearest ancestor with one.
+fn ledger_of(table: &TableMetadata, snapshot: i64, property: &str) -> Result<Ledger> {
+    let mut next = table.snapshot_by_id(snapshot);
+    while let Some(snapshot) = next {
+        if let Some(text) = snapshot.summary().additional_properties.get(property) {
+            return Ledger::from_text(text);
+        }
+        next = snapshot.parent_snapshot_id().and_then(|parent| table.snapshot_by_id(parent));
+    }
+    Err(Error::usage(format!("snapshot {snapshot} does not say how far the topic was read"))
+        .with_hint("choose a snapshot that tableflow wrote, or one after it"))
+}
