@@ -14,7 +14,7 @@ use tableflow_store::fault::{Effect, Fault, Operation};
 use tableflow_store::paths::Warehouse;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{World, end_of};
+use super::world::{World, end_of, suspended};
 
 /// The commit after these reads manifests: it merges theirs.
 const COMMITS_BEFORE_A_MERGE: usize = 16;
@@ -37,6 +37,22 @@ impl World {
         let home = Home { catalog: commits.clone(), ..self.home };
         World { home, commits, catalog, ..self }
     }
+}
+
+/// An epoch that ended at a bad record and came to nothing is read again, up to that record and not less.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_before_a_bad_record_is_committed_though_the_first_try_failed() {
+    let world = World::new().await;
+    // Several polls.
+    world.product.produce_padded(3_000, 1_000).good("produce");
+    let bad = world.product.directory().join("bad.ndjson");
+    std::fs::write(&bad, "{\"partition\":0,\"value\":\"no row\"}\n").unwrap();
+    world.product.run(&["produce", "t", bad.to_str().unwrap(), "--envelope"]).good("produce");
+    world.requests.script(Fault::new(Operation::Put, Effect::DiskFull).on_path(".parquet").times(1));
+    let why = suspended(world.sync().await, "a put that failed");
+    assert!(why.contains("reason=not-an-object"), "{why}");
+    assert!(!world.requests.fired().is_empty(), "the fault was met");
+    world.check("rows before a bad record").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
