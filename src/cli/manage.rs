@@ -1,8 +1,10 @@
 //! `disable`, `pause`, `resume` and `update`: changes of a table's definition.
 //!
-//! A running service notices within a second; nothing here waits for it.
+//! A running service notices within a second. Who pauses or disables a table waits until its job has ended, so that
+//! nothing is committed behind the answer; other changes wait for nothing.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde::Serialize;
 use tableflow_model::{ErrorKind, Result, TableName};
@@ -13,7 +15,11 @@ use crate::definition::{Definition, Wanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::drop::drop_table;
-use crate::pipeline::status::status_of;
+use crate::pipeline::status::{rests, status_of};
+
+/// A job ends with a commit; one that takes longer meets trouble, which `status` tells.
+const REST_MAX: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Serialize)]
 struct Disabled {
@@ -31,7 +37,7 @@ pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut 
     match definitions.change(&table, |definition| definition.wanted = Wanted::Disabled).await {
         // It was disabled before.
         Err(error) if arguments.drop && error.kind() == ErrorKind::NotFound => {}
-        changed => drop(changed?),
+        changed => wait_for_rest(session, &changed?).await,
     }
     if arguments.drop
         && let Some(definition) = definitions.find(&table).await?
@@ -55,7 +61,11 @@ async fn known_table(arguments: &DisableArguments, session: &Session) -> Result<
 }
 
 pub async fn pause(arguments: &TableArgument, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    change(arguments, session, out, |definition| definition.wanted = Wanted::Paused).await
+    let table = session.enabled_table(&arguments.table).await?;
+    let definition = session.home.definitions().change(&table, |it| it.wanted = Wanted::Paused).await?;
+    wait_for_rest(session, &definition).await;
+    output::document(session.format, &status_of(&session.home, &definition).await?, out)?;
+    Ok(Exit::Done)
 }
 
 /// Also what a suspended table needs once its trouble is mended: the next version starts afresh.
@@ -85,4 +95,15 @@ async fn change(
     let definition = session.home.definitions().change(&table, change).await?;
     output::document(session.format, &status_of(&session.home, &definition).await?, out)?;
     Ok(Exit::Done)
+}
+
+async fn wait_for_rest(session: &Session, definition: &Definition) {
+    let rested = async {
+        while !rests(&session.home, definition).await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(REST_MAX, rested).await.is_err() {
+        session.remark("the service has not ended the table's job yet: it may be in the middle of a commit");
+    }
 }

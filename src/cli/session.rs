@@ -2,11 +2,11 @@
 
 use std::io::{Write, stderr};
 
-use tableflow_model::{Result, TableName};
+use tableflow_model::{Error, ErrorKind, Result, TableName, TopicName};
 
 use super::args::{GlobalArguments, TableReference};
 use crate::config::{Config, Layers};
-use crate::definition::{Listing, Wanted};
+use crate::definition::{Definition, Listing, Wanted};
 use crate::home::Home;
 use crate::output::Format;
 
@@ -65,12 +65,31 @@ impl Session {
 
     /// The enabled table that a person means.
     pub async fn enabled_table(&self, reference: &TableReference) -> Result<TableName> {
-        let Listing { definitions, unreadable } = self.enabled().await?;
-        let resolved = reference.resolve(definitions.iter().map(|definition| &definition.table));
-        match unreadable.into_iter().find(|unreadable| reference.may_mean_text(&unreadable.table)) {
-            Some(unreadable) if resolved.is_err() => Err(unreadable.error),
-            _ => resolved,
+        let Listing { definitions, unreadable } = self.home.definitions().look().await?;
+        let (disabled, enabled): (Vec<_>, Vec<_>) =
+            definitions.iter().partition(|definition| definition.wanted == Wanted::Disabled);
+        let not_found = match reference.resolve(enabled.iter().map(|definition| &definition.table)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => error,
+            resolved => return resolved,
+        };
+        if let Some(unreadable) = unreadable.into_iter().find(|it| reference.may_mean_text(&it.table)) {
+            return Err(unreadable.error);
         }
+        Err(self.known_otherwise(reference, &disabled).unwrap_or(not_found))
+    }
+
+    /// What a name stands for that is no enabled table's.
+    fn known_otherwise(&self, reference: &TableReference, disabled: &[&Definition]) -> Option<Error> {
+        if let Ok(table) = reference.resolve(disabled.iter().map(|definition| &definition.table)) {
+            let topic = &disabled.iter().find(|definition| definition.table == table)?.topic;
+            return Some(Error::not_found(format!("{table} is disabled")).with_hint(format!(
+                "`tableflow enable {topic}` feeds it again, `tableflow disable {table} --drop` deletes it"
+            )));
+        }
+        let topic: TopicName = reference.text().parse().ok()?;
+        self.home.topics.describe(&topic).ok()?;
+        let hint = format!("`tableflow enable {topic}` makes it one");
+        Some(Error::not_found(format!("topic {topic} is not a table yet")).with_hint(hint))
     }
 
     /// Nothing to show is seldom what somebody looked for.

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 use tableflow_connectors::decode::MetadataColumns;
 use tableflow_lake::layout::{arrow_schema, partition_text, sort_text};
-use tableflow_model::{Result, types};
+use tableflow_model::Result;
 
 use super::args::{StatusArguments, TableArgument};
 use super::session::Session;
@@ -78,16 +78,11 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
     let loaded = session.home.catalog.load_table(&table).await?;
     let metadata = &loaded.metadata;
     let arrow = arrow_schema(metadata.current_schema())?;
-    let columns = arrow.fields().iter().map(|field| ColumnSummary {
-        name: field.name().clone(),
-        r#type: types::flink_type(field.data_type()),
-        nullable: field.is_nullable(),
-    });
     let schema = metadata.current_schema();
     let description = Description {
         status,
         location: Some(metadata.location().to_owned()),
-        columns: columns.collect(),
+        columns: arrow.fields().iter().map(ColumnSummary::of).collect(),
         partition_by: partition_text(metadata.default_partition_spec().fields(), schema),
         sort_by: sort_text(metadata.default_sort_order(), schema),
         declared_columns: definition.columns,

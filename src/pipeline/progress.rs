@@ -56,6 +56,20 @@ pub struct Report {
     pub reported_at: Millis,
 }
 
+impl Report {
+    /// Of a table that nobody feeds, since a person wants it so.
+    pub fn of_rest(definition_version: u32, now: Millis) -> Self {
+        Report {
+            definition_version,
+            state: State::Paused,
+            trouble: None,
+            rows_buffered: 0,
+            last_commit_at: None,
+            reported_at: now,
+        }
+    }
+}
+
 /// What a commit added.
 #[derive(Clone, Copy, Debug)]
 pub struct Content {

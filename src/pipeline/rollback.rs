@@ -86,7 +86,8 @@ fn properties(
 /// Whether rows were left out of a snapshot's content by an earlier rollback, or nobody knows any more.
 fn lacks_rows(table: &TableMetadata, snapshot: i64) -> bool {
     let mut next = Some(snapshot);
-    while let Some(id) = next {
+    for _ in 0..=table.snapshots().len() {
+        let Some(id) = next else { return false };
         let Some(snapshot) = table.snapshot_by_id(id) else { return true };
         let summary = &snapshot.summary().additional_properties;
         if summary.contains_key(DIVERGED_PROPERTY) {
@@ -96,7 +97,7 @@ fn lacks_rows(table: &TableMetadata, snapshot: i64) -> bool {
         let went_to = summary.get(ROLLED_BACK_TO).and_then(|to| to.parse().ok());
         next = went_to.or_else(|| snapshot.parent_snapshot_id());
     }
-    false
+    true
 }
 
 /// The ledger that stood when a snapshot was current: its own, or that of its nearest ancestor with one.

@@ -159,6 +159,12 @@ pub async fn put_report(home: &Home, table: &TableName, report: &Report) -> Resu
     home.store.put_overwrite(&home.state.status(table), Bytes::from(json)).await
 }
 
+/// Whether the service that runs here has ended the table's job, as its definition wants it.
+pub async fn rests(home: &Home, definition: &Definition) -> bool {
+    live_service(home).await.is_none()
+        || report_of(home, definition).await.is_some_and(|report| report.state == State::Paused)
+}
+
 /// The job's own words, if they are about this definition.
 async fn report_of(home: &Home, definition: &Definition) -> Option<Report> {
     let bytes = home.store.get(&home.state.status(&definition.table)).await.ok()?;

@@ -55,6 +55,8 @@ pub struct Supervisor {
     known: HashMap<String, Definition>,
     /// The URIs of those that cannot be read: said once each.
     unreadable: HashSet<String>,
+    /// The URIs of those whose table is to rest, and does: reported once each.
+    resting: HashSet<String>,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -68,8 +70,8 @@ impl Supervisor {
         let definitions = home.definitions();
         let memory = TableMemory::new(memory_bytes_max);
         let (board, jobs) = (Board::default(), HashMap::new());
-        let (known, unreadable) = (HashMap::new(), HashSet::new());
-        Supervisor { home, definitions, memory, board, jobs, known, unreadable }
+        let (known, unreadable, resting) = (HashMap::new(), HashSet::new(), HashSet::new());
+        Supervisor { home, definitions, memory, board, jobs, known, unreadable, resting }
     }
 
     pub fn board(&self) -> Board {
@@ -132,7 +134,23 @@ impl Supervisor {
                 self.start(definition);
             }
         }
+        self.report_resting().await;
         Ok(())
+    }
+
+    /// Tells who paused or disabled a table that its job has ended.
+    async fn report_resting(&mut self) {
+        self.resting.retain(|uri| self.known.contains_key(uri));
+        for (uri, definition) in &self.known {
+            let rests = definition.wanted != Wanted::Running && !self.jobs.contains_key(&definition.table);
+            if !rests || !self.resting.insert(uri.clone()) {
+                continue;
+            }
+            let report = Report::of_rest(definition.version, self.home.clock.now());
+            if let Err(error) = put_report(&self.home, &definition.table, &report).await {
+                tracing::warn!(table = %definition.table, %error, "its status was not written");
+            }
+        }
     }
 
     fn tables(&self) -> Vec<TableName> {

@@ -385,6 +385,13 @@ fn a_disabled_table_keeps_its_rows_unless_it_is_dropped() {
     world.ok(&["disable", "orders"]);
     assert_eq!(world.json(&["list"]), json!([]));
     assert_eq!(world.numbers("select count(*) from bronze.orders"), [4]);
+    world
+        .run(&["describe", "orders"])
+        .failed(1, &["bronze.orders is disabled", "`tableflow enable orders` feeds it again"]);
+    world.topic("other", 1);
+    world
+        .run(&["sync", "other"])
+        .failed(1, &["topic other is not a table yet", "`tableflow enable other` makes it one"]);
     world.produce("orders", "{\"order_id\":5}\n");
     world.ok(&["enable", "orders"]);
     world.ok(&["sync"]);

@@ -60,6 +60,28 @@ fn what_people_change_is_noticed_while_it_runs() {
 }
 
 #[test]
+fn what_is_produced_after_a_pause_stays_out() {
+    let world = World::new();
+    enable(&world, "orders", "50ms");
+    let service = world.up();
+    for n in 2..6 {
+        world.wait_for_status("orders", "rows_committed", n - 1);
+        world.ok(&["pause", "orders"]);
+        world.produce("orders", &format!("{{\"n\":{n}}}\n"));
+        // Longer than a service takes to notice.
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        assert_eq!(count(&world, "orders"), n - 1, "a paused table takes nothing");
+        world.ok(&["resume", "orders"]);
+    }
+    world.wait_for_status("orders", "rows_committed", 5);
+    world.ok(&["disable", "orders"]);
+    world.produce("orders", "{\"n\":6}\n");
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert_eq!(count(&world, "orders"), 5);
+    assert_eq!(service.terminate().code(), Some(0));
+}
+
+#[test]
 fn a_stop_commits_what_is_held() {
     let world = World::new();
     enable(&world, "orders", "1m");

@@ -23,6 +23,11 @@ impl FromStr for TableReference {
 }
 
 impl TableReference {
+    /// As it was typed.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The one table that is meant (I1).
     pub fn resolve<'a>(&self, tables: impl IntoIterator<Item = &'a TableName>) -> Result<TableName> {
         let tables: Vec<&TableName> = tables.into_iter().collect();

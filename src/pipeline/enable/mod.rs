@@ -14,7 +14,7 @@ mod layout;
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::datatypes::Field;
+use arrow::datatypes::FieldRef;
 use iceberg::spec::{FormatVersion, TableMetadata};
 use serde::Serialize;
 use tableflow_catalog::{LoadedTable, Properties, TableCreation};
@@ -95,6 +95,16 @@ pub struct ColumnSummary {
     pub name: String,
     pub r#type: String,
     pub nullable: bool,
+}
+
+impl ColumnSummary {
+    pub fn of(field: &FieldRef) -> Self {
+        ColumnSummary {
+            name: field.name().clone(),
+            r#type: flink_type(field.data_type()),
+            nullable: field.is_nullable(),
+        }
+    }
 }
 
 /// Validates a request against what is there (I1).
@@ -227,17 +237,12 @@ async fn find_existing(home: &Home, request: &Request) -> Result<Option<LoadedTa
 impl Plan {
     pub fn summary(&self) -> Result<PlanSummary> {
         let arrow = arrow_schema(&self.layout.schema)?;
-        let column = |field: &std::sync::Arc<Field>| ColumnSummary {
-            name: field.name().clone(),
-            r#type: flink_type(field.data_type()),
-            nullable: field.is_nullable(),
-        };
         Ok(PlanSummary {
             topic: self.request.topic.to_string(),
             table: self.request.table.to_plain_string(),
             mode: "append",
             format_version: 2,
-            columns: arrow.fields().iter().map(column).collect(),
+            columns: arrow.fields().iter().map(ColumnSummary::of).collect(),
             partition_by: self.layout.partition_by(),
             sort_by: self.layout.sort_by(),
             commit_interval_ms: self.settings.commit_interval_ms,

@@ -155,7 +155,7 @@ fn i2_keys_choose_partitions_and_keyless_records_take_turns_by_batch() {
     // The clock says 4, so the first is partition 1.
     assert_eq!(placed(&mut producer), [(1, 2), (2, 2), (0, 2), (1, 2)]);
     let unknown = NewRecord { partition: Some(Partition(3)), ..keyed };
-    assert_eq!(producer.send(&unknown).unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(producer.send(&unknown).unwrap_err().kind(), ErrorKind::Data);
     let mut source = fixture.source();
     seek_to(&mut source, 0).unwrap();
     assert_eq!(source.poll(1_000).unwrap()[0].timestamps[0], 4, "the clock's time where none is given");
