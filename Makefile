@@ -9,7 +9,7 @@ SHELL := /bin/bash
 FEATURES := --features kill-points
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test check format lint rust python deep bench
+.PHONY: help build demo test check format lint docs rust python deep bench
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -22,10 +22,9 @@ demo: build  ## a shop's topics become tables, in this folder's ./demo-data, mad
 	rm -rf demo-data
 	"$(TARGET_DIR)/debug/tableflow" --data-dir demo-data demo --keep
 
-test: format lint python rust  ## everything CI runs
+test: format lint docs python rust  ## everything CI runs
 
-check: format lint  ## format, lints, docs, licences
-	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace $(FEATURES) --no-deps
+check: format lint docs  ## format, lints, docs, licences
 	if command -v cargo-deny > /dev/null; then
 	  cargo deny check bans licenses sources
 	else
@@ -37,6 +36,9 @@ format:
 
 lint:
 	cargo clippy --locked --workspace $(FEATURES) --all-targets -- --deny warnings
+
+docs:
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace $(FEATURES) --no-deps
 
 rust:
 	export TABLEFLOW_PYTHON="$$(scripts/venv)"

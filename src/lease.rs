@@ -2,7 +2,7 @@
 //!
 //! Owns [`Lease`]: a small object that the running service renews. It is a courtesy that spares people two
 //! services at once; what keeps data right when two run all the same is the ledger's generation (rule S2).
-//! - I1: a lease not renewed for [`LEASE_MS`] is nobody's.
+//! - I1: a lease not renewed for `LEASE_MS` is nobody's.
 //! - I2: a lease that somebody else took is theirs, however they got it: it is neither renewed nor given back.
 
 use std::net::SocketAddr;

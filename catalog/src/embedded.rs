@@ -7,7 +7,7 @@
 //! - I2: the order is: metadata file on disk, row on disk, reply. A row never names a file that a power cut can lose.
 //! - I3: a metadata file whose row was not written is deleted only when that is certain; old ones only after the
 //!   commit that dropped them from the log was applied.
-//! - I4: metadata files never change, so what was read once from a location is kept (bounded, [`CACHE_BYTES_MAX`]).
+//! - I4: metadata files never change, so what was read once from a location is kept (bounded, `CACHE_BYTES_MAX`).
 //!
 //! Journal: WAL with `synchronous=FULL`. A commit is then one fsync of the log and survives a power cut when it
 //! returns. A rollback journal would need `EXTRA` for that (with `FULL` a journal that was unlinked may come back

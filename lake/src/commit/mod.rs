@@ -15,8 +15,8 @@
 //! - I1: a commit asserts the table's uuid and main's snapshot, and adds a snapshot with the next sequence
 //!   number (rule C1); the ledger's property changes only together with a snapshot (C2).
 //! - I2: cost is O(changed files): one manifest for the new files, one manifest list, and now and then one merge
-//!   of equally small manifests ([`merge`]).
-//! - I3: metadata stays small: every commit forgets snapshots beyond the retention ([`expire`]), never one that a
+//!   of equally small manifests (`merge`).
+//! - I3: metadata stays small: every commit forgets snapshots beyond the retention (`expire`), never one that a
 //!   ref names; files stay, so a reader under way is not disturbed.
 //! - I4: a prepared commit can be sent again unchanged (C4): its objects are written once, under fresh names.
 //!

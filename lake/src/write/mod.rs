@@ -12,7 +12,7 @@
 //! Owns [`Stager`]: what one epoch of one job writes to one table before the commit.
 //! - I1: a staged file is named by job, generation, epoch and number (rule G1) and put create-only: a name that
 //!   somebody else took is left to them. Until a commit names the file no reader sees it.
-//! - I2: memory is bounded: at most [`OPEN_FILES_MAX`] files are open, the largest is finished first, and a file
+//! - I2: memory is bounded: at most `OPEN_FILES_MAX` files are open, the largest is finished first, and a file
 //!   is finished when it reaches its target size.
 //! - I3: every row given to `write` is in exactly one of the files that `finish` returns, or `finish` fails.
 //! - I4: partitioning by nearly every row is done, and said: it makes a table that nobody can read quickly.
