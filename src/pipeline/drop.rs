@@ -28,3 +28,39 @@ pub async fn drop_table(home: &Home, table: &TableName, uuid: Uuid) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use iceberg::spec::{FormatVersion, NestedField, PrimitiveType, Schema, Type};
+    use tableflow_catalog::{Properties, TableCreation};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn i2_another_table_of_that_name_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(&directory.path().join("data")).await.unwrap();
+        let table = TableName::new("bronze", "t").unwrap();
+        let column = NestedField::optional(1, "n", Type::Primitive(PrimitiveType::Long));
+        let creation = TableCreation {
+            location: None,
+            schema: Schema::builder().with_fields([column.into()]).build().unwrap(),
+            partition_spec: None,
+            sort_order: None,
+            properties: HashMap::new(),
+            format_version: FormatVersion::V2,
+        };
+        home.catalog.create_namespace("bronze", &Properties::new()).await.unwrap();
+        let made = home.catalog.create_table(&table, creation).await.unwrap();
+        let error = drop_table(&home, &table, Uuid::nil()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        let objects = home.store.list_all(made.metadata.location()).await.unwrap();
+        assert!(!objects.is_empty() && home.catalog.load_table(&table).await.is_ok());
+
+        drop_table(&home, &table, made.metadata.uuid()).await.unwrap();
+        assert!(home.catalog.load_table(&table).await.is_err());
+        assert!(home.store.list_all(made.metadata.location()).await.unwrap().is_empty());
+    }
+}

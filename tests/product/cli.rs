@@ -429,6 +429,12 @@ fn a_topic_fills_two_tables_and_a_table_has_one_topic() {
     world.produce("others", "{\"a\":1}\n");
     world.run(&["enable", "others", "--table", "orders"]).failed(1, &["is filled by topic orders already", "--table"]);
     world.run(&["enable", "others", "--table", "Orders"]).failed(2, &["differs only by case", "--table"]);
+    let namespace = &["namespace Bronze differs only by case from bronze", "--namespace bronze"];
+    world.run(&["enable", "others", "--namespace", "Bronze"]).failed(2, namespace);
+    world.run(&["enable", "others", "--namespace", "bronze", "--table", ".."]).failed(2, &["is not a table name"]);
+    world
+        .run(&["enable", "orders"])
+        .failed(1, &["is filled by topic orders already", "`tableflow update bronze.orders`"]);
 }
 
 #[test]
