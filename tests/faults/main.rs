@@ -2,8 +2,8 @@
 //! others write.
 //!
 //! What must be in a table is known from the producer's side alone: every record names its partition, and its offset
-//! is its place in the order sent. After every fault each (partition, offset) is there once, with its value, and none
-//! is missing.
+//! is its place in the order sent. After every fault each (partition, offset) is there once, with every field of its
+//! value, and none is missing: so say our `query`, PyIceberg and DuckDB, each for itself.
 //!
 //! ```text
 //!  product       a data directory, the real binary on it, and what its table must hold
@@ -14,6 +14,7 @@
 //!  replies       lost, late and failing requests
 //!  foreign       somebody else changes the table or the topic
 //!  several       one topic into several tables, killed and failing between them
+//!  python        the other readers
 //! ```
 //!
 //! `TABLEFLOW_KILL_ROUNDS=n` kills more often at random, `TABLEFLOW_KILL_SEED=s` plays a failed run's moments again.
@@ -29,6 +30,9 @@ mod kill_points;
 mod processes;
 #[cfg(test)]
 mod product;
+#[cfg(test)]
+#[path = "../python/engines.rs"]
+mod python;
 #[cfg(test)]
 mod random_kills;
 #[cfg(test)]

@@ -45,5 +45,4 @@ fn a_service_killed_at_random_moments_loses_and_doubles_nothing() {
     let replay = format!("TABLEFLOW_KILL_SEED={seed} TABLEFLOW_KILL_ROUNDS={rounds}");
     assert!(product.status()["snapshot_id"].is_i64(), "{replay}: no round lived long enough to commit");
     product.sync_and_check(&replay);
-    product.check_with_pyiceberg(&replay);
 }

@@ -7,7 +7,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::world::{Engines, World};
+use crate::python::Engines;
+use crate::world::World;
 
 /// Every type a column can be declared with.
 const COLUMNS: &str = "id BIGINT, `sma-ll` INT, flag BOOLEAN, ratio DOUBLE, share FLOAT, amount DECIMAL(10, 2), \
@@ -77,7 +78,7 @@ fn lines(rows: u64, seed: u64) -> String {
 
 /// Every reader says the same about a table as the producer's files do (I1).
 #[track_caller]
-pub fn check_readers(world: &World, engines: &mut Engines, table: &str, expected: &Value) {
+pub fn check_readers(world: &World, engines: &Engines, table: &str, expected: &Value) {
     assert_ne!(expected["rows"], 0);
     let ours = world.file("ours.ndjson", world.ok(&["query", &format!("select * from {table}"), "-o", "ndjson"]));
     for (reader, file) in [("pyiceberg", None), ("duckdb", None), ("ndjson", Some(ours))] {
@@ -98,7 +99,7 @@ pub fn check_readers(world: &World, engines: &mut Engines, table: &str, expected
 }
 
 /// What the producer's files say that a table holds.
-pub fn expected_of(engines: &mut Engines, files: &[String], columns: &str) -> Value {
+pub fn expected_of(engines: &Engines, files: &[String], columns: &str) -> Value {
     engines.ask("expect", json!({"files": files, "columns": columns}))
 }
 
@@ -128,11 +129,11 @@ fn i1_every_type_in_every_layout() {
         world.ok(&["produce", "events", file, "--key", "id"]);
         world.ok(&["sync"]);
     }
-    let mut engines = world.engines();
-    let expected = expected_of(&mut engines, &[first, second], COLUMNS);
+    let engines = world.engines();
+    let expected = expected_of(&engines, &[first, second], COLUMNS);
     assert_eq!(expected["rows"], 300);
     for (table, _, _) in layouts {
-        check_readers(&world, &mut engines, &format!("bronze.{table}"), &expected);
+        check_readers(&world, &engines, &format!("bronze.{table}"), &expected);
     }
     let files = world.json(&["files", "identity"]);
     assert!(files.as_array().unwrap().len() > 10, "values of a column are folders");
@@ -163,9 +164,9 @@ fn i1_inferred_columns_that_grow() {
         world.ok(&["sync"]);
     }
     assert!(world.status("events")["schema_id"].as_i64().unwrap() >= schema + 3);
-    let mut engines = world.engines();
-    let expected = expected_of(&mut engines, &files, "");
-    check_readers(&world, &mut engines, "bronze.events", &expected);
+    let engines = world.engines();
+    let expected = expected_of(&engines, &files, "");
+    check_readers(&world, &engines, "bronze.events", &expected);
     assert_eq!(
         world
             .rows("select id, at['geo']['lat'] lat, lines[1]['qty'] qty from events where id in (2, 5, 7) order by id"),
@@ -182,7 +183,7 @@ fn i1_many_commits_keep_metadata_small() {
     let world = World::new();
     world.topic("events", 1);
     world.ok(&["enable", "events", "--columns", "n BIGINT, s STRING", "--partition-by", "bucket(4, n)"]);
-    let mut engines = world.engines();
+    let engines = world.engines();
     let mut files = Vec::new();
     for round in 0..105 {
         let lines: String = (0..3).map(|n| format!("{{\"n\":{},\"s\":\"r{round}\"}}\n", round * 3 + n)).collect();
@@ -190,8 +191,8 @@ fn i1_many_commits_keep_metadata_small() {
         world.ok(&["produce", "events", &files[round]]);
         world.ok(&["sync"]);
         if round == 39 || round == 104 {
-            let expected = expected_of(&mut engines, &files, "n BIGINT, s STRING");
-            check_readers(&world, &mut engines, "bronze.events", &expected);
+            let expected = expected_of(&engines, &files, "n BIGINT, s STRING");
+            check_readers(&world, &engines, "bronze.events", &expected);
             let seen = engines.ask("metadata", json!({"table": "bronze.events"}));
             let number = |name: &str| seen[name].as_u64().unwrap();
             assert_eq!(number("snapshots"), (round as u64 + 1).min(100), "{seen}");

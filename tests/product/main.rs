@@ -4,7 +4,7 @@
 //! house (PyIceberg, DuckDB), or by hand.
 //!
 //! ```text
-//!  world      a data directory, the binary, a running service, a Python with other engines
+//!  world      a data directory, the binary, a running service
 //!  cli        verbs, their output and exit codes
 //!  enable     what is asked of a table, and the ways on that hints name
 //!  ease       what a newcomer meets
@@ -14,6 +14,7 @@
 //!  engines    what went in is what every engine reads
 //!  writers    somebody else commits to the same table
 //!  bad_input  records, topics and tables that are wrong
+//!  python     PyIceberg and DuckDB, for both suites of the binary
 //! ```
 //!
 //! `TABLEFLOW_PYTHON` names a Python that has `tests/python/requirements.txt`; `make test` sets it.
@@ -31,6 +32,9 @@ mod enable;
 mod engines;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+#[path = "../python/engines.rs"]
+mod python;
 #[cfg(test)]
 mod query;
 #[cfg(test)]

@@ -1,19 +1,20 @@
 //! A data directory of its own, and everything that acts on it.
 //!
-//! Owns [`World`] (the directory, verbs of the binary), [`Service`] (a running `up`) and [`Engines`] (a Python
-//! process with PyIceberg and DuckDB, driven line by line so that it starts once).
+//! Owns [`World`] (the directory, verbs of the binary) and [`Service`] (a running `up`).
 //! - I1: whatever was started is ended when the test is, however it ends: by its process id.
 //! - I2: nothing waits longer than [`PATIENCE`]; what is waited for is asked again and again.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::python::Engines;
 
 /// Far above what anything takes here, so that a loaded machine fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -194,7 +195,7 @@ impl World {
     }
 
     pub fn engines(&self) -> Engines {
-        Engines::start(&self.data_dir())
+        Engines::on(&self.data_dir())
     }
 }
 
@@ -269,47 +270,5 @@ impl Drop for Service {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-/// Other houses' engines on the same data directory.
-#[derive(Debug)]
-pub struct Engines {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-    data_dir: String,
-}
-
-impl Engines {
-    fn start(data_dir: &Path) -> Self {
-        let python = std::env::var("TABLEFLOW_PYTHON")
-            .expect("TABLEFLOW_PYTHON names the Python with PyIceberg; see `make test`");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/product/engines.py");
-        let mut child =
-            Command::new(python).args(["-B", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let stdin = child.stdin.take().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Engines { child, stdin, stdout, data_dir: data_dir.to_str().unwrap().to_owned() }
-    }
-
-    /// One order of `engines.py`, and its answer.
-    #[track_caller]
-    pub fn ask(&mut self, verb: &str, mut order: Value) -> Value {
-        order["do"] = json!(verb);
-        order["data_dir"] = json!(self.data_dir);
-        writeln!(self.stdin, "{order}").unwrap();
-        let mut answer = String::new();
-        self.stdout.read_line(&mut answer).unwrap();
-        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
-        assert!(answer["error"].is_null(), "{verb}: {}", answer["error"].as_str().unwrap_or_default());
-        answer["answer"].clone()
-    }
-}
-
-impl Drop for Engines {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -22,7 +22,7 @@ fn lines(values: impl Iterator<Item = i64>) -> String {
 #[test]
 fn another_writer_and_sync_take_turns() {
     let world = world();
-    let mut engines = world.engines();
+    let engines = world.engines();
     for round in 0..5 {
         world.produce("events", &lines(round * 10..round * 10 + 10));
         world.ok(&["sync"]);
@@ -42,7 +42,7 @@ fn another_writer_and_sync_take_turns() {
 fn another_writer_races_the_service() {
     let world = world();
     let service = world.up();
-    let mut engines = world.engines();
+    let engines = world.engines();
     std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
             for round in 0..40 {

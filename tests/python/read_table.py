@@ -48,16 +48,6 @@ def kind_of(iceberg_type):
     return {"fixed": "binary"}.get(word, word)
 
 
-def add_batches(content, batches):
-    for batch in batches:
-        for row in batch.to_pylist():
-            content.add(row)
-
-
-def by_pyiceberg(table, content):
-    add_batches(content, table.scan().to_arrow_batch_reader())
-
-
 def duckdb_connection():
     import duckdb
 
@@ -88,26 +78,34 @@ def metadata_location(data_dir, table):
     return found[0]
 
 
-def by_duckdb(location, content):
-    rows = duckdb_connection().execute("select * from iceberg_scan(?)", [location.removeprefix("file://")])
-    add_batches(content, rows.to_arrow_reader())
+def by_pyiceberg(data_dir, table):
+    return load_table(data_dir, table).scan().to_arrow_batch_reader()
 
 
-def by_ndjson(path, content):
+def by_duckdb(data_dir, table):
+    location = metadata_location(data_dir, table).removeprefix("file://")
+    return duckdb_connection().execute("select * from iceberg_scan(?)", [location]).to_arrow_reader()
+
+
+ENGINES = {"pyiceberg": by_pyiceberg, "duckdb": by_duckdb}
+
+
+def rows(reader, data_dir, table):
+    """Every row as a dict, one after the other."""
+    for batch in ENGINES[reader](data_dir, table):
+        yield from batch.to_pylist()
+
+
+def printed_rows(path):
     with open(path, encoding="utf-8") as lines:
         for line in lines:
-            content.add(json.loads(line, parse_float=Decimal))
+            yield json.loads(line, parse_float=Decimal)
 
 
-def read(reader, data_dir, table_name, path=None):
-    table = load_table(data_dir, table_name)
-    content = Content(kind_of(table.schema().as_struct())[1])
-    if reader == "pyiceberg":
-        by_pyiceberg(table, content)
-    elif reader == "duckdb":
-        by_duckdb(metadata_location(data_dir, table_name), content)
-    else:
-        by_ndjson(path, content)
+def read(reader, data_dir, table, path=None):
+    content = Content(kind_of(load_table(data_dir, table).schema().as_struct())[1])
+    for row in printed_rows(path) if reader == "ndjson" else rows(reader, data_dir, table):
+        content.add(row)
     return content.document()
 
 

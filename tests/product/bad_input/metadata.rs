@@ -8,9 +8,9 @@ use crate::world::World;
 /// What all readers see of the metadata columns: bytes as hexadecimal text, times as ISO text.
 #[track_caller]
 fn seen_by_all(world: &World, table: &str) -> Value {
-    let mut engines = world.engines();
+    let engines = world.engines();
     let columns = ["_tableflow_offset", "_tableflow_timestamp", "_tableflow_key", "_tableflow_headers"];
-    let mut ask = |reader: &str| {
+    let ask = |reader: &str| {
         let order = json!({"reader": reader, "table": format!("bronze.{table}"), "columns": columns});
         engines.ask("values", order)
     };

@@ -153,10 +153,10 @@ fn i4_the_largest_record_is_a_row_and_a_larger_one_is_refused() {
     );
     world.wait_for_status("large", "rows_committed", 4);
     assert_eq!(service.terminate().code(), Some(0));
-    let mut engines = world.engines();
+    let engines = world.engines();
     let file = world.file("large.ndjson", lines + "{\"n\":4}\n");
-    let expected = expected_of(&mut engines, &[file], "n BIGINT, s STRING");
-    check_readers(&world, &mut engines, "bronze.large", &expected);
+    let expected = expected_of(&engines, &[file], "n BIGINT, s STRING");
+    check_readers(&world, &engines, "bronze.large", &expected);
 }
 
 /// Texts, whole numbers and fractions in turn, now and then none; and objects and lists twenty levels deep.
@@ -191,7 +191,7 @@ fn i4_wide_and_deep_rows_are_read_by_every_engine() {
             r#"{"n":1,"_file":"x","_pos":3,"_partition":4,"_row_id":5,"_deleted":true,"_spec_id":6}"#.into(),
         ),
     ];
-    let mut engines = world.engines();
+    let engines = world.engines();
     for (name, columns, lines) in &cases {
         world.topic(name, 1);
         world.produce(name, lines);
@@ -200,8 +200,8 @@ fn i4_wide_and_deep_rows_are_read_by_every_engine() {
     world.ok(&["sync"]);
     for (name, columns, lines) in &cases {
         let file = world.file(&format!("{name}.ndjson"), lines);
-        let expected = expected_of(&mut engines, &[file], columns);
-        check_readers(&world, &mut engines, &format!("bronze.{name}"), &expected);
+        let expected = expected_of(&engines, &[file], columns);
+        check_readers(&world, &engines, &format!("bronze.{name}"), &expected);
     }
     let leaf = (1..=20).map(|n| format!("['a{n}']")).collect::<String>();
     assert_eq!(world.numbers(&format!("select objects{leaf} from wide where c6 = 39 * 6")), [39]);

@@ -52,10 +52,10 @@ fn odd_partition_values_are_found_again() {
         assert_eq!(world.numbers(&format!("select n from odd where s = '{value}'")), [n as i64], "{value:?}");
     }
     assert_eq!(world.numbers("select n from odd where s is null"), [99]);
-    let mut engines = world.engines();
+    let engines = world.engines();
     let file = world.file("odd.ndjson", lines.join("\n"));
-    let expected = expected_of(&mut engines, &[file], "");
-    check_readers(&world, &mut engines, "bronze.odd", &expected);
+    let expected = expected_of(&engines, &[file], "");
+    check_readers(&world, &engines, "bronze.odd", &expected);
     let statements = ["select n from {table} where s = ''", "select n from {table} where s is null"];
     let theirs = engines.ask("duckdb_rows", json!({"table": "bronze.odd", "statements": statements}));
     assert_eq!(theirs, json!([[["0"]], [["99"]]]), "an empty text is not null");

@@ -82,7 +82,7 @@ fn i3_a_suspended_table_goes_on_once_its_trouble_is_mended() {
 #[test]
 fn i3_a_column_renamed_to_a_reserved_name_loses_no_row_and_is_never_read_as_another() {
     let world = World::new();
-    let mut engines = world.engines();
+    let engines = world.engines();
     for (table, renamed) in [("ours", "_tableflow_place"), ("icebergs", "_pos")] {
         world.topic(table, 1);
         world.produce(table, "{\"s\":\"a\",\"n\":1}\n");

@@ -1,6 +1,6 @@
 """Other engines on a data directory, one order a line: `{"do":..,"data_dir":..,..}` -> `{"answer":..}`.
 
-The documents are those of `tests/python/canonical.py`.
+The documents are those of `canonical.py`; `engines.rs` is the other end of the line.
 """
 
 import datetime
@@ -8,8 +8,6 @@ import json
 import pathlib
 import sys
 import traceback
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "python"))
 
 import expected
 import read_table
@@ -103,6 +101,12 @@ def values(order):
     return sorted(rows, key=lambda row: row[names[0]])
 
 
+def rows(order):
+    """Every row as an object."""
+    found = read_table.rows(order["reader"], order["data_dir"], order["table"])
+    return [{name: plain(value) for name, value in row.items()} for row in found]
+
+
 def rename(order):
     """A column gets another name, as any engine may do."""
     table = read_table.load_table(order["data_dir"], order["table"])
@@ -110,7 +114,7 @@ def rename(order):
         update.rename_column(order["from"], order["to"])
 
 
-ORDERS = {f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values)}
+ORDERS = {f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values, rows)}
 
 
 def main():
