@@ -41,7 +41,9 @@ docs:
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace $(FEATURES) --no-deps
 
 rust:
-	export TABLEFLOW_PYTHON="$$(scripts/venv)"
+	python="$$(scripts/venv)"
+	kafka="$$(scripts/kafka)"
+	export TABLEFLOW_PYTHON="$$python" TABLEFLOW_KAFKA="$$kafka"
 	cargo test --locked --workspace $(FEATURES)
 
 python:

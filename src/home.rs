@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use tableflow_catalog::Catalog;
 use tableflow_catalog::embedded::EmbeddedCatalog;
-use tableflow_connectors::local::{LocalSource, LocalTopics};
+use tableflow_connectors::local::{EmbeddedTopics, LocalTopics};
+use tableflow_connectors::topics::Topics;
 use tableflow_lake::commit::CommitContext;
 use tableflow_model::clock::{RandomIds, SystemClock};
 use tableflow_model::{Clock, Error, Ids, Result, Source, TopicName};
@@ -32,7 +33,7 @@ pub struct Home {
     pub directory: PathBuf,
     pub store: Store,
     pub catalog: Arc<dyn Catalog>,
-    pub topics: LocalTopics,
+    pub topics: Arc<dyn Topics>,
     pub state: StatePaths,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
@@ -59,7 +60,14 @@ impl Home {
         let database = directory.join(CATALOG);
         let catalog = EmbeddedCatalog::open(&database, store.clone(), warehouse, clock.clone(), ids.clone()).await?;
         let topics = LocalTopics::open(&directory);
+        let topics = Arc::new(EmbeddedTopics { topics, clock: clock.clone(), ids: ids.clone() });
         Ok(Home { directory, store, catalog: Arc::new(catalog), topics, state, clock, ids })
+    }
+
+    /// The same directory, with topics that are kept elsewhere.
+    #[must_use]
+    pub fn with_topics(self, topics: Arc<dyn Topics>) -> Self {
+        Home { topics, ..self }
     }
 
     pub fn definitions(&self) -> Definitions {
@@ -67,8 +75,8 @@ impl Home {
     }
 
     /// A reader of a topic.
-    pub fn source(&self, topic: &TopicName) -> Result<Box<dyn Source>> {
-        Ok(Box::new(LocalSource::open(&self.topics, topic)?))
+    pub async fn source(&self, topic: &TopicName) -> Result<Box<dyn Source>> {
+        self.topics.source(topic).await
     }
 
     pub fn commit_context(&self) -> CommitContext<'_> {

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tableflow_connectors::local::{LocalProducer, LocalTopics, NewRecord};
+use tableflow_connectors::local::{LocalProducer, LocalTopics};
+use tableflow_connectors::topics::NewRecord;
 use tableflow_model::clock::SystemClock;
 use tableflow_model::{Error, Millis, Partition, Result};
 

@@ -21,7 +21,7 @@ use tableflow_lake::layout::new_schema;
 use tableflow_lake::write::{EpochName, Stager};
 use tableflow_model::clock::SystemClock;
 use tableflow_model::protocol::{Epoch, Generation};
-use tableflow_model::{Error, Records, Result, Source};
+use tableflow_model::{Error, Records, Result};
 use tableflow_store::Store;
 
 use crate::TOPIC;

@@ -3,11 +3,15 @@
 //! In flow order:
 //!
 //! ```text
+//!  topics   where topics are kept, whoever keeps them
 //!  local    the embedded topics: Kafka's record batches in files, no broker
+//!  kafka    the topics of a Kafka cluster
 //!  decode   a record's bytes -> Arrow columns
 //! ```
 //!
 //! Knows nothing of tables or of SQL: above it stands the trait `tableflow_model::Source`.
 
 pub mod decode;
+pub mod kafka;
 pub mod local;
+pub mod topics;

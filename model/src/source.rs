@@ -2,12 +2,15 @@
 //!
 //! Owns [`Source`] and the words for places in a topic: [`TopicId`], [`Partition`], [`Offset`].
 //! - I1: a source never chooses where to start: positions come from the ledger, by [`Source::seek`].
-//! - I2: `poll` returns what is there now and never waits; an empty answer means "nothing yet".
+//! - I2: `poll` returns what is there now and never waits; an empty answer means "nothing yet". All else may ask a
+//!   server, and waits for it without holding a thread.
 //! - I3: records of one partition come in offset order, each once, with nothing between left out.
+//! - I4: what was polled is of the topic that was sought in, or [`Source::confirm`] says that it may not be.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -55,16 +58,20 @@ pub struct Range {
 }
 
 /// A reader of one topic.
+#[async_trait]
 pub trait Source: Send {
     /// The topic as it is now; another id than the ledger's means that it was re-created.
-    fn topic_id(&mut self) -> Result<TopicId>;
+    async fn topic_id(&mut self) -> Result<TopicId>;
 
     /// Every partition with the range of offsets that can be read.
-    fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>>;
+    async fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>>;
 
     /// Sets where each partition is read from next. Partitions not named are not read.
-    fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()>;
+    async fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()>;
 
     /// What is there now, about `bytes_max` bytes at most (one record is always returned whole).
     fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>>;
+
+    /// Asked before what was polled is committed (I4); `Conflict` where the topic is another one by now.
+    async fn confirm(&mut self) -> Result<()>;
 }

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format, readable};
 
 const POLL_BYTES: usize = 1 << 20;
-const IDLE_PAUSE: Duration = Duration::from_millis(100);
+const IDLE_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Serialize)]
 struct RecordDocument {
@@ -32,8 +32,8 @@ pub async fn run(arguments: &ConsumeArguments, session: &Session, out: &mut dyn 
         return Err(Error::usage("json and yaml are one document, and --follow has no end")
             .with_hint("use -o ndjson, or -n to say how many"));
     }
-    let mut source = session.home.source(&arguments.topic)?;
-    let ranges = source.ranges()?;
+    let mut source = session.home.source(&arguments.topic).await?;
+    let ranges = source.ranges().await?;
     let starts: BTreeMap<Partition, Offset> = ranges
         .iter()
         .map(|(partition, range)| match arguments.from {
@@ -42,18 +42,20 @@ pub async fn run(arguments: &ConsumeArguments, session: &Session, out: &mut dyn 
             ConsumeFrom::Offset(offset) => (*partition, offset.clamp(range.start, range.end)),
         })
         .collect();
-    source.seek(&starts)?;
+    source.seek(&starts).await?;
     let mut printer = Printer { format: session.format, held: Vec::new(), started: false };
     let mut left = arguments.limit.unwrap_or(u64::MAX);
-    while left > 0 {
+    let mut next = starts;
+    let read_all = |next: &BTreeMap<Partition, Offset>| {
+        ranges.iter().all(|(partition, range)| next.get(partition).is_none_or(|next| *next >= range.end))
+    };
+    while left > 0 && (arguments.follow || !read_all(&next)) {
         let polled = source.poll(POLL_BYTES)?;
         if polled.is_empty() {
-            if !arguments.follow {
-                break;
-            }
             tokio::time::sleep(IDLE_PAUSE).await;
             continue;
         }
+        next.extend(polled.iter().map(|records| (records.partition, records.next_offset)));
         for records in &polled {
             for row in 0..records.len() {
                 if left == 0 {

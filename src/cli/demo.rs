@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use serde::Serialize;
-use tableflow_connectors::local::{LocalProducer, NewRecord};
+use tableflow_connectors::topics::NewRecord;
 use tableflow_lake::commit::live_files;
 use tableflow_model::{Error, Millis, Result, TableName, TopicName};
 
@@ -70,9 +70,9 @@ pub async fn run(arguments: &DemoArguments, global: &GlobalArguments, out: &mut 
     let started = Instant::now();
     let scratch = if arguments.keep { None } else { Some(Scratch::make()?) };
     let directory = scratch.as_ref().map(|scratch| scratch.0.clone()).or_else(|| global.data_dir.clone());
-    let session = Session::begin(&GlobalArguments { data_dir: directory, ..global.clone() }).await?;
+    let session = Session::begin_embedded(&GlobalArguments { data_dir: directory, ..global.clone() }).await?;
     let topics: Vec<TopicName> = Topic::ALL.iter().map(|topic| topic.name().parse()).collect::<Result<_>>()?;
-    let taken = session.home.topics.list()?.into_iter().find(|topic| topics.contains(&topic.name));
+    let taken = session.home.topics.list().await?.into_iter().find(|topic| topics.contains(&topic.name));
     if let Some(taken) = taken {
         return Err(Error::already_exists(format!("there is a topic {} already", taken.name))
             .with_hint("run the demo in a directory of its own: --data-dir demo-data, or delete that one"));
@@ -80,7 +80,7 @@ pub async fn run(arguments: &DemoArguments, global: &GlobalArguments, out: &mut 
     let mut silence = sink();
     let tells = session.format == Format::Table && !session.quiet;
     let story: &mut dyn Write = if tells { out } else { &mut silence };
-    let records = sell(&session, arguments.rows)?;
+    let records = sell(&session, arguments.rows).await?;
     say(story, &format!("sold {} orders: {records} records in {} topics", arguments.rows, topics.len()))?;
     let mut tables = Vec::new();
     for topic in Topic::ALL {
@@ -144,14 +144,14 @@ fn say(out: &mut dyn Write, text: &str) -> Result<()> {
     printed(writeln!(out, "{text}"))
 }
 
-fn sell(session: &Session, orders: u64) -> Result<u64> {
+async fn sell(session: &Session, orders: u64) -> Result<u64> {
     let home = &session.home;
     let mut producers = Vec::new();
     for topic in Topic::ALL {
         let name = topic.name().parse()?;
         let settings = std::collections::BTreeMap::new();
-        home.topics.create(&name, topic.partitions(), &settings, home.clock.as_ref(), home.ids.as_ref())?;
-        producers.push((topic, LocalProducer::open(&home.topics, &name, home.clock.clone())?));
+        home.topics.create(&name, topic.partitions(), &settings).await?;
+        producers.push((topic, home.topics.producer(&name).await?));
     }
     let mut records = 0;
     Shop::new(orders).sell(|topic, key, value, at| {

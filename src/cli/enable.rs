@@ -16,7 +16,7 @@ use crate::units::CommitInterval;
 pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let mut plans: Vec<Plan> = Vec::new();
     for topic in &arguments.topics {
-        check_mode(arguments.mode, session, topic)?;
+        check_mode(arguments.mode, session, topic).await?;
         plans.push(plan(&session.home, request(arguments, session, topic)?).await?);
     }
     let summaries: Vec<PlanSummary> = plans.iter().map(Plan::summary).collect::<Result<_>>()?;
@@ -34,8 +34,8 @@ pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn W
 }
 
 /// A compacted topic holds the newest record of each key: a table of all records is what somebody asks for aloud.
-fn check_mode(mode: Mode, session: &Session, topic: &TopicName) -> Result<()> {
-    if mode == Mode::Auto && session.home.topics.describe(topic)?.options.cleanup_policy().compacts() {
+async fn check_mode(mode: Mode, session: &Session, topic: &TopicName) -> Result<()> {
+    if mode == Mode::Auto && session.home.topics.describe(topic).await?.compacts() {
         return Err(Error::usage(format!("topic {topic} is compacted: it needs upsert, which comes later"))
             .with_hint("say --mode append to keep every record"));
     }

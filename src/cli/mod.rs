@@ -43,8 +43,8 @@ pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
     };
     match verb {
         Verb::Demo(words) => demo::run(&words, &global, out).await,
-        Verb::Topic(verb) => topic::run(verb, &session().await?, out),
-        Verb::Produce(words) => produce::run(&words, &session().await?, out),
+        Verb::Topic(verb) => topic::run(verb, &session().await?, out).await,
+        Verb::Produce(words) => produce::run(&words, &session().await?, out).await,
         Verb::Consume(words) => consume::run(&words, &session().await?, out).await,
         Verb::Enable(words) => enable::run(&words, &session().await?, out).await,
         Verb::Disable(words) => manage::disable(&words, &session().await?, out).await,

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write, stdin};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use tableflow_connectors::local::{LocalProducer, NewRecord};
+use tableflow_connectors::topics::{NewRecord, Producer};
 use tableflow_model::{Error, Millis, Partition, Result, TopicName};
 
 use super::args::{ProduceArguments, ProduceFormat};
@@ -80,7 +80,7 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     }
 }
 
-pub fn run(arguments: &ProduceArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+pub async fn run(arguments: &ProduceArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let (input, bytes): (Box<dyn BufRead>, Option<u64>) = match arguments.file.as_str() {
         "-" => (Box::new(BufReader::new(stdin())), None),
         path => {
@@ -90,12 +90,12 @@ pub fn run(arguments: &ProduceArguments, session: &Session, out: &mut dyn Write)
         }
     };
     let progress = output::progress::bytes(session.quiet, bytes);
-    let mut producer = LocalProducer::open(&session.home.topics, &arguments.topic, session.home.clock.clone())?;
-    let sent = send_lines(progress.wrap_read(input), arguments, &mut producer);
+    let mut producer = session.home.topics.producer(&arguments.topic).await?;
+    let sent = send_lines(progress.wrap_read(input), arguments, producer.as_mut());
     // Even after a bad line: what was sent before it is flushed and acknowledged.
     let flushed = producer.flush();
     progress.finish_and_clear();
-    let produced = acknowledged(&arguments.topic, &mut producer);
+    let produced = acknowledged(&arguments.topic, producer.as_mut());
     output::document(session.format, &produced, out)?;
     sent?;
     flushed?;
@@ -108,7 +108,7 @@ fn cannot_read(path: &str, error: std::io::Error) -> Error {
     Error::usage(format!("{path} cannot be read")).with_source(error)
 }
 
-fn send_lines(mut input: impl BufRead, arguments: &ProduceArguments, producer: &mut LocalProducer) -> Result<()> {
+fn send_lines(mut input: impl BufRead, arguments: &ProduceArguments, producer: &mut dyn Producer) -> Result<()> {
     let (mut line, mut warned) = (Vec::new(), false);
     for number in 1_u64.. {
         line.clear();
@@ -141,7 +141,7 @@ fn content(line: &[u8], format: ProduceFormat) -> &[u8] {
     }
 }
 
-fn send(text: &[u8], arguments: &ProduceArguments, producer: &mut LocalProducer) -> Result<()> {
+fn send(text: &[u8], arguments: &ProduceArguments, producer: &mut dyn Producer) -> Result<()> {
     if arguments.envelope {
         return send_envelope(text, producer);
     }
@@ -204,7 +204,7 @@ fn key_of(text: &[u8], fields: &[String]) -> Result<Vec<u8>> {
     Ok(key.into_bytes())
 }
 
-fn send_envelope(text: &[u8], producer: &mut LocalProducer) -> Result<()> {
+fn send_envelope(text: &[u8], producer: &mut dyn Producer) -> Result<()> {
     let refused = |error: Error| {
         error.with_hint("an envelope is {\"key\":..,\"value\":..,\"headers\":{..},\"timestamp\":ms,\"partition\":n}")
     };
@@ -228,7 +228,7 @@ fn send_envelope(text: &[u8], producer: &mut LocalProducer) -> Result<()> {
     })
 }
 
-fn acknowledged(topic: &TopicName, producer: &mut LocalProducer) -> Produced {
+fn acknowledged(topic: &TopicName, producer: &mut dyn Producer) -> Produced {
     let mut partitions: BTreeMap<i32, PartitionProduced> = BTreeMap::new();
     for appended in producer.take_acknowledged() {
         let partition = appended.partition.0;

@@ -1,7 +1,9 @@
 //! What every verb that touches data opens first.
 
 use std::io::{Write, stderr};
+use std::sync::Arc;
 
+use tableflow_connectors::kafka::KafkaTopics;
 use tableflow_model::{Error, ErrorKind, Result, TableName, TopicName};
 
 use super::args::{GlobalArguments, TableReference};
@@ -23,14 +25,36 @@ impl Session {
     /// For the verbs that are about what is there.
     pub async fn open(global: &GlobalArguments) -> Result<Self> {
         let config = Self::config(global)?;
-        let home = Home::open_existing(&config.data_dir).await?;
-        Ok(Session { config, home, format: global.output, quiet: global.quiet })
+        // Topics that are kept elsewhere need no verb that makes a directory first.
+        let home = match config.kafka {
+            Some(_) => Home::open(&config.data_dir).await?,
+            None => Home::open_existing(&config.data_dir).await?,
+        };
+        Self::new(global, config, home)
     }
 
     /// For the verbs that begin something: the directory is made if it is not there.
     pub async fn begin(global: &GlobalArguments) -> Result<Self> {
         let config = Self::config(global)?;
         let home = Home::open(&config.data_dir).await?;
+        Self::new(global, config, home)
+    }
+
+    /// For the demo: nothing outside the directory is touched, whatever is configured.
+    pub async fn begin_embedded(global: &GlobalArguments) -> Result<Self> {
+        let config = Config { kafka: None, ..Self::config(global)? };
+        let home = Home::open(&config.data_dir).await?;
+        Self::new(global, config, home)
+    }
+
+    fn new(global: &GlobalArguments, config: Config, home: Home) -> Result<Self> {
+        let home = match &config.kafka {
+            Some(kafka) => {
+                let properties = kafka.properties(&std::env::vars().collect::<Vec<_>>())?;
+                home.with_topics(Arc::new(KafkaTopics::new(properties)))
+            }
+            None => home,
+        };
         Ok(Session { config, home, format: global.output, quiet: global.quiet })
     }
 
@@ -75,11 +99,11 @@ impl Session {
         if let Some(unreadable) = unreadable.into_iter().find(|it| reference.may_mean_text(&it.table)) {
             return Err(unreadable.error);
         }
-        Err(self.known_otherwise(reference, &disabled).unwrap_or(not_found))
+        Err(self.known_otherwise(reference, &disabled).await.unwrap_or(not_found))
     }
 
     /// What a name stands for that is no enabled table's.
-    fn known_otherwise(&self, reference: &TableReference, disabled: &[&Definition]) -> Option<Error> {
+    async fn known_otherwise(&self, reference: &TableReference, disabled: &[&Definition]) -> Option<Error> {
         if let Ok(table) = reference.resolve(disabled.iter().map(|definition| &definition.table)) {
             let topic = &disabled.iter().find(|definition| definition.table == table)?.topic;
             return Some(Error::not_found(format!("{table} is disabled")).with_hint(format!(
@@ -87,7 +111,7 @@ impl Session {
             )));
         }
         let topic: TopicName = reference.text().parse().ok()?;
-        self.home.topics.describe(&topic).ok()?;
+        self.home.topics.describe(&topic).await.ok()?;
         let hint = format!("`tableflow enable {topic}` makes it one");
         Some(Error::not_found(format!("topic {topic} is not a table yet")).with_hint(hint))
     }

@@ -158,7 +158,7 @@ async fn epoch(home: &Home, definition: &Definition) -> u64 {
 
 /// Waits until a table has what its topic has now. `rows` is how many came meanwhile.
 async fn wait_for(home: &Home, definition: &Definition, rows: &mut u64) -> Result<()> {
-    let ends = home.source(&definition.topic)?.ranges()?;
+    let ends = home.source(&definition.topic).await?.ranges().await?;
     let before = status_of(home, definition).await?.rows_committed;
     loop {
         // Read anew: somebody may pause it meanwhile.

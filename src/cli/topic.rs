@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
-use tableflow_connectors::local::Topic;
+use tableflow_connectors::topics::Topic;
 use tableflow_model::Result;
 
 use super::args::TopicVerb;
@@ -17,7 +17,7 @@ struct TopicDocument {
     topic: String,
     id: String,
     created_at: Option<String>,
-    settings: BTreeMap<&'static str, String>,
+    settings: BTreeMap<String, String>,
     partitions: Vec<PartitionDocument>,
     records: i64,
 }
@@ -35,25 +35,28 @@ struct Deleted {
     status: &'static str,
 }
 
-pub fn run(verb: TopicVerb, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+pub async fn run(verb: TopicVerb, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let topics = &session.home.topics;
     match verb {
         TopicVerb::Create { name, partitions, settings } => {
             let settings = settings.into_iter().map(|setting| (setting.key, setting.value)).collect();
             let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
-            let home = &session.home;
-            let topic = topics.create(&name, partitions, &settings, home.clock.as_ref(), home.ids.as_ref())?;
-            output::document(session.format, &document(session, &topic)?, out)?;
+            let topic = topics.create(&name, partitions, &settings).await?;
+            output::document(session.format, &document(session, topic).await?, out)?;
         }
         TopicVerb::List => {
-            let listed: Result<Vec<_>> = topics.list()?.iter().map(|topic| document(session, topic)).collect();
-            output::documents(session.format, &listed?, &["topic", "records", "created_at", "id"], out)?;
+            let mut listed = Vec::new();
+            for topic in topics.list().await? {
+                listed.push(document(session, topic).await?);
+            }
+            output::documents(session.format, &listed, &["topic", "records", "created_at", "id"], out)?;
         }
         TopicVerb::Describe { name } => {
-            output::document(session.format, &document(session, &topics.describe(&name)?)?, out)?;
+            let topic = topics.describe(&name).await?;
+            output::document(session.format, &document(session, topic).await?, out)?;
         }
         TopicVerb::Delete { name } => {
-            topics.delete(&name)?;
+            topics.delete(&name).await?;
             match session.format {
                 Format::Table => output::printed(writeln!(out, "topic {name} is deleted; its table stays"))?,
                 format => output::document(format, &Deleted { topic: name.to_string(), status: "Deleted" }, out)?,
@@ -63,8 +66,8 @@ pub fn run(verb: TopicVerb, session: &Session, out: &mut dyn Write) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn document(session: &Session, topic: &Topic) -> Result<TopicDocument> {
-    let ranges = session.home.source(&topic.name)?.ranges()?;
+async fn document(session: &Session, topic: Topic) -> Result<TopicDocument> {
+    let ranges = session.home.source(&topic.name).await?.ranges().await?;
     let partitions: Vec<_> = ranges
         .into_iter()
         .map(|(partition, range)| PartitionDocument {
@@ -76,8 +79,8 @@ fn document(session: &Session, topic: &Topic) -> Result<TopicDocument> {
     Ok(TopicDocument {
         topic: topic.name.to_string(),
         id: topic.id.to_string(),
-        created_at: rfc3339(topic.created_at.0),
-        settings: topic.options.in_force(),
+        created_at: topic.created_at.and_then(|at| rfc3339(at.0)),
+        settings: topic.settings,
         records: partitions.iter().map(|partition| partition.end_offset - partition.start_offset).sum(),
         partitions,
     })

@@ -12,11 +12,16 @@ use figment::{Figment, Metadata, Profile, Provider};
 use tableflow_model::{Error, Result};
 
 use super::Config;
+use super::kafka::flattened;
 
 const DEFAULTS: &str = include_str!("tableflow.default.toml");
 const SYSTEM_FILE: &str = "/etc/tableflow/tableflow.toml";
 const FILE_NAME: &str = "tableflow.toml";
 const ENVIRONMENT_PREFIX: &str = "TABLEFLOW__";
+
+/// The one section whose keys are not ours (I3 of `config`).
+const KAFKA: &str = "kafka";
+const KAFKA_KEYS: &str = "kafka.";
 
 /// Where settings come from, lowest first.
 #[derive(Clone, Debug, Default)]
@@ -47,13 +52,13 @@ impl Layers {
         for path in self.existing_files()? {
             let layer = Toml::file_exact(path);
             check_keys(&known, &layer, &format!("file {}", path.display()))?;
-            figment = figment.merge(layer);
+            figment = figment.merge(Flat(layer));
         }
         for (name, value) in &self.environment {
             let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
             let layer = Variable { name, key: key.to_lowercase().replace("__", "."), value };
             check_keys(&known, &layer, &format!("environment variable {name}"))?;
-            figment = figment.merge(layer);
+            figment = figment.merge(Flat(layer));
         }
         figment.extract().map_err(|error| refuse(&error))
     }
@@ -88,6 +93,25 @@ impl Provider for Variable<'_> {
     }
 }
 
+/// A layer whose names of Kafka's settings are in one piece each.
+struct Flat<P>(P);
+
+impl<P: Provider> Provider for Flat<P> {
+    fn metadata(&self) -> Metadata {
+        self.0.metadata()
+    }
+
+    fn data(&self) -> std::result::Result<Map<Profile, Dict>, figment::Error> {
+        let mut data = self.0.data()?;
+        for dict in data.values_mut() {
+            if let Some(Value::Dict(tag, section)) = dict.remove(KAFKA) {
+                dict.insert(KAFKA.to_owned(), Value::Dict(tag, flattened(section)));
+            }
+        }
+        Ok(data)
+    }
+}
+
 fn check_keys(known: &Dict, layer: &impl Provider, name: &str) -> Result<()> {
     let unreadable = |error: figment::Error| {
         Error::usage(format!("{name} cannot be read")).with_detail(error.kind.to_string().trim_end())
@@ -96,7 +120,7 @@ fn check_keys(known: &Dict, layer: &impl Provider, name: &str) -> Result<()> {
     let Some(dict) = data.get(&Profile::Default) else { return Ok(()) };
     let all = paths(known, "");
     for path in paths(dict, "") {
-        if all.contains(&path) {
+        if all.contains(&path) || path.starts_with(KAFKA_KEYS) {
             continue;
         }
         let error = Error::usage(format!("{name} sets {path}, which is not a setting"));

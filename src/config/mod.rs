@@ -5,8 +5,10 @@
 //! - I1: later layers win key by key: defaults, system file, user file, ./tableflow.toml, --config, environment.
 //!   Flags come last; the command line applies them.
 //! - I2: a key that is not in the defaults is refused, with the layer's name and the nearest key.
-//! - I3: a file that was asked for by --config must exist; the others may be absent.
+//! - I3: the keys of `[kafka]` are Kafka's: who makes a client of them checks them.
+//! - I4: a file that was asked for by --config must exist; the others may be absent.
 
+mod kafka;
 mod layers;
 
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use serde::Deserialize;
 use tableflow_model::{Error, Result};
 
 use crate::units::{ByteSize, CommitInterval};
+pub use kafka::KafkaConfig;
 pub use layers::Layers;
 
 /// All settings, in force.
@@ -27,6 +30,9 @@ pub struct Config {
     pub service: ServiceConfig,
     pub defaults: TableDefaults,
     pub memory: MemoryConfig,
+    /// Absent: the embedded topics.
+    #[serde(default)]
+    pub kafka: Option<KafkaConfig>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -66,7 +66,7 @@ impl Epochs {
         goal: Goal,
     ) -> Result<Self> {
         let table = target::load(&home, &definition.table).await?;
-        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory)?;
+        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory).await?;
         progress.set_state(State::Backfilling, None);
         let patience = Patience::new(definition.job.to_string(), goal, progress.clone());
         let target =
@@ -178,7 +178,7 @@ impl Epochs {
         epoch: Epoch,
     ) -> Result<Result<EpochEvent, Ended>> {
         let fresh = from.is_none();
-        let offsets = match self.feed.start(from)? {
+        let offsets = match self.feed.start(from).await? {
             Start::At(offsets) => offsets,
             Start::Elsewhere(to) => return Ok(Ok(staged(to, BTreeMap::new()))),
             Start::Ended(ended) => return Ok(Err(ended)),
@@ -192,6 +192,9 @@ impl Epochs {
         }
         let mut files = EpochFiles::new(tables, self.route.clone(), offsets);
         let ended = self.feed.fill(&mut files).await?;
+        if files.moved {
+            self.feed.confirm().await?;
+        }
         // A job that has never committed pins its start, whatever comes.
         let empty = !files.moved && !fresh;
         if let (true, Some(ended)) = (empty, ended) {

@@ -5,6 +5,7 @@
 //!   skipped in silence.
 //! - I2: at a record that cannot be decoded its partition stands still; the epoch before it is due at once.
 //! - I3: a stop is noticed within a poll; what was read by then is committed first.
+//! - I4: no row is committed of a topic that may be another one than the ledger's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,8 +47,8 @@ pub struct Feed {
     interval: Duration,
     reader: Reader,
     goal: Goal,
-    /// Where a [`Goal::CatchUp`] ends.
-    ends: BTreeMap<Partition, Offset>,
+    /// Where a [`Goal::CatchUp`] ends: where the topic ended when the job first looked.
+    ends: Option<BTreeMap<Partition, Offset>>,
     /// A record that cannot be decoded: the epoch before it is committed, then the job ends (I2).
     failure: Option<Error>,
     progress: Arc<Progress>,
@@ -66,7 +67,7 @@ pub enum Start {
 
 impl Feed {
     /// A feed of the defined topic; its columns are those declared and those that the table has.
-    pub fn new(
+    pub async fn new(
         home: &Home,
         definition: &Definition,
         table: &TableMetadata,
@@ -75,12 +76,11 @@ impl Feed {
         memory: &Arc<TableMemory>,
     ) -> Result<Self> {
         let topic = definition.topic.clone();
-        let source = match home.source(&topic) {
+        let source = match home.source(&topic).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(deleted(&topic)),
             source => source?,
         };
-        let mut reader = Reader::new(source, definition, table)?;
-        let ends = reader.source().ranges()?.into_iter().map(|(partition, range)| (partition, range.end)).collect();
+        let reader = Reader::new(source, definition, table)?;
         Ok(Feed {
             topic,
             topic_id: definition.topic_id,
@@ -89,7 +89,7 @@ impl Feed {
             interval: Duration::from_millis(definition.commit_interval_ms),
             reader,
             goal,
-            ends,
+            ends: None,
             failure: None,
             progress,
             memory: memory.share(),
@@ -109,10 +109,10 @@ impl Feed {
 
     /// Goes to where the epoch starts: the ledger's positions, and the beginning of partitions that it does not
     /// know (I1).
-    pub fn start(&mut self, from: Option<Positions>) -> Result<Start> {
+    pub async fn start(&mut self, from: Option<Positions>) -> Result<Start> {
         // One of an epoch that came to nothing is met again where it stands.
         self.failure = None;
-        let found = match self.reader.source().topic_id() {
+        let found = match self.reader.source().topic_id().await {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let gone = deleted(&self.topic);
@@ -130,19 +130,21 @@ impl Feed {
                 Ok(Start::Ended(Ended::Suspended(recreated)))
             }
             known => {
-                let offsets = self.offsets(known)?;
-                self.reader.source().seek(&offsets)?;
+                let offsets = self.offsets(known).await?;
+                self.reader.source().seek(&offsets).await?;
                 Ok(Start::At(offsets))
             }
         }
     }
 
-    fn offsets(&mut self, known: Option<BTreeMap<Partition, Offset>>) -> Result<BTreeMap<Partition, Offset>> {
+    async fn offsets(&mut self, known: Option<BTreeMap<Partition, Offset>>) -> Result<BTreeMap<Partition, Offset>> {
         let known = known.or_else(|| self.from_offsets.clone());
         // A definition of the first release does not say where `latest` was.
         let latest = known.is_none() && self.from == StartFrom::Latest;
         let mut offsets = known.unwrap_or_default();
-        for (partition, range) in self.reader.source().ranges()? {
+        let ranges = self.reader.source().ranges().await?;
+        self.ends.get_or_insert_with(|| ranges.iter().map(|(partition, range)| (*partition, range.end)).collect());
+        for (partition, range) in ranges {
             let offset = *offsets.entry(partition).or_insert(if latest { range.end } else { range.start });
             self.check_within(partition, range, offset)?;
         }
@@ -202,7 +204,7 @@ impl Feed {
             }
             if nothing {
                 self.caught_up();
-            } else if let Err(error) = self.measure_lag(files)
+            } else if let Err(error) = self.measure_lag(&files.positions).await
                 && !is_gone(&error)
             {
                 return Err(error);
@@ -228,6 +230,11 @@ impl Feed {
             return Ok(None);
         }
         Err(Error::conflict(format!("topic {} is no longer the one that was read", self.topic)).with_source(error))
+    }
+
+    /// Makes sure of what was read, before it is committed (I4).
+    pub async fn confirm(&mut self) -> Result<()> {
+        self.reader.source().confirm().await
     }
 
     /// One poll into the files.
@@ -258,14 +265,14 @@ impl Feed {
     }
 
     /// How many records wait behind what this epoch holds.
-    fn measure_lag(&mut self, files: &EpochFiles) -> Result<()> {
+    async fn measure_lag(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {
         if self.lag_measured.is_some_and(|at| at.elapsed() < MEASURE_LAG_EVERY) {
             return Ok(());
         }
         self.lag_measured = Some(Instant::now());
-        let ranges = self.reader.source().ranges()?;
+        let ranges = self.reader.source().ranges().await?;
         let behind = |(partition, range): (&Partition, &Range)| {
-            let next = files.positions.get(partition).copied().unwrap_or(range.start);
+            let next = positions.get(partition).copied().unwrap_or(range.start);
             u64::try_from(range.end.0 - next.0).unwrap_or(0)
         };
         self.progress.lag_records.store(ranges.iter().map(behind).sum(), Ordering::Relaxed);
@@ -282,7 +289,8 @@ impl Feed {
             return Some(Ended::Stopped);
         }
         let reached = |(partition, end): (&Partition, &Offset)| files.positions.get(partition) >= Some(end);
-        let caught_up = matches!(self.goal, Goal::CatchUp(_)) && self.ends.iter().all(reached);
+        let all_reached = self.ends.as_ref().is_some_and(|ends| ends.iter().all(reached));
+        let caught_up = matches!(self.goal, Goal::CatchUp(_)) && all_reached;
         caught_up.then_some(Ended::CaughtUp)
     }
 }

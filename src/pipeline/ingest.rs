@@ -61,7 +61,7 @@ impl Ingest {
         goal: Goal,
     ) -> Result<Self> {
         let table = target::load(&home, &definition.table).await?;
-        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory)?;
+        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory).await?;
         let patience = Patience::new(definition.table.to_string(), goal, progress.clone());
         let (table, job) = (definition.table.clone(), definition.job.clone());
         let target = Target::new(home.clone(), table, job, progress.clone());
@@ -108,7 +108,7 @@ impl Ingest {
     async fn stage(&mut self, from: Option<Positions>, generation: Generation, epoch: Epoch) -> Result<Stage> {
         self.staged = None;
         let fresh = from.is_none();
-        let offsets = match self.feed.start(from)? {
+        let offsets = match self.feed.start(from).await? {
             Start::At(offsets) => offsets,
             Start::Elsewhere(positions) => return Ok(Stage::Cut(positions)),
             Start::Ended(ended) => return Ok(Stage::Ended(ended)),
@@ -118,6 +118,9 @@ impl Ingest {
         let table_files = TableFiles::new(self.home.store.clone(), &table, name)?;
         let mut files = EpochFiles::new(vec![table_files], Arc::new(Everything), offsets);
         let ended = self.feed.fill(&mut files).await?;
+        if files.moved {
+            self.feed.confirm().await?;
+        }
         // A table that has no ledger yet gets one at once: its start is pinned, whatever comes.
         let empty = !files.moved && !fresh;
         if let (true, Some(ended)) = (empty, ended) {

@@ -93,7 +93,7 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let (partitions, no_topic) = match partitions(home, definition, table.as_ref()) {
+    let (partitions, no_topic) = match partitions(home, definition, table.as_ref()).await {
         Ok(partitions) => (partitions, None),
         Err(error) => (Vec::new(), Some(without_topic(definition, &error))),
     };
@@ -219,9 +219,9 @@ fn pause_of(definition: &Definition, table: Option<&LoadedTable>) -> Trouble {
 }
 
 /// I1. Offsets of a topic that was made again have nothing to do with those in the ledger.
-fn partitions(home: &Home, definition: &Definition, table: Option<&LoadedTable>) -> Result<Vec<PartitionStatus>> {
-    let mut source = home.source(&definition.topic)?;
-    let (topic_id, ranges) = (source.topic_id()?, source.ranges()?);
+async fn partitions(home: &Home, definition: &Definition, table: Option<&LoadedTable>) -> Result<Vec<PartitionStatus>> {
+    let mut source = home.source(&definition.topic).await?;
+    let (topic_id, ranges) = (source.topic_id().await?, source.ranges().await?);
     let ledger = table
         .and_then(|table| table.metadata.properties().get(&Ledger::property(&definition.job)))
         .and_then(|text| Ledger::from_text(text).ok());

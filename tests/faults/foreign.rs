@@ -75,9 +75,8 @@ impl World {
             Change::TableDropped => self.catalog.drop_table(&self.table).await.unwrap(),
             Change::TopicMadeAgain => {
                 let topic: TopicName = "t".parse().unwrap();
-                self.home.topics.delete(&topic).unwrap();
-                let (clock, ids) = (self.home.clock.as_ref(), self.home.ids.as_ref());
-                self.home.topics.create(&topic, 2, &BTreeMap::new(), clock, ids).unwrap();
+                self.home.topics.delete(&topic).await.unwrap();
+                self.home.topics.create(&topic, 2, &BTreeMap::new()).await.unwrap();
             }
         }
     }

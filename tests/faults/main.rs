@@ -13,6 +13,7 @@
 //!  world         the job in this process, over a catalog and a store that fail on purpose
 //!  replies       lost, late and failing requests
 //!  foreign       somebody else changes the table or the topic
+//!  kafka         a real broker: transactions, holes, outages
 //!  several       one topic into several tables, killed and failing between them
 //!  python        the other readers
 //! ```
@@ -24,6 +25,8 @@
 
 #[cfg(test)]
 mod foreign;
+#[cfg(test)]
+mod kafka;
 #[cfg(test)]
 mod kill_points;
 #[cfg(test)]

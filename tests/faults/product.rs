@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::python::Engines;
 
-pub const PARTITIONS: usize = 2;
+const PARTITIONS: u64 = 2;
 
 /// How long anything may take before a test fails: far more than it needs on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,15 +23,21 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Product {
     _temporary: Option<TempDir>,
     directory: PathBuf,
-    /// The records of every partition, in the order of their offsets.
-    sent: Arc<Mutex<Vec<Vec<Fields>>>>,
+    topic: String,
+    /// The address of a Kafka cluster, where topics are not embedded ones.
+    servers: Option<String>,
+    /// What the topic holds.
+    sent: Arc<Mutex<Rows>>,
 }
 
 /// A record's, without those that are null.
-type Fields = Map<String, Value>;
+pub type Fields = Map<String, Value>;
 
-/// What a table holds: fields by partition and offset.
-type Rows = BTreeMap<(u64, u64), Fields>;
+/// Fields by partition and offset.
+pub type Rows = BTreeMap<(u64, u64), Fields>;
+
+/// The offset after the last one, by partition.
+type Ends = BTreeMap<u64, u64>;
 
 const READERS: [&str; 3] = ["tableflow", "pyiceberg", "duckdb"];
 
@@ -70,10 +76,19 @@ impl Product {
     }
 
     pub fn in_directory(directory: PathBuf) -> Self {
-        let product = Product { _temporary: None, directory, sent: Arc::new(Mutex::new(vec![vec![]; PARTITIONS])) };
+        let product =
+            Product { _temporary: None, directory, topic: "t".to_owned(), servers: None, sent: Arc::default() };
         product.run(&["topic", "create", "t", "--partitions", "2"]).good("topic create");
         product.produce(5).good("produce");
         product
+    }
+
+    /// A data directory beside a topic of a Kafka cluster, which is there already.
+    pub fn on_kafka(servers: &str, topic: &str) -> Self {
+        let temporary = TempDir::new().unwrap();
+        let directory = temporary.path().join("data");
+        let (topic, servers) = (topic.to_owned(), Some(servers.to_owned()));
+        Product { _temporary: Some(temporary), directory, topic, servers, sent: Arc::default() }
     }
 
     /// And the table, not yet filled.
@@ -84,12 +99,13 @@ impl Product {
     }
 
     pub fn enable(&self) {
-        self.run(&["enable", "t", "--commit-interval", "50ms"]).good("enable");
+        self.run(&["enable", &self.topic, "--table", "t", "--commit-interval", "50ms"]).good("enable");
     }
 
     /// Another handle on the same directory, for another thread.
     pub fn share(&self) -> Product {
-        Product { _temporary: None, directory: self.directory.clone(), sent: self.sent.clone() }
+        let (directory, topic, servers) = (self.directory.clone(), self.topic.clone(), self.servers.clone());
+        Product { _temporary: None, directory, topic, servers, sent: self.sent.clone() }
     }
 
     pub fn directory(&self) -> &Path {
@@ -100,6 +116,9 @@ impl Product {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tableflow"));
         command.arg("--data-dir").arg(&self.directory).args(arguments);
         command.env_remove("TABLEFLOW_KILL_AT").env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
+        if let Some(servers) = &self.servers {
+            command.env("TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS", servers);
+        }
         command
     }
 
@@ -125,46 +144,54 @@ impl Product {
     /// Each with these fields beside its id.
     pub fn produce_with(&self, count: u64, fields: &str) -> Done {
         let mut sent = self.sent.lock().unwrap();
-        let before: Vec<usize> = sent.iter().map(Vec::len).collect();
-        let first = before.iter().sum::<usize>() as u64;
+        let before = ends_of(&sent);
+        let mut ends = before.clone();
+        let first = sent.len() as u64;
         let mut lines = String::new();
         for id in first..first + count {
-            let partition = (id as usize) % PARTITIONS;
+            let partition = id % PARTITIONS;
             let value = format!(r#"{{"id":{id},{fields}}}"#);
             writeln!(lines, r#"{{"partition":{partition},"value":{value}}}"#).unwrap();
-            sent[partition].push(serde_json::from_str(&value).unwrap());
+            let end = ends.entry(partition).or_default();
+            sent.insert((partition, *end), serde_json::from_str(&value).unwrap());
+            *end += 1;
         }
-        let mut command = self.command(&["produce", "t", "--envelope", "-o", "json"]);
+        let mut command = self.command(&["produce", &self.topic, "--envelope", "-o", "json"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // A producer that gave up does not read on.
         let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
         let done = Done::from(child.wait_with_output().unwrap());
         if !done.status.success() {
-            self.note_what_was_sent(&mut sent, &before, &done);
+            self.note_what_was_sent(&mut sent, &before, &ends, &done);
         }
         done
     }
 
+    /// Records that somebody else sent, with their places.
+    pub fn note_sent(&self, rows: impl IntoIterator<Item = ((u64, u64), Fields)>) {
+        self.sent.lock().unwrap().extend(rows);
+    }
+
     /// After an error: what was acknowledged must be there, what was not may be.
-    fn note_what_was_sent(&self, sent: &mut [Vec<Fields>], before: &[usize], done: &Done) {
-        let ends = self.run(&["topic", "describe", "t", "-o", "json"]).good("describe").json();
-        let ends = ends["partitions"].as_array().unwrap();
+    fn note_what_was_sent(&self, sent: &mut Rows, before: &Ends, tried: &Ends, done: &Done) {
+        let described = self.run(&["topic", "describe", &self.topic, "-o", "json"]).good("describe").json();
         let acknowledged: u64 = match serde_json::from_str::<Value>(&done.stdout) {
             Ok(document) => document["records"].as_u64().unwrap(),
             Err(_) => 0,
         };
         let mut stayed = 0;
-        for (partition, records) in sent.iter_mut().enumerate() {
-            let end = ends[partition]["end_offset"].as_u64().unwrap() as usize;
-            assert!((before[partition]..=records.len()).contains(&end), "{end} is not among the offsets sent");
-            stayed += (end - before[partition]) as u64;
-            records.truncate(end);
+        for (partition, tried) in tried {
+            let end = described["partitions"][*partition as usize]["end_offset"].as_u64().unwrap();
+            let before = before.get(partition).copied().unwrap_or(0);
+            assert!((before..=*tried).contains(&end), "{end} is not among the offsets sent");
+            stayed += end - before;
+            sent.retain(|place, _| place.0 != *partition || place.1 < end);
         }
         assert!(stayed >= acknowledged, "{acknowledged} records were acknowledged, {stayed} stayed");
     }
 
     pub fn records(&self) -> usize {
-        self.sent.lock().unwrap().iter().map(Vec::len).sum()
+        self.sent.lock().unwrap().len()
     }
 
     /// The table holds exactly what was sent; `replay` says how to get here again.
@@ -174,7 +201,7 @@ impl Product {
 
     /// The tables together hold it, whoever reads them.
     pub fn check_in(&self, tables: &[&str], replay: &str) {
-        let expected = self.expected();
+        let expected = self.sent.lock().unwrap().clone();
         for reader in READERS {
             let replay = format!("{replay}, read by {reader}");
             let mut seen = Rows::new();
@@ -190,15 +217,6 @@ impl Product {
                 "{replay}: {has} of {of}, missing or different {missing:?}, extra {extra:?}"
             );
         }
-    }
-
-    fn expected(&self) -> Rows {
-        let sent = self.sent.lock().unwrap();
-        let places = |(partition, records): (usize, &Vec<Fields>)| -> Vec<_> {
-            let place = |(offset, fields): (usize, &Fields)| ((partition as u64, offset as u64), fields.clone());
-            records.iter().enumerate().map(place).collect()
-        };
-        sent.iter().enumerate().flat_map(places).collect()
     }
 
     /// Adds what a reader sees of a table.
@@ -305,6 +323,10 @@ impl Drop for Up {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn ends_of(rows: &Rows) -> Ends {
+    rows.keys().map(|(partition, offset)| (*partition, offset + 1)).collect()
 }
 
 pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {

@@ -1,4 +1,4 @@
-"""Other engines on a data directory, one order a line: `{"do":..,"data_dir":..,..}` -> `{"answer":..}`.
+"""Other engines on a data directory, and clients of what it reads from, one order a line: `{"do":..,"data_dir":..,..}` -> `{"answer":..}`.
 
 The documents are those of `canonical.py`; `engines.rs` is the other end of the line.
 """
@@ -10,6 +10,7 @@ import sys
 import traceback
 
 import expected
+import kafka
 import read_table
 
 
@@ -115,6 +116,7 @@ def rename(order):
 
 
 ORDERS = {f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values, rows)}
+ORDERS.update(kafka.ORDERS)
 
 
 def main():

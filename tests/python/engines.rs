@@ -1,4 +1,4 @@
-//! Other houses' engines, PyIceberg and DuckDB, on a data directory.
+//! Other houses' engines, PyIceberg and DuckDB, on a data directory, and their client of Kafka.
 //!
 //! Owns the Python process that runs them: one for all tests, driven line by line, so that it starts once. It ends
 //! with the tests, when its input does.

@@ -15,6 +15,7 @@
 use tableflow_model::{Error, Millis, Offset, Result};
 
 use super::varint;
+use crate::topics::HeaderField;
 
 pub(super) const HEADER_BYTES: usize = 61;
 
@@ -34,9 +35,6 @@ const MAGIC: u8 = 2;
 const COMPRESSION_BITS: i16 = 0b111;
 const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
 const CONTROL_BIT: i16 = 1 << 5;
-
-/// Name and value of a record's header; names may repeat.
-pub type HeaderField<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// What the first 61 bytes of a batch say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

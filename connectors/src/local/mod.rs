@@ -8,7 +8,7 @@
 //!
 //! In flow order: `topic` and `options` (what there is), `producer`, `partitioner` (which partition), `batch`,
 //! `varint` (bytes), `partition_log` (append), `disk` (durable writes), `log_end`, `recovery` (where a log ends),
-//! `segment`, `watch` (which topic it is), `reader`, `decode` (bytes to records), `source`.
+//! `segment`, `watch` (which topic it is), `reader`, `decode` (bytes to records), `source`, `topics` (all of it as one keeper).
 //!
 //! The promises, each tested in `tests/`:
 //! - P1: an acknowledged record survives `kill -9` and a power cut; nothing half-written is ever read.
@@ -36,16 +36,17 @@ mod recovery;
 mod segment;
 mod source;
 mod topic;
+mod topics;
 mod varint;
 mod watch;
 
-pub use batch::{BatchBuilder, HeaderField, RECORD_BYTES_MAX};
+pub use batch::{BatchBuilder, RECORD_BYTES_MAX};
 pub use options::{CleanupPolicy, TopicOptions};
-pub use partition_log::Appended;
 pub use partitioner::partition_of_key;
-pub use producer::{LocalProducer, NewRecord};
+pub use producer::LocalProducer;
 pub use source::LocalSource;
 pub use topic::{LocalTopics, PARTITIONS_MAX, Topic};
+pub use topics::EmbeddedTopics;
 
 #[cfg(test)]
 mod tests;

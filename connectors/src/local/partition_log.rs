@@ -26,16 +26,9 @@ use super::log_end::{Locked, LogEnd, Place};
 use super::recovery::settle;
 use super::segment;
 use super::topic::Topic;
+use crate::topics::Appended;
 
 const LEFT_BEHIND: &str = "what was written could not be cut off again: after a crash its records may be found";
-
-/// Records that are on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    pub partition: Partition,
-    pub first_offset: Offset,
-    pub count: usize,
-}
 
 #[derive(Debug)]
 pub(super) struct PartitionLog {

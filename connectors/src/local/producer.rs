@@ -11,30 +11,19 @@
 
 use std::sync::Arc;
 
-use tableflow_model::{Clock, Error, Millis, Partition, Result, TopicName};
+use tableflow_model::{Clock, Error, Partition, Result, TopicName};
 
-use super::batch::{BatchBuilder, HeaderField};
-use super::partition_log::{Appended, PartitionLog};
+use super::batch::BatchBuilder;
+use super::partition_log::PartitionLog;
 use super::partitioner::partition_of_key;
 use super::topic::{LocalTopics, Topic};
+use crate::topics::{Appended, NewRecord, Producer};
 
 /// Large enough that a flush each costs little, small enough that a reader's chunk holds several.
 const BATCH_BYTES_TARGET: usize = 1 << 20;
 
 /// Kafka's default for `buffer.memory`.
 const BUFFERED_BYTES_MAX: usize = 32 << 20;
-
-/// A record to send.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NewRecord<'a> {
-    pub key: Option<&'a [u8]>,
-    pub value: Option<&'a [u8]>,
-    pub headers: &'a [HeaderField<'a>],
-    /// Absent: the clock's.
-    pub timestamp: Option<Millis>,
-    /// Absent: by key, or in turn.
-    pub partition: Option<Partition>,
-}
 
 #[derive(Debug)]
 struct Outlet {
@@ -146,6 +135,20 @@ impl LocalProducer {
     fn outlet(&mut self, partition: Partition) -> Result<&mut Outlet> {
         let index = usize::try_from(partition.0).ok();
         index.and_then(|index| self.outlets.get_mut(index)).ok_or_else(|| no_such(&self.topic, partition))
+    }
+}
+
+impl Producer for LocalProducer {
+    fn send(&mut self, record: &NewRecord<'_>) -> Result<()> {
+        LocalProducer::send(self, record)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        LocalProducer::flush(self)
+    }
+
+    fn take_acknowledged(&mut self) -> Vec<Appended> {
+        LocalProducer::take_acknowledged(self)
     }
 }
 

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tableflow_model::source::Range;
 use tableflow_model::{Error, Offset, Partition, Records, Result, Source, TopicId, TopicName};
 
@@ -111,8 +112,8 @@ impl LocalSource {
     }
 }
 
-impl Source for LocalSource {
-    fn topic_id(&mut self) -> Result<TopicId> {
+impl LocalSource {
+    pub fn topic_id(&mut self) -> Result<TopicId> {
         let found = Watch::start(self.watch.topic())?;
         if found.topic().id != self.watch.topic().id {
             self.readers = readers_of(found.topic(), &self.disk);
@@ -122,17 +123,17 @@ impl Source for LocalSource {
         Ok(self.watch.topic().id)
     }
 
-    fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>> {
+    pub fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>> {
         let ranges = self.read_ranges();
         self.of_this_topic(ranges)
     }
 
-    fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {
+    pub fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {
         let sought = self.seek_readers(positions);
         self.of_this_topic(sought)
     }
 
-    fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>> {
+    pub fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>> {
         let read = self.read(bytes_max);
         let read = self.of_this_topic(read)?;
         let mut records = Vec::with_capacity(read.len());
@@ -141,5 +142,29 @@ impl Source for LocalSource {
             records.push(read);
         }
         Ok(records)
+    }
+}
+
+#[async_trait]
+impl Source for LocalSource {
+    async fn topic_id(&mut self) -> Result<TopicId> {
+        LocalSource::topic_id(self)
+    }
+
+    async fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>> {
+        LocalSource::ranges(self)
+    }
+
+    async fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {
+        LocalSource::seek(self, positions)
+    }
+
+    fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>> {
+        LocalSource::poll(self, bytes_max)
+    }
+
+    /// Nothing to ask: each poll made sure (I3).
+    async fn confirm(&mut self) -> Result<()> {
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@
 use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
 use tableflow_connectors::decode::{Decoder, JsonDecoder, MetadataColumns, RESERVED_PREFIX, RecordError, Remedy};
+use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
     arrow_schema, evolve, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
 };
@@ -28,14 +29,14 @@ pub(super) struct Layout {
     pub sort_order: SortOrder,
 }
 
-pub(super) fn new(source: &mut dyn Source, request: &Request, settings: &Settings) -> Result<Layout> {
-    let schema = new_schema(&columns(source, request, settings, Vec::new())?)?;
+pub(super) async fn new(source: &mut dyn Source, request: &Request, settings: &Settings) -> Result<Layout> {
+    let schema = new_schema(&columns(source, request, settings, Vec::new()).await?)?;
     let partition_fields = parse_partition_by(&request.partition_by, &schema)?;
     let own_names = partition_fields.fields().iter().filter(|field| field.transform != Transform::Identity);
     let taken: Vec<String> = own_names.map(|field| field.name.clone()).collect();
     let schema = match taken.iter().any(|name| schema.field_by_name(name).is_some()) {
         // The record with that name is the running job's matter too.
-        true => new_schema(&columns(source, request, settings, taken)?)?,
+        true => new_schema(&columns(source, request, settings, taken).await?)?,
         false => schema,
     };
     let partition_spec = partition_spec(&request.partition_by, &schema)?;
@@ -110,14 +111,20 @@ fn differs(request: &Request, flag: &str, asked: &str, has: &str) -> Error {
 
 /// The columns the table starts with: declared ones, those that the first records show, where rows come from. None has
 /// a name that is taken.
-fn columns(source: &mut dyn Source, request: &Request, settings: &Settings, taken: Vec<String>) -> Result<Fields> {
+async fn columns(
+    source: &mut dyn Source,
+    request: &Request,
+    settings: &Settings,
+    taken: Vec<String>,
+) -> Result<Fields> {
     let declared = declared_columns(&settings.columns)?;
     let nothing = arrow::datatypes::Schema::empty();
     let mut decoder = JsonDecoder::new(&declared, &nothing)?.keep_clear_of(taken, &nothing)?;
-    let starts = source.ranges()?.into_iter().map(|(partition, range)| (partition, range.start)).collect();
-    source.seek(&starts)?;
+    let ranges = source.ranges().await?;
+    let starts = ranges.iter().map(|(partition, range)| (*partition, range.start)).collect();
+    source.seek(&starts).await?;
     let (mut rows, mut seen, mut failure) = (0, 0, None);
-    for records in source.poll(SAMPLE_BYTES)? {
+    for records in first_poll(source, &ranges, SAMPLE_BYTES).await? {
         let decoded = decoder.decode(&records);
         (rows, seen) = (rows + decoded.rows, seen + records.len());
         let Some(failed) = decoded.failure else { continue };

@@ -109,8 +109,8 @@ impl ColumnSummary {
 
 /// Validates a request against what is there (I1).
 pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
-    let mut source = home.source(&request.topic)?;
-    let topic_id = source.topic_id()?;
+    let mut source = home.source(&request.topic).await?;
+    let topic_id = source.topic_id().await?;
     check_target(home, &request).await?;
     let existing = find_existing(home, &request).await?;
     let before = match &existing {
@@ -118,13 +118,13 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
         None => None,
     };
     let before_from = before.as_ref().map(|before| before.from);
-    let settings = settings(&request, before, source.as_mut())?;
+    let settings = settings(&request, before, source.as_mut()).await?;
     let layout = match &existing {
         Some(table) => {
             check_place(&request, before_from, topic_id, &table.metadata)?;
             layout::existing(&request, &settings, &table.metadata)?
         }
-        None => layout::new(source.as_mut(), &request, &settings)?,
+        None => layout::new(source.as_mut(), &request, &settings).await?,
     };
     Ok(Plan { request, topic_id, settings, layout, existing })
 }
@@ -135,18 +135,18 @@ async fn definition_before(home: &Home, request: &Request, table: &LoadedTable) 
     Ok(before.filter(|before| before.table_uuid == table.metadata.uuid()))
 }
 
-fn settings(request: &Request, before: Option<Definition>, source: &mut dyn Source) -> Result<Settings> {
+async fn settings(request: &Request, before: Option<Definition>, source: &mut dyn Source) -> Result<Settings> {
     let before = before.as_ref();
     let columns = request.columns.clone().or(before.map(|it| it.columns.clone()));
     let metadata_columns = request.metadata_columns.or(before.map(|it| it.metadata_columns));
     let interval = request.commit_interval_ms.or(before.map(|it| it.commit_interval_ms));
     let retention_ms = request.retention_ms.or(before.map(|it| it.retention_ms));
-    let topic_id = source.topic_id()?;
+    let topic_id = source.topic_id().await?;
     let (from, from_offsets) = match (request.from, before.filter(|before| before.topic_id == topic_id)) {
         (None, Some(before)) => (before.from, before.from_offsets.clone()),
         (None | Some(StartFrom::Earliest), _) => (StartFrom::Earliest, None),
         (Some(StartFrom::Latest), _) => {
-            let ends = source.ranges()?.into_iter().map(|(partition, range)| (partition, range.end));
+            let ends = source.ranges().await?.into_iter().map(|(partition, range)| (partition, range.end));
             (StartFrom::Latest, Some(ends.collect()))
         }
     };

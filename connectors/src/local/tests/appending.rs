@@ -6,11 +6,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tableflow_model::{ErrorKind, Offset, Partition, Source};
+use tableflow_model::{ErrorKind, Offset, Partition};
 
 use super::super::disk::{Disk, SystemDisk};
 use super::{FixedClock, Fixture, append, batch_of, numbered, orders, seek_to, values_from};
-use crate::local::{LocalProducer, NewRecord, partition_of_key};
+use crate::local::{LocalProducer, partition_of_key};
+use crate::topics::NewRecord;
 
 /// A disk that records what is asked of it and can fail.
 #[derive(Debug, Default)]

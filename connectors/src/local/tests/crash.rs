@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tableflow_model::{Offset, Partition, Source};
+use tableflow_model::{Offset, Partition};
 
 use super::{Fixture, Seeded, append, copy_files, numbered, orders, seek_to, texts, values_from};
 use crate::local::log_end::LogEnd;

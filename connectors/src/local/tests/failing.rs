@@ -16,7 +16,8 @@ use tableflow_model::{ErrorKind, Offset};
 use super::super::disk::{Disk, SystemDisk};
 use super::{FixedClock, Fixture, Seeded, append, orders, texts, values_from};
 use crate::local::partition_log::PartitionLog;
-use crate::local::{LocalProducer, LocalSource, LocalTopics, NewRecord};
+use crate::local::{LocalProducer, LocalSource, LocalTopics};
+use crate::topics::NewRecord;
 
 const IO_ERROR: i32 = 5;
 
@@ -186,8 +187,8 @@ fn producer_i1_a_flush_that_failed_is_not_tried_again_and_the_other_partitions_g
     assert!(fixture.values().is_empty());
     let mut second = LocalSource::open(&topics, &orders()).unwrap();
     let sought = std::collections::BTreeMap::from([(tableflow_model::Partition(1), Offset(0))]);
-    tableflow_model::Source::seek(&mut second, &sought).unwrap();
-    let polled = tableflow_model::Source::poll(&mut second, 1_000).unwrap();
+    second.seek(&sought).unwrap();
+    let polled = second.poll(1_000).unwrap();
     assert_eq!(texts(&polled[0]), [(0, "once".to_owned())]);
     let later = PartitionLog::with_disk(&fixture.topic, tableflow_model::Partition(0), disk);
     append(&later, &["once"]).unwrap();

@@ -7,7 +7,7 @@ use kafka_protocol::records::{
     Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 use proptest::prelude::*;
-use tableflow_model::{ErrorKind, Millis, Offset, Records, Source};
+use tableflow_model::{ErrorKind, Millis, Offset, Records};
 
 use super::super::batch::{BatchBuilder, HEADER_BYTES, RECORD_BYTES_MAX};
 use super::super::decode::{BadBatch, Expected, decode};

@@ -18,13 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tableflow_model::{Clock, Error, Ids, Millis, Offset, Partition, Records, Source, TopicName};
+use tableflow_model::{Clock, Error, Ids, Millis, Offset, Partition, Records, TopicName};
 use uuid::Uuid;
 
 use super::batch::BatchBuilder;
 use super::disk::{Disk, SystemDisk};
-use super::partition_log::{Appended, PartitionLog};
+use super::partition_log::PartitionLog;
 use super::{LocalSource, LocalTopics, Topic};
+use crate::topics::Appended;
 
 #[derive(Debug)]
 pub(super) struct FixedClock(pub i64);

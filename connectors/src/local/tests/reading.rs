@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tableflow_model::{ErrorKind, Millis, Offset, Partition, Source};
+use tableflow_model::{ErrorKind, Millis, Offset, Partition};
 
 use super::{Fixture, append, batch_of, numbered, seek_to, texts, values_from};
 use crate::local::batch::BatchBuilder;

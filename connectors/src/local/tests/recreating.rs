@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tableflow_model::{ErrorKind, Offset, Partition, Source};
+use tableflow_model::{ErrorKind, Offset, Partition};
 
 use super::super::disk::{Disk, SystemDisk};
 use super::{

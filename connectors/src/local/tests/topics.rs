@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use tableflow_model::{ErrorKind, Millis, Offset, Partition, Source};
+use tableflow_model::{ErrorKind, Millis, Offset, Partition};
 
 use super::{FixedClock, Fixture, append, config, orders, seek_to};
-use crate::local::{LocalProducer, LocalTopics, NewRecord};
+use crate::local::{LocalProducer, LocalTopics};
+use crate::topics::NewRecord;
 
 #[test]
 fn a_topic_is_described_as_it_was_created() {

@@ -1,0 +1,36 @@
+//! The topics of a Kafka cluster.
+//!
+//! In flow order:
+//!
+//! ```text
+//!  properties  what people call the settings: Java's names, into librdkafka's
+//!  client      one connection to the cluster, shared by all that reads from it
+//!  failure     what went wrong, in our words
+//!  native      the calls that the safe crate lacks; the only `unsafe`
+//!  source      one topic, read
+//!  batch       what was fetched, as records over one buffer
+//!  producer    records to a topic
+//!  topics      the cluster as a keeper of topics
+//! ```
+//!
+//! The promises, tested against a real broker in `tests/kafka`:
+//! - P1: only committed records are read; aborted ones, control records and holes move the place and make no rows.
+//! - P2: partitions are assigned by us, never by a consumer group: nothing here rebalances, and no offset is ever chosen
+//!   by librdkafka (`auto.offset.reset` is `error`).
+//! - P3: rows of a topic that was deleted and made again are never taken for those of the old one.
+//! - P4: what waits in memory is bounded by partition, whatever the producers send.
+//!
+//! The crate `rdkafka` is used where it serves. Its way of polling makes one shared object a record and hides where a
+//! partition ends; `native` takes whole arrays instead.
+
+mod batch;
+mod client;
+mod failure;
+mod native;
+mod producer;
+mod properties;
+mod source;
+mod topics;
+
+pub use properties::Properties;
+pub use topics::KafkaTopics;

@@ -1,0 +1,264 @@
+//! The calls of librdkafka that the safe crate lacks.
+//!
+//! Owns [`FetchQueue`], one partition's fetched records taken by the array, and [`describe_topics`], which names topics'
+//! ids. The only `unsafe` of the workspace; nothing unsafe leaves this file.
+//! - I1: a queue keeps its client alive, and is destroyed before it.
+//! - I2: a message is destroyed when its visitor returns; what a visitor is given does not outlive the call.
+//! - I3: whatever librdkafka allocates for a call is freed on every way out of it.
+
+#![expect(unsafe_code, reason = "librdkafka is a C library, and the safe crate does not wrap these calls")]
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka_sys as sys;
+use tableflow_model::TopicId;
+use uuid::Uuid;
+
+use super::client::Context;
+
+/// What a queue holds.
+#[derive(Debug)]
+pub(super) enum Fetched<'a> {
+    Record(Record<'a>),
+    /// Nothing more is there: every offset below this one was handed out, or is no record.
+    End(i64),
+    Failed(Failed),
+}
+
+/// One record, in librdkafka's memory.
+#[derive(Debug)]
+pub(super) struct Record<'a> {
+    pub offset: i64,
+    pub timestamp_ms: i64,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    headers: Option<NonNull<sys::rd_kafka_headers_t>>,
+}
+
+/// librdkafka's code for a failure, and its words.
+#[derive(Clone, Debug)]
+pub(super) struct Failed {
+    pub code: sys::rd_kafka_resp_err_t,
+    pub words: String,
+}
+
+impl Record<'_> {
+    /// Visits names and values of the headers, in order.
+    pub fn headers(&self, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
+        let Some(headers) = self.headers else { return };
+        for index in 0.. {
+            let (mut name, mut value, mut size): (*const c_char, *const c_void, usize) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: the headers belong to a message that lives as long as this record (I2); the pointers are set on success.
+            let code =
+                unsafe { sys::rd_kafka_header_get_all(headers.as_ptr(), index, &mut name, &mut value, &mut size) };
+            if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+                return;
+            }
+            // SAFETY: a header's name ends in zero, its value has `size` bytes; both belong to the message.
+            let (name, value) = unsafe { (CStr::from_ptr(name), bytes(value, size)) };
+            visit(name.to_bytes(), value);
+        }
+    }
+}
+
+/// # Safety
+/// `start` is null, or has `size` bytes that live for `'a`.
+unsafe fn bytes<'a>(start: *const c_void, size: usize) -> Option<&'a [u8]> {
+    // SAFETY: as the caller promises.
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast::<u8>(), size) })
+}
+
+/// The records that were fetched of one partition and not yet taken.
+pub(super) struct FetchQueue {
+    queue: NonNull<sys::rd_kafka_queue_t>,
+    /// Reused by every call.
+    messages: Vec<*mut sys::rd_kafka_message_t>,
+    /// I1: dropped after the queue, which `drop` destroys.
+    _client: Arc<BaseConsumer<Context>>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread; the array of messages is empty between calls.
+unsafe impl Send for FetchQueue {}
+
+// SAFETY: nothing can be done with a shared reference to it.
+unsafe impl Sync for FetchQueue {}
+
+impl std::fmt::Debug for FetchQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FetchQueue").finish_non_exhaustive()
+    }
+}
+
+impl FetchQueue {
+    /// The partition's own queue. To be asked for before the partition is assigned: from then on its records come here and
+    /// nowhere else. `None` where the name is none.
+    pub fn of(client: &Arc<BaseConsumer<Context>>, topic: &str, partition: i32) -> Option<Self> {
+        let topic = CString::new(topic).ok()?;
+        let handle = client.client().native_ptr();
+        // SAFETY: the client lives (I1); the name is copied by the call. To forward to nothing keeps what the partition
+        // fetches in its own queue.
+        let queue = unsafe {
+            let queue = NonNull::new(sys::rd_kafka_queue_get_partition(handle, topic.as_ptr(), partition))?;
+            sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
+            queue
+        };
+        Some(FetchQueue { queue, messages: Vec::new(), _client: client.clone() })
+    }
+
+    /// Takes up to `count_max` records that are there, and never waits. Answers how many there were.
+    pub fn take(&mut self, count_max: usize, mut visit: impl FnMut(Fetched<'_>)) -> usize {
+        self.messages.clear();
+        self.messages.resize(count_max, ptr::null_mut());
+        // SAFETY: the array has room for `count_max` pointers; a timeout of zero does not wait.
+        let count =
+            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, self.messages.as_mut_ptr(), count_max) };
+        let count = usize::try_from(count).unwrap_or(0);
+        for message in self.messages.drain(..).take(count).filter_map(NonNull::new) {
+            // SAFETY: the call gave us this message, alive until it is destroyed here, after the visit (I2).
+            unsafe {
+                visit(fetched(message));
+                sys::rd_kafka_message_destroy(message.as_ptr());
+            }
+        }
+        count
+    }
+}
+
+impl Drop for FetchQueue {
+    fn drop(&mut self) {
+        // SAFETY: ours, and the client is still there (I1).
+        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
+    }
+}
+
+/// # Safety
+/// The message lives for `'a`.
+unsafe fn fetched<'a>(message: NonNull<sys::rd_kafka_message_t>) -> Fetched<'a> {
+    // SAFETY: as the caller promises; librdkafka filled all fields. For an error, the payload is its text.
+    unsafe {
+        let fields = message.as_ref();
+        match fields.err {
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                let mut headers = ptr::null_mut();
+                sys::rd_kafka_message_headers(message.as_ptr(), &mut headers);
+                Fetched::Record(Record {
+                    offset: fields.offset,
+                    timestamp_ms: sys::rd_kafka_message_timestamp(message.as_ptr(), ptr::null_mut()),
+                    key: bytes(fields.key, fields.key_len),
+                    value: bytes(fields.payload, fields.len),
+                    headers: NonNull::new(headers),
+                })
+            }
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Fetched::End(fields.offset),
+            code => {
+                let words = bytes(fields.payload, fields.len).unwrap_or_default();
+                Fetched::Failed(Failed { code, words: String::from_utf8_lossy(words).into_owned() })
+            }
+        }
+    }
+}
+
+/// A topic as its cluster describes it.
+#[derive(Clone, Debug)]
+pub(super) struct Description {
+    pub id: TopicId,
+    pub partitions: Vec<i32>,
+}
+
+/// Topics by name, each described, or why it is not.
+pub(super) type Descriptions = Vec<(String, Result<Description, Failed>)>;
+
+/// Asks the cluster what topics are; waits at most as long as told.
+pub(super) fn describe_topics(
+    client: &BaseConsumer<Context>,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<Descriptions, Failed> {
+    let names: Result<Vec<CString>, _> = topics.iter().map(|topic| CString::new(*topic)).collect();
+    let Ok(names) = names else {
+        let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
+        return Err(Failed { code, words: String::new() });
+    };
+    let mut names_c: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let handle = client.client().native_ptr();
+    // SAFETY: the client outlives the call; each thing made here is destroyed below (I3), the event last, since the
+    // result is part of it.
+    unsafe {
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names_c.as_mut_ptr(), names_c.len());
+        let options =
+            sys::rd_kafka_AdminOptions_new(handle, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
+        let queue = sys::rd_kafka_queue_new(handle);
+        sys::rd_kafka_DescribeTopics(handle, topics, options, queue);
+        let event = sys::rd_kafka_queue_poll(queue, timeout_ms);
+        let described = match NonNull::new(event) {
+            Some(event) => descriptions(event),
+            None => Err(Failed {
+                code: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT,
+                words: "no answer in time".to_owned(),
+            }),
+        };
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        described
+    }
+}
+
+/// # Safety
+/// The event is the answer to a description of topics.
+unsafe fn descriptions(event: NonNull<sys::rd_kafka_event_t>) -> Result<Descriptions, Failed> {
+    // SAFETY: as the caller promises; all that is read belongs to the event, and is copied.
+    unsafe {
+        let code = sys::rd_kafka_event_error(event.as_ptr());
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(Failed { code, words: text(sys::rd_kafka_event_error_string(event.as_ptr())) });
+        }
+        let result = sys::rd_kafka_event_DescribeTopics_result(event.as_ptr());
+        let mut count = 0;
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        let described = |index| {
+            let topic = *topics.add(index);
+            (text(sys::rd_kafka_TopicDescription_name(topic)), description(topic))
+        };
+        Ok((0..count).map(described).collect())
+    }
+}
+
+/// # Safety
+/// The topic is part of an answer that is there.
+unsafe fn description(topic: *const sys::rd_kafka_TopicDescription_t) -> Result<Description, Failed> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let error = sys::rd_kafka_TopicDescription_error(topic);
+        let code = sys::rd_kafka_error_code(error);
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(Failed { code, words: text(sys::rd_kafka_error_string(error)) });
+        }
+        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+        let (high, low) = (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id));
+        let mut count = 0;
+        let partitions = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
+        let partitions = (0..count).map(|index| sys::rd_kafka_TopicPartitionInfo_partition(*partitions.add(index)));
+        let id = TopicId(Uuid::from_u64_pair(high.cast_unsigned(), low.cast_unsigned()));
+        Ok(Description { id, partitions: partitions.collect() })
+    }
+}
+
+/// # Safety
+/// `text` is null, or ends in zero.
+unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: as the caller promises.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}

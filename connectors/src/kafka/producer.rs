@@ -1,0 +1,187 @@
+//! Records to a topic of a cluster.
+//!
+//! Owns [`KafkaProducer`].
+//! - I1: what is acknowledged was acknowledged by all replicas that the topic asks for; a retry doubles nothing (the producer
+//!   is idempotent).
+//! - I2: a keyed record goes where Java's default partitioner would put it.
+//! - I3: what waits to be sent is bounded: a full queue makes the sender wait.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicName};
+
+use super::client::{Cluster, Context, refused};
+use super::failure::{about_topic, code_of};
+use crate::topics::{Appended, NewRecord, Producer};
+
+const OF_PRODUCERS: [(&str, &str); 6] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("partitioner", "murmur2_random"),
+    ("linger.ms", "20"),
+    ("compression.type", "lz4"),
+    // A person waits for the answer.
+    ("delivery.timeout.ms", "30000"),
+];
+
+/// How long the sender waits at a full queue before it looks again.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Beyond `delivery.timeout.ms` every record was delivered or given up.
+const FLUSH_WITHIN: Duration = Duration::from_secs(45);
+
+/// What became of the records.
+#[derive(Debug, Default)]
+struct Outcome {
+    acknowledged: Vec<Appended>,
+    failure: Option<(Code, String)>,
+}
+
+impl Outcome {
+    /// Offsets of a partition come in order; those that follow each other are one run.
+    fn acknowledge(&mut self, partition: Partition, offset: Offset) {
+        let follows = |run: &&mut Appended| run.first_offset.0 + run.count as i64 == offset.0;
+        let last = self.acknowledged.iter_mut().rev().find(|run| run.partition == partition).filter(follows);
+        match last {
+            Some(run) => run.count += 1,
+            None => self.acknowledged.push(Appended { partition, first_offset: offset, count: 1 }),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Delivery {
+    context: Context,
+    outcome: Arc<Mutex<Outcome>>,
+}
+
+impl ClientContext for Delivery {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.context.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, words: &str) {
+        self.context.error(error, words);
+    }
+}
+
+impl ProducerContext for Delivery {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, _: ()) {
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        match delivered {
+            Ok(message) => outcome.acknowledge(Partition(message.partition()), Offset(message.offset())),
+            Err((error, _)) => {
+                outcome.failure.get_or_insert((code_of(error), error.to_string()));
+            }
+        }
+    }
+}
+
+pub(super) struct KafkaProducer {
+    cluster: Arc<Cluster>,
+    topic: TopicName,
+    partitions: i32,
+    producer: BaseProducer<Delivery>,
+    outcome: Arc<Mutex<Outcome>>,
+}
+
+impl fmt::Debug for KafkaProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaProducer").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl KafkaProducer {
+    pub fn new(cluster: Arc<Cluster>, topic: TopicName, partitions: i32) -> Result<Self> {
+        let outcome = Arc::new(Mutex::new(Outcome::default()));
+        let delivery = Delivery { context: cluster.context(), outcome: outcome.clone() };
+        let producer = cluster.config(&OF_PRODUCERS).create_with_context(delivery).map_err(|error| refused(&error))?;
+        Ok(KafkaProducer { cluster, topic, partitions, producer, outcome })
+    }
+
+    fn failed(&self, code: Code, words: &str) -> Error {
+        match about_topic(&self.topic, code, words) {
+            error if error.kind() == ErrorKind::Unavailable => {
+                let code = if code == Code::MessageTimedOut { Code::OperationTimedOut } else { code };
+                self.cluster.error(code, words).with_context("topic", &self.topic)
+            }
+            error => error,
+        }
+    }
+
+    /// What a delivery that failed meanwhile says.
+    fn check(&self) -> Result<()> {
+        let failure = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).failure.take();
+        failure.map_or(Ok(()), |(code, words)| Err(self.failed(code, &words)))
+    }
+}
+
+impl Producer for KafkaProducer {
+    fn send(&mut self, record: &NewRecord<'_>) -> Result<()> {
+        self.check()?;
+        if let Some(partition) = record.partition.filter(|partition| !(0..self.partitions).contains(&partition.0)) {
+            return Err(Error::data(format!("topic {} has no partition {partition}", self.topic))
+                .with_hint(format!("its partitions are 0 to {}", self.partitions - 1)));
+        }
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (name, value) in record.headers {
+            let name = std::str::from_utf8(name).map_err(|_| {
+                Error::data("the name of a header is no text").with_hint("Kafka's header names are UTF-8")
+            })?;
+            headers = headers.insert(Header { key: name, value: *value });
+        }
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(self.topic.as_str()).headers(headers);
+        message.key = record.key;
+        message.payload = record.value;
+        message.timestamp = record.timestamp.map(|timestamp| timestamp.0);
+        message.partition = record.partition.map(|partition| partition.0);
+        loop {
+            match self.producer.send(message) {
+                Ok(()) => break,
+                Err((error, refused)) if code_of(&error) == Code::QueueFull => {
+                    self.producer.poll(WAIT);
+                    self.check()?;
+                    message = refused;
+                }
+                Err((error, _)) => return Err(self.failed(code_of(&error), &error.to_string())),
+            }
+        }
+        self.producer.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let flushed = self.producer.flush(FLUSH_WITHIN);
+        self.check()?;
+        flushed.map_err(|error| self.failed(code_of(&error), &error.to_string()))
+    }
+
+    fn take_acknowledged(&mut self) -> Vec<Appended> {
+        std::mem::take(&mut self.outcome.lock().unwrap_or_else(PoisonError::into_inner).acknowledged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_that_follow_each_other_are_one_run() {
+        let mut outcome = Outcome::default();
+        for (partition, offset) in [(0, 5), (0, 6), (1, 0), (0, 7), (0, 9), (1, 1)] {
+            outcome.acknowledge(Partition(partition), Offset(offset));
+        }
+        let runs: Vec<_> =
+            outcome.acknowledged.iter().map(|run| (run.partition.0, run.first_offset.0, run.count)).collect();
+        assert_eq!(runs, [(0, 5, 3), (1, 0, 2), (0, 9, 1)]);
+    }
+}

@@ -1,0 +1,299 @@
+//! One topic of a cluster as a [`Source`].
+//!
+//! Owns [`KafkaSource`]: which partitions it has, and where it stands in each.
+//! - I1: a partition is fetched from where it was sought, and from nowhere else; to seek where it stands already costs
+//!   nothing.
+//! - I2: what lies between two records handed out, and before an end that was reported, is no record for us: aborted,
+//!   control, or compacted away.
+//! - I3: a source stays with the topic whose id it was asked for last; [`Source::confirm`] makes sure of it.
+//! - I4: a partition with much to read does not starve the others: each gets its share of a poll, and each poll starts
+//!   with another one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::topic_partition_list::{Offset as ListOffset, TopicPartitionList};
+use tableflow_model::source::Range;
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Records, Result, Source, TopicId, TopicName};
+
+use super::batch::BatchOfRecords;
+use super::client::{ANSWER_WITHIN, Cluster, Consumer, Lease};
+use super::failure::{about_topic, code_of};
+use super::native::{Description, Failed, FetchQueue, Fetched, describe_topics};
+
+/// The size of a record before any was seen.
+const RECORD_BYTES_GUESS: usize = 256;
+
+/// Records taken from a partition in one call.
+const RECORDS_MAX: usize = 10_000;
+
+/// What ListOffsets takes in place of a time; in a list of offsets they have these names.
+const EARLIEST: ListOffset = ListOffset::Beginning;
+const LATEST: ListOffset = ListOffset::End;
+
+/// librdkafka's code, and its words.
+type Failure = (Code, String);
+
+#[derive(Debug)]
+pub(super) struct KafkaSource {
+    cluster: Arc<Cluster>,
+    topic: TopicName,
+    /// The topic that it reads (I3).
+    id: Option<TopicId>,
+    readers: Vec<PartitionReader>,
+    /// The reader that the next poll starts with.
+    first: usize,
+    /// Met behind records that were handed out: the next poll's answer.
+    failure: Option<Failure>,
+    /// Dropped after the readers.
+    lease: Lease,
+}
+
+#[derive(Debug)]
+struct PartitionReader {
+    partition: i32,
+    queue: FetchQueue,
+    next: i64,
+    /// librdkafka reads no further: it has to be assigned anew.
+    broken: bool,
+    /// Of the records it brought, on average.
+    record_bytes: usize,
+}
+
+impl KafkaSource {
+    pub fn new(cluster: Arc<Cluster>, topic: TopicName) -> Result<Self> {
+        let lease = cluster.lease(&topic)?;
+        Ok(KafkaSource { cluster, topic, id: None, readers: Vec::new(), first: 0, failure: None, lease })
+    }
+
+    async fn describe(&self) -> Result<Description> {
+        describe(&self.cluster, &self.topic).await
+    }
+
+    fn list(&self, partitions: impl IntoIterator<Item = (i32, ListOffset)>) -> Result<TopicPartitionList> {
+        list(&self.topic, partitions)
+    }
+
+    /// Ends the fetching of these partitions.
+    fn stop(&mut self, partitions: &[i32]) -> Result<()> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let assigned = self.list(partitions.iter().map(|partition| (*partition, ListOffset::Invalid)))?;
+        self.lease
+            .consumer
+            .incremental_unassign(&assigned)
+            .map_err(|error| self.failed(code_of(&error), &error.to_string()))?;
+        self.readers.retain(|reader| !partitions.contains(&reader.partition));
+        Ok(())
+    }
+
+    /// Begins to fetch partitions, each from its place.
+    fn begin(&mut self, places: &[(i32, i64)]) -> Result<()> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        for (partition, next) in places {
+            let queue = FetchQueue::of(&self.lease.consumer, self.topic.as_str(), *partition).ok_or_else(|| {
+                Error::internal(format!("partition {partition} of topic {} has no queue", self.topic))
+            })?;
+            self.readers.push(PartitionReader {
+                partition: *partition,
+                queue,
+                next: *next,
+                broken: false,
+                record_bytes: RECORD_BYTES_GUESS,
+            });
+        }
+        let assigned = self.list(places.iter().map(|(partition, next)| (*partition, ListOffset::Offset(*next))))?;
+        let assigned = self.lease.consumer.incremental_assign(&assigned);
+        assigned.map_err(|error| self.failed(code_of(&error), &error.to_string()))
+    }
+
+    fn failed(&self, code: Code, words: &str) -> Error {
+        match about_topic(&self.topic, code, words) {
+            error if error.kind() == ErrorKind::Unavailable && code != Code::TopicAuthorizationFailed => {
+                self.cluster.error(code, words).with_context("topic", &self.topic)
+            }
+            error => error,
+        }
+    }
+}
+
+/// What the cluster says of a topic.
+pub(super) async fn describe(cluster: &Arc<Cluster>, topic: &TopicName) -> Result<Description> {
+    let name = topic.clone();
+    let described = cluster.ask(move |consumer| Ok(describe_topics(consumer, &[name.as_str()], ANSWER_WITHIN))).await?;
+    let first = described
+        .and_then(|described| described.into_iter().next().map_or_else(|| Err(Failed::unknown_topic()), |(_, it)| it));
+    first.map_err(|failed| match about_topic(topic, failed.code(), &failed.words) {
+        error if error.kind() == ErrorKind::Unavailable => cluster.error(failed.code(), &failed.words),
+        error => error,
+    })
+}
+
+fn list(topic: &TopicName, partitions: impl IntoIterator<Item = (i32, ListOffset)>) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in partitions {
+        list.add_partition_offset(topic.as_str(), partition, offset)
+            .map_err(|error| Error::internal("a place in a topic has no form").with_source(error))?;
+    }
+    Ok(list)
+}
+
+/// The offsets that each partition has at this place.
+fn offsets_at(
+    consumer: &Consumer,
+    topic: &TopicName,
+    partitions: &[i32],
+    place: ListOffset,
+) -> Result<BTreeMap<i32, i64>, Failure> {
+    let asked = list(topic, partitions.iter().map(|partition| (*partition, place)));
+    let asked = asked.map_err(|error| (Code::Unknown, error.to_string()))?;
+    let answered = consumer.offsets_for_times(asked, ANSWER_WITHIN);
+    let answered = answered.map_err(|error| (code_of(&error), error.to_string()))?;
+    let mut found = BTreeMap::new();
+    for element in answered.elements() {
+        if let Err(error) = element.error() {
+            return Err((code_of(&error), error.to_string()));
+        }
+        if let ListOffset::Offset(offset) = element.offset() {
+            found.insert(element.partition(), offset);
+        }
+    }
+    Ok(found)
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    async fn topic_id(&mut self) -> Result<TopicId> {
+        let id = self.describe().await?.id;
+        if self.id.is_some_and(|known| known != id) {
+            // What was fetched may be of either topic.
+            let partitions: Vec<i32> = self.readers.iter().map(|reader| reader.partition).collect();
+            self.stop(&partitions)?;
+        }
+        self.id = Some(id);
+        Ok(id)
+    }
+
+    async fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>> {
+        let partitions = self.describe().await?.partitions;
+        let topic = self.topic.clone();
+        let asked = self.cluster.ask(move |consumer| {
+            let at = |place| offsets_at(consumer, &topic, &partitions, place);
+            Ok(at(EARLIEST).and_then(|starts| Ok((starts, at(LATEST)?))))
+        });
+        let (starts, ends) = asked.await?.map_err(|(code, words)| self.failed(code, &words))?;
+        let range = |(partition, end): (i32, i64)| {
+            let start = starts.get(&partition).copied().unwrap_or(end).min(end);
+            (Partition(partition), Range { start: Offset(start), end: Offset(end) })
+        };
+        Ok(ends.into_iter().map(range).collect())
+    }
+
+    /// I1.
+    async fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {
+        self.failure = None;
+        let wanted = |reader: &PartitionReader| positions.get(&Partition(reader.partition)).map(|offset| offset.0);
+        let moved: Vec<i32> = self
+            .readers
+            .iter()
+            .filter(|reader| reader.broken || wanted(reader) != Some(reader.next))
+            .map(|reader| reader.partition)
+            .collect();
+        self.stop(&moved)?;
+        let standing = |partition: i32| self.readers.iter().any(|reader| reader.partition == partition);
+        let places: Vec<(i32, i64)> = positions
+            .iter()
+            .map(|(partition, offset)| (partition.0, offset.0))
+            .filter(|(partition, _)| !standing(*partition))
+            .collect();
+        self.begin(&places)?;
+        self.readers.sort_by_key(|reader| reader.partition);
+        Ok(())
+    }
+
+    fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>> {
+        let first = self.first;
+        self.first = (first + 1) % self.readers.len().max(1);
+        if let Some((code, words)) = self.failure.take() {
+            return Err(self.failed(code, &words));
+        }
+        let mut polled = Vec::new();
+        let (mut bytes_left, mut readers_left) = (bytes_max.max(1), self.readers.len());
+        let (before, from_first) = self.readers.split_at_mut(first.min(readers_left));
+        for reader in from_first.iter_mut().chain(before) {
+            if bytes_left == 0 || self.failure.is_some() {
+                break;
+            }
+            let share = bytes_left.div_ceil(readers_left.max(1));
+            readers_left -= 1;
+            let (records, failed) = reader.read(share)?;
+            self.failure = failed;
+            if let Some(records) = records {
+                bytes_left = bytes_left.saturating_sub(records.buffer.len());
+                polled.push(records);
+            }
+        }
+        match self.failure.take_if(|_| polled.is_empty()) {
+            Some((code, words)) => Err(self.failed(code, &words)),
+            None => Ok(polled),
+        }
+    }
+
+    async fn confirm(&mut self) -> Result<()> {
+        match self.describe().await {
+            Ok(found) if Some(found.id) == self.id => Ok(()),
+            Ok(_) => Err(Error::conflict(format!("topic {} was deleted and made again", self.topic))
+                .with_detail("what was read last may be of either topic, and is not taken")),
+            // Deleted, and not made again: what was read is of the topic that was.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl PartitionReader {
+    /// About so many bytes of what was fetched, and a failure that came after it.
+    fn read(&mut self, bytes: usize) -> Result<(Option<Records>, Option<Failure>)> {
+        let count_max = (bytes / self.record_bytes.max(1)).clamp(1, RECORDS_MAX);
+        let mut batch = BatchOfRecords::default();
+        let (mut next, mut failure, mut too_large) = (self.next, None, Ok(()));
+        self.queue.take(count_max, |fetched| match fetched {
+            Fetched::Record(record) => {
+                if batch.len() == 0 {
+                    batch = BatchOfRecords::with_capacity(bytes, count_max);
+                }
+                let pushed = batch.push(&record);
+                next = record.offset + 1;
+                if too_large.is_ok() {
+                    too_large = pushed;
+                }
+            }
+            Fetched::End(offset) => next = next.max(offset),
+            Fetched::Failed(failed) => failure = Some((failed.code(), failed.words)),
+        });
+        too_large?;
+        if batch.len() > 0 {
+            self.record_bytes = (batch.bytes() / batch.len()).max(1);
+        }
+        let moved = next > self.next;
+        self.next = next;
+        self.broken |= failure.is_some();
+        let records = moved.then(|| batch.finish(Partition(self.partition), Offset(next)));
+        Ok((records, failure))
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        let partitions: Vec<i32> = self.readers.iter().map(|reader| reader.partition).collect();
+        if let Err(error) = self.stop(&partitions) {
+            tracing::warn!(topic = %self.topic, %error, "partitions were not given back");
+        }
+    }
+}

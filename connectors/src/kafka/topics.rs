@@ -1,0 +1,172 @@
+//! A cluster as a keeper of topics.
+//!
+//! Owns [`KafkaTopics`].
+//! - I1: internal topics (`__consumer_offsets`, ..) are nobody's tables: they are not listed.
+//! - I2: a topic that `create` answered with can be described, read and written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tableflow_model::{Error, ErrorKind, Result, Source, TopicName};
+
+use super::client::{ANSWER_WITHIN, Cluster, Context, refused};
+use super::failure::{about_topic, code_of};
+use super::native::{Description, describe_topics};
+use super::producer::KafkaProducer;
+use super::properties::Properties;
+use super::source::{KafkaSource, describe};
+use crate::local::PARTITIONS_MAX;
+use crate::topics::{Producer, Topic, Topics};
+
+/// A new topic is known to all brokers within this time, or something is wrong.
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Replicas as the broker's configuration has it.
+const BROKERS_DEFAULT: i32 = -1;
+
+/// The settings of a topic that say something about its table.
+const SHOWN: [&str; 5] =
+    ["cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type", "max.message.bytes"];
+
+/// The topics of one cluster.
+#[derive(Clone, Debug)]
+pub struct KafkaTopics {
+    cluster: Arc<Cluster>,
+}
+
+impl KafkaTopics {
+    /// Nothing is connected before it is used.
+    pub fn new(properties: Properties) -> Self {
+        KafkaTopics { cluster: Cluster::new(properties) }
+    }
+
+    fn admin(&self) -> Result<AdminClient<Context>> {
+        self.cluster.config(&[]).create_with_context(self.cluster.context()).map_err(|error| refused(&error))
+    }
+
+    fn failed(&self, topic: &TopicName, code: Code, words: &str) -> Error {
+        match code {
+            Code::TopicAlreadyExists => Error::already_exists(format!("topic {topic} exists already"))
+                .with_hint(format!("`tableflow topic describe {topic}` shows it")),
+            Code::InvalidConfig | Code::InvalidPartitions | Code::InvalidReplicationFactor | Code::PolicyViolation => {
+                Error::usage(format!("the cluster refuses topic {topic}")).with_detail(words)
+            }
+            code => match about_topic(topic, code, words) {
+                error if error.kind() == ErrorKind::Unavailable => self.cluster.error(code, words),
+                error => error,
+            },
+        }
+    }
+
+    /// The topic's settings that matter here; none where they may not be seen.
+    async fn settings(&self, name: &TopicName) -> Result<BTreeMap<String, String>> {
+        let admin = self.admin()?;
+        let asked = [ResourceSpecifier::Topic(name.as_str())];
+        let answered = admin.describe_configs(&asked, &options()).await;
+        let answered = answered.map_err(|error| self.cluster.error(code_of(&error), &error.to_string()))?;
+        let mut found = BTreeMap::new();
+        for resource in answered {
+            match resource {
+                Ok(resource) => {
+                    let shown = resource.entries.into_iter().filter(|entry| SHOWN.contains(&entry.name.as_str()));
+                    found.extend(shown.filter_map(|entry| Some((entry.name, entry.value?))));
+                }
+                Err(code) => tracing::info!(topic = %name, %code, "the settings of a topic may not be seen"),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn topic(&self, name: &TopicName, description: &Description) -> Result<Topic> {
+        let partitions = i32::try_from(description.partitions.len()).unwrap_or(i32::MAX);
+        let settings = self.settings(name).await?;
+        Ok(Topic { name: name.clone(), id: description.id, partitions, settings, created_at: None })
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER_WITHIN)).operation_timeout(Some(ANSWER_WITHIN))
+}
+
+#[async_trait]
+impl Topics for KafkaTopics {
+    async fn create(&self, name: &TopicName, partitions: i32, settings: &BTreeMap<String, String>) -> Result<Topic> {
+        if !(1..=PARTITIONS_MAX).contains(&partitions) {
+            return Err(Error::usage(format!("a topic cannot have {partitions} partitions"))
+                .with_hint(format!("use 1 to {PARTITIONS_MAX}")));
+        }
+        let mut topic = NewTopic::new(name.as_str(), partitions, TopicReplication::Fixed(BROKERS_DEFAULT));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let created = self.admin()?.create_topics([&topic], &options()).await;
+        let created = created.map_err(|error| self.cluster.error(code_of(&error), &error.to_string()))?;
+        if let Some(Err((_, code))) = created.into_iter().next() {
+            return Err(self.failed(name, code, &code.to_string()));
+        }
+        let started = Instant::now();
+        loop {
+            match self.describe(name).await {
+                Err(error) if error.kind() == ErrorKind::NotFound && started.elapsed() < KNOWN_WITHIN => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                described => return described,
+            }
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<Topic>> {
+        let described = self.cluster.ask(|consumer| {
+            let metadata = match consumer.fetch_metadata(None, ANSWER_WITHIN) {
+                Ok(metadata) => metadata,
+                Err(error) => return Ok(Err((code_of(&error), error.to_string()))),
+            };
+            let names: Vec<&str> =
+                metadata.topics().iter().map(|topic| topic.name()).filter(|name| !name.starts_with("__")).collect();
+            if names.is_empty() {
+                return Ok(Ok(Vec::new()));
+            }
+            Ok(describe_topics(consumer, &names, ANSWER_WITHIN).map_err(|failed| (failed.code(), failed.words)))
+        });
+        let described = described.await?.map_err(|(code, words)| self.cluster.error(code, &words))?;
+        let mut topics = Vec::new();
+        for (name, description) in described {
+            // One that was deleted since, or may not be described, is not there for us.
+            if let (Ok(name), Ok(description)) = (name.parse(), description) {
+                topics.push(self.topic(&name, &description).await?);
+            }
+        }
+        topics.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(topics)
+    }
+
+    async fn describe(&self, name: &TopicName) -> Result<Topic> {
+        let description = describe(&self.cluster, name).await?;
+        self.topic(name, &description).await
+    }
+
+    async fn delete(&self, name: &TopicName) -> Result<()> {
+        let deleted = self.admin()?.delete_topics(&[name.as_str()], &options()).await;
+        let deleted = deleted.map_err(|error| self.cluster.error(code_of(&error), &error.to_string()))?;
+        match deleted.into_iter().next() {
+            Some(Err((_, code))) => Err(self.failed(name, code, &code.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn source(&self, name: &TopicName) -> Result<Box<dyn Source>> {
+        Ok(Box::new(KafkaSource::new(self.cluster.clone(), name.clone())?))
+    }
+
+    async fn producer(&self, name: &TopicName) -> Result<Box<dyn Producer>> {
+        let partitions = describe(&self.cluster, name).await?.partitions.len();
+        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
+        Ok(Box::new(KafkaProducer::new(self.cluster.clone(), name.clone(), partitions)?))
+    }
+}

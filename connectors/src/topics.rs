@@ -1,0 +1,112 @@
+//! Where topics are kept, whoever keeps them.
+//!
+//! Owns [`Topics`] and [`Producer`], the traits of a keeper, and their words: [`Topic`], [`NewRecord`], [`Appended`].
+//! - I1: a topic that was deleted and made again has another id.
+//! - I2: what a keeper fetches from afar takes a moment: [`first_poll`] waits for it, where nothing yet would be taken for
+//!   nothing at all.
+//! - I3: what [`Producer::take_acknowledged`] names is as durable as the keeper makes records.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tableflow_model::source::Range;
+use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, Source, TopicId, TopicName};
+use tokio::time::{Instant, sleep};
+
+/// One topic: what it is called, which one it is, how it is laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub name: TopicName,
+    pub id: TopicId,
+    pub partitions: i32,
+    /// Under Kafka's names; `topic list` and `topic describe` show them.
+    pub settings: BTreeMap<String, String>,
+    /// Whether the keeper says when it was made.
+    pub created_at: Option<Millis>,
+}
+
+impl Topic {
+    /// Whether the topic keeps the last record of each key: then its table is an upsert table.
+    pub fn compacts(&self) -> bool {
+        self.settings.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"))
+    }
+}
+
+/// Name and value of a record's header; names may repeat.
+pub type HeaderField<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// A record to send.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewRecord<'a> {
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: &'a [HeaderField<'a>],
+    /// Absent: the clock's.
+    pub timestamp: Option<Millis>,
+    /// Absent: by key, or in turn.
+    pub partition: Option<Partition>,
+}
+
+/// Consecutive records that the keeper has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub partition: Partition,
+    pub first_offset: Offset,
+    pub count: usize,
+}
+
+/// How long the first records of a topic that has some may take.
+const FIRST_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The first poll that brings something, of a source that was sought to the start of these ranges.
+pub async fn first_poll(
+    source: &mut dyn Source,
+    ranges: &BTreeMap<Partition, Range>,
+    bytes_max: usize,
+) -> Result<Vec<Records>> {
+    let is_empty = ranges.values().all(|range| range.start == range.end);
+    let started = Instant::now();
+    loop {
+        let polled = source.poll(bytes_max)?;
+        if is_empty || !polled.is_empty() {
+            return Ok(polled);
+        }
+        if started.elapsed() > FIRST_WITHIN {
+            return Err(Error::unavailable("the topic's first records do not come")
+                .with_hint("check the connection to its cluster, and try again"));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A keeper of topics.
+#[async_trait]
+pub trait Topics: fmt::Debug + Send + Sync {
+    async fn create(&self, name: &TopicName, partitions: i32, settings: &BTreeMap<String, String>) -> Result<Topic>;
+
+    /// Every topic that people made, by name.
+    async fn list(&self) -> Result<Vec<Topic>>;
+
+    async fn describe(&self, name: &TopicName) -> Result<Topic>;
+
+    async fn delete(&self, name: &TopicName) -> Result<()>;
+
+    async fn source(&self, name: &TopicName) -> Result<Box<dyn Source>>;
+
+    async fn producer(&self, name: &TopicName) -> Result<Box<dyn Producer>>;
+}
+
+/// Sends records to one topic.
+pub trait Producer: Send {
+    /// Takes a record. One for which this answers an error was not taken.
+    fn send(&mut self, record: &NewRecord<'_>) -> Result<()>;
+
+    /// Waits until everything that was taken is acknowledged, or says why it is not.
+    fn flush(&mut self) -> Result<()>;
+
+    /// What was acknowledged since the last call, also before an error.
+    fn take_acknowledged(&mut self) -> Vec<Appended>;
+}

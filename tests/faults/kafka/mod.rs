@@ -1,0 +1,94 @@
+//! Topics of a real Kafka cluster, filled by an independent client (confluent-kafka).
+//!
+//! ```text
+//!  broker    a broker of the tests' own
+//!  topics    what becomes of a topic: transactions, holes, partitions, another topic of that name
+//!  outages   brokers and services that die
+//!  verbs     topics by our own commands
+//! ```
+
+mod broker;
+mod outages;
+mod topics;
+mod verbs;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use super::product::{Fields, Product};
+use crate::python::Engines;
+use broker::Broker;
+
+/// A topic of a cluster, and the table that it becomes.
+pub struct KafkaTopic {
+    servers: String,
+    topic: String,
+    product: Product,
+}
+
+/// No two topics of a run have one name.
+fn fresh_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("events-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl KafkaTopic {
+    /// Of the shared broker; not yet a table.
+    fn new(partitions: u32, config: &Value) -> Self {
+        Self::of(Broker::shared(), partitions, config)
+    }
+
+    fn of(broker: &Broker, partitions: u32, config: &Value) -> Self {
+        let (servers, topic) = (broker.servers(), fresh_name());
+        let product = Product::on_kafka(&servers, &topic);
+        let topic = KafkaTopic { servers, topic, product };
+        topic.ask("kafka_create", json!({"partitions": partitions, "config": config}));
+        topic
+    }
+
+    /// One with two partitions, and its table, not yet filled.
+    fn with_table() -> Self {
+        let topic = Self::new(2, &json!({}));
+        topic.produce(10);
+        topic.product.enable();
+        topic
+    }
+
+    fn ask(&self, verb: &str, mut order: Value) -> Value {
+        order["servers"] = json!(self.servers);
+        order["topic"] = json!(self.topic);
+        Engines::on(Path::new("")).ask(verb, order)
+    }
+
+    /// So many records to the partitions in turn.
+    fn produce(&self, count: u64) {
+        self.send(self.next(count), &json!({}));
+    }
+
+    /// Values that no record had before.
+    fn next(&self, count: u64) -> Vec<Fields> {
+        static ID: AtomicU32 = AtomicU32::new(0);
+        let value = |_| Fields::from_iter([("id".to_owned(), json!(ID.fetch_add(1, Ordering::Relaxed)))]);
+        (0..count).map(value).collect()
+    }
+
+    /// Sends these; what a transaction does not commit is no record.
+    fn send(&self, values: Vec<Fields>, how: &Value) -> Vec<((u64, u64), Fields)> {
+        let mut order = how.clone();
+        order["records"] = values.iter().map(|value| json!({"value": value})).collect();
+        if how.get("partition").is_some() {
+            for record in order["records"].as_array_mut().unwrap() {
+                record["partition"] = how["partition"].clone();
+            }
+        }
+        let places = self.ask("kafka_produce", order);
+        let place = |place: &Value| (place[0].as_u64().unwrap(), place[1].as_u64().unwrap());
+        let sent: Vec<_> = places.as_array().unwrap().iter().map(place).zip(values).collect();
+        if matches!(how["transaction"].as_str(), None | Some("commit")) {
+            self.product.note_sent(sent.clone());
+        }
+        sent
+    }
+}

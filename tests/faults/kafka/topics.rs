@@ -1,0 +1,196 @@
+//! What becomes of a topic: transactions, holes, partitions, another topic of that name (F21 to F25).
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::KafkaTopic;
+use crate::product::wait_until;
+
+#[test]
+fn a_topic_becomes_a_table_and_stays_in_step() {
+    let topic = KafkaTopic::new(3, &json!({}));
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        topic.send(topic.next(200), &json!({"settings": {"compression.type": codec}}));
+    }
+    topic.product.enable();
+    topic.product.sync_and_check("the first sync");
+    topic.product.sync_and_check("a sync of nothing");
+    topic.produce(100);
+    topic.product.sync_and_check("the second sync");
+    let up = topic.product.up();
+    for round in 0..3 {
+        topic.produce(50);
+        wait_until("the service commits", || topic.product.status()["rows_committed"] == topic.product.records());
+        topic.product.check(&format!("round {round} of the service"));
+    }
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+}
+
+#[test]
+fn f24_of_transactions_what_is_committed_is_there_and_nothing_else() {
+    let topic = KafkaTopic::with_table();
+    let how = |end: &str, id: &str| json!({"transaction": end, "transactional_id": id, "partition": 0});
+    topic.send(topic.next(5), &how("commit", "a"));
+    topic.send(topic.next(5), &how("abort", "a"));
+    topic.product.sync_and_check("a committed and an aborted transaction");
+    // A topic that ends in control records, or in aborted ones, is in step all the same.
+    topic.send(topic.next(5), &how("abort", "a"));
+    topic.product.sync_and_check("an aborted transaction alone");
+    assert_eq!(topic.product.status()["partitions"][0]["lag"], 0, "{}", topic.product.status());
+
+    let open = topic.send(topic.next(5), &how("open", "b"));
+    // Behind the open one: nobody may read it yet.
+    let waiting = topic.next(7);
+    let order = json!({"partition": 0, "settings": {}});
+    let behind = topic.send(waiting, &order);
+    let before_it = topic.product.records() - behind.len();
+    let synced = topic.product.run(&["sync", "-o", "json"]).good("sync before an open transaction").json();
+    assert_eq!(synced[0]["rows_committed"], 0, "nothing is committed that a transaction may still change: {synced}");
+    assert_eq!(topic.product.status()["rows_committed"], before_it, "{}", topic.product.status());
+    topic.ask("kafka_end", json!({"transaction": "commit", "transactional_id": "b"}));
+    topic.product.note_sent(open);
+    topic.product.sync_and_check("the open transaction was committed");
+}
+
+#[test]
+fn f24_a_service_reads_past_aborted_transactions() {
+    let topic = KafkaTopic::with_table();
+    let up = topic.product.up();
+    for round in 0..4 {
+        let end = if round % 2 == 0 { "abort" } else { "commit" };
+        topic.send(topic.next(20), &json!({"transaction": end, "transactional_id": "c", "partition": 1}));
+        topic.produce(4);
+        wait_until("the service commits", || topic.product.status()["rows_committed"] == topic.product.records());
+    }
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+    topic.product.check("transactions under a service");
+}
+
+#[test]
+fn f25_what_compaction_left_is_read_past_its_holes() {
+    let config = json!({
+        "cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.001",
+        "max.compaction.lag.ms": "1", "delete.retention.ms": "1",
+    });
+    let topic = KafkaTopic::new(1, &config);
+    let records = |values: std::ops::Range<u64>| -> serde_json::Value {
+        values.map(|id| json!({"key": format!("k{}", id % 3), "value": {"id": id}})).collect()
+    };
+    topic.ask("kafka_produce", json!({"records": records(0..300)}));
+    let started = Instant::now();
+    // Only segments that are closed are compacted: what is sent closes the one before.
+    let mut id = 300;
+    let left = loop {
+        std::thread::sleep(Duration::from_millis(300));
+        topic.ask("kafka_produce", json!({"records": records(id..id + 3)}));
+        id += 3;
+        let left = topic.ask("kafka_records", json!({}));
+        if left.as_array().unwrap().len() < 30 {
+            break left;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "the topic is never compacted");
+    };
+    // Compaction goes on; what is gone between two looks is no matter, for the newest record of a key stays.
+    let refused = topic.product.run(&["enable", &topic.topic, "--table", "t"]);
+    assert!(refused.stderr.contains("--mode append"), "{}", refused.stderr);
+    topic.product.run(&["enable", &topic.topic, "--table", "t", "--mode", "append"]).good("enable");
+    topic.product.run(&["sync"]).good("sync of a compacted topic");
+    let rows =
+        topic.product.run(&["query", "SELECT _tableflow_offset AS o, id FROM t", "-o", "json"]).good("query").json();
+    let rows: Vec<(u64, u64)> =
+        rows.as_array().unwrap().iter().map(|row| (row["o"].as_u64().unwrap(), row["id"].as_u64().unwrap())).collect();
+    assert!(rows.iter().all(|(offset, id)| offset == id), "each record is at its offset: {rows:?}");
+    let newest: Vec<u64> = (id - 3..id).collect();
+    assert!(newest.iter().all(|id| rows.contains(&(*id, *id))), "the newest of each key is there: {rows:?}");
+    assert!(rows.len() <= left.as_array().unwrap().len(), "no more rows than records: {rows:?}");
+    assert_eq!(topic.product.status()["partitions"][0]["lag"], 0);
+}
+
+#[test]
+fn f22_a_topic_made_again_is_another_one() {
+    for between in [false, true] {
+        let topic = KafkaTopic::with_table();
+        topic.product.sync_and_check("the first topic");
+        let up = between.then(|| topic.product.up());
+        topic.ask("kafka_delete", json!({}));
+        topic.ask("kafka_create", json!({"partitions": 2}));
+        // More than the first one had: its places exist in the second one.
+        topic.ask(
+            "kafka_produce",
+            json!({"records": (0..50).map(|id| json!({"value": {"id": id}})).collect::<Vec<_>>()}),
+        );
+        let replay = format!("a topic made again; under a service: {between}");
+        if let Some(up) = up {
+            wait_until("the table is suspended", || topic.product.status()["status"] == "Suspended");
+            let reason = topic.product.status()["reason"].as_str().unwrap().to_owned();
+            assert!(reason.contains("re-created"), "{replay}: {reason}");
+            up.signal("TERM");
+            assert!(up.wait().success());
+        } else {
+            let sync = topic.product.run(&["sync"]);
+            assert!(sync.stderr.contains("re-created"), "{replay}: {}", sync.stderr);
+        }
+        topic.product.check(&replay);
+    }
+}
+
+#[test]
+fn f22_a_topic_that_is_deleted_suspends_its_table() {
+    let topic = KafkaTopic::with_table();
+    topic.product.sync_and_check("before");
+    topic.ask("kafka_delete", json!({}));
+    let sync = topic.product.run(&["sync"]);
+    assert!(sync.stderr.contains("was deleted"), "{}", sync.stderr);
+    topic.product.check("a deleted topic");
+}
+
+#[test]
+fn f21_records_that_are_gone_before_they_were_read_are_told_and_never_passed_over() {
+    let topic = KafkaTopic::with_table();
+    topic.product.sync_and_check("before");
+    topic.send(topic.next(20), &json!({"partition": 0}));
+    let end = topic.product.status()["partitions"][0]["end_offset"].as_u64().unwrap();
+    topic.ask("kafka_delete_records", json!({"partition": 0, "before": end - 5}));
+    let sync = topic.product.run(&["sync"]);
+    assert!(!sync.status.success());
+    assert!(sync.stderr.contains("are gone before they were read"), "{}", sync.stderr);
+    assert!(sync.stderr.contains("hint"), "{}", sync.stderr);
+    assert_eq!(topic.product.status()["status"], "Suspended", "{}", topic.product.status());
+}
+
+#[test]
+fn f23_partitions_that_are_added_are_read_from_their_beginning() {
+    let topic = KafkaTopic::with_table();
+    let up = topic.product.up();
+    wait_until("the first rows", || topic.product.status()["rows_committed"] == topic.product.records());
+    topic.ask("kafka_add_partitions", json!({"partitions": 5}));
+    for partition in 0..5 {
+        topic.send(topic.next(6), &json!({"partition": partition}));
+    }
+    wait_until("rows of all partitions", || topic.product.status()["rows_committed"] == topic.product.records());
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+    topic.product.check("partitions were added");
+}
+
+#[test]
+fn two_tables_of_one_topic_are_each_filled_from_their_own_place() {
+    let topic = KafkaTopic::with_table();
+    topic.product.sync_and_check("one table");
+    topic.produce(10);
+    topic.product.run(&["enable", &topic.topic, "--table", "second", "--commit-interval", "50ms"]).good("enable");
+    let up = topic.product.up();
+    topic.produce(30);
+    wait_until("both are in step", || {
+        let status = topic.product.run(&["status", "-o", "json"]).json();
+        status.as_array().unwrap().iter().all(|table| table["rows_committed"] == topic.product.records())
+    });
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+    for table in ["t", "second"] {
+        topic.product.check_in(&[table], &format!("two tables of one topic: {table}"));
+    }
+}

@@ -1,0 +1,160 @@
+"""An independent client of a Kafka cluster: what the tests produce there, and do to its topics.
+
+Each function takes an order of `engines.py` with the cluster's address in `servers`, and answers something JSON can hold.
+"""
+
+import json
+import time
+
+ANSWER_WITHIN_S = 30
+# Transactions that an order left open, until another one ends them.
+OPEN = {}
+ADMINS = {}
+# Brokers die in these tests: that is no news.
+QUIET = {"log_level": 0}
+
+
+def admin(order):
+    """One client a cluster: an answer comes only while its client is there."""
+    from confluent_kafka.admin import AdminClient
+
+    servers = order["servers"]
+    if servers not in ADMINS:
+        ADMINS[servers] = AdminClient({"bootstrap.servers": servers, **QUIET})
+    return ADMINS[servers]
+
+
+def wait_for(futures):
+    for future in futures.values():
+        future.result(timeout=ANSWER_WITHIN_S)
+
+
+def partitions_of(order):
+    metadata = admin(order).list_topics(order["topic"], timeout=ANSWER_WITHIN_S).topics[order["topic"]]
+    return sorted(metadata.partitions) if metadata.error is None else []
+
+
+def wait_until_there(order, count):
+    started = time.monotonic()
+    while len(partitions_of(order)) != count:
+        if time.monotonic() - started > ANSWER_WITHIN_S:
+            raise RuntimeError(f"{order['topic']} does not come to {count} partitions")
+        time.sleep(0.05)
+
+
+def kafka_create(order):
+    from confluent_kafka.admin import NewTopic
+
+    topic = NewTopic(order["topic"], order["partitions"], 1, config=order.get("config", {}))
+    wait_for(admin(order).create_topics([topic]))
+    wait_until_there(order, order["partitions"])
+
+
+def kafka_delete(order):
+    wait_for(admin(order).delete_topics([order["topic"]]))
+    wait_until_there(order, 0)
+
+
+def kafka_add_partitions(order):
+    from confluent_kafka.admin import NewPartitions
+
+    wait_for(admin(order).create_partitions([NewPartitions(order["topic"], order["partitions"])]))
+    wait_until_there(order, order["partitions"])
+
+
+def kafka_delete_records(order):
+    """Forgets what is before an offset, as retention does."""
+    from confluent_kafka import TopicPartition
+
+    place = TopicPartition(order["topic"], order["partition"], order["before"])
+    wait_for(admin(order).delete_records([place]))
+
+
+def bytes_of(value):
+    return None if value is None else value if isinstance(value, (str, bytes)) else json.dumps(value)
+
+
+def kafka_produce(order):
+    """Sends records; answers where each went, in their order. `transaction` is how the one around them ends."""
+    from confluent_kafka import Producer
+
+    settings = {"bootstrap.servers": order["servers"], "linger.ms": 5, "partitioner": "murmur2_random", **QUIET}
+    transaction = order.get("transaction")
+    if transaction:
+        settings["transactional.id"] = order["transactional_id"]
+    producer = Producer({**settings, **order.get("settings", {})})
+    if transaction:
+        producer.init_transactions(ANSWER_WITHIN_S)
+        producer.begin_transaction()
+    places = [None] * len(order["records"])
+
+    def delivered(index):
+        def note(error, message):
+            if error is None:
+                places[index] = [message.partition(), message.offset()]
+
+        return note
+
+    for index, record in enumerate(order["records"]):
+        extra = {name: record[name] for name in ("partition", "timestamp") if name in record}
+        headers = [(name, bytes_of(value)) for name, value in record.get("headers", [])]
+        key, value = bytes_of(record.get("key")), bytes_of(record.get("value"))
+        while True:
+            try:
+                producer.produce(
+                    order["topic"], value, key, on_delivery=delivered(index), headers=headers or None, **extra
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+    left = producer.flush(ANSWER_WITHIN_S)
+    if left or None in places:
+        raise RuntimeError(f"{left} records were not sent, {places.count(None)} not acknowledged")
+    if transaction == "commit":
+        producer.commit_transaction(ANSWER_WITHIN_S)
+    elif transaction == "abort":
+        producer.abort_transaction(ANSWER_WITHIN_S)
+    elif transaction == "open":
+        OPEN[order["transactional_id"]] = producer
+    return places
+
+
+def kafka_end(order):
+    """Ends a transaction that was left open."""
+    producer = OPEN.pop(order["transactional_id"])
+    end = producer.commit_transaction if order["transaction"] == "commit" else producer.abort_transaction
+    end(ANSWER_WITHIN_S)
+
+
+def kafka_records(order):
+    """Every committed record, as [partition, offset, key, value, headers]."""
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+    consumer = Consumer(
+        {
+            "bootstrap.servers": order["servers"],
+            "group.id": "tests",
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+        }
+    )
+    left = set(partitions_of(order))
+    consumer.assign([TopicPartition(order["topic"], partition, 0) for partition in left])
+    found = []
+    while left:
+        message = consumer.poll(ANSWER_WITHIN_S)
+        if message is None:
+            raise RuntimeError("the broker does not answer")
+        if message.error() is None:
+            texts = [None if raw is None else raw.decode() for raw in (message.key(), message.value())]
+            headers = [[name, None if raw is None else raw.decode()] for name, raw in message.headers() or []]
+            found.append([message.partition(), message.offset(), *texts, headers])
+        elif message.error().code() == KafkaError._PARTITION_EOF:
+            left.discard(message.partition())
+        else:
+            raise RuntimeError(message.error().str())
+    consumer.close()
+    return sorted(found, key=lambda record: record[:2])
+
+
+ORDERS = {name: function for name, function in list(globals().items()) if name.startswith("kafka_")}
