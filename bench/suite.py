@@ -64,6 +64,7 @@ class Suite:
         made = self.bench("generate", self.home, str(ROWS))
         print(f"{made['rows']:,} rows, {made['bytes']:,} bytes of JSON", file=sys.stderr)
         self.append(made)
+        self.decoders(made)
         for size in COMMIT_FILES:
             self.commits(size)
         self.reads(made)
@@ -118,6 +119,17 @@ class Suite:
         self.add(
             "part, decode: rows per CPU second", rate_text(parts["decode"]), peer=rate_text(parts["arrow_json"]), ratio=ratio
         )
+
+    def decoders(self, made):
+        """Formats with schemas, over the same rows: ours, a reader into Arrow, and one that builds a value for each."""
+        avro = self.bench("avro", str(made["rows"]))
+        for peer, name in ("arrow_avro", "arrow-avro"), ("apache_avro", "apache-avro"):
+            ours, theirs = avro["ours"], avro[peer]
+            ratio = f"{ours['median'] / theirs['median']:.2f} x peer"
+            work = f"part, decode Avro beside {name}: rows per CPU second"
+            self.add(work, rate_text(ours), peer=rate_text(theirs), ratio=ratio)
+        megabytes = avro["ours"]["median"] * avro["bytes_per_row"] / 1e6
+        self.add("part, decode Avro: MB per CPU second", f"{megabytes:,.0f}")
 
     def commits(self, size):
         folder = self.folder / "commits"

@@ -1,6 +1,7 @@
 //! The measuring side of `bench/run`: what has to be measured from within.
 //!
 //! ```text
+//!  avro      the decoding of Avro alone, beside two other decoders
 //!  bids      the rows, the same every time
 //!  generate  a topic of them, and the same rows as a file of lines for the peers
 //!  parts     each part of the append alone, in one thread, by CPU time: the limit of their sum
@@ -10,6 +11,7 @@
 //!
 //! Every subcommand answers with JSON on stdout; `bench/run` starts them, checks, compares and prints.
 
+mod avro;
 mod bids;
 mod commits;
 mod generate;
@@ -39,6 +41,8 @@ enum Verb {
     Generate { directory: PathBuf, rows: u64 },
     /// Measure the parts of the append over that topic
     Parts { directory: PathBuf },
+    /// Measure the decoding of so many rows of Avro
+    Avro { rows: usize },
     /// Measure commits to a table with so many files
     Commits { directory: PathBuf, files: usize },
     /// Run the statements of stdin, one a line
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Generate { directory, rows } => generate::run(&directory, rows).and_then(|made| print(&made)),
         Verb::Parts { directory } => parts::run(&directory).and_then(|parts| print(&parts)),
+        Verb::Avro { rows } => avro::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Commits { directory, files } => commits::run(&directory, files).and_then(|commits| print(&commits)),
         Verb::Queries { directory } => queries::run(&directory),
     };

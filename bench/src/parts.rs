@@ -30,13 +30,13 @@ use crate::TOPIC;
 const ROWS_IN_MEMORY_MAX: usize = 1_000_000;
 
 /// As much as ingest reads at once: the parts get the batches that they get in the product.
-const POLL_BYTES: usize = 1 << 20;
+pub const POLL_BYTES: usize = 1 << 20;
 
 const REPETITIONS: usize = 5;
 
 /// Rows in a second of CPU time.
 #[derive(Debug, Serialize)]
-struct Rate {
+pub struct Rate {
     median: f64,
     min: f64,
     max: f64,
@@ -80,7 +80,7 @@ pub fn run(directory: &Path) -> Result<Parts> {
 }
 
 /// Runs a part several times; it answers how many rows it did (I1).
-fn measure(mut part: impl FnMut() -> Result<usize>) -> Result<Rate> {
+pub fn measure(mut part: impl FnMut() -> Result<usize>) -> Result<Rate> {
     let mut rates = Vec::with_capacity(REPETITIONS);
     let mut rows_before = None;
     for _ in 0..REPETITIONS {

@@ -16,9 +16,11 @@ pub enum Reason {
     Tombstone,
     EmptyValue,
     NotJson,
-    /// The value ends in the middle of its JSON.
+    /// The bytes are none that a writer with the record's Avro schema makes.
+    NotAvro,
+    /// The value ends in the middle.
     Truncated,
-    /// A second value follows the first one.
+    /// More follows the value.
     TrailingData,
     InvalidUtf8,
     TooDeep,
@@ -36,6 +38,8 @@ pub enum Reason {
     /// A new field differs only by case from a column.
     CaseCollision,
     TooManyColumns,
+    /// A map has a key twice.
+    RepeatedKey,
 }
 
 impl Reason {
@@ -45,6 +49,7 @@ impl Reason {
             Reason::Tombstone => "tombstone",
             Reason::EmptyValue => "empty-value",
             Reason::NotJson => "not-json",
+            Reason::NotAvro => "not-avro",
             Reason::Truncated => "truncated",
             Reason::TrailingData => "trailing-data",
             Reason::InvalidUtf8 => "invalid-utf8",
@@ -57,6 +62,7 @@ impl Reason {
             Reason::ReservedName => "reserved-name",
             Reason::CaseCollision => "case-collision",
             Reason::TooManyColumns => "too-many-columns",
+            Reason::RepeatedKey => "repeated-key",
         }
     }
 }
@@ -78,6 +84,19 @@ pub struct RecordError {
     /// One line that says what was found, and where.
     pub message: String,
     pub remedy: Remedy,
+}
+
+impl RecordError {
+    /// A null value, at this place of the batch.
+    pub(super) fn tombstone(row: usize) -> Self {
+        RecordError {
+            row,
+            reason: Reason::Tombstone,
+            path: "$".to_owned(),
+            message: "the value is null: a tombstone, which deletes a key".to_owned(),
+            remedy: Remedy::Produce("an append table has no keys to delete: send no tombstones".to_owned()),
+        }
+    }
 }
 
 /// What would help.

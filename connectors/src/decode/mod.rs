@@ -1,9 +1,12 @@
 //! Records into Arrow columns.
 //!
-//! Owns [`Decoder`], the trait of a format, and what it answers. JSON is the format of this version.
+//! Owns [`Decoder`], the trait of a format, and what it answers.
 //!
 //! ```text
 //!  json      JSON objects straight into columns, with inference
+//!  avro      Avro records straight into columns, by the schemas that they were written with
+//!  columns   columns that grow and can be taken back, which both fill
+//!  schema    which schema a record was written with, and what a new one brings
 //!  metadata  where each row came from: topic, partition, offset, timestamp, key, headers
 //!  failure   the first record that could not be decoded, and why
 //! ```
@@ -14,19 +17,26 @@
 //!
 //! Neighbours: `tableflow_model::records` gives the input; the pipeline hands batches to the lake.
 
+mod avro;
+mod columns;
 mod failure;
 mod json;
 mod metadata;
+mod schema;
+#[cfg(test)]
+mod shown;
 
+pub use avro::AvroDecoder;
 pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
+pub use schema::{Framing, Learned, Note, Opened, Reference, Rename, SchemaKey, SchemaText, Widening};
 
 use std::fmt;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use tableflow_model::Records;
+use tableflow_model::{Error, Records, Result};
 
 /// What became of a batch of records.
 #[derive(Debug)]
@@ -37,6 +47,8 @@ pub struct Decoded {
     pub rows: usize,
     /// Why the record after them was not.
     pub failure: Option<RecordError>,
+    /// The schema that the record after them needs and the decoder does not know: add it, and decode on from there.
+    pub needs: Option<SchemaKey>,
 }
 
 /// A reader of one format, for one table: it knows the table's value columns and adds to them as they appear.
@@ -47,6 +59,11 @@ pub trait Decoder: fmt::Debug + Send {
     /// Decodes records from the first one on.
     fn decode(&mut self, records: &Records) -> Decoded {
         self.decode_from(records, 0)
+    }
+
+    /// Makes a schema known, and adds the columns that it brings; if it fails, nothing changes.
+    fn add_schema(&mut self, key: SchemaKey, _schema: &SchemaText) -> Result<Learned> {
+        Err(Error::internal(format!("schema {key} was given to a format that has none")))
     }
 
     /// The value columns, as in the last batch.

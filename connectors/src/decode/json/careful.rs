@@ -9,18 +9,17 @@ use serde_json::value::RawValue;
 use tableflow_model::types::map_of;
 
 use super::DEPTH_MAX;
-use super::column::{Column, List, Map, Values};
 use super::fault::{Cure, Fault, LEVELS};
-use super::fields::Fields;
-use super::leaf::{Fit, Leaf, Misfit};
-use super::names::{self, TakenNames};
+use super::names;
 use super::node::{Members, Node, nesting};
-use super::place::{Step, declaration, written};
 use super::shape::Shape;
+use crate::decode::columns::LEAVES_MAX;
+use crate::decode::columns::column::{Column, List, Map, Values};
+use crate::decode::columns::fields::Fields;
+use crate::decode::columns::leaf::{Fit, Leaf, Misfit};
+use crate::decode::columns::names::{TakenNames, clash};
+use crate::decode::columns::place::{Step, declaration, written};
 use crate::decode::{Reason, RecordError, Remedy};
-
-/// More columns than engines plan well; data that asks for more is mostly a map written as an object.
-const LEAVES_MAX: usize = 1000;
 
 /// Appends one record as row `row`; answers whether it added columns. If it fails, half of it is left behind.
 /// Columns that are added give way to what is foreseen of the records after this one.
@@ -96,11 +95,11 @@ impl Reader {
         if self.added.is_empty() {
             return Ok(());
         }
-        let Some(clash) = names::clash(&fields.schema_fields(), taken) else { return Ok(()) };
+        let Some(clash) = clash(&fields.schema_fields(), taken) else { return Ok(()) };
         // A record mostly adds one column; of several, the one that the name begins with.
         let at = self.added.iter().rev().find(|path| clash.is_at(path)).or(self.added.last());
         self.path = at.cloned().unwrap_or_default();
-        failed(clash.fault())
+        failed(names::clash(&clash))
     }
 
     fn enter(&mut self) -> Read {
@@ -251,7 +250,7 @@ impl Reader {
 fn fits(column: &mut Column, fit: Fit, found: &Node<'_>) -> Read {
     match fit {
         Ok(()) => {
-            column.validity.append_non_null();
+            column.validity.append_value();
             Ok(())
         }
         Err(misfit) => failed(Fault::misfit(misfit, found, &column.declared(""))),

@@ -8,10 +8,10 @@ use arrow::datatypes::{DataType, Field, Schema};
 use tableflow_model::types::{Width, flink_column, flink_field_type, flink_name, flink_type};
 use tableflow_model::{Error, Result};
 
-use super::column::{Column, Values, map_parts};
-use super::fields::Fields;
-use super::names::{self, TakenNames, is_reserved};
 use crate::decode::RESERVED_PREFIX;
+use crate::decode::columns::column::{Column, Values, map_parts};
+use crate::decode::columns::fields::Fields;
+use crate::decode::columns::names::{self, TakenNames, is_reserved};
 
 /// The value columns of a table (its metadata columns are passed over) and of a declaration.
 pub(super) fn columns(declared: &[Field], table: &Schema) -> Result<Fields> {

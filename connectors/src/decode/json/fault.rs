@@ -7,12 +7,12 @@ use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, TimeUnit};
 use tableflow_model::types::{UTC, flink_field_type};
 
 use super::DEPTH_MAX;
-use super::column::Map;
-use super::decimal::Digits;
-use super::leaf::{Misfit, Store, is_fraction};
 use super::node::Node;
 use super::shape::Shapeless;
 use crate::decode::Reason;
+use crate::decode::columns::column::Map;
+use crate::decode::columns::decimal::Digits;
+use crate::decode::columns::leaf::{Misfit, Store, is_fraction};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) const LEVELS: &str = "send objects and arrays of fewer levels";

@@ -6,12 +6,9 @@
 //!  stream   the fast one: a pass over the bytes, for records that fit the columns
 //!  careful  the other one: adds columns, or says what is wrong and where
 //!  ------
-//!  column, fields        what grows
-//!  leaf, runs            scalars, and which values they take
-//!  decimal, temporal     text into numbers and times, exactly
 //!  node, shape           a value level by level, and the type that it tells
 //!  names, declare        which columns there can be, and which there are at first
-//!  fault, place          what is wrong, where, and the declaration that helps
+//!  fault                 what is wrong, and the declaration that helps
 //! ```
 //!
 //! - I1: every field of every record taken is in a column; only null, `{}` and `[]` may have none yet.
@@ -26,34 +23,26 @@
 //! a record number. serde_json's `float_roundtrip` is needed: without it some doubles are off by one bit.
 
 mod careful;
-mod column;
-mod decimal;
 mod declare;
 mod fault;
-mod fields;
-mod leaf;
 mod names;
 mod node;
-mod place;
-mod runs;
 mod shape;
 mod stream;
-mod temporal;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde_json::value::RawValue;
 use tableflow_model::{Records, Result};
 
-use self::fields::Fields;
-use self::names::TakenNames;
 use self::shape::Shape;
-use super::{Decoded, Decoder, Reason, RecordError, Remedy};
+use super::columns::fields::Fields;
+use super::columns::names::TakenNames;
+use super::{Decoded, Decoder, RecordError};
 
 /// Objects and arrays inside of each other: serde_json reads so many before it gives up.
 const DEPTH_MAX: usize = 127;
@@ -98,7 +87,7 @@ impl JsonDecoder {
         row: usize,
         foreseen: &mut Option<Shape>,
     ) -> Result<(), RecordError> {
-        let Some(value) = records.value(index) else { return Err(tombstone(index)) };
+        let Some(value) = records.value(index) else { return Err(RecordError::tombstone(index)) };
         if stream::read(&mut self.columns, value, row).is_ok() {
             return Ok(());
         }
@@ -126,14 +115,6 @@ impl JsonDecoder {
         self.schema = Arc::new(Schema::new(self.columns.schema_fields()));
         self.schema_version += 1;
     }
-
-    #[expect(clippy::expect_used, reason = "the schema is made from the same columns, each `rows` long")]
-    fn batch(&mut self, rows: usize) -> RecordBatch {
-        let columns = self.columns.finish_columns(rows);
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .expect("columns that match their own schema")
-    }
 }
 
 impl Decoder for JsonDecoder {
@@ -148,7 +129,7 @@ impl Decoder for JsonDecoder {
             }
             rows += 1;
         }
-        Decoded { batch: self.batch(rows), rows, failure }
+        Decoded { batch: self.columns.finish_batch(&self.schema, rows), rows, failure, needs: None }
     }
 
     fn schema(&self) -> SchemaRef {
@@ -171,14 +152,4 @@ fn foresee(records: &Records, first: usize) -> Shape {
         }
     }
     together
-}
-
-fn tombstone(index: usize) -> RecordError {
-    RecordError {
-        row: index,
-        reason: Reason::Tombstone,
-        path: "$".to_owned(),
-        message: "the value is null: a tombstone, which deletes a key".to_owned(),
-        remedy: Remedy::Produce("an append table has no keys to delete: send no tombstones".to_owned()),
-    }
 }

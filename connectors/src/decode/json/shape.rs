@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use tableflow_model::types::list_of;
 
 use super::DEPTH_MAX;
-use super::leaf::is_fraction;
 use super::node::Node;
+use crate::decode::columns::leaf::is_fraction;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {

@@ -6,24 +6,20 @@
 //! - I2: nothing is dropped: a key without a column is passed over only if its value says nothing.
 //! - I3: of a repeated key the last value counts.
 
-use std::collections::HashSet;
 use std::fmt;
 
-use arrow::array::NullBufferBuilder;
 use arrow::datatypes::Decimal128Type;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::DEPTH_MAX;
-use super::column::{Column, List, Map, Values};
-use super::fields::{Fields, Place};
-use super::leaf::{Fit, Leaf, Numbers, Store};
 use super::node::nesting;
-use super::runs::{Runs, Texts};
-
-/// Up to so many keys of a map are compared each with each.
-const PAIRWISE_MAX: usize = 16;
+use crate::decode::columns::column::{Column, List, Map, Values};
+use crate::decode::columns::fields::{Fields, Place};
+use crate::decode::columns::leaf::{Fit, Leaf, Numbers, Store};
+use crate::decode::columns::runs::Texts;
+use crate::decode::columns::validity::Validity;
 
 /// Appends one record as row `row`, or fails and leaves half of it behind.
 pub(super) fn read(fields: &mut Fields, value: &[u8], row: usize) -> Result<(), serde_json::Error> {
@@ -77,14 +73,14 @@ impl<'de> DeserializeSeed<'de> for Cell<'_> {
 /// The validity of the column that is written.
 struct Nulls<'a> {
     nullable: bool,
-    validity: &'a mut NullBufferBuilder,
+    validity: &'a mut Validity,
 }
 
 impl Nulls<'_> {
     #[inline]
     fn value<E: Error>(&mut self, fit: Fit) -> Result<(), E> {
         fit.map_err(|_| unfit())?;
-        self.validity.append_non_null();
+        self.validity.append_value();
         Ok(())
     }
 
@@ -94,7 +90,7 @@ impl Nulls<'_> {
             return Err(unfit());
         }
         values.pad(1);
-        self.validity.append_null();
+        self.validity.append_nulls(1);
         Ok(())
     }
 }
@@ -223,7 +219,7 @@ impl<'de> Visitor<'de> for MapVisitor<'_> {
         while entries.next_key_seed(KeyText(&mut *self.map))?.is_some() {
             entries.next_value_seed(Cell { column: &mut self.map.value, depth: self.depth })?;
         }
-        if has_repeats(&self.map.keys, first) {
+        if self.map.keys.has_repeats(first) {
             return Err(unfit());
         }
         self.map.close().ok_or_else(unfit)?;
@@ -233,16 +229,6 @@ impl<'de> Visitor<'de> for MapVisitor<'_> {
     fn visit_unit<E: Error>(mut self) -> Result<(), E> {
         self.nulls.null(self.map)
     }
-}
-
-/// Whether a key occurs twice from `first` on.
-fn has_repeats(keys: &Runs, first: usize) -> bool {
-    let all = || (first..keys.len()).filter_map(|row| keys.get(row));
-    if keys.len() - first <= PAIRWISE_MAX {
-        return all().enumerate().any(|(count, key)| all().take(count).any(|earlier| earlier == key));
-    }
-    let mut seen = HashSet::new();
-    !all().all(|key| seen.insert(key))
 }
 
 struct KeyText<'a>(&'a mut Map);

@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::NullBufferBuilder;
 use arrow::array::{ArrayRef, ListArray, MapArray, StringArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
@@ -24,14 +23,15 @@ use tableflow_model::types::{
 use super::fields::Fields;
 use super::leaf::{Booleans, Fit, Leaf, Numbers, Store, check_text, take_offsets};
 use super::runs::{Binaries, Runs, Texts};
+use super::validity::Validity;
 
-pub(super) struct Column {
+pub(in crate::decode) struct Column {
     pub nullable: bool,
-    pub validity: NullBufferBuilder,
+    pub validity: Validity,
     pub values: Values,
 }
 
-pub(super) enum Values {
+pub(in crate::decode) enum Values {
     Boolean(Booleans),
     Int(Numbers<Int32Type>),
     Bigint(Numbers<Int64Type>),
@@ -48,12 +48,12 @@ pub(super) enum Values {
     Row(Fields),
 }
 
-pub(super) struct List {
+pub(in crate::decode) struct List {
     pub offsets: Vec<i32>,
     pub element: Box<Column>,
 }
 
-pub(super) struct Map {
+pub(in crate::decode) struct Map {
     pub offsets: Vec<i32>,
     pub keys: Runs,
     pub key_width: Option<Width>,
@@ -61,7 +61,7 @@ pub(super) struct Map {
 }
 
 impl Column {
-    /// An empty column, or `None` for a type that JSON cannot feed. A declared column's texts take any value.
+    /// An empty column, or `None` for a type that no format feeds. A declared column's texts take any value.
     pub fn new(data_type: &DataType, nullable: bool, declared: bool) -> Option<Self> {
         let values = match data_type {
             DataType::Boolean => Values::Boolean(Booleans::new()),
@@ -81,17 +81,10 @@ impl Column {
                 let (key, value) = map_parts(entries)?;
                 Values::Map(Map::new(Width::of(key), Column::of(value, declared)?))
             }
-            DataType::Struct(children) => {
-                let mut fields = Fields::new();
-                for child in children {
-                    fields.add(child.name(), Column::of(child, declared)?);
-                }
-                fields.settle();
-                Values::Row(fields)
-            }
+            DataType::Struct(children) => Values::Row(Fields::of(children, declared).ok()?),
             _ => return None,
         };
-        Some(Column { nullable, validity: NullBufferBuilder::new(0), values })
+        Some(Column { nullable, validity: Validity::default(), values })
     }
 
     pub fn of(field: &Field, declared: bool) -> Option<Self> {
@@ -127,6 +120,7 @@ impl Column {
         with_width(Field::new(name, data_type, self.nullable), width)
     }
 
+    #[inline]
     pub fn len(&self) -> usize {
         self.validity.len()
     }
@@ -151,6 +145,7 @@ impl Column {
     }
 
     /// Makes the next append write `row`: fills up with nulls, or takes back what a repeated key wrote.
+    #[inline]
     pub fn place(&mut self, row: usize) {
         let len = self.len();
         if len < row {
@@ -163,15 +158,13 @@ impl Column {
     /// Adds rows that are null.
     pub fn pad(&mut self, rows: usize) {
         self.values.store().pad(rows);
-        self.validity.append_n_nulls(rows);
+        self.validity.append_nulls(rows);
     }
 
     /// Forgets every row from `rows` on.
     pub fn truncate(&mut self, rows: usize) {
         self.values.store().truncate(rows);
-        if rows < self.len() {
-            self.validity.truncate(rows);
-        }
+        self.validity.truncate(rows);
     }
 
     /// The array of `rows` rows; the column is empty afterwards.
@@ -325,7 +318,7 @@ fn with_width(field: Field, width: Option<Width>) -> Field {
 }
 
 /// Key and value of a map with text keys, the only keys that JSON has.
-pub(super) fn map_parts(entries: &Field) -> Option<(&Field, &Field)> {
+pub(in crate::decode) fn map_parts(entries: &Field) -> Option<(&Field, &Field)> {
     let DataType::Struct(fields) = entries.data_type() else { return None };
     match fields.as_ref() {
         [key, value] if *key.data_type() == DataType::Utf8 => Some((key, value)),

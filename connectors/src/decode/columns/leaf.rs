@@ -21,7 +21,7 @@ const RESERVE_MAX: usize = 1 << 20;
 
 /// Why a value does not fit a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Misfit {
+pub(in crate::decode) enum Misfit {
     /// Another type altogether.
     Type,
     /// Text that does not read as this type: what it should look like.
@@ -32,10 +32,10 @@ pub(super) enum Misfit {
     Zone,
 }
 
-pub(super) type Fit = Result<(), Misfit>;
+pub(in crate::decode) type Fit = Result<(), Misfit>;
 
 /// What every growing column can do.
-pub(super) trait Store {
+pub(in crate::decode) trait Store {
     fn data_type(&self) -> DataType;
 
     /// Adds rows that read as null.
@@ -49,7 +49,7 @@ pub(super) trait Store {
 }
 
 /// A column of scalars: each method appends one value or refuses it.
-pub(super) trait Leaf: Store {
+pub(in crate::decode) trait Leaf: Store {
     fn boolean(&mut self, _value: bool) -> Fit {
         Err(Misfit::Type)
     }
@@ -79,15 +79,19 @@ pub(super) trait Leaf: Store {
 }
 
 /// Whether the text of a number is written as a fraction: with a point or an exponent.
-pub(super) fn is_fraction(number: &str) -> bool {
+pub(in crate::decode) fn is_fraction(number: &str) -> bool {
     number.contains(['.', 'e', 'E'])
 }
 
-pub(super) struct Booleans(Vec<bool>);
+pub(in crate::decode) struct Booleans(Vec<bool>);
 
 impl Booleans {
     pub fn new() -> Self {
         Booleans(Vec::new())
+    }
+
+    pub fn push(&mut self, value: bool) {
+        self.0.push(value);
     }
 }
 
@@ -119,7 +123,7 @@ impl Leaf for Booleans {
 }
 
 /// Fixed-width values of one Arrow type.
-pub(super) struct Numbers<T: ArrowPrimitiveType> {
+pub(in crate::decode) struct Numbers<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     data_type: DataType,
     pub width: Option<Width>,
@@ -130,7 +134,8 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         Numbers { values: Vec::new(), data_type: data_type.clone(), width: None }
     }
 
-    fn push(&mut self, value: T::Native) -> Fit {
+    #[inline]
+    pub fn push(&mut self, value: T::Native) -> Fit {
         self.values.push(value);
         Ok(())
     }
@@ -254,11 +259,11 @@ fn check_number(width: Width, value: i64) -> Fit {
 
 /// Whether a text is as short as its column, or the key of its map, is declared.
 #[cold]
-pub(super) fn check_text(width: Width, value: &str) -> Fit {
+pub(in crate::decode) fn check_text(width: Width, value: &str) -> Fit {
     if width.takes_text(value) { Ok(()) } else { Err(Misfit::Range(too_wide(width))) }
 }
 
-pub(super) fn too_wide(width: Width) -> &'static str {
+pub(in crate::decode) fn too_wide(width: Width) -> &'static str {
     match width {
         Width::Tinyint => "it is outside -128 to 127",
         Width::Smallint => "it is outside -32768 to 32767",
@@ -267,13 +272,13 @@ pub(super) fn too_wide(width: Width) -> &'static str {
     }
 }
 
-/// Takes what a column gathered, and leaves room for a batch like it.
-pub(super) fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let reserve = values.len().min(RESERVE_MAX / size_of::<T>().max(1));
+/// Takes what a column gathered, and leaves room for a batch like it, and an eighth more.
+pub(in crate::decode) fn take<T>(values: &mut Vec<T>) -> Vec<T> {
+    let reserve = (values.len() + values.len() / 8).min(RESERVE_MAX / size_of::<T>().max(1));
     std::mem::replace(values, Vec::with_capacity(reserve))
 }
 
-pub(super) fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
+pub(in crate::decode) fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
     let taken = take(offsets);
     offsets.push(0);
     OffsetBuffer::new(ScalarBuffer::from(taken))

@@ -21,33 +21,33 @@ const DAY_MIN: i64 = -719_162;
 const DAY_MAX: i64 = 2_932_896;
 
 const YEARS: Misfit = Misfit::Range("years run from 0001 to 9999");
-const MICROS: Misfit = Misfit::Range("a table keeps 6 digits after the second");
+pub(in crate::decode) const MICROS: Misfit = Misfit::Range("a table keeps 6 digits after the second");
 const DATE_FORM: Misfit = Misfit::Form("a date is written 2026-11-21");
 const TIME_FORM: Misfit = Misfit::Form("a time is written 08:30:00.25");
 const TIMESTAMP_FORM: Misfit = Misfit::Form("a timestamp is written 2026-11-21T08:30:00.25Z, or is epoch milliseconds");
 
-pub(super) fn date(text: &str) -> Result<i32, Misfit> {
+pub(in crate::decode) fn date(text: &str) -> Result<i32, Misfit> {
     let mut reader = Reader(text.as_bytes());
     let days = reader.date(DATE_FORM)?;
     reader.end(DATE_FORM)?;
     date_of_days(days)
 }
 
-pub(super) fn date_of_days(days: i64) -> Result<i32, Misfit> {
+pub(in crate::decode) fn date_of_days(days: i64) -> Result<i32, Misfit> {
     match i32::try_from(days) {
         Ok(date) if (DAY_MIN..=DAY_MAX).contains(&days) => Ok(date),
         _ => Err(YEARS),
     }
 }
 
-pub(super) fn time(text: &str) -> Result<i64, Misfit> {
+pub(in crate::decode) fn time(text: &str) -> Result<i64, Misfit> {
     let mut reader = Reader(text.as_bytes());
     let micros = reader.time(TIME_FORM)?;
     reader.end(TIME_FORM)?;
     Ok(micros)
 }
 
-pub(super) fn timestamp(text: &str, zoned: bool) -> Result<i64, Misfit> {
+pub(in crate::decode) fn timestamp(text: &str, zoned: bool) -> Result<i64, Misfit> {
     let mut reader = Reader(text.as_bytes());
     let days = reader.date(TIMESTAMP_FORM)?;
     if !(reader.take(b'T') || reader.take(b' ') || reader.take(b't')) {
@@ -59,14 +59,14 @@ pub(super) fn timestamp(text: &str, zoned: bool) -> Result<i64, Misfit> {
     if offset_seconds.is_some() && !zoned {
         return Err(Misfit::Zone);
     }
-    in_range(days * MICROS_A_DAY + time_micros - offset_seconds.unwrap_or(0) * MICROS_A_SECOND)
+    timestamp_of_micros(days * MICROS_A_DAY + time_micros - offset_seconds.unwrap_or(0) * MICROS_A_SECOND)
 }
 
-pub(super) fn timestamp_of_millis(millis: i64) -> Result<i64, Misfit> {
-    in_range(millis.checked_mul(1000).ok_or(YEARS)?)
+pub(in crate::decode) fn timestamp_of_millis(millis: i64) -> Result<i64, Misfit> {
+    timestamp_of_micros(millis.checked_mul(1000).ok_or(YEARS)?)
 }
 
-fn in_range(micros: i64) -> Result<i64, Misfit> {
+pub(in crate::decode) fn timestamp_of_micros(micros: i64) -> Result<i64, Misfit> {
     if (DAY_MIN..=DAY_MAX).contains(&micros.div_euclid(MICROS_A_DAY)) { Ok(micros) } else { Err(YEARS) }
 }
 

@@ -3,6 +3,7 @@
 //! Owns [`Runs`], which map keys are kept in too, and the two columns over it.
 //! - I1: a value that is refused leaves no trace that `truncate` does not remove.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, StringArray};
@@ -14,8 +15,11 @@ use tableflow_model::types::Width;
 
 use super::leaf::{Fit, Leaf, Misfit, Store, check_text, take, take_offsets, too_wide};
 
+/// Up to so many values are compared each with each.
+const PAIRWISE_MAX: usize = 16;
+
 /// Values of varying length in one run of bytes.
-pub(super) struct Runs {
+pub(in crate::decode) struct Runs {
     bytes: Vec<u8>,
     /// Where each value starts, and where the last one ends.
     offsets: Vec<i32>,
@@ -47,6 +51,16 @@ impl Runs {
         self.bytes.get(start as usize..end as usize)
     }
 
+    /// Whether a value occurs twice from `first` on.
+    pub fn has_repeats(&self, first: usize) -> bool {
+        let all = || (first..self.len()).filter_map(|row| self.get(row));
+        if self.len() - first <= PAIRWISE_MAX {
+            return all().enumerate().any(|(count, value)| all().take(count).any(|earlier| earlier == value));
+        }
+        let mut seen = HashSet::new();
+        !all().all(|value| seen.insert(value))
+    }
+
     pub fn pad(&mut self, rows: usize) {
         let end = self.offsets.last().copied().unwrap_or_default();
         self.offsets.resize(self.offsets.len() + rows, end);
@@ -62,7 +76,7 @@ impl Runs {
     }
 }
 
-pub(super) struct Texts {
+pub(in crate::decode) struct Texts {
     pub runs: Runs,
     /// Declared by the user: takes any JSON value, what is no text as its JSON text.
     pub declared: bool,
@@ -110,8 +124,8 @@ impl Leaf for Texts {
 }
 
 /// Bytes, which JSON carries as base64 text.
-pub(super) struct Binaries {
-    runs: Runs,
+pub(in crate::decode) struct Binaries {
+    pub runs: Runs,
     pub width: Option<Width>,
 }
 

@@ -11,7 +11,7 @@ use super::leaf::Misfit;
 const EXPONENT_MAX: i64 = 1 << 40;
 
 /// The digits of a number, leading and trailing zeros aside.
-pub(super) struct Digits<'a> {
+pub(in crate::decode) struct Digits<'a> {
     negative: bool,
     integer: &'a [u8],
     fraction: &'a [u8],
@@ -59,7 +59,7 @@ impl<'a> Digits<'a> {
 }
 
 /// The unscaled value of a decimal number.
-pub(super) fn parse(text: &str, precision: u8, scale: i8) -> Result<i128, Misfit> {
+pub(in crate::decode) fn parse(text: &str, precision: u8, scale: i8) -> Result<i128, Misfit> {
     let digits = Digits::of(text).ok_or(Misfit::Form("a decimal number is digits with an optional point"))?;
     let (integer, fraction) = digits.needed();
     if fraction > i64::from(scale) {

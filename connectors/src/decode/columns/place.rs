@@ -13,13 +13,13 @@ use super::fields::Fields;
 
 /// One step down into a record.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(in crate::decode) enum Step {
     Member(String),
     Element(usize),
 }
 
 /// A path as people write it: `$.customer.address[3].zip`, odd names as `["odd name"]`.
-pub(super) fn written(path: &[Step]) -> String {
+pub(in crate::decode) fn written(path: &[Step]) -> String {
     let mut text = "$".to_owned();
     for step in path {
         match step {
@@ -36,7 +36,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// The column at the start of a path, with another field at its end. A column that is not there yet is declared whole.
-pub(super) fn declaration(record: &Fields, path: &[Step], at_end: Field) -> Option<Field> {
+pub(in crate::decode) fn declaration(record: &Fields, path: &[Step], at_end: Field) -> Option<Field> {
     let (Step::Member(name), inner) = path.split_first()? else { return None };
     match record.declared().into_iter().find(|field| field.name() == name) {
         Some(field) => replaced(&field, inner, at_end),

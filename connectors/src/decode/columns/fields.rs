@@ -9,15 +9,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StructArray};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use indexmap::IndexMap;
 
 use super::column::Column;
 use super::leaf::Store;
 
-pub(super) struct Fields {
+pub(in crate::decode) struct Fields {
     children: IndexMap<Box<str>, Column>,
     /// Which column came next the last time: first of all, then after each column.
     successors: Vec<usize>,
@@ -29,11 +29,21 @@ pub(super) struct Fields {
 
 /// Where in a record's order of keys a reader stands.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Place(usize);
+pub(in crate::decode) struct Place(usize);
 
 impl Fields {
     pub fn new() -> Self {
         Fields { children: IndexMap::new(), successors: vec![0], required: Vec::new(), settled: 0 }
+    }
+
+    /// Empty columns like these, or the first one that cannot be filled. What is `declared` takes any text.
+    pub fn of<'a>(columns: impl IntoIterator<Item = &'a FieldRef>, declared: bool) -> Result<Self, &'a FieldRef> {
+        let mut fields = Fields::new();
+        for field in columns {
+            fields.add(field.name(), Column::of(field, declared).ok_or(field)?);
+        }
+        fields.settle();
+        Ok(fields)
     }
 
     /// Adds a column at the end, or replaces nothing if there is one of that name.
@@ -77,6 +87,12 @@ impl Fields {
         self.children.iter().map(|(name, column)| (&**name, column))
     }
 
+    /// The column whose name differs from this one by case at most.
+    pub fn namesake(&self, name: &str) -> Option<(&str, &Column)> {
+        let folded = name.to_lowercase();
+        self.columns().find(|(known, _)| known.to_lowercase() == folded)
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.columns().map(|(name, _)| name)
     }
@@ -109,6 +125,14 @@ impl Fields {
     /// The columns as they would be declared.
     pub fn declared(&self) -> Vec<Field> {
         self.children.iter().map(|(name, column)| column.declared(name)).collect()
+    }
+
+    /// The columns as a batch of `rows` rows; `schema` is made from these columns.
+    #[expect(clippy::expect_used, reason = "the schema is made from the same columns, each `rows` long")]
+    pub fn finish_batch(&mut self, schema: &SchemaRef, rows: usize) -> RecordBatch {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(schema.clone(), self.finish_columns(rows), &options)
+            .expect("columns that match their own schema")
     }
 
     /// The columns as arrays of `rows` rows.

@@ -1,0 +1,62 @@
+//! How the bytes of one writer schema go into the columns.
+//!
+//! Owns the words of a program: made by `bind`, run by `read`.
+//! - I1: a program names columns by their index, and columns are only ever added at the end: it stays true.
+//! - I2: every item of an array or map takes a byte at least: what takes none has no column, and no step.
+
+use super::scalar::Scalar;
+
+/// A whole record.
+#[derive(Debug)]
+pub(super) enum Program {
+    Row(Row),
+    /// A record or null, which is no row.
+    Optional(Null, Row),
+    /// Records of several types: a column for each.
+    Union(Union),
+}
+
+#[derive(Debug)]
+pub(super) enum Step {
+    Scalar(Scalar),
+    List(Box<Step>),
+    Map(Box<Step>),
+    Row(Row),
+    Optional(Null, Box<Step>),
+    Union(Union),
+    /// A value that is not a union for a column that is.
+    Branch(Box<Field>),
+}
+
+/// Which branch of a union is null, of how many; one behind the last is none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Null {
+    pub tag: i64,
+    pub branches: i64,
+}
+
+/// The fields that have columns, in the order of the schema.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub fields: Vec<Field>,
+}
+
+#[derive(Debug)]
+pub(super) struct Field {
+    pub name: Box<str>,
+    pub column: usize,
+    pub step: Step,
+}
+
+#[derive(Debug)]
+pub(super) struct Union {
+    pub branches: Vec<Branch>,
+}
+
+#[derive(Debug)]
+pub(super) enum Branch {
+    Null,
+    /// A record without fields: only that it is there.
+    Empty,
+    Field(Field),
+}

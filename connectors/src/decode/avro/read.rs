@@ -1,0 +1,259 @@
+//! A record's bytes into the columns, as its program says.
+//!
+//! Owns the running of programs.
+//! - I1: a record is taken whole, to its last byte, or fails; then half of it is left behind, for the caller to take back.
+//! - I2: the depth of calls is that of the schema, which `bind` bounds; loops take a byte of the input each time round.
+
+use arrow::datatypes::Decimal128Type;
+use uuid::Uuid;
+
+use super::cursor::Cursor;
+use super::fault::{Fault, Read};
+use super::program::{Branch, Field, Null, Program, Row, Step, Union};
+use super::scalar::{Scalar, Unit};
+use crate::decode::columns::column::{Column, List, Map, Values};
+use crate::decode::columns::fields::Fields;
+use crate::decode::columns::leaf::{Misfit, Numbers};
+use crate::decode::columns::place;
+use crate::decode::columns::temporal;
+
+const MILLIS_A_DAY: i64 = 86_400_000;
+const NANOS_A_MICRO: i64 = 1000;
+
+/// Appends one record as row `number`.
+pub(super) fn record(program: &Program, columns: &mut Fields, bytes: &[u8], number: usize) -> Read {
+    let mut input = Cursor::new(bytes);
+    match program {
+        Program::Row(program) => row(program, columns, &mut input, number)?,
+        Program::Optional(union, program) => {
+            if is_null(*union, &mut input)? {
+                return Err(Fault::no_row());
+            }
+            row(program, columns, &mut input, number)?;
+        }
+        Program::Union(program) => {
+            if !union(program, columns, &mut input, number)? {
+                return Err(Fault::no_row());
+            }
+        }
+    }
+    input.end()
+}
+
+#[inline(always)]
+fn row(program: &Row, columns: &mut Fields, input: &mut Cursor<'_>, number: usize) -> Read {
+    for part in &program.fields {
+        field(part, columns, input, number)?;
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn field(program: &Field, columns: &mut Fields, input: &mut Cursor<'_>, number: usize) -> Read {
+    let Some(column) = columns.column(program.column) else { return Err(Fault::unbound()) };
+    column.place(number);
+    cell(&program.step, column, input).map_err(|fault| fault.under(member(&program.name)))
+}
+
+#[cold]
+fn member(name: &str) -> place::Step {
+    place::Step::Member(name.to_owned())
+}
+
+/// Appends one value.
+#[inline(always)]
+fn cell(step: &Step, column: &mut Column, input: &mut Cursor<'_>) -> Read {
+    match step {
+        Step::Scalar(kind) => scalar(kind, &mut column.values, input)?,
+        nested => return self::nested(nested, column, input),
+    }
+    column.validity.append_value();
+    Ok(())
+}
+
+fn nested(step: &Step, column: &mut Column, input: &mut Cursor<'_>) -> Read {
+    let number = column.len();
+    match (step, &mut column.values) {
+        (Step::Optional(union, step), _) => {
+            return if is_null(*union, input)? { null(column) } else { cell(step, column, input) };
+        }
+        (Step::Row(program), Values::Row(columns)) => row(program, columns, input, number)?,
+        (Step::Branch(program), Values::Row(columns)) => field(program, columns, input, number)?,
+        (Step::Union(program), Values::Row(columns)) => {
+            if !union(program, columns, input, number)? {
+                return null(column);
+            }
+        }
+        (Step::List(element), Values::List(list)) => self::list(element, list, input)?,
+        (Step::Map(value), Values::Map(map)) => self::map(value, map, input)?,
+        (Step::Scalar(kind), values) => scalar(kind, values, input)?,
+        _ => return Err(Fault::unbound()),
+    }
+    column.validity.append_value();
+    Ok(())
+}
+
+fn null(column: &mut Column) -> Read {
+    if !column.nullable {
+        return Err(Fault::missing(column));
+    }
+    column.pad(1);
+    Ok(())
+}
+
+/// Whether a value that may be null is.
+#[inline]
+fn is_null(union: Null, input: &mut Cursor<'_>) -> Read<bool> {
+    let tag = input.long()?;
+    if (0..union.branches).contains(&tag) { Ok(tag == union.tag) } else { Err(Fault::no_branch(tag, union.branches)) }
+}
+
+/// Appends the branch that is there; answers whether it is any but null.
+fn union(program: &Union, columns: &mut Fields, input: &mut Cursor<'_>, number: usize) -> Read<bool> {
+    let tag = input.long()?;
+    match usize::try_from(tag).ok().and_then(|tag| program.branches.get(tag)) {
+        Some(Branch::Null) => Ok(false),
+        Some(Branch::Empty) => Ok(true),
+        Some(Branch::Field(program)) => field(program, columns, input, number).map(|()| true),
+        None => Err(Fault::no_branch(tag, program.branches.len() as i64)),
+    }
+}
+
+fn list(element: &Step, list: &mut List, input: &mut Cursor<'_>) -> Read {
+    let first = list.element.len();
+    loop {
+        let block = input.block()?;
+        if block.count == 0 {
+            break;
+        }
+        for _ in 0..block.count {
+            let index = list.element.len() - first;
+            cell(element, &mut list.element, input).map_err(|fault| fault.under(place::Step::Element(index)))?;
+        }
+        input.close(&block)?;
+    }
+    Ok(list.close().ok_or(Misfit::Range("a batch holds 2^31 elements of one column"))?)
+}
+
+fn map(value: &Step, map: &mut Map, input: &mut Cursor<'_>) -> Read {
+    let first = map.keys.len();
+    loop {
+        let block = input.block()?;
+        if block.count == 0 {
+            break;
+        }
+        for _ in 0..block.count {
+            let key = input.text()?;
+            map.keys.push(key)?;
+            let named = |fault: Box<Fault>| fault.under(member(&String::from_utf8_lossy(key)));
+            cell(value, &mut map.value, input).map_err(named)?;
+        }
+        input.close(&block)?;
+    }
+    if map.keys.has_repeats(first) {
+        return Err(Fault::repeated_key());
+    }
+    Ok(map.close().ok_or(Misfit::Range("a batch holds 2^31 entries of one column"))?)
+}
+
+/// Appends a value without its validity.
+#[inline(always)]
+fn scalar(kind: &Scalar, values: &mut Values, input: &mut Cursor<'_>) -> Read {
+    match (kind, values) {
+        (Scalar::Long, Values::Bigint(numbers)) => numbers.push(input.long()?)?,
+        (Scalar::Text, Values::Text(texts)) => texts.runs.push(input.text()?)?,
+        (Scalar::Int, Values::Int(numbers)) => numbers.push(input.int()?)?,
+        (Scalar::Double, Values::Double(numbers)) => numbers.push(input.double()?)?,
+        (Scalar::Boolean, Values::Boolean(booleans)) => booleans.push(input.boolean()?),
+        (Scalar::Timestamp { unit, .. }, Values::Timestamp(numbers)) => {
+            numbers.push(timestamp(*unit, input.long()?)?)?
+        }
+        (Scalar::Bytes, Values::Bytes(bytes)) => bytes.runs.push(input.bytes()?)?,
+        (kind, values) => return rare(kind, values, input),
+    }
+    Ok(())
+}
+
+/// The scalars that records have less often, and those whose column is wider.
+fn rare(kind: &Scalar, values: &mut Values, input: &mut Cursor<'_>) -> Read {
+    match (kind, values) {
+        (Scalar::Int, Values::Bigint(numbers)) => numbers.push(input.int()?.into())?,
+        (Scalar::Int, Values::Double(numbers)) => numbers.push(input.int()?.into())?,
+        (Scalar::Float, Values::Float(numbers)) => numbers.push(input.float()?)?,
+        (Scalar::Float, Values::Double(numbers)) => numbers.push(input.float()?.into())?,
+        (Scalar::Text, Values::Bytes(bytes)) => bytes.runs.push(input.text()?)?,
+        (Scalar::Bytes, Values::Text(texts)) => texts.runs.push(input.text()?)?,
+        (Scalar::Fixed(size), Values::Bytes(bytes)) => bytes.runs.push(input.fixed(*size)?)?,
+        (Scalar::Uuid, Values::Text(texts)) => {
+            let uuid = Uuid::from_slice(input.fixed(16)?).unwrap_or_default();
+            texts.runs.push(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes())?;
+        }
+        (Scalar::Enum(symbols), Values::Text(texts)) => texts.runs.push(symbol(symbols, input)?.as_bytes())?,
+        (Scalar::Enum(symbols), Values::Bytes(bytes)) => bytes.runs.push(symbol(symbols, input)?.as_bytes())?,
+        (Scalar::Decimal { size, precision, .. }, Values::Decimal(numbers)) => {
+            decimal(*size, *precision, numbers, input)?;
+        }
+        (Scalar::Date, Values::Date(numbers)) => numbers.push(temporal::date_of_days(input.int()?.into())?)?,
+        (Scalar::TimeMillis, Values::Time(numbers)) => numbers.push(time(input.int()?.into(), 1)?)?,
+        (Scalar::TimeMicros, Values::Time(numbers)) => numbers.push(time(input.long()?, 1000)?)?,
+        _ => return Err(Fault::unbound()),
+    }
+    Ok(())
+}
+
+fn timestamp(unit: Unit, value: i64) -> Result<i64, Misfit> {
+    match unit {
+        Unit::Millis => temporal::timestamp_of_millis(value),
+        Unit::Micros => temporal::timestamp_of_micros(value),
+        Unit::Nanos if value % NANOS_A_MICRO == 0 => temporal::timestamp_of_micros(value / NANOS_A_MICRO),
+        Unit::Nanos => Err(temporal::MICROS),
+    }
+}
+
+/// Microseconds of a day, from a time of so many units a millisecond.
+fn time(value: i64, units_a_milli: i64) -> Result<i64, Misfit> {
+    if (0..MILLIS_A_DAY * units_a_milli).contains(&value) {
+        Ok(value * (1000 / units_a_milli))
+    } else {
+        Err(Misfit::Range("a time of day lies between 00:00 and 24:00"))
+    }
+}
+
+fn symbol<'a>(symbols: &'a [Box<str>], input: &mut Cursor<'_>) -> Read<&'a str> {
+    let index = input.int()?;
+    let symbol = usize::try_from(index).ok().and_then(|index| symbols.get(index));
+    symbol
+        .map(|symbol| &**symbol)
+        .ok_or_else(|| Fault::foreign(format!("is symbol {index} of an enum, which has {}", symbols.len())))
+}
+
+/// A whole number in two's complement, its highest byte first.
+fn decimal(size: Option<usize>, precision: u8, numbers: &mut Numbers<Decimal128Type>, input: &mut Cursor<'_>) -> Read {
+    let bytes = match size {
+        Some(size) => input.fixed(size)?,
+        None => input.bytes()?,
+    };
+    let fill = match bytes.first() {
+        Some(0x80..) => 0xff,
+        Some(_) => 0,
+        None => return Err(Fault::foreign("is a decimal without digits")),
+    };
+    // Bytes that only repeat the sign may be any number.
+    let padding = bytes.iter().take_while(|byte| **byte == fill).count();
+    let digits = bytes.get(padding..).unwrap_or_default();
+    let too_wide = || Fault::out_of_range(format!("is a decimal of more than the {precision} digits of its schema"));
+    if digits.len() > size_of::<i128>() {
+        return Err(too_wide());
+    }
+    let start = if fill == 0 { 0_i128 } else { -1 };
+    // Sixteen bytes of the other sign would wrap: the sign tells.
+    let value = digits.iter().fold(start, |value, byte| (value << 8) | i128::from(*byte));
+    if (value < 0) != (fill == 0xff) || !is_within(value, precision) {
+        return Err(too_wide());
+    }
+    Ok(numbers.push(value)?)
+}
+
+fn is_within(value: i128, precision: u8) -> bool {
+    10_i128.checked_pow(precision.into()).is_some_and(|limit| -limit < value && value < limit)
+}

@@ -1,0 +1,190 @@
+//! Schemas of many versions over one table.
+
+use super::*;
+use crate::decode::Rename;
+
+/// The schemas are added in order, as 1, 2, ...; answers what each brought.
+fn versions(decoder: &mut Tested, schemas: &[SchemaText]) -> Vec<Learned> {
+    let keys = (1..).map(SchemaKey);
+    keys.zip(schemas).map(|(key, schema)| decoder.add_schema(key, schema).unwrap()).collect()
+}
+
+#[test]
+fn i1_versions_follow_each_other_within_a_batch_in_any_order() {
+    let mut decoder = table("");
+    let schemas = [
+        record(
+            r#"{"name":"a","type":"int"},{"name":"r","type":{"type":"record","name":"R","fields":[{"name":"x","type":"int"}]}}"#,
+        ),
+        record(
+            r#"{"name":"b","type":"string"},{"name":"a","type":"int"},{"name":"r","type":["null",{"type":"record","name":"R",
+               "fields":[{"name":"y","type":{"type":"array","items":"int"}},{"name":"x","type":"int"}]}]}"#,
+        ),
+        record(r#"{"name":"c","type":"boolean"}"#),
+    ];
+    versions(&mut decoder, &schemas);
+    assert_eq!(columns(&decoder), "a INT, r ROW<x INT, y ARRAY<INT>>, b STRING, c BOOLEAN");
+    assert_eq!(decoder.schema_version(), 3);
+    let values = [
+        value(2, &[&string("t"), &[4, 2, 2, 6, 0, 8]]),
+        value(1, &[&[10, 12]]),
+        value(3, &[&[1]]),
+        value(2, &[&string(""), &[14, 0]]),
+        value(1, &[&[16, 18]]),
+    ];
+    let expected = [
+        "2 | {x: 4, y: [3]} | \"t\" | -",
+        "5 | {x: 6, y: -} | - | -",
+        "- | - | - | true",
+        "7 | - | \"\" | -",
+        "8 | {x: 9, y: -} | - | -",
+    ];
+    assert_eq!(rows(&mut decoder, &values), expected);
+    assert_eq!(rows(&mut decoder, &values), expected);
+}
+
+#[test]
+fn a_schema_that_is_not_known_is_asked_for_and_decoding_goes_on() {
+    let (mut decoder, _) = decoder(&record(r#"{"name":"a","type":"int"}"#));
+    let values = [value(1, &[&[2]]), value(2, &[&[4, 6]]), value(1, &[&[8]])].map(Some);
+    let records = records(&values);
+    let decoded = decoder.decode(&records);
+    assert_eq!(
+        (shown(&decoded.batch), decoded.needs, decoded.failure),
+        (vec!["1".to_owned()], Some(SchemaKey(2)), None)
+    );
+    let schema = record(r#"{"name":"a","type":"int"},{"name":"b","type":"int"}"#);
+    decoder.add_schema(SchemaKey(2), &schema).unwrap();
+    let decoded = decoder.decode_from(&records, decoded.rows);
+    assert_eq!(shown(&decoded.batch), ["2 | 3", "4 | -"]);
+    assert_eq!((decoded.rows, decoded.needs, decoded.failure), (2, None, None));
+}
+
+#[test]
+fn i2_a_field_that_was_renamed_keeps_its_column() {
+    let old = record(r#"{"name":"user","type":"int"}"#);
+    let new = record(r#"{"name":"customer","aliases":["user"],"type":"int"}"#);
+    let values = [value(1, &[&[2]]), value(2, &[&[4]])];
+    let expected = ["1", "2"];
+
+    let mut older_first = table("");
+    let learned = versions(&mut older_first, &[old.clone(), new.clone()]);
+    assert_eq!(columns(&older_first), "user INT");
+    assert_eq!(learned[1].renames, [Rename { path: "user".to_owned(), field: "customer".to_owned() }]);
+    assert_eq!(rows(&mut older_first, &values), expected);
+
+    let mut newer_first = table("");
+    let learned = versions(&mut newer_first, &[new, old.clone()]);
+    assert_eq!(columns(&newer_first), "customer INT");
+    assert_eq!(learned[1].renames, [Rename { path: "customer".to_owned(), field: "user".to_owned() }]);
+    let swapped = [value(2, &[&[2]]), value(1, &[&[4]])];
+    assert_eq!(rows(&mut newer_first, &swapped), expected);
+
+    // A field of the alias's own name is another field.
+    let both = record(r#"{"name":"user","type":"int"},{"name":"customer","aliases":["user"],"type":"int"}"#);
+    let mut decoder = table("");
+    versions(&mut decoder, &[old, both]);
+    assert_eq!(columns(&decoder), "user INT, customer INT");
+}
+
+#[test]
+fn nested_fields_and_branches_of_unions_are_renamed_too() {
+    let nested =
+        |field: &str| record(&format!(r#"{{"name":"r","type":{{"type":"record","name":"R","fields":[{field}]}}}}"#));
+    let mut decoder = table("");
+    versions(
+        &mut decoder,
+        &[nested(r#"{"name":"x","type":"int"}"#), nested(r#"{"name":"y","aliases":["x"],"type":"int"}"#)],
+    );
+    assert_eq!(columns(&decoder), "r ROW<x INT>");
+    assert_eq!(rows(&mut decoder, &[value(2, &[&[2]])]), ["{x: 1}"]);
+
+    let union = |branch: &str| {
+        record(&format!(
+            r#"{{"name":"u","type":["int",{{"type":"record",{branch},"fields":[{{"name":"x","type":"int"}}]}}]}}"#
+        ))
+    };
+    let mut decoder = table("");
+    versions(&mut decoder, &[union(r#""name":"Old""#), union(r#""name":"New","aliases":["Old"]"#)]);
+    assert_eq!(columns(&decoder), "u ROW<int INT, Old ROW<x INT>>");
+    assert_eq!(rows(&mut decoder, &[value(2, &[&[2, 4]])]), ["{int: -, Old: {x: 2}}"]);
+}
+
+/// The type before, the type after, the column then, and the widening that it takes.
+#[rustfmt::skip]
+const CHANGES: &[(&str, &str, &str, &str)] = &[
+    (r#""int""#, r#""long""#, "v BIGINT", "INT -> BIGINT"),
+    (r#""long""#, r#""int""#, "v BIGINT", ""),
+    (r#""float""#, r#""double""#, "v DOUBLE", "FLOAT -> DOUBLE"),
+    (r#""double""#, r#""float""#, "v DOUBLE", ""),
+    (r#""double""#, r#""int""#, "v DOUBLE", ""),
+    (r#""string""#, r#"["null","string"]"#, "v STRING", ""),
+    (r#"["null","string"]"#, r#""string""#, "v STRING", ""),
+    (r#""string""#, r#""bytes""#, "v STRING", ""),
+    (r#""bytes""#, r#""string""#, "v BYTES", ""),
+    (r#""string""#, r#"{"type":"enum","name":"E","symbols":["A"]}"#, "v STRING", ""),
+    (r#"{"type":"enum","name":"E","symbols":["A"]}"#, r#"{"type":"enum","name":"E","symbols":["A","B"]}"#, "v STRING", ""),
+    (r#"{"type":"fixed","name":"F","size":2}"#, r#"{"type":"fixed","name":"F","size":3}"#, "v BYTES", ""),
+    (r#"{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}"#, r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#, "v DECIMAL(9, 2)", "DECIMAL(4, 2) -> DECIMAL(9, 2)"),
+    (r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#, r#"{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}"#, "v DECIMAL(9, 2)", ""),
+    (r#"{"type":"long","logicalType":"timestamp-millis"}"#, r#"{"type":"long","logicalType":"timestamp-micros"}"#, "v TIMESTAMP_LTZ(6)", ""),
+    (r#"{"type":"long","logicalType":"timestamp-millis"}"#, r#"{"type":"long","logicalType":"timestamp-nanos"}"#, "v TIMESTAMP_LTZ(6)", ""),
+    (r#"{"type":"int","logicalType":"time-millis"}"#, r#"{"type":"long","logicalType":"time-micros"}"#, "v TIME(6)", ""),
+    (r#"{"type":"array","items":"int"}"#, r#"{"type":"array","items":"long"}"#, "v ARRAY<BIGINT>", "INT -> BIGINT"),
+    (r#"{"type":"map","values":"float"}"#, r#"{"type":"map","values":"double"}"#, "v MAP<STRING, DOUBLE>", "FLOAT -> DOUBLE"),
+    (r#"["int","string"]"#, r#"["null","string","boolean"]"#, "v ROW<int INT, string STRING, boolean BOOLEAN>", ""),
+    (r#"["int","string"]"#, r#""string""#, "v ROW<int INT, string STRING>", ""),
+    (r#"["int","string"]"#, r#"["long","string"]"#, "v ROW<int INT, string STRING, long BIGINT>", ""),
+];
+
+#[test]
+fn a_column_takes_the_types_that_it_holds_exactly_or_becomes_wider() {
+    let field = |avro: &str| record(&format!(r#"{{"name":"v","type":{avro}}}"#));
+    for (before, after, expected, widening) in CHANGES {
+        let mut decoder = table("");
+        let learned = versions(&mut decoder, &[field(before), field(after)]);
+        assert_eq!(columns(&decoder), *expected, "{before} {after}");
+        let widened = learned[1].widenings.iter();
+        let widened: Vec<_> = widened.map(|w| format!("{} -> {}", flink_type(&w.from), flink_type(&w.to))).collect();
+        assert_eq!(widened.join(", "), *widening, "{before} {after}");
+    }
+}
+
+#[test]
+fn values_of_each_version_are_kept_in_the_column_that_became_wider() {
+    let field = |avro: &str| record(&format!(r#"{{"name":"v","type":{avro}}}"#));
+    let mut whole = table("");
+    versions(&mut whole, &[field(r#""int""#), field(r#""long""#)]);
+    assert_eq!(rows(&mut whole, &[value(1, &[&[1]]), value(2, &[&long(1 << 40)])]), ["-1", "1099511627776"]);
+    let mut fraction = table("");
+    versions(&mut fraction, &[field(r#""float""#), field(r#""double""#), field(r#""int""#)]);
+    let values = [value(1, &[&1.5_f32.to_le_bytes()]), value(2, &[&0.1_f64.to_le_bytes()]), value(3, &[&[5]])];
+    assert_eq!(rows(&mut fraction, &values), ["1.5", "0.1", "-3.0"]);
+    let mut union = table("");
+    versions(&mut union, &[field(r#"["int","string"]"#), field(r#""string""#)]);
+    assert_eq!(
+        rows(&mut union, &[value(1, &[&[0, 2]]), value(2, &[&string("s")])]),
+        ["{int: 1, string: -}", "{int: -, string: \"s\"}"]
+    );
+    let mut text = table("");
+    versions(
+        &mut text,
+        &[field(r#""string""#), field(r#"{"type":"enum","name":"E","symbols":["A"]}"#), field(r#""bytes""#)],
+    );
+    assert_eq!(
+        rows(&mut text, &[value(1, &[&string("s")]), value(2, &[&[0]]), value(3, &[&string("b")])]),
+        ["\"s\"", "\"A\"", "\"b\""]
+    );
+}
+
+#[test]
+fn a_table_that_is_there_keeps_its_columns_and_may_ask_for_microseconds() {
+    let mut decoder = table("z BIGINT, ts TIMESTAMP_LTZ(6), _tableflow_offset BIGINT");
+    let fields = r#"{"name":"ts","type":{"type":"long","logicalType":"timestamp-nanos"}},{"name":"a","type":"int"}"#;
+    let learned = decoder.add_schema(SchemaKey(1), &record(fields)).unwrap();
+    assert_eq!(columns(&decoder), "z BIGINT, ts TIMESTAMP_LTZ(6), a INT");
+    assert_eq!(notes(&learned), ["ts: a table keeps microseconds: records with more are refused"]);
+    assert_eq!(rows(&mut decoder, &[value(1, &[&long(5_000), &[2]])]), ["- | 5us | 1"]);
+    let decoded = decode(&mut decoder, &[value(1, &[&long(5_001), &[2]])]);
+    assert_eq!(decoded.failure.unwrap().message, "$.ts cannot be kept: a table keeps 6 digits after the second");
+}
