@@ -18,7 +18,7 @@
 //! Aliases and unions are known from the schemas that were added: give those of older versions before decoding, the latest
 //! last, and a field that was renamed finds its column whichever version a record has.
 //!
-//! arrow-avro was looked at: `docs/decisions/0010-avro-decoder.md`.
+//! arrow-avro was looked at: `docs/decisions/0011-avro-decoder.md`.
 
 mod bind;
 mod cursor;
