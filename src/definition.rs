@@ -47,6 +47,34 @@ pub enum StartFrom {
     Latest,
 }
 
+/// What becomes of a record that cannot be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ErrorHandling {
+    /// The table stops at it.
+    #[default]
+    Suspend,
+    /// It is counted, and left out.
+    Skip,
+    /// It becomes a row of the table of dead letters.
+    Log,
+}
+
+impl ErrorHandling {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_suspend(&self) -> bool {
+        *self == ErrorHandling::Suspend
+    }
+}
+
+/// Where a table's dead letters go. Once a table has one its job always keeps the two in step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetters {
+    pub table: TableName,
+    pub table_uuid: Uuid,
+}
+
 /// One table, as a person declared it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +97,10 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
+    #[serde(default, skip_serializing_if = "ErrorHandling::is_suspend")]
+    pub error_handling: ErrorHandling,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters: Option<DeadLetters>,
     pub wanted: Wanted,
     pub created_at: Millis,
 }
@@ -86,6 +118,8 @@ pub struct NewDefinition {
     pub from: StartFrom,
     pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
+    pub error_handling: ErrorHandling,
+    pub dead_letters: Option<DeadLetters>,
     pub created_at: Millis,
 }
 
@@ -105,6 +139,8 @@ impl From<NewDefinition> for Definition {
             from: new.from,
             from_offsets: new.from_offsets,
             retention_ms: new.retention_ms,
+            error_handling: new.error_handling,
+            dead_letters: new.dead_letters,
             wanted: Wanted::Running,
             created_at: new.created_at,
         }

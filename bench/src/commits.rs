@@ -129,7 +129,7 @@ impl Place {
     fn ledger(&self) -> Result<String> {
         let offset = Offset(i64::try_from(self.epoch).unwrap_or(0) * 1_000_000);
         let offsets = (0..4).map(|partition| (Partition(partition), offset)).collect();
-        let topic = TopicPositions { id: TopicId(Uuid::nil()), offsets, leader_epochs: Default::default() };
+        let topic = TopicPositions::new(TopicId(Uuid::nil()), offsets);
         let ledger = Ledger {
             generation: Generation(1),
             epoch: Epoch(self.epoch),

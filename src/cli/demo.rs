@@ -186,6 +186,8 @@ async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<De
         commit_interval_default_ms: session.config.defaults.commit_interval.as_ms(),
         from: None,
         retention_ms: None,
+        error_handling: None,
+        log_target: None,
     };
     let definition = plan(home, request).await?.carry_out(home).await?;
     let memory = TableMemory::new(session.memory_bytes_max());

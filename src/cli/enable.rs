@@ -63,6 +63,8 @@ fn request(arguments: &EnableArguments, session: &Session, topic: &TopicName) ->
             EnableFrom::Latest => StartFrom::Latest,
         }),
         retention_ms: arguments.retention_ms,
+        error_handling: arguments.error_handling.map(Into::into),
+        log_target: arguments.log_target.clone(),
     })
 }
 
@@ -92,7 +94,10 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
             let null = if column.nullable { "" } else { " NOT NULL" };
             output::printed(writeln!(out, "  {} {}{null}", column.name, column.r#type))?;
         }
-        for (word, text) in [("partitioned by", &plan.partition_by), ("sorted by", &plan.sort_by)] {
+        let letters = plan.dead_letters.clone().unwrap_or_default();
+        for (word, text) in
+            [("partitioned by", &plan.partition_by), ("sorted by", &plan.sort_by), ("dead letters in", &letters)]
+        {
             if !text.is_empty() {
                 output::printed(writeln!(out, "  {word} {text}"))?;
             }

@@ -7,13 +7,14 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
-use tableflow_model::{ErrorKind, Result, TableName};
+use tableflow_model::{Error, ErrorKind, Result, TableName};
 
 use super::args::{DisableArguments, TableArgument, UpdateArguments};
 use super::session::Session;
-use crate::definition::{Definition, Wanted};
+use crate::definition::{DeadLetters, Definition, ErrorHandling, Wanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::pipeline::dead_letters;
 use crate::pipeline::drop::drop_table;
 use crate::pipeline::status::{rests, status_of};
 
@@ -43,6 +44,9 @@ pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut 
         && let Some(definition) = definitions.find(&table).await?
     {
         drop_table(&session.home, &table, definition.table_uuid).await?;
+        if let Some(letters) = &definition.dead_letters {
+            drop_table(&session.home, &letters.table, letters.table_uuid).await?;
+        }
     }
     if session.format == Format::Table {
         let what = if arguments.drop { "disabled and dropped" } else { "disabled; its rows stay" };
@@ -74,6 +78,7 @@ pub async fn resume(arguments: &TableArgument, session: &Session, out: &mut dyn 
 }
 
 pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let dead_letters = dead_letters_for(arguments, session).await?;
     change(&arguments.table, session, out, |definition| {
         if let Some(interval) = arguments.commit_interval {
             definition.commit_interval_ms = interval.as_ms();
@@ -81,8 +86,32 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
         if let Some(retention_ms) = arguments.retention_ms {
             definition.retention_ms = retention_ms;
         }
+        if let Some(word) = arguments.error_handling {
+            definition.error_handling = word.into();
+        }
+        if let Some(dead_letters) = &dead_letters {
+            definition.dead_letters.get_or_insert_with(|| dead_letters.clone());
+        }
     })
     .await
+}
+
+/// The table of dead letters that a change needs, made where there is none.
+async fn dead_letters_for(arguments: &UpdateArguments, session: &Session) -> Result<Option<DeadLetters>> {
+    let asked = arguments.log_target.as_deref();
+    let table = session.enabled_table(&arguments.table.table).await?;
+    let definition = session.home.definitions().get(&table).await?;
+    dead_letters::check_kept(&definition, asked)?;
+    let logs = arguments.error_handling.map_or(definition.error_handling, Into::into) == ErrorHandling::Log;
+    match (logs, asked) {
+        (true, _) if definition.dead_letters.is_none() => {
+            let name = dead_letters::name_for(&table, asked)?;
+            dead_letters::make(&session.home, &table, &name).await.map(Some)
+        }
+        (false, Some(_)) => Err(Error::usage("--log-target is for --error-handling LOG")
+            .with_hint("say --error-handling LOG, or leave --log-target out")),
+        _ => Ok(None),
+    }
 }
 
 async fn change(

@@ -31,9 +31,9 @@ use super::budget::TableMemory;
 use super::feed::{Feed, Start};
 use super::job::{Ended, Goal, Patience};
 use super::progress::{Progress, State};
-use super::staging::{EpochFiles, Route, StagedFiles, TableFiles};
-use super::target::{self, Look, Target};
-use crate::definition::Definition;
+use super::staging::{EpochFiles, Route, StagedFiles, TableFiles, WithDeadLetters};
+use super::target::{self, Holds, Look, Target};
+use crate::definition::{DeadLetters, Definition};
 use crate::home::Home;
 
 /// A table of the job, and its uuid where the job has seen it.
@@ -41,6 +41,7 @@ use crate::home::Home;
 pub struct Sink {
     pub table: TableName,
     pub uuid: Option<Uuid>,
+    pub holds: Holds,
 }
 
 /// One running job.
@@ -52,11 +53,27 @@ pub struct Epochs {
     route: Arc<dyn Route>,
     feed: Feed,
     targets: Vec<Target>,
+    progress: Arc<Progress>,
     patience: Patience,
     machine: EpochJob,
 }
 
 impl Epochs {
+    /// A table and its dead letters, always in step.
+    pub async fn with_dead_letters(
+        home: Home,
+        definition: Definition,
+        dead_letters: DeadLetters,
+        watched: (Arc<Progress>, Arc<TableMemory>),
+        goal: Goal,
+    ) -> Result<Self> {
+        let (table, uuid) = (definition.table.clone(), Some(definition.table_uuid));
+        let rows = Sink { table, uuid, holds: Holds::Rows };
+        let DeadLetters { table, table_uuid } = dead_letters;
+        let letters = Sink { table, uuid: Some(table_uuid), holds: Holds::DeadLetters };
+        Self::new(home, definition, (vec![rows, letters], Arc::new(WithDeadLetters)), watched, goal).await
+    }
+
     /// A job that reads the definition's topic, under the definition's name, into the given tables.
     pub async fn new(
         home: Home,
@@ -69,13 +86,14 @@ impl Epochs {
         let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory).await?;
         progress.set_state(State::Backfilling, None);
         let patience = Patience::new(definition.job.to_string(), goal, progress.clone());
-        let target =
-            |sink: &Sink| Target::new(home.clone(), sink.table.clone(), definition.job.clone(), progress.clone());
+        let target = |sink: &Sink| {
+            Target::new(home.clone(), (sink.table.clone(), sink.holds), definition.job.clone(), progress.clone())
+        };
         let targets: Vec<Target> = sinks.iter().map(target).collect();
         let names = sinks.iter().map(|sink| (sink_name(&sink.table), sink.uuid)).collect();
         let writer = WriterId(home.ids.uuid());
         let machine = EpochJob::new(definition.job.clone(), writer, names, EpochOptions::default(), Rules::law());
-        Ok(Epochs { home, definition, route, feed, targets, patience, machine })
+        Ok(Epochs { home, definition, route, feed, targets, progress, patience, machine })
     }
 
     /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
@@ -104,7 +122,8 @@ impl Epochs {
                     let (target, patience) = self.target(&sink)?;
                     EpochEvent::Published(target.publish_again(patience).await?)
                 }
-                EpochStep::Committed { .. } => {
+                EpochStep::Committed { positions, .. } => {
+                    self.progress.counted(positions.tally());
                     self.patience.renew();
                     match self.feed.take_failure() {
                         Some(failure) => return Ok(Ended::Suspended(failure)),
@@ -178,7 +197,7 @@ impl Epochs {
         epoch: Epoch,
     ) -> Result<Result<EpochEvent, Ended>> {
         let fresh = from.is_none();
-        let offsets = match self.feed.start(from).await? {
+        let offsets = match self.feed.start(from, epoch).await? {
             Start::At(offsets) => offsets,
             Start::Elsewhere(to) => return Ok(Ok(staged(to, BTreeMap::new()))),
             Start::Ended(ended) => return Ok(Err(ended)),
@@ -200,7 +219,7 @@ impl Epochs {
         if let (true, Some(ended)) = (empty, ended) {
             return Ok(Err(ended));
         }
-        let to = self.feed.positions(files.positions.clone());
+        let to = self.feed.positions(&files);
         let files = self.name_files(files.finish().await?, &specs).await?;
         Ok(Ok(files.map_or(EpochEvent::NothingStaged, |files| staged(to, files))))
     }

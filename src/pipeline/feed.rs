@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use iceberg::spec::TableMetadata;
 use tableflow_lake::write::FILE_BYTES_TARGET;
-use tableflow_model::protocol::{Positions, TopicPositions};
+use tableflow_model::protocol::{Epoch, Positions, Tally, TopicPositions};
 use tableflow_model::source::Range;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId, TopicName};
 use tokio::time::Instant;
@@ -49,6 +49,8 @@ pub struct Feed {
     goal: Goal,
     /// Where a [`Goal::CatchUp`] ends: where the topic ended when the job first looked.
     ends: Option<BTreeMap<Partition, Offset>>,
+    /// What the ledger counts before this epoch.
+    tally: Tally,
     /// A record that cannot be decoded: the epoch before it is committed, then the job ends (I2).
     failure: Option<Error>,
     progress: Arc<Progress>,
@@ -90,6 +92,7 @@ impl Feed {
             reader,
             goal,
             ends: None,
+            tally: Tally::default(),
             failure: None,
             progress,
             memory: memory.share(),
@@ -97,21 +100,23 @@ impl Feed {
         })
     }
 
-    /// Offsets of this topic, as the ledger writes them.
-    pub fn positions(&self, offsets: BTreeMap<Partition, Offset>) -> Positions {
-        self.named(offsets, self.topic_id)
+    /// Where an epoch ends in this topic, as the ledger writes it.
+    pub fn positions(&self, files: &EpochFiles) -> Positions {
+        let mut tally = self.tally;
+        tally += files.tally;
+        self.named(TopicPositions { tally, ..TopicPositions::new(self.topic_id, files.positions.clone()) })
     }
 
-    fn named(&self, offsets: BTreeMap<Partition, Offset>, id: TopicId) -> Positions {
-        let topic = TopicPositions { id, offsets, leader_epochs: BTreeMap::new() };
-        Positions(BTreeMap::from([(self.topic.clone(), topic)]))
+    fn named(&self, positions: TopicPositions) -> Positions {
+        Positions(BTreeMap::from([(self.topic.clone(), positions)]))
     }
 
     /// Goes to where the epoch starts: the ledger's positions, and the beginning of partitions that it does not
     /// know (I1).
-    pub async fn start(&mut self, from: Option<Positions>) -> Result<Start> {
+    pub async fn start(&mut self, from: Option<Positions>, epoch: Epoch) -> Result<Start> {
         // One of an epoch that came to nothing is met again where it stands.
         self.failure = None;
+        self.reader.begin(epoch);
         let found = match self.reader.source().topic_id().await {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -120,9 +125,11 @@ impl Feed {
             }
             Err(error) => return Err(error),
         };
-        let known = from.and_then(|mut from| from.0.remove(&self.topic)).map(|known| known.offsets);
+        let known = from.and_then(|mut from| from.0.remove(&self.topic));
         match known {
-            Some(known) if found != self.topic_id => Ok(Start::Elsewhere(self.named(known, found))),
+            Some(known) if found != self.topic_id => {
+                Ok(Start::Elsewhere(self.named(TopicPositions { id: found, ..known })))
+            }
             None if found != self.topic_id => {
                 let recreated = format!("topic {} was re-created: it was {} and is {found}", self.topic, self.topic_id);
                 let recreated =
@@ -130,7 +137,8 @@ impl Feed {
                 Ok(Start::Ended(Ended::Suspended(recreated)))
             }
             known => {
-                let offsets = self.offsets(known).await?;
+                self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
+                let offsets = self.offsets(known.map(|known| known.offsets)).await?;
                 self.reader.source().seek(&offsets).await?;
                 Ok(Start::At(offsets))
             }
@@ -194,7 +202,7 @@ impl Feed {
             let nothing = polled.is_empty();
             self.take(polled, files).await?;
             self.memory.hold(files.memory() as u64);
-            self.progress.buffered(files.rows(), files.memory() as u64);
+            self.progress.buffered(files.records(), files.memory() as u64);
             if files.moved {
                 due.get_or_insert_with(|| Instant::now() + self.interval);
             }

@@ -21,7 +21,7 @@ use super::feed::{Feed, Start};
 use super::job::{Ended, Goal, Patience};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, Everything, StagedFiles, TableFiles};
-use super::target::{self, Look, Target};
+use super::target::{self, Holds, Look, Target};
 use crate::definition::Definition;
 use crate::home::Home;
 
@@ -64,7 +64,7 @@ impl Ingest {
         let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory).await?;
         let patience = Patience::new(definition.table.to_string(), goal, progress.clone());
         let (table, job) = (definition.table.clone(), definition.job.clone());
-        let target = Target::new(home.clone(), table, job, progress.clone());
+        let target = Target::new(home.clone(), (table, Holds::Rows), job, progress.clone());
         let writer = WriterId(home.ids.uuid());
         Ok(Ingest { home, definition, feed, target, progress, patience, writer, staged: None })
     }
@@ -94,7 +94,7 @@ impl Ingest {
                 DirectStep::PublishIdentical => {
                     DirectEvent::Published(self.target.publish_again(&mut self.patience).await?)
                 }
-                DirectStep::Committed { .. } => match self.after_commit() {
+                DirectStep::Committed { ledger } => match self.after_commit(&ledger.positions) {
                     Some(failure) => return Ok(Ended::Suspended(failure)),
                     None => DirectEvent::Continue,
                 },
@@ -108,7 +108,7 @@ impl Ingest {
     async fn stage(&mut self, from: Option<Positions>, generation: Generation, epoch: Epoch) -> Result<Stage> {
         self.staged = None;
         let fresh = from.is_none();
-        let offsets = match self.feed.start(from).await? {
+        let offsets = match self.feed.start(from, epoch).await? {
             Start::At(offsets) => offsets,
             Start::Elsewhere(positions) => return Ok(Stage::Cut(positions)),
             Start::Ended(ended) => return Ok(Stage::Ended(ended)),
@@ -126,7 +126,7 @@ impl Ingest {
         if let (true, Some(ended)) = (empty, ended) {
             return Ok(Stage::Ended(ended));
         }
-        let positions = self.feed.positions(files.positions.clone());
+        let positions = self.feed.positions(&files);
         let Some(content) = files.finish().await?.pop() else {
             return Err(Error::internal("the files of a job's only table are missing"));
         };
@@ -155,7 +155,8 @@ impl Ingest {
     }
 
     /// The epoch is in. A record that stopped it ends the job.
-    fn after_commit(&mut self) -> Option<Error> {
+    fn after_commit(&mut self, positions: &Positions) -> Option<Error> {
+        self.progress.counted(positions.tally());
         self.staged = None;
         self.patience.renew();
         self.feed.take_failure()

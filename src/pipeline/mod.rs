@@ -8,9 +8,10 @@
 //!  feed        a topic as a job reads it
 //!  staging     one epoch: records -> batches -> files
 //!  way_on      what to type at a record that cannot be decoded
+//!  dead_letters  the table for them
 //!  target      a job's table: looked at, committed to
 //!  ingest      a job with one table: the driver of the protocol's direct writer
-//!  epochs      a job with several: the driver of its epoch manifests; no command starts one yet
+//!  epochs      a job with several: the driver of its epoch manifests
 //!  rollback    an old snapshot becomes the newest one
 //!  drop        a table goes, its files too
 //!  progress    how a job is doing
@@ -20,6 +21,7 @@
 //! ```
 
 pub mod budget;
+pub mod dead_letters;
 pub mod drop;
 pub mod enable;
 pub mod epochs;
@@ -31,5 +33,5 @@ pub mod rollback;
 pub mod staging;
 pub mod status;
 pub mod supervise;
-mod target;
+pub mod target;
 mod way_on;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tableflow_model::protocol::Tally;
 use tableflow_model::{Error, Millis};
 
 /// The words people know from Confluent's console, and two more.
@@ -84,6 +85,9 @@ pub struct Progress {
     pub rows_buffered: AtomicU64,
     pub bytes_buffered: AtomicU64,
     pub rows_committed: AtomicU64,
+    /// As the ledger counts them.
+    pub rows_skipped: AtomicU64,
+    pub rows_dead_lettered: AtomicU64,
     pub files_written: AtomicU64,
     pub bytes_written: AtomicU64,
     pub commits: AtomicU64,
@@ -116,6 +120,11 @@ impl Progress {
         self.commit_ms_total.fetch_add(took_ms, Ordering::Relaxed);
         self.last_commit_at_ms.store(at.0, Ordering::Relaxed);
         self.buffered(0, 0);
+    }
+
+    pub fn counted(&self, tally: Tally) {
+        self.rows_skipped.store(tally.skipped, Ordering::Relaxed);
+        self.rows_dead_lettered.store(tally.dead_lettered, Ordering::Relaxed);
     }
 
     /// The table's newest snapshot is that old: age is counted from it until the job commits.

@@ -4,7 +4,7 @@
 //! [`EpochFiles`], which turns the batches of one epoch into files.
 //! - I1: `positions` are exactly behind the rows written: a crash at any moment repeats or drops whole epochs.
 //! - I2: at a record that cannot be decoded its partition stands still; rows before it, and those of other
-//!   partitions already read, belong to the epoch.
+//!   partitions already read, belong to the epoch. Or it is put aside, and counted in the same epoch.
 //! - I3: a column that appears gets its field id once; the epoch's commit publishes it with the first rows.
 
 use std::collections::BTreeMap;
@@ -13,14 +13,15 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Fields, Schema};
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
-use tableflow_connectors::decode::{Decoder, JsonDecoder, MetadataColumns, RecordError};
+use tableflow_connectors::decode::{BadRecords, Decoder, JsonDecoder, MetadataColumns, RecordError, dead_letters};
 use tableflow_lake::layout::{Evolution, arrow_schema, evolve};
 use tableflow_lake::write::{EpochName, Stager};
+use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Offset, Partition, Records, Result, Source, TopicName};
 use tableflow_store::Store;
 
 use super::way_on::WayOn;
-use crate::definition::{Definition, declared_columns};
+use crate::definition::{Definition, ErrorHandling, declared_columns};
 
 /// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
 const POLL_BYTES: usize = 1024 * 1024;
@@ -39,6 +40,9 @@ pub struct Reader {
     source: Box<dyn Source>,
     decoder: Box<dyn Decoder>,
     metadata_columns: MetadataColumns,
+    error_handling: ErrorHandling,
+    /// What the next rows belong to.
+    epoch: Epoch,
     way_on: WayOn,
 }
 
@@ -47,6 +51,10 @@ pub struct Reader {
 pub struct Rows {
     pub partition: Partition,
     pub batch: RecordBatch,
+    /// The records among them that could not be decoded, where they are kept.
+    pub dead_letters: Option<RecordBatch>,
+    /// How many records are not in `batch`.
+    pub tally: Tally,
     pub next_offset: Offset,
     pub failure: Option<Error>,
 }
@@ -56,7 +64,13 @@ impl Reader {
     pub fn new(source: Box<dyn Source>, definition: &Definition, table: &TableMetadata) -> Result<Self> {
         let (topic, metadata_columns) = (definition.topic.clone(), definition.metadata_columns);
         let decoder = decoder_for(&definition.columns, table)?;
-        Ok(Reader { topic, source, decoder, metadata_columns, way_on: WayOn::of(definition, table)? })
+        let (error_handling, epoch) = (definition.error_handling, Epoch::default());
+        let way_on = WayOn::of(definition, table)?;
+        Ok(Reader { topic, source, decoder, metadata_columns, error_handling, epoch, way_on })
+    }
+
+    pub fn begin(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
     }
 
     pub fn source(&mut self) -> &mut dyn Source {
@@ -70,17 +84,39 @@ impl Reader {
     }
 
     fn decode(&mut self, records: &Records) -> Result<Rows> {
-        let decoded = self.decoder.decode(records);
+        let bad = match self.error_handling {
+            ErrorHandling::Suspend => BadRecords::Stop,
+            ErrorHandling::Skip | ErrorHandling::Log => BadRecords::PassOver,
+        };
+        let decoded = self.decoder.decode_from(records, 0, bad);
         let mut columns = decoded.batch.columns().to_vec();
-        columns.extend(self.metadata_columns.columns(&self.topic, records, 0..decoded.rows));
+        columns.extend(self.metadata_columns.columns(&self.topic, records, &decoded.taken));
         let batch = RecordBatch::try_new(Arc::new(Schema::new(self.fields())), columns)
             .map_err(|error| Error::internal("decoded columns do not fit together").with_source(error))?;
+        let (dead_letters, tally) = self.put_aside(records, &decoded.passed_over)?;
         let failed_at = decoded.failure.as_ref().and_then(|failure| records.offsets.get(failure.row)).copied();
         Ok(Rows {
             partition: records.partition,
             batch,
+            dead_letters,
+            tally,
             next_offset: failed_at.map_or(records.next_offset, Offset),
             failure: decoded.failure.map(|failure| self.failure(failure, records.partition, failed_at.unwrap_or(0))),
+        })
+    }
+
+    /// What becomes of records that were passed over.
+    fn put_aside(&self, records: &Records, passed_over: &[RecordError]) -> Result<(Option<RecordBatch>, Tally)> {
+        let Some(first) = passed_over.first() else { return Ok((None, Tally::default())) };
+        let (count, partition) = (passed_over.len() as u64, records.partition);
+        let offset = records.offsets.get(first.row).copied().unwrap_or_default();
+        tracing::warn!(topic = %self.topic, %partition, offset, reason = %first.reason, count, "records are put aside");
+        Ok(match self.error_handling {
+            ErrorHandling::Log => {
+                let letters = dead_letters::letters(&self.topic, records, passed_over, None, self.epoch.0)?;
+                (Some(letters), Tally { dead_lettered: count, ..Tally::default() })
+            }
+            _ => (None, Tally { skipped: count, ..Tally::default() }),
         })
     }
 
@@ -107,8 +143,8 @@ impl std::fmt::Debug for Reader {
 
 /// Which of a job's tables the rows of a topic go to.
 pub trait Route: Send + Sync + std::fmt::Debug {
-    /// The rows for each table, in the order of the job's tables.
-    fn split(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>>;
+    /// What each table gets, in the order of the job's tables.
+    fn split(&self, rows: &Rows) -> Result<Vec<Option<RecordBatch>>>;
 }
 
 /// The route of a job with one table.
@@ -116,8 +152,18 @@ pub trait Route: Send + Sync + std::fmt::Debug {
 pub struct Everything;
 
 impl Route for Everything {
-    fn split(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
-        Ok(vec![batch.clone()])
+    fn split(&self, rows: &Rows) -> Result<Vec<Option<RecordBatch>>> {
+        Ok(vec![Some(rows.batch.clone())])
+    }
+}
+
+/// The route of a job whose second table holds the dead letters of the first.
+#[derive(Clone, Copy, Debug)]
+pub struct WithDeadLetters;
+
+impl Route for WithDeadLetters {
+    fn split(&self, rows: &Rows) -> Result<Vec<Option<RecordBatch>>> {
+        Ok(vec![Some(rows.batch.clone()), rows.dead_letters.clone()])
     }
 }
 
@@ -127,16 +173,19 @@ pub struct EpochFiles {
     tables: Vec<TableFiles>,
     route: Arc<dyn Route>,
     pub positions: BTreeMap<Partition, Offset>,
+    /// The records before the positions that are not rows of the first table.
+    pub tally: Tally,
     pub moved: bool,
 }
 
 impl EpochFiles {
     pub fn new(tables: Vec<TableFiles>, route: Arc<dyn Route>, positions: BTreeMap<Partition, Offset>) -> Self {
-        EpochFiles { tables, route, positions, moved: false }
+        EpochFiles { tables, route, positions, tally: Tally::default(), moved: false }
     }
 
-    pub fn rows(&self) -> u64 {
-        self.tables.iter().map(|table| table.stager.rows()).sum()
+    /// How many records the epoch holds so far.
+    pub fn records(&self) -> u64 {
+        self.tables.iter().map(|table| table.stager.rows()).sum::<u64>() + self.tally.skipped
     }
 
     /// What waits in memory.
@@ -155,13 +204,16 @@ impl EpochFiles {
 
     /// Takes rows and moves the position behind them (I1).
     pub async fn write(&mut self, rows: &Rows) -> Result<()> {
-        let parts = self.route.split(&rows.batch)?;
+        let parts = self.route.split(rows)?;
         if parts.len() != self.tables.len() {
             return Err(Error::internal("a job's route does not know its tables"));
         }
         for (table, part) in self.tables.iter_mut().zip(&parts) {
-            table.write(part).await?;
+            if let Some(part) = part {
+                table.write(part).await?;
+            }
         }
+        self.tally += rows.tally;
         let before = self.positions.insert(rows.partition, rows.next_offset);
         self.moved |= before != Some(rows.next_offset);
         Ok(())

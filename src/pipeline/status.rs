@@ -93,7 +93,12 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let (partitions, no_topic) = match partitions(home, definition, table.as_ref()).await {
+    let ledger = table
+        .as_ref()
+        .and_then(|table| table.metadata.properties().get(&Ledger::property(&definition.job)))
+        .and_then(|text| Ledger::from_text(text).ok());
+    let tally = ledger.as_ref().map(|ledger| ledger.positions.tally()).unwrap_or_default();
+    let (partitions, no_topic) = match partitions(home, definition, ledger).await {
         Ok(partitions) => (partitions, None),
         Err(error) => (Vec::new(), Some(without_topic(definition, &error))),
     };
@@ -125,8 +130,8 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         schema_id: metadata.map(|metadata| metadata.current_schema_id()),
         rows_committed: total("total-records"),
         rows_buffered: buffered.map_or(0, |report| report.rows_buffered.min(u64::try_from(lag).unwrap_or(0))),
-        rows_skipped: 0,
-        rows_dead_lettered: 0,
+        rows_skipped: tally.skipped,
+        rows_dead_lettered: tally.dead_lettered,
         lag,
         // A table that has everything is as fresh as can be, however old its last row.
         freshness_ms: if lag == 0 && !partitions.is_empty() { Some(0) } else { committed_at.map(|at| now - at) },
@@ -219,12 +224,9 @@ fn pause_of(definition: &Definition, table: Option<&LoadedTable>) -> Trouble {
 }
 
 /// I1. Offsets of a topic that was made again have nothing to do with those in the ledger.
-async fn partitions(home: &Home, definition: &Definition, table: Option<&LoadedTable>) -> Result<Vec<PartitionStatus>> {
+async fn partitions(home: &Home, definition: &Definition, ledger: Option<Ledger>) -> Result<Vec<PartitionStatus>> {
     let mut source = home.source(&definition.topic).await?;
     let (topic_id, ranges) = (source.topic_id().await?, source.ranges().await?);
-    let ledger = table
-        .and_then(|table| table.metadata.properties().get(&Ledger::property(&definition.job)))
-        .and_then(|text| Ledger::from_text(text).ok());
     let positions = ledger.and_then(|mut ledger| ledger.positions.0.remove(&definition.topic));
     let positions = positions.filter(|positions| positions.id == topic_id);
     let known = positions.map(|positions| positions.offsets).unwrap_or_default();

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::TableMemory;
+use super::epochs::Epochs;
 use super::ingest::Ingest;
 use super::job::{Ended, Goal, verdict};
 use super::progress::{Progress, Report, State, Trouble};
@@ -280,11 +281,7 @@ pub async fn run_job(
     goal: Goal,
 ) -> Result<Ended> {
     loop {
-        let job = Ingest::new(home.clone(), definition.clone(), progress.clone(), memory.clone(), goal.clone()).await;
-        let ended = match job {
-            Ok(job) => job.run().await,
-            Err(error) => Err(error),
-        };
+        let ended = run_driver(home.clone(), definition.clone(), progress.clone(), memory.clone(), goal.clone()).await;
         match (ended, &goal) {
             (Err(error), Goal::Follow(stop)) if error.kind() == ErrorKind::Unavailable && !stop.is_cancelled() => {
                 tracing::warn!(table = %definition.table, %error, "the job is begun again");
@@ -300,6 +297,23 @@ pub async fn run_job(
                 return Ok(Ended::Stopped);
             }
             (ended, _) => return ended,
+        }
+    }
+}
+
+/// A table alone is committed by itself; with its dead letters an epoch is decided first.
+async fn run_driver(
+    home: Home,
+    definition: Definition,
+    progress: Arc<Progress>,
+    memory: Arc<TableMemory>,
+    goal: Goal,
+) -> Result<Ended> {
+    match definition.dead_letters.clone() {
+        None => Ingest::new(home, definition, progress, memory, goal).await?.run().await,
+        Some(dead_letters) => {
+            let watched = (progress, memory);
+            Epochs::with_dead_letters(home, definition, dead_letters, watched, goal).await?.run().await
         }
     }
 }

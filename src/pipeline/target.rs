@@ -21,11 +21,20 @@ use super::job::Patience;
 use super::progress::{Content, Progress};
 use crate::home::Home;
 
+/// What a job's table is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    Rows,
+    /// Records that are no rows: they count as such, not as rows.
+    DeadLetters,
+}
+
 /// A table that a job commits to.
 #[derive(Debug)]
 pub struct Target {
     home: Home,
     pub table: TableName,
+    holds: Holds,
     job: JobName,
     progress: Arc<Progress>,
     base: Option<LoadedTable>,
@@ -49,8 +58,8 @@ pub enum Look {
 }
 
 impl Target {
-    pub fn new(home: Home, table: TableName, job: JobName, progress: Arc<Progress>) -> Self {
-        Target { home, table, job, progress, base: None, sent: None }
+    pub fn new(home: Home, (table, holds): (TableName, Holds), job: JobName, progress: Arc<Progress>) -> Self {
+        Target { home, table, holds, job, progress, base: None, sent: None }
     }
 
     /// The table as it was last loaded or left by an own commit.
@@ -117,7 +126,7 @@ impl Target {
         }
         self.sent = None;
         match prepare_append(self.home.commit_context(), &base.metadata, append).await {
-            Ok(prepared) => self.sent = Some(Sent { base, prepared, content: content_of(&append.files) }),
+            Ok(prepared) => self.sent = Some(Sent { base, prepared, content: self.content_of(&append.files) }),
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
             Err(error) => {
                 // Nothing was sent: the table is as it was, and the same files can go onto it again.
@@ -126,6 +135,12 @@ impl Target {
             }
         }
         self.publish_again(patience).await
+    }
+
+    fn content_of(&self, files: &[DataFile]) -> Content {
+        let rows = if self.holds == Holds::Rows { files.iter().map(DataFile::record_count).sum() } else { 0 };
+        let bytes = files.iter().map(DataFile::file_size_in_bytes).sum();
+        Content { rows, files: files.len() as u64, bytes }
     }
 
     /// Sends the last commit, unchanged (I2, I3).
@@ -152,14 +167,6 @@ impl Target {
                 Ok(CommitReply::Unknown)
             }
         }
-    }
-}
-
-fn content_of(files: &[DataFile]) -> Content {
-    Content {
-        rows: files.iter().map(DataFile::record_count).sum(),
-        files: files.len() as u64,
-        bytes: files.iter().map(DataFile::file_size_in_bytes).sum(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns [`WayOn`], the only place that makes commands out of what a decoder says about a record.
 //! - I1: what a hint tells to type works in this version: another table of the same topic, with the same declarations,
-//!   partitioning and order, whose column takes the record, or which starts behind it.
+//!   partitioning and order, whose column takes the record; or the same table, which puts such records aside.
 
 use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{Schema, TableMetadata};
@@ -43,23 +43,24 @@ impl WayOn {
     pub fn hint(&self, remedy: &Remedy) -> String {
         match remedy {
             Remedy::Declare(column) => {
-                self.another_table("a table with another column takes it", &with(&self.declared, column), "")
+                self.another_table("a table with another column takes it", &with(&self.declared, column))
             }
             Remedy::Respell { column, words } if self.declared.iter().any(|known| is_namesake(known, column)) => {
                 let words = format!("{words}; where every record has {}", flink_name(column.name()));
-                self.another_table(&words, &with(&self.declared, column), "")
+                self.another_table(&words, &with(&self.declared, column))
             }
             Remedy::Respell { words, .. } | Remedy::Produce(words) => {
-                let words = format!(
-                    "{words}; no table takes this record, and skipping it comes later: a table of what is sent from now on"
-                );
-                self.another_table(&words, &self.declared, " --from latest")
+                format!("{words}; no table takes this record, but it can be put aside: {}", self.put_aside())
             }
         }
     }
 
+    fn put_aside(&self) -> String {
+        format!("tableflow update {} --error-handling LOG", self.table)
+    }
+
     /// The words, what the other table cannot have of this one's layout, and the command.
-    fn another_table(&self, words: &str, declared: &[Field], from: &str) -> String {
+    fn another_table(&self, words: &str, declared: &[Field]) -> String {
         let layout = self.layout_with(declared);
         let lost: Vec<String> = layout.iter().filter(|part| !part.fits).map(LayoutPart::flag).collect();
         let without = if lost.is_empty() { String::new() } else { format!(", without {}", lost.join(" and ")) };
@@ -79,7 +80,9 @@ impl WayOn {
         flags.extend(layout.iter().filter(|part| part.fits).map(LayoutPart::flag));
         let (table, topic, flags) = (&self.table, &self.topic, flags.join(" "));
         format!(
-            "{words}{without} (`tableflow disable {table}` then ends this one): tableflow enable {topic} {flags}{from}"
+            "{words}{without} (`tableflow disable {table}` then ends this one; `{}` puts such records aside instead): \
+             tableflow enable {topic} {flags}",
+            self.put_aside()
         )
     }
 

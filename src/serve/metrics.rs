@@ -31,6 +31,8 @@ pub fn render(board: &Board, now: Millis) -> String {
 fn record(table: &TableName, progress: &Progress, now: Millis) {
     let labels = || vec![Label::new("table", table.to_plain_string())];
     counter!("tableflow_records_committed_total", labels()).absolute(progress.rows_committed.load(Relaxed));
+    counter!("tableflow_records_skipped_total", labels()).absolute(progress.rows_skipped.load(Relaxed));
+    counter!("tableflow_records_dead_lettered_total", labels()).absolute(progress.rows_dead_lettered.load(Relaxed));
     counter!("tableflow_files_written_total", labels()).absolute(progress.files_written.load(Relaxed));
     counter!("tableflow_file_bytes_total", labels()).absolute(progress.bytes_written.load(Relaxed));
     counter!("tableflow_commits_total", labels()).absolute(progress.commits.load(Relaxed));

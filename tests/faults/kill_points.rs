@@ -14,7 +14,7 @@ const PASSES_MAX: u32 = 20;
 /// Nothing trims metadata before its log is full.
 const COMMITS_BEFORE: usize = 11;
 
-/// Jobs with several tables pass these (`several`); no verb starts one yet.
+/// Jobs with several tables pass these (`several`, `put_aside`).
 const NOT_PASSED: [KillPoint; 2] = [KillPoint::EpochBefore, KillPoint::EpochAfter];
 
 /// Passed by `enable` alone.

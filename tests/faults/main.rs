@@ -15,6 +15,7 @@
 //!  foreign       somebody else changes the table or the topic
 //!  kafka         a real broker: transactions, holes, outages
 //!  several       one topic into several tables, killed and failing between them
+//!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
 //!  python        the other readers
 //! ```
 //!
@@ -33,6 +34,8 @@ mod kill_points;
 mod processes;
 #[cfg(test)]
 mod product;
+#[cfg(test)]
+mod put_aside;
 #[cfg(test)]
 #[path = "../python/engines.rs"]
 mod python;

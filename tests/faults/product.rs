@@ -39,7 +39,7 @@ pub type Rows = BTreeMap<(u64, u64), Fields>;
 /// The offset after the last one, by partition.
 type Ends = BTreeMap<u64, u64>;
 
-const READERS: [&str; 3] = ["tableflow", "pyiceberg", "duckdb"];
+pub const READERS: [&str; 3] = ["tableflow", "pyiceberg", "duckdb"];
 
 /// What a verb left behind.
 #[derive(Debug)]
@@ -219,17 +219,20 @@ impl Product {
         }
     }
 
+    /// Every row of a table, as a reader sees it.
+    pub fn rows_by(&self, reader: &str, table: &str, replay: &str) -> Vec<Fields> {
+        println!("{replay}: {table}");
+        if reader == READERS[0] {
+            let answer = self.run(&["query", &format!("SELECT * FROM {table}"), "-o", "ndjson"]).good(replay);
+            return answer.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        }
+        let order = json!({"reader": reader, "table": format!("bronze.{table}")});
+        serde_json::from_value(Engines::on(&self.directory).ask("rows", order)).unwrap()
+    }
+
     /// Adds what a reader sees of a table.
     fn read(&self, reader: &str, table: &str, seen: &mut Rows, replay: &str) {
-        println!("{replay}: {table}");
-        let rows: Vec<Fields> = if reader == READERS[0] {
-            let answer = self.run(&["query", &format!("SELECT * FROM {table}"), "-o", "ndjson"]).good(replay);
-            answer.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-        } else {
-            let order = json!({"reader": reader, "table": format!("bronze.{table}")});
-            serde_json::from_value(Engines::on(&self.directory).ask("rows", order)).unwrap()
-        };
-        for mut row in rows {
+        for mut row in self.rows_by(reader, table, replay) {
             let mut number = |name: &str| row.remove(name).and_then(|value| value.as_u64()).expect(name);
             let place = (number("_tableflow_partition"), number("_tableflow_offset"));
             row.retain(|name, value| !value.is_null() && !name.starts_with("_tableflow_"));

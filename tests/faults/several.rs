@@ -17,7 +17,8 @@ use tableflow::pipeline::budget::TableMemory;
 use tableflow::pipeline::epochs::{Epochs, Sink};
 use tableflow::pipeline::job::{Ended, Goal};
 use tableflow::pipeline::progress::Progress;
-use tableflow::pipeline::staging::Route;
+use tableflow::pipeline::staging::{Route, Rows};
+use tableflow::pipeline::target::Holds;
 use tableflow_catalog::TableCreation;
 use tableflow_catalog::fault::CommitFault::{ApplyThenUnknown, HoldThenUnknown, Pass, UnknownWithoutApplying};
 use tableflow_model::protocol::{EpochManifest, Intent, Ledger};
@@ -54,12 +55,13 @@ const POINTS_OF_A_WORLD: usize = 3;
 struct ByParity;
 
 impl Route for ByParity {
-    fn split(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
+    fn split(&self, rows: &Rows) -> Result<Vec<Option<RecordBatch>>> {
+        let batch = &rows.batch;
         let ids = batch.column_by_name("id").and_then(|ids| ids.as_any().downcast_ref::<Int64Array>());
         let ids = ids.ok_or_else(|| Error::data("no ids"))?;
         let of = |rest: i64| {
             let mask: BooleanArray = ids.iter().map(|id| id.map(|id| id % 2 == rest)).collect();
-            filter_record_batch(batch, &mask).map_err(|error| Error::internal(error.to_string()))
+            filter_record_batch(batch, &mask).map(Some).map_err(|error| Error::internal(error.to_string()))
         };
         Ok(vec![of(0)?, of(1)?])
     }
@@ -89,7 +91,7 @@ async fn make_tables(home: &Home) {
 }
 
 async fn run(home: Home, definition: Definition, tables: Vec<TableName>, goal: Goal) -> Result<Ended> {
-    let sinks = tables.into_iter().map(|table| Sink { table, uuid: None }).collect();
+    let sinks = tables.into_iter().map(|table| Sink { table, uuid: None, holds: Holds::Rows }).collect();
     let watched = (Arc::new(Progress::default()), TableMemory::new(1 << 30));
     Epochs::new(home, definition, (sinks, Arc::new(ByParity)), watched, goal).await?.run().await
 }

@@ -31,8 +31,8 @@ fn disabled(words: &[&str]) -> World {
 /// The command in a text, run by a shell that has the binary on its path.
 #[track_caller]
 fn run_named_command(world: &World, text: &str) -> String {
-    let start = text.find("tableflow enable").unwrap_or_else(|| panic!("no command in {text:?}"));
-    let command = text[start..].lines().next().unwrap();
+    let command = text.rsplit(": ").next().filter(|command| command.starts_with("tableflow "));
+    let command = command.unwrap_or_else(|| panic!("no command in {text:?}"));
     let binary = Path::new(env!("CARGO_BIN_EXE_tableflow")).parent().unwrap();
     let output = Command::new("/bin/sh")
         .args(["-c", command])
@@ -143,17 +143,22 @@ fn i2_the_command_that_a_bad_record_names_leads_on() {
     world.run(&["sync"]).failed(3, &["cannot be decoded"]);
     for (topic, columns, _, takes) in BAD {
         let hint = hint_of(&world, topic);
-        for never in ["SKIP", "--format", "upsert", "resume"] {
+        for never in ["SKIP", "--format", "upsert", "--from"] {
             assert!(!hint.contains(never), "{topic}: {never} is no way on: {hint}");
         }
         let command = run_named_command(&world, &hint);
-        assert_eq!(command.contains("--from latest"), !takes, "{topic}: {command}");
-        let table = named_table(&command);
         world.produce(topic, if columns.contains("NOT NULL") { "{\"n\":4,\"k\":1}\n" } else { "{\"n\":4}\n" });
-        world.ok(&["sync", &table]);
-        let rows = world.numbers(&format!("select count(*) from {table}"));
-        assert_eq!(rows, [if takes { 4 } else { 1 }], "{topic}: {command}");
-        assert_eq!(world.numbers(&format!("select count(*) from {topic}")), [1], "{topic}");
+        if takes {
+            let table = named_table(&command);
+            world.ok(&["sync", &table]);
+            assert_eq!(world.numbers(&format!("select count(*) from {table}")), [4], "{topic}: {command}");
+            assert_eq!(world.numbers(&format!("select count(*) from {topic}")), [1], "{topic}");
+        } else {
+            assert_eq!(command, format!("tableflow update bronze.{topic} --error-handling LOG"));
+            world.ok(&["sync", topic]);
+            assert_eq!(world.numbers(&format!("select count(*) from {topic}")), [3], "{topic}");
+            assert_eq!(world.numbers(&format!("select count(*) from {topic}__dlq")), [1], "{topic}");
+        }
     }
     // What the table was declared with is kept, widths too.
     let columns = &world.json(&["describe", "tiny_2"])["declared_columns"];
@@ -163,7 +168,7 @@ fn i2_the_command_that_a_bad_record_names_leads_on() {
 }
 
 #[test]
-fn i2_a_tombstone_names_a_way_on_that_keeps_the_layout() {
+fn i2_a_tombstone_names_a_way_on_that_puts_it_aside() {
     let world = World::new();
     world.topic("t", 1);
     world.produce_envelopes("t", "{\"value\":{\"n\":1}}\n{\"key\":\"k\",\"value\":null}\n");
@@ -181,14 +186,11 @@ fn i2_a_tombstone_names_a_way_on_that_keeps_the_layout() {
     ]);
     world.run(&["sync"]).failed(3, &["reason=tombstone", "hint: an append table has no keys to delete"]);
     let command = run_named_command(&world, &hint_of(&world, "silver.t"));
-    assert_eq!(
-        command,
-        "tableflow enable t --mode append --namespace silver --table t_2 --metadata-columns none --partition-by \"bucket(2, n)\" \
-         --sort-by \"n desc\" --from latest"
-    );
+    assert_eq!(command, "tableflow update silver.t --error-handling LOG");
     world.produce_envelopes("t", "{\"key\":\"k\",\"value\":{\"n\":3}}\n");
-    world.ok(&["sync", "silver.t_2"]);
-    assert_eq!(world.rows("select * from silver.t_2"), [json!({"n": 3})]);
+    world.ok(&["sync", "silver.t"]);
+    assert_eq!(world.rows("select * from silver.t order by n"), [json!({"n": 1}), json!({"n": 3})]);
+    assert_eq!(world.rows("select reason from silver.t__dlq"), [json!({"reason": "tombstone"})]);
 }
 
 #[test]
@@ -224,7 +226,7 @@ fn i2_a_declared_name_that_differs_by_case_is_found_before_anything_is_made() {
     world.produce("later", "{\"eventTime\":0}\n");
     world.run(&["sync", "later"]).failed(3, &["reason=case-collision"]);
     let command = run_named_command(&world, &hint_of(&world, "later"));
-    assert!(command.contains("eventTime TIMESTAMP(") && !command.contains("--from latest"), "{command}");
+    assert!(command.contains("eventTime TIMESTAMP("), "{command}");
     world.ok(&["sync", "later_2"]);
     assert_eq!(world.numbers("select count(*) from later_2"), [1]);
 }
@@ -366,10 +368,11 @@ fn i4_a_name_that_no_table_can_have_stops_at_its_record() {
         world.run(&["sync", topic]).failed(3, &["reason=bad-name", "record 2 of partition 0", &clash]);
         assert_eq!(world.numbers(&format!("select count(*) from {topic}")), [2], "{topic}");
         assert_eq!(world.numbers(&format!("select sum(new) from {topic}")), [1], "{topic}");
-        let table = named_table(&run_named_command(&world, &hint_of(&world, topic)));
+        run_named_command(&world, &hint_of(&world, topic));
         world.produce(topic, &format!("{first}\n"));
-        world.ok(&["sync", &table]);
-        assert_eq!(world.numbers(&format!("select count(*) from {table}")), [1], "{topic}");
+        world.ok(&["sync", topic]);
+        assert_eq!(world.numbers(&format!("select count(*) from \"{topic}\"")), [4], "{topic}");
+        assert_eq!(world.numbers(&format!("select count(*) from \"{topic}__dlq\"")), [1], "{topic}");
     }
     // The sample that a new table's columns are taken from has such a record.
     world.ok(&[

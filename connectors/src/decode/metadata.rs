@@ -7,11 +7,10 @@
 //!
 //! All columns are nullable, so that they can be added to a table that already has rows.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, Int32Array, Int64Array, ListArray, StringArray, StringBuilder, StructArray,
+    ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray, StringArray, StringBuilder, StructArray,
     TimestampMicrosecondArray,
 };
 use arrow::buffer::OffsetBuffer;
@@ -19,6 +18,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use serde::{Deserialize, Serialize};
 use tableflow_model::types::{UTC, list_element, list_of};
 use tableflow_model::{Records, TopicName};
+
+use super::Taken;
 
 /// How the names of metadata columns begin.
 pub const RESERVED_PREFIX: &str = "_tableflow_";
@@ -57,21 +58,31 @@ impl MetadataColumns {
     }
 
     /// The columns' values for some of a batch's records.
-    pub fn columns(self, topic: &TopicName, records: &Records, rows: Range<usize>) -> Vec<ArrayRef> {
-        if self == MetadataColumns::None {
-            return Vec::new();
+    pub fn columns(self, topic: &TopicName, records: &Records, taken: &Taken) -> Vec<ArrayRef> {
+        match self {
+            MetadataColumns::None => Vec::new(),
+            MetadataColumns::Portable => origin(topic, records, taken),
         }
-        let rows = rows.start.min(records.len())..rows.end.min(records.len());
-        let offsets = records.offsets.get(rows.clone()).unwrap_or_default();
-        let timestamps = records.timestamps.get(rows.clone()).unwrap_or_default();
-        vec![
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(topic.as_str(), rows.len()))),
-            Arc::new(Int32Array::from_value(records.partition.0, rows.len())),
-            Arc::new(Int64Array::from(offsets.to_vec())),
-            Arc::new(timestamp_column(timestamps)),
-            Arc::new(key_column(records, rows.clone())),
-            Arc::new(headers_column(records, rows)),
-        ]
+    }
+}
+
+/// Topic, partition, offset, timestamp, key and headers of some of a batch's records.
+pub(super) fn origin(topic: &TopicName, records: &Records, taken: &Taken) -> Vec<ArrayRef> {
+    let length = taken.len();
+    vec![
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(topic.as_str(), length))),
+        Arc::new(Int32Array::from_value(records.partition.0, length)),
+        Arc::new(Int64Array::from(some_of(&records.offsets, taken))),
+        Arc::new(timestamp_column(&some_of(&records.timestamps, taken))),
+        Arc::new(taken.rows().map(|row| records.key(row)).collect::<BinaryArray>()),
+        Arc::new(headers_column(records, taken)),
+    ]
+}
+
+fn some_of(values: &[i64], taken: &Taken) -> Vec<i64> {
+    match taken.whole().and_then(|range| values.get(range)) {
+        Some(values) => values.to_vec(),
+        None => taken.rows().filter_map(|row| values.get(row).copied()).collect(),
     }
 }
 
@@ -84,15 +95,11 @@ fn timestamp_column(timestamps: &[i64]) -> TimestampMicrosecondArray {
     timestamps.iter().map(micros).collect::<TimestampMicrosecondArray>().with_timezone(UTC)
 }
 
-fn key_column(records: &Records, rows: Range<usize>) -> arrow::array::BinaryArray {
-    rows.map(|row| records.key(row)).collect()
-}
-
-fn headers_column(records: &Records, rows: Range<usize>) -> ListArray {
+fn headers_column(records: &Records, taken: &Taken) -> ListArray {
     let mut names = StringBuilder::new();
     let mut values = BinaryBuilder::new();
-    let mut lengths = Vec::with_capacity(rows.len());
-    for row in rows {
+    let mut lengths = Vec::with_capacity(taken.len());
+    for row in taken.rows() {
         let mut length = 0;
         for (name, value) in records.headers(row) {
             names.append_value(String::from_utf8_lossy(name));
@@ -136,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_columns_say_where_rows_came_from() {
-        let columns = MetadataColumns::Portable.columns(&"orders".parse().unwrap(), &records(), 0..2);
+        let columns = MetadataColumns::Portable.columns(&"orders".parse().unwrap(), &records(), &Taken::from(0..2));
         let types: Vec<_> = MetadataColumns::Portable.fields().iter().map(|field| flink_column(field)).collect();
         assert_eq!(
             types,
@@ -168,13 +175,13 @@ mod tests {
 
     #[test]
     fn i2_odd_timestamps_and_header_names_fail_nothing() {
-        let columns = MetadataColumns::Portable.columns(&"orders".parse().unwrap(), &records(), 2..9);
+        let columns = MetadataColumns::Portable.columns(&"orders".parse().unwrap(), &records(), &Taken::from(2..3));
         assert!(columns.iter().all(|column| column.len() == 1));
         assert!(columns[3].is_null(0));
         assert_eq!(columns[4].as_binary::<i32>().value(0), b"");
         let pairs = columns[5].as_list::<i32>().value(0);
         assert_eq!(pairs.as_struct().column(0).as_string::<i32>().value(0), "\u{fffd}");
-        assert!(MetadataColumns::None.columns(&"orders".parse().unwrap(), &records(), 0..2).is_empty());
+        assert!(MetadataColumns::None.columns(&"orders".parse().unwrap(), &records(), &Taken::from(0..2)).is_empty());
         let extremes =
             timestamp_column(&[i64::MIN, i64::MAX, TIMESTAMP_MIN_MS - 1, TIMESTAMP_MIN_MS, TIMESTAMP_MAX_MS]);
         assert_eq!(extremes.iter().map(|time| time.is_some()).collect::<Vec<_>>(), [false, false, false, true, true]);

@@ -7,11 +7,13 @@
 //!  avro      Avro records straight into columns, by the schemas that they were written with
 //!  columns   columns that grow and can be taken back, which both fill
 //!  schema    which schema a record was written with, and what a new one brings
+//!  pass      a batch record by record, and which of them became rows
 //!  metadata  where each row came from: topic, partition, offset, timestamp, key, headers
+//!  dead_letters  records that could not be decoded, as rows of a table of their own
 //!  failure   the first record that could not be decoded, and why
 //! ```
 //!
-//! - I1: every record before the failure is in the batch, in order, once; the failing one left no trace.
+//! - I1: every record looked at is in the batch, in order, once, or among those passed over; a failing one left no trace.
 //! - I2: no input makes a decoder panic, hang or use memory beyond a small multiple of the input.
 //! - I3: a schema only grows: columns are added at the end of their row and are nullable.
 //!
@@ -19,9 +21,11 @@
 
 mod avro;
 mod columns;
+pub mod dead_letters;
 mod failure;
 mod json;
 mod metadata;
+mod pass;
 mod schema;
 #[cfg(test)]
 mod shown;
@@ -30,35 +34,46 @@ pub use avro::AvroDecoder;
 pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
+pub use pass::Taken;
 pub use schema::{Framing, Learned, Note, Opened, Reference, Rename, SchemaKey, SchemaText, Widening};
-
 use std::fmt;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tableflow_model::{Error, Records, Result};
 
+/// What a decoder does at a record that it cannot decode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRecords {
+    Stop,
+    PassOver,
+}
+
 /// What became of a batch of records.
 #[derive(Debug)]
 pub struct Decoded {
     /// The value columns of the records decoded.
     pub batch: RecordBatch,
-    /// How many records were decoded, counted from the first one asked for.
-    pub rows: usize,
-    /// Why the record after them was not.
+    /// Which records those are.
+    pub taken: Taken,
+    /// Those that were passed over, in order.
+    pub passed_over: Vec<RecordError>,
+    /// Why the record at the end of `taken` stopped it.
     pub failure: Option<RecordError>,
-    /// The schema that the record after them needs and the decoder does not know: add it, and decode on from there.
+    /// The schema that the record at the end of `taken` needs and the decoder does not know: add it, and decode on from
+    /// there.
     pub needs: Option<SchemaKey>,
 }
 
 /// A reader of one format, for one table: it knows the table's value columns and adds to them as they appear.
 pub trait Decoder: fmt::Debug + Send {
-    /// Decodes records from `first_row` on, up to the end or the first one that cannot be decoded.
-    fn decode_from(&mut self, records: &Records, first_row: usize) -> Decoded;
+    /// Decodes records from `first_row` on, up to the end, the first one whose schema is not known, or the first one that
+    /// cannot be decoded and stops it.
+    fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded;
 
-    /// Decodes records from the first one on.
+    /// Decodes records from the first one up to the first bad one.
     fn decode(&mut self, records: &Records) -> Decoded {
-        self.decode_from(records, 0)
+        self.decode_from(records, 0, BadRecords::Stop)
     }
 
     /// Makes a schema known, and adds the columns that it brings; if it fails, nothing changes.

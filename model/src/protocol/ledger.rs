@@ -92,12 +92,61 @@ pub struct TopicPositions {
     /// The leader epoch of the last record read, where the broker told it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub leader_epochs: BTreeMap<Partition, i32>,
+    #[serde(default, skip_serializing_if = "Tally::is_zero")]
+    pub tally: Tally,
+}
+
+impl TopicPositions {
+    pub fn new(id: TopicId, offsets: BTreeMap<Partition, Offset>) -> Self {
+        TopicPositions { id, offsets, leader_epochs: BTreeMap::new(), tally: Tally::default() }
+    }
+}
+
+/// What became of the records before the offsets that are not rows, counted since the job began. It moves with the
+/// offsets, so that what was read is always what is in the table and what is counted here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// Passed over.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
+    /// Written to the table of dead letters.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dead_lettered: u64,
+}
+
+impl Tally {
+    fn is_zero(&self) -> bool {
+        *self == Tally::default()
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, more: Tally) {
+        self.skipped += more.skipped;
+        self.dead_lettered += more.dead_lettered;
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How far every topic of a job has been read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Positions(pub BTreeMap<TopicName, TopicPositions>);
+
+impl Positions {
+    /// Of all topics.
+    pub fn tally(&self) -> Tally {
+        self.0.values().fold(Tally::default(), |mut sum, topic| {
+            sum += topic.tally;
+            sum
+        })
+    }
+}
 
 /// Why one vector of positions does not follow another.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -41,6 +41,6 @@ pub use epochs::{EpochEvent, EpochJob, EpochOptions, EpochStep, PutReply, Staged
 pub use file_name::FileName;
 pub use garbage::{Listed, Reachable, Sweep, SweepEvent, SweepStep, Verdict};
 pub use halt::{Stop, Suspend};
-pub use ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, TopicPositions, WriterId};
+pub use ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, Tally, TopicPositions, WriterId};
 pub use manifest::{Collection, EpochManifest, Intent, SinkName, SinkWork, unbroken};
 pub use rules::{Rule, Rules};

@@ -213,7 +213,7 @@ impl Process {
         let from = from.and_then(|positions| positions.0.get(&world.topic_name));
         let (id, life) = (world.topic().id, world.topics.len() - 1);
         let recreated = from.is_some_and(|from| from.id != id);
-        let mut to = TopicPositions { id, offsets: BTreeMap::new(), leader_epochs: BTreeMap::new() };
+        let mut to = TopicPositions::new(id, BTreeMap::new());
         let mut rows: BTreeMap<usize, Vec<Row>> = BTreeMap::new();
         let mut moved = false;
         for place in 0..world.topic().partitions.len() {

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use tableflow_model::TopicName;
 
 use super::{TableArgument, topic_name};
+use crate::definition;
 use crate::units::CommitInterval;
 
 #[derive(Clone, Debug, Args)]
@@ -47,9 +48,12 @@ pub struct EnableArguments {
     /// How records are decoded
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, ignore_case = true)]
     pub format: TopicFormat,
-    /// What happens at a record that cannot be decoded
-    #[arg(long, value_name = "WORD", value_enum, default_value = "SUSPEND", ignore_case = true)]
-    pub error_handling: ErrorHandling,
+    /// What happens at a record that cannot be decoded [default: SUSPEND]
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
+    pub error_handling: Option<ErrorHandling>,
+    /// The table that LOG writes such records to [default: the table's name and __dlq]
+    #[arg(long, value_name = "NAME")]
+    pub log_target: Option<String>,
     /// How long rows may wait before they are committed [default: 10s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub commit_interval: Option<CommitInterval>,
@@ -69,13 +73,16 @@ pub struct EnableArguments {
 
 #[derive(Clone, Debug, Args)]
 #[command(group = clap::ArgGroup::new("settings").multiple(true).required(true)
-    .args(["error_handling", "commit_interval", "retention_ms"]))]
+    .args(["error_handling", "log_target", "commit_interval", "retention_ms"]))]
 pub struct UpdateArguments {
     #[command(flatten)]
     pub table: TableArgument,
     /// What happens at a record that cannot be decoded
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub error_handling: Option<ErrorHandling>,
+    /// The table that LOG writes such records to [default: the table's name and __dlq]
+    #[arg(long, value_name = "NAME")]
+    pub log_target: Option<String>,
     /// How long rows may wait before they are committed
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub commit_interval: Option<CommitInterval>,
@@ -128,10 +135,22 @@ pub enum ErrorHandling {
     /// The table stops, with the reason; nothing is lost
     #[value(name = "SUSPEND")]
     Suspend,
-    #[value(name = "SKIP", hide = true)]
+    /// It is counted and left out
+    #[value(name = "SKIP")]
     Skip,
-    #[value(name = "LOG", hide = true)]
+    /// It becomes a row of a table of dead letters
+    #[value(name = "LOG")]
     Log,
+}
+
+impl From<ErrorHandling> for definition::ErrorHandling {
+    fn from(word: ErrorHandling) -> Self {
+        match word {
+            ErrorHandling::Suspend => definition::ErrorHandling::Suspend,
+            ErrorHandling::Skip => definition::ErrorHandling::Skip,
+            ErrorHandling::Log => definition::ErrorHandling::Log,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,14 +6,13 @@ use clap::ValueEnum;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use tableflow_model::{Error, Result};
 
-use super::enable::{EnableArguments, ErrorHandling, MetadataColumns, Mode, TableFormat, TopicFormat, UpdateArguments};
+use super::enable::{EnableArguments, MetadataColumns, Mode, TableFormat, TopicFormat};
 use super::topic::{ProduceArguments, ProduceFormat};
 use super::{QueryArguments, Verb};
 
 pub(super) fn check(verb: &Verb) -> Result<()> {
     match verb {
         Verb::Enable(arguments) => check_enable(arguments),
-        Verb::Update(UpdateArguments { error_handling: Some(handling), .. }) => check_error_handling(*handling),
         Verb::Produce(arguments) => check_produce(arguments),
         Verb::Query(arguments) => check_query(arguments),
         _ => Ok(()),
@@ -49,7 +48,6 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("--readers", "the tables are for every reader of Iceberg v2"),
     ("--delete-encoding", "tables are appended to, and nothing is deleted"),
     ("--schema-mode", "columns are inferred, or declared with --columns"),
-    ("--log-target", "a table stops at a record that it cannot take, and nothing is lost"),
     ("--data-retention-ms", "rows stay"),
     ("--evolution", "a new field becomes a new column"),
 ];
@@ -95,11 +93,7 @@ fn check_enable(arguments: &EnableArguments) -> Result<()> {
         let served = [MetadataColumns::Portable, MetadataColumns::None];
         serve("--metadata-columns", columns, &served, "use portable or none")?;
     }
-    check_error_handling(arguments.error_handling)
-}
-
-fn check_error_handling(handling: ErrorHandling) -> Result<()> {
-    serve("--error-handling", handling, &[ErrorHandling::Suspend], "use SUSPEND: the table stops and nothing is lost")
+    Ok(())
 }
 
 fn check_produce(arguments: &ProduceArguments) -> Result<()> {

@@ -95,7 +95,7 @@ fn verbs_are_parsed_as_the_contract_writes_them() {
 fn enable_takes_confluents_words_in_any_case() {
     let line = "enable|orders|payments|--namespace|raw|--columns|ts TIMESTAMP(3), a DECIMAL(10,2)|--mode|APPEND\
                 |--table-formats|iceberg|--format-version|2|--partition-by|day(ts)|--sort-by|ts|--format|JSON\
-                |--error-handling|suspend|--commit-interval|500ms|--from|LATEST|--retention-ms|604800000\
+                |--error-handling|log|--log-target|bad|--commit-interval|500ms|--from|LATEST|--retention-ms|604800000\
                 |--metadata-columns|None|--dry-run";
     let Verb::Enable(enable) = words(line).verb else { panic!("another verb") };
     let names: Vec<&str> = enable.topics.iter().map(TopicName::as_str).collect();
@@ -105,6 +105,7 @@ fn enable_takes_confluents_words_in_any_case() {
     assert_eq!(enable.table_formats, [TableFormat::Iceberg]);
     assert_eq!(enable.commit_interval.map(|interval| interval.as_ms()), Some(500));
     assert_eq!((enable.retention_ms, enable.metadata_columns), (Some(604_800_000), Some(MetadataColumns::None)));
+    assert_eq!((enable.error_handling, enable.log_target.as_deref()), (Some(ErrorHandling::Log), Some("bad")));
     assert!(enable.dry_run);
 }
 
@@ -113,7 +114,7 @@ fn enable_alone_means_its_defaults() {
     let Verb::Enable(enable) = words("enable|orders").verb else { panic!("another verb") };
     assert_eq!((enable.mode, enable.format, enable.from), (Mode::Auto, TopicFormat::Auto, None));
     assert_eq!((enable.table_formats.as_slice(), enable.format_version), ([TableFormat::Iceberg].as_slice(), 2));
-    assert_eq!((enable.error_handling, enable.metadata_columns), (ErrorHandling::Suspend, None));
+    assert_eq!((enable.error_handling, enable.metadata_columns), (None, None));
     assert_eq!((enable.namespace.as_deref(), enable.commit_interval), (None, None));
 }
 
@@ -160,14 +161,6 @@ fn i2_values_that_come_later_are_refused_by_name() {
         ("enable|t|--table-formats|ICEBERG,delta", "error: --table-formats DELTA comes later\n  hint: use ICEBERG"),
         ("enable|t|--format-version|3", "error: --format-version 3 comes later\n  hint: use 2"),
         ("enable|t|--format|avro", "error: --format avro comes later\n  hint: use json, with --columns for its types"),
-        (
-            "enable|t|--error-handling|skip",
-            "error: --error-handling SKIP comes later\n  hint: use SUSPEND: the table stops and nothing is lost",
-        ),
-        (
-            "update|t|--error-handling|LOG",
-            "error: --error-handling LOG comes later\n  hint: use SUSPEND: the table stops and nothing is lost",
-        ),
         (
             "enable|t|--metadata-columns|cflt",
             "error: --metadata-columns cflt comes later\n  hint: use portable or none",
@@ -253,7 +246,7 @@ fn help_is_no_error_and_hides_what_is_not_served() {
     let (text, code) = refused("enable|--help");
     assert_eq!(code, 0);
     assert!(text.contains("[possible values: auto, append]") || text.contains("- append:"), "{text}");
-    for hidden in ["upsert", "DELTA", "SKIP", "cflt", "avro"] {
+    for hidden in ["upsert", "DELTA", "cflt", "avro"] {
         assert!(!text.contains(hidden), "{hidden} is offered");
     }
 }

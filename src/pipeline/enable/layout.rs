@@ -126,7 +126,7 @@ async fn columns(
     let (mut rows, mut seen, mut failure) = (0, 0, None);
     for records in first_poll(source, &ranges, SAMPLE_BYTES).await? {
         let decoded = decoder.decode(&records);
-        (rows, seen) = (rows + decoded.rows, seen + records.len());
+        (rows, seen) = (rows + decoded.taken.len(), seen + records.len());
         let Some(failed) = decoded.failure else { continue };
         if let Remedy::Respell { column, .. } = &failed.remedy
             && let Some(known) = declared.iter().find(|known| is_namesake(known, column))

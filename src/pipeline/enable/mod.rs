@@ -25,7 +25,8 @@ use tableflow_model::types::flink_type;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TableName, TopicId, TopicName};
 
 use self::layout::Layout;
-use crate::definition::{Definition, NewDefinition, StartFrom, Wanted};
+use super::dead_letters;
+use crate::definition::{Definition, ErrorHandling, NewDefinition, StartFrom, Wanted};
 use crate::home::Home;
 
 /// The table property that says which topic fills it.
@@ -51,6 +52,9 @@ pub struct Request {
     pub commit_interval_default_ms: u64,
     pub from: Option<StartFrom>,
     pub retention_ms: Option<i64>,
+    pub error_handling: Option<ErrorHandling>,
+    /// The name of the table of dead letters.
+    pub log_target: Option<String>,
 }
 
 /// What will be made.
@@ -74,6 +78,9 @@ struct Settings {
     /// Where `latest` is.
     from_offsets: Option<BTreeMap<Partition, Offset>>,
     retention_ms: i64,
+    error_handling: ErrorHandling,
+    /// The table of dead letters: one that it has, or that is needed now.
+    dead_letters: Option<TableName>,
 }
 
 /// A plan as people and scripts see it.
@@ -87,6 +94,8 @@ pub struct PlanSummary {
     pub partition_by: String,
     pub sort_by: String,
     pub commit_interval_ms: u64,
+    pub error_handling: ErrorHandling,
+    pub dead_letters: Option<String>,
     pub exists: bool,
 }
 
@@ -105,6 +114,18 @@ impl ColumnSummary {
             nullable: field.is_nullable(),
         }
     }
+}
+
+/// How every table of ours is written.
+pub fn write_properties() -> impl Iterator<Item = (String, String)> {
+    [
+        ("write.parquet.compression-codec", "zstd".to_owned()),
+        ("write.parquet.compression-level", "1".to_owned()),
+        ("write.metadata.previous-versions-max", METADATA_VERSIONS_KEPT.to_string()),
+        ("write.metadata.delete-after-commit.enabled", "true".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
 }
 
 /// Validates a request against what is there (I1).
@@ -126,6 +147,9 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
         }
         None => layout::new(source.as_mut(), &request, &settings).await?,
     };
+    if let Some(letters) = &settings.dead_letters {
+        dead_letters::check(home, &request.table, letters).await?;
+    }
     Ok(Plan { request, topic_id, settings, layout, existing })
 }
 
@@ -150,6 +174,15 @@ async fn settings(request: &Request, before: Option<Definition>, source: &mut dy
             (StartFrom::Latest, Some(ends.collect()))
         }
     };
+    if let Some(before) = before {
+        dead_letters::check_kept(before, request.log_target.as_deref())?;
+    }
+    let error_handling = request.error_handling.or(before.map(|it| it.error_handling)).unwrap_or_default();
+    let kept = before.and_then(|before| before.dead_letters.as_ref()).map(|kept| kept.table.clone());
+    let dead_letters = match (kept, error_handling) {
+        (None, ErrorHandling::Log) => Some(dead_letters::name_for(&request.table, request.log_target.as_deref())?),
+        (kept, _) => kept,
+    };
     Ok(Settings {
         columns: columns.unwrap_or_default(),
         metadata_columns: metadata_columns.unwrap_or(MetadataColumns::Portable),
@@ -157,6 +190,8 @@ async fn settings(request: &Request, before: Option<Definition>, source: &mut dy
         from,
         from_offsets,
         retention_ms: retention_ms.unwrap_or(RETENTION_MS_DEFAULT),
+        error_handling,
+        dead_letters,
     })
 }
 
@@ -246,6 +281,8 @@ impl Plan {
             partition_by: self.layout.partition_by(),
             sort_by: self.layout.sort_by(),
             commit_interval_ms: self.settings.commit_interval_ms,
+            error_handling: self.settings.error_handling,
+            dead_letters: self.settings.dead_letters.as_ref().map(TableName::to_plain_string),
             exists: self.existing.is_some(),
         })
     }
@@ -257,6 +294,10 @@ impl Plan {
             None => self.make_table(home).await?,
         };
         let (request, settings) = (self.request, self.settings);
+        let dead_letters = match &settings.dead_letters {
+            Some(letters) => Some(dead_letters::make(home, &request.table, letters).await?),
+            None => None,
+        };
         let new = NewDefinition {
             table: request.table,
             table_uuid: table.metadata.uuid(),
@@ -268,6 +309,8 @@ impl Plan {
             from: settings.from,
             from_offsets: settings.from_offsets,
             retention_ms: settings.retention_ms,
+            error_handling: settings.error_handling,
+            dead_letters,
             created_at: home.clock.now(),
         };
         home.definitions().create(new).await
@@ -279,13 +322,8 @@ impl Plan {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let properties = HashMap::from([
-            (TOPIC_PROPERTY.to_owned(), self.request.topic.to_string()),
-            ("write.parquet.compression-codec".to_owned(), "zstd".to_owned()),
-            ("write.parquet.compression-level".to_owned(), "1".to_owned()),
-            ("write.metadata.previous-versions-max".to_owned(), METADATA_VERSIONS_KEPT.to_string()),
-            ("write.metadata.delete-after-commit.enabled".to_owned(), "true".to_owned()),
-        ]);
+        let mut properties: HashMap<String, String> = write_properties().collect();
+        properties.insert(TOPIC_PROPERTY.to_owned(), self.request.topic.to_string());
         let creation = TableCreation {
             location: None,
             schema: self.layout.schema.clone(),

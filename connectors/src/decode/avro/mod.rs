@@ -43,7 +43,8 @@ use self::program::Program;
 use self::schema::Schema;
 use super::columns::fields::Fields;
 use super::columns::names::{TakenNames, clash, is_reserved};
-use super::{Decoded, Decoder, Framing, Learned, RecordError, SchemaKey, SchemaText};
+use super::pass::{Pass, Stop};
+use super::{BadRecords, Decoded, Decoder, Framing, Learned, RecordError, SchemaKey, SchemaText};
 
 /// Decodes the Avro records of one topic.
 pub struct AvroDecoder<F> {
@@ -60,12 +61,6 @@ impl<F> fmt::Debug for AvroDecoder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AvroDecoder").field("schema", &self.schema).finish_non_exhaustive()
     }
-}
-
-/// Why decoding stops at a record.
-enum Stop {
-    Failed(Box<RecordError>),
-    Needs(SchemaKey),
 }
 
 impl<F: Framing> AvroDecoder<F> {
@@ -119,21 +114,12 @@ impl<F: Framing> Run<'_, F> {
 }
 
 impl<F: Framing> Decoder for AvroDecoder<F> {
-    fn decode_from(&mut self, records: &Records, first_row: usize) -> Decoded {
-        let (mut rows, mut failure, mut needs) = (0, None, None);
+    fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
         let Self { framing, programs, columns, .. } = self;
         let mut run = Run { framing, programs, columns, program: None };
-        for index in first_row..records.len() {
-            match run.record(records, index, rows) {
-                Ok(()) => rows += 1,
-                Err(Stop::Failed(error)) => failure = Some(*error),
-                Err(Stop::Needs(key)) => needs = Some(key),
-            }
-            if failure.is_some() || needs.is_some() {
-                break;
-            }
-        }
-        Decoded { batch: self.columns.finish_batch(&self.schema, rows), rows, failure, needs }
+        let pass = Pass::over(records, first_row, bad, |index, row| run.record(records, index, row));
+        let batch = self.columns.finish_batch(&self.schema, pass.rows());
+        pass.with(batch)
     }
 
     fn add_schema(&mut self, key: SchemaKey, text: &SchemaText) -> Result<Learned> {

@@ -42,7 +42,8 @@ use tableflow_model::{Records, Result};
 use self::shape::Shape;
 use super::columns::fields::Fields;
 use super::columns::names::TakenNames;
-use super::{Decoded, Decoder, RecordError};
+use super::pass::{Pass, Stop};
+use super::{BadRecords, Decoded, Decoder, RecordError};
 
 /// Objects and arrays inside of each other: serde_json reads so many before it gives up.
 const DEPTH_MAX: usize = 127;
@@ -118,18 +119,13 @@ impl JsonDecoder {
 }
 
 impl Decoder for JsonDecoder {
-    fn decode_from(&mut self, records: &Records, first_row: usize) -> Decoded {
+    fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
         let mut foreseen = None;
-        let mut rows = 0;
-        let mut failure = None;
-        for index in first_row..records.len() {
-            if let Err(error) = self.record(records, index, rows, &mut foreseen) {
-                failure = Some(error);
-                break;
-            }
-            rows += 1;
-        }
-        Decoded { batch: self.columns.finish_batch(&self.schema, rows), rows, failure, needs: None }
+        let pass = Pass::over(records, first_row, bad, |index, row| {
+            self.record(records, index, row, &mut foreseen).map_err(|error| Stop::Failed(Box::new(error)))
+        });
+        let batch = self.columns.finish_batch(&self.schema, pass.rows());
+        pass.with(batch)
     }
 
     fn schema(&self) -> SchemaRef {

@@ -15,7 +15,7 @@ fn writer(nonce: u128) -> WriterId {
 
 fn positions(topic: u128, offset: i64) -> Positions {
     let offsets = BTreeMap::from([(Partition(0), Offset(offset))]);
-    let orders = TopicPositions { id: TopicId(Uuid::from_u128(topic)), offsets, leader_epochs: BTreeMap::new() };
+    let orders = TopicPositions::new(TopicId(Uuid::from_u128(topic)), offsets);
     Positions([("orders".parse().unwrap(), orders)].into())
 }
 

@@ -21,7 +21,7 @@ fn sink(name: &str) -> SinkName {
 
 fn positions(offset: i64) -> Positions {
     let offsets = BTreeMap::from([(Partition(0), Offset(offset))]);
-    let orders = TopicPositions { id: TopicId(Uuid::from_u128(7)), offsets, leader_epochs: BTreeMap::new() };
+    let orders = TopicPositions::new(TopicId(Uuid::from_u128(7)), offsets);
     Positions([("orders".parse().unwrap(), orders)].into())
 }
 

@@ -8,7 +8,7 @@ fn topic(name: &str) -> TopicName {
 
 fn positions(id: u128, offsets: &[(i32, i64)]) -> Positions {
     let offsets = offsets.iter().map(|&(partition, offset)| (Partition(partition), Offset(offset))).collect();
-    let orders = TopicPositions { id: TopicId(Uuid::from_u128(id)), offsets, leader_epochs: BTreeMap::new() };
+    let orders = TopicPositions::new(TopicId(Uuid::from_u128(id)), offsets);
     Positions([(topic("orders"), orders)].into())
 }
 
@@ -32,6 +32,10 @@ fn i1_the_text_form_is_fixed() {
                 \"offsets\":{\"2\":40,\"10\":5},\"leader_epochs\":{\"2\":4}}}}";
     assert_eq!(ledger.to_text().unwrap(), text);
     assert_eq!(Ledger::from_text(text).unwrap(), ledger);
+    ledger.positions.0.get_mut(&topic("orders")).unwrap().tally = Tally { skipped: 3, dead_lettered: 0 };
+    let text = text.replace("{\"2\":4}", "{\"2\":4},\"tally\":{\"skipped\":3}");
+    assert_eq!(ledger.to_text().unwrap(), text);
+    assert_eq!(Ledger::from_text(&text).unwrap(), ledger);
     assert_eq!(Ledger::property(&"bronze.orders".parse().unwrap()), "tableflow.ledger.bronze.orders");
 }
 

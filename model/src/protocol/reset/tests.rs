@@ -8,7 +8,7 @@ use crate::source::{Offset, Partition, TopicId};
 
 fn ledger(generation: u64, epoch: u64, cut: Cut, offset: i64) -> Ledger {
     let offsets = [(Partition(0), Offset(offset))].into();
-    let orders = TopicPositions { id: TopicId(Uuid::from_u128(1)), offsets, leader_epochs: [].into() };
+    let orders = TopicPositions::new(TopicId(Uuid::from_u128(1)), offsets);
     Ledger {
         generation: Generation(generation),
         epoch: Epoch(epoch),

@@ -122,11 +122,11 @@ fn i2_a_failing_record_leaves_no_trace_wherever_it_ends() {
         let values = [good.clone(), good[..length].to_vec(), good.clone(), good.clone()].map(Some);
         let records = records(&values);
         let decoded = decoder.decode(&records);
-        assert_eq!((decoded.rows, decoded.failure.map(|failure| failure.row)), (1, Some(1)), "{length}");
+        assert_eq!((decoded.taken.len(), decoded.failure.map(|failure| failure.row)), (1, Some(1)), "{length}");
         assert_eq!(shown(&decoded.batch), expected, "{length}");
         assert_eq!(decoded.batch.column(2).as_list::<i32>().values().len(), 1, "{length}");
-        let decoded = decoder.decode_from(&records, 2);
-        assert_eq!((decoded.rows, decoded.failure), (2, None), "{length}");
+        let decoded = decoder.decode_from(&records, 2, BadRecords::Stop);
+        assert_eq!((decoded.taken.len(), decoded.failure), (2, None), "{length}");
         assert_eq!(shown(&decoded.batch), [expected[0].clone(), expected[0].clone()], "{length}");
     }
 }
@@ -136,7 +136,7 @@ fn n02_a_tombstone_is_named_as_such() {
     let (mut decoder, _) = decoder(&record(r#"{"name":"a","type":"int"}"#));
     let decoded = decoder.decode(&records(&[Some(value(1, &[&[2]])), None]));
     let failure = decoded.failure.unwrap();
-    assert_eq!((decoded.rows, failure.row, failure.reason), (1, 1, Reason::Tombstone));
+    assert_eq!((decoded.taken.len(), failure.row, failure.reason), (1, 1, Reason::Tombstone));
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn a_text_of_64_mib_works() {
     let (mut decoder, _) = decoder(&record(r#"{"name":"v","type":"string"}"#));
     let text = "x".repeat(64 << 20);
     let decoded = decode(&mut decoder, &[value(1, &[&string(&text)]), value(1, &[&string("y")])]);
-    assert_eq!((decoded.rows, decoded.failure), (2, None));
+    assert_eq!((decoded.taken.len(), decoded.failure), (2, None));
 }
 
 #[test]

@@ -55,9 +55,9 @@ fn a_schema_that_is_not_known_is_asked_for_and_decoding_goes_on() {
     );
     let schema = record(r#"{"name":"a","type":"int"},{"name":"b","type":"int"}"#);
     decoder.add_schema(SchemaKey(2), &schema).unwrap();
-    let decoded = decoder.decode_from(&records, decoded.rows);
+    let decoded = decoder.decode_from(&records, decoded.taken.len(), BadRecords::Stop);
     assert_eq!(shown(&decoded.batch), ["2 | 3", "4 | -"]);
-    assert_eq!((decoded.rows, decoded.needs, decoded.failure), (2, None, None));
+    assert_eq!((decoded.taken.len(), decoded.needs, decoded.failure), (2, None, None));
 }
 
 #[test]

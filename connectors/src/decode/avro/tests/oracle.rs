@@ -378,8 +378,8 @@ proptest! {
         let expected = values[0].1.clone();
         prop_assert_eq!(&cells(&decoded.batch)[0], &expected);
         if let Some(failure) = decoded.failure {
-            prop_assert_eq!((decoded.rows, failure.row), (1, 1));
-            let decoded = decoder.decode_from(&records, 2);
+            prop_assert_eq!((decoded.taken.len(), failure.row), (1, 1));
+            let decoded = decoder.decode_from(&records, 2, BadRecords::Stop);
             prop_assert_eq!(cells(&decoded.batch), [expected]);
         }
     }

@@ -564,7 +564,11 @@ fn i3_i4_names_that_no_table_can_have_are_refused_with_what_they_clash_with() {
         let before = decoder.schema();
         let decoded = decoder.decode(&lines(&format!("{{\"fine\":1}}\n{value}\n{{\"fine\":2}}")));
         let failure = decoded.failure.unwrap();
-        assert_eq!((decoded.rows, failure.reason.code(), failure.path.as_str()), (1, "bad-name", path), "{value}");
+        assert_eq!(
+            (decoded.taken.len(), failure.reason.code(), failure.path.as_str()),
+            (1, "bad-name", path),
+            "{value}"
+        );
         assert!(failure.message.contains(name), "{failure}");
         assert_eq!(decoder.schema().fields().len(), before.fields().len() + 1, "{value}");
         assert_eq!(decoder.decode(&lines("{\"fine\":2}")).failure, None);
@@ -577,7 +581,7 @@ fn i3_i4_names_that_no_table_can_have_are_refused_with_what_they_clash_with() {
 #[test]
 fn n02_a_tombstone_is_named_as_such() {
     let decoded = decoder("").decode(&records(&[Some("{\"a\":1}"), None]));
-    assert_eq!(decoded.rows, 1);
+    assert_eq!(decoded.taken.len(), 1);
     let failure = decoded.failure.unwrap();
     assert_eq!((failure.row, failure.reason.code()), (1, "tombstone"));
     assert_eq!(remedy_of(&failure), "an append table has no keys to delete: send no tombstones");
@@ -633,7 +637,7 @@ fn n30_drift_stops_at_the_record_and_goes_on_after_it() {
     let batch = lines("{\"v\":1}\n{\"v\":\"a\"}\n{\"v\":{\"x\":1}}\n{\"v\":2}");
     let (mut first, mut failed, mut kept) = (0, Vec::new(), Vec::new());
     while first < batch.len() {
-        let decoded = decoder.decode_from(&batch, first);
+        let decoded = decoder.decode_from(&batch, first, BadRecords::Stop);
         kept.extend(shown(&decoded.batch));
         first = decoded.failure.as_ref().map_or(batch.len(), |failure| failure.row + 1);
         failed.extend(decoded.failure.map(|failure| (failure.row, failure.message)));
@@ -673,6 +677,8 @@ fn bad_records_do_not_make_each_other_slow() {
     let values: Vec<_> = (0..50_000).map(|n| Some(format!("{{\"new{n}\":1,\"v\":\"x\"}}"))).collect();
     let batch = records(&values);
     let mut decoder = table("v BIGINT");
-    let failed = (0..batch.len()).filter(|first| decoder.decode_from(&batch, *first).failure.is_some()).count();
+    let failed = (0..batch.len())
+        .filter(|first| decoder.decode_from(&batch, *first, BadRecords::Stop).failure.is_some())
+        .count();
     assert_eq!((failed, decoder.schema_version()), (batch.len(), 0));
 }

@@ -81,11 +81,11 @@ fn i4_a_failing_record_leaves_no_trace_at_any_depth() {
         let before = columns(&decoder);
         let batch = lines(&format!("{good}\n{bad}\n{good}\n{good}"));
         let decoded = decoder.decode(&batch);
-        assert_eq!((decoded.rows, decoded.failure.map(|failure| failure.row)), (1, Some(1)), "{bad}");
+        assert_eq!((decoded.taken.len(), decoded.failure.map(|failure| failure.row)), (1, Some(1)), "{bad}");
         assert_eq!(shown(&decoded.batch), expected, "{bad}");
         assert_eq!((columns(&decoder), decoder.schema_version()), (before, 0), "{bad}");
-        let decoded = decoder.decode_from(&batch, 2);
-        assert_eq!((decoded.rows, decoded.failure), (2, None), "{bad}");
+        let decoded = decoder.decode_from(&batch, 2, BadRecords::Stop);
+        assert_eq!((decoded.taken.len(), decoded.failure), (2, None), "{bad}");
         assert_eq!(shown(&decoded.batch), [expected[0].clone(), expected[0].clone()], "{bad}");
     }
 }
@@ -134,7 +134,7 @@ fn a_large_batch_is_decoded_whole() {
         .collect();
     let mut decoder = decoder("");
     let decoded = decoder.decode(&records(&texts));
-    assert_eq!((decoded.rows, decoded.failure), (count as usize, None));
+    assert_eq!((decoded.taken.len(), decoded.failure), (count as usize, None));
     let numbers = decoded.batch.column(0).as_primitive::<Int64Type>();
     assert_eq!(numbers.iter().flatten().sum::<i64>(), count * (count - 1) / 2);
     let texts = decoded.batch.column(1).as_string::<i32>();

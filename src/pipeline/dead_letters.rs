@@ -1,0 +1,77 @@
+//! The table of a table's dead letters.
+//!
+//! Owns where it is and how it is made. What is in it is `tableflow_connectors::decode::dead_letters`'s matter, and
+//! `epochs` keeps it in step with its table.
+//! - I1: a table that holds something else is never taken over.
+
+use std::collections::HashMap;
+
+use iceberg::spec::FormatVersion;
+use tableflow_catalog::{LoadedTable, TableCreation};
+use tableflow_connectors::decode::dead_letters;
+use tableflow_lake::layout::new_schema;
+use tableflow_model::{Error, ErrorKind, Result, TableName};
+
+use super::enable::write_properties;
+use crate::definition::{DeadLetters, Definition};
+use crate::home::Home;
+
+/// Says whose dead letters a table holds.
+const PROPERTY: &str = "tableflow.dead-letters-of";
+const SUFFIX: &str = "__dlq";
+
+/// Where the dead letters of a table go, unless it is said.
+pub fn name_for(table: &TableName, asked: Option<&str>) -> Result<TableName> {
+    match asked {
+        Some(name) => TableName::new(table.namespace(), name),
+        None => TableName::new(table.namespace(), &format!("{}{SUFFIX}", table.name())),
+    }
+}
+
+/// Looks whether the table can be made or taken over (I1), and makes nothing.
+pub async fn check(home: &Home, table: &TableName, letters: &TableName) -> Result<()> {
+    find(home, table, letters).await.map(|_| ())
+}
+
+/// Makes the table of a table's dead letters, or takes over the one that it had.
+pub async fn make(home: &Home, table: &TableName, letters: &TableName) -> Result<DeadLetters> {
+    let found = match find(home, table, letters).await? {
+        Some(found) => found,
+        None => {
+            let mut properties: HashMap<String, String> = write_properties().collect();
+            properties.insert(PROPERTY.to_owned(), table.to_plain_string());
+            let creation = TableCreation {
+                location: None,
+                schema: new_schema(&dead_letters::fields())?,
+                partition_spec: None,
+                sort_order: None,
+                properties,
+                format_version: FormatVersion::V2,
+            };
+            home.catalog.create_table(letters, creation).await?
+        }
+    };
+    Ok(DeadLetters { table: letters.clone(), table_uuid: found.metadata.uuid() })
+}
+
+async fn find(home: &Home, table: &TableName, letters: &TableName) -> Result<Option<LoadedTable>> {
+    let found = match home.catalog.load_table(letters).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        found => found?,
+    };
+    if found.metadata.properties().get(PROPERTY) == Some(&table.to_plain_string()) {
+        return Ok(Some(found));
+    }
+    Err(Error::already_exists(format!("table {letters} exists and does not hold the dead letters of {table}"))
+        .with_hint("choose another table for them with --log-target"))
+}
+
+/// What is to hold of an existing definition: a table keeps the dead letters that it has.
+pub fn check_kept(definition: &Definition, asked: Option<&str>) -> Result<()> {
+    let (Some(kept), Some(asked)) = (&definition.dead_letters, asked) else { return Ok(()) };
+    if kept.table.name() == asked {
+        return Ok(());
+    }
+    Err(Error::usage(format!("the dead letters of {} are in {} already", definition.table, kept.table))
+        .with_hint("leave --log-target out: a table keeps them in one place"))
+}
