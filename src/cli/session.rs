@@ -34,7 +34,8 @@ impl Session {
         Ok(Session { config, home, format: global.output, quiet: global.quiet })
     }
 
-    fn config(global: &GlobalArguments) -> Result<Config> {
+    /// The settings in force.
+    pub fn config(global: &GlobalArguments) -> Result<Config> {
         let mut config = Config::load(&Layers::standard(global.config.clone(), std::env::vars().collect()))?;
         if let Some(directory) = &global.data_dir {
             config.data_dir.clone_from(directory);

@@ -11,7 +11,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use tableflow_model::{Error, Result};
 
-use super::Config;
+use super::{Config, registry};
 
 const DEFAULTS: &str = include_str!("tableflow.default.toml");
 const SYSTEM_FILE: &str = "/etc/tableflow/tableflow.toml";
@@ -45,7 +45,7 @@ impl Layers {
         let known = defaults.get(&Profile::Default).cloned().unwrap_or_default();
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         for path in self.existing_files()? {
-            let layer = Toml::file_exact(path);
+            let layer = Spread(Toml::file_exact(path));
             check_keys(&known, &layer, &format!("file {}", path.display()))?;
             figment = figment.merge(layer);
         }
@@ -65,6 +65,25 @@ impl Layers {
         }
         let optional = self.files.iter().filter(|path| path.is_file());
         Ok(optional.chain(&self.explicit_file).map(PathBuf::as_path).collect())
+    }
+}
+
+/// A layer whose settings of the registry are laid over those of another one, however their dots are written.
+struct Spread<P>(P);
+
+impl<P: Provider> Provider for Spread<P> {
+    fn metadata(&self) -> Metadata {
+        self.0.metadata()
+    }
+
+    fn data(&self) -> std::result::Result<Map<Profile, Dict>, figment::Error> {
+        let mut data = self.0.data()?;
+        for section in data.values_mut().filter_map(|layer| layer.get_mut("registry")) {
+            if let Value::Dict(_, settings) = section {
+                *settings = registry::spread(settings);
+            }
+        }
+        Ok(data)
     }
 }
 
@@ -90,7 +109,7 @@ impl Provider for Variable<'_> {
 
 fn check_keys(known: &Dict, layer: &impl Provider, name: &str) -> Result<()> {
     let unreadable = |error: figment::Error| {
-        Error::usage(format!("{name} cannot be read")).with_detail(error.kind.to_string().trim_end())
+        Error::usage(format!("{name} cannot be read")).with_detail(without_lines_of_the_file(&error.kind.to_string()))
     };
     let data = layer.data().map_err(unreadable)?;
     let Some(dict) = data.get(&Profile::Default) else { return Ok(()) };
@@ -106,6 +125,12 @@ fn check_keys(known: &Dict, layer: &impl Provider, name: &str) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// A parser shows the line that it stumbled over, and that may have a secret in it.
+fn without_lines_of_the_file(error: &str) -> String {
+    let is_shown = |line: &&str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
+    error.trim_end().lines().filter(|line| !is_shown(line)).collect::<Vec<_>>().join("; ")
 }
 
 /// The dotted path of every leaf.

@@ -6,8 +6,11 @@
 //!   Flags come last; the command line applies them.
 //! - I2: a key that is not in the defaults is refused, with the layer's name and the nearest key.
 //! - I3: a file that was asked for by --config must exist; the others may be absent.
+//! - I4: what may be a secret is in no error and in no `Debug`.
 
 mod layers;
+mod registry;
+mod secret;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +21,7 @@ use tableflow_model::{Error, Result};
 
 use crate::units::{ByteSize, CommitInterval};
 pub use layers::Layers;
+pub use registry::RegistryConfig;
 
 /// All settings, in force.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -27,6 +31,7 @@ pub struct Config {
     pub service: ServiceConfig,
     pub defaults: TableDefaults,
     pub memory: MemoryConfig,
+    pub registry: RegistryConfig,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
