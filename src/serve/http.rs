@@ -60,7 +60,7 @@ pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToke
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
         .with_state(Shared { board, health, clock })
-        .nest("/registry", registry::routes(registry));
+        .merge(registry::routes(registry));
     let served = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = served.await {
         tracing::error!(%error, "HTTP ended");

@@ -73,9 +73,11 @@ pub struct ShowArguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SchemaFormat {
+    /// Apache Avro
     Avro,
     /// JSON Schema
     Json,
+    /// Protocol Buffers
     Protobuf,
 }
 

@@ -19,7 +19,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tableflow_connectors::registry::{
@@ -48,8 +48,9 @@ pub fn routes(registry: EmbeddedRegistry) -> Router {
         .route("/subjects/{subject}/versions/{version}/referencedby", get(referenced_by))
         .route("/compatibility/subjects/{subject}/versions", post(compatible_with_all))
         .route("/compatibility/subjects/{subject}/versions/{version}", post(compatible_with));
-    Router::new()
-        .route("/", get(|| async { Document(json!({})) }))
+    let root = || any(|| async { Document(json!({})) });
+    let api = Router::new()
+        .route("/", root())
         .merge(schemas)
         .merge(subjects)
         .merge(settings::routes())
@@ -57,7 +58,9 @@ pub fn routes(registry: EmbeddedRegistry) -> Router {
         .fallback(|| async { Refused::of(Reason::Other(404), "HTTP 404 Not Found") })
         .method_not_allowed_fallback(|| async { Refused::of(Reason::Other(405), "HTTP 405 Method Not Allowed") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(registry)
+        .with_state(registry);
+    // A nested root has no slash at its end, and clients write one.
+    Router::new().nest("/registry", api).route("/registry/", root())
 }
 
 fn id_of(text: &str) -> Result<SchemaId, Refused> {

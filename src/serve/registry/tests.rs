@@ -22,7 +22,7 @@ impl Server {
         let home = Home::open(directory.path()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = Router::new().nest("/registry", routes(home.registry()));
+        let app = routes(home.registry());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Server { address, _directory: directory }
     }

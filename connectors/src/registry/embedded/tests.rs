@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::super::conformance::{self, Abilities};
 use super::super::refusal::{Reason, RegistryError};
+use super::super::schema::SchemaReference;
 use super::*;
 
 #[derive(Debug)]
@@ -108,6 +109,25 @@ async fn an_id_is_not_given_to_another_schema_after_its_deletion() {
     registry.delete_version("s", VersionWanted::Latest, Deletion::Soft).await.unwrap();
     registry.delete_version("s", VersionWanted::Latest, Deletion::Permanent).await.unwrap();
     assert_eq!(registry.register("s", &record(3), Form::Given).await.unwrap().version, Version(3));
+}
+
+#[tokio::test]
+async fn a_version_that_another_of_its_subject_refers_to_stays() {
+    let directory = TempDir::new().unwrap();
+    let registry = open(&directory);
+    registry.set_compatibility(Some("s"), Compatibility::None).await.unwrap();
+    let inner = Schema::avro(json!({"type": "record", "name": "I", "fields": []}).to_string());
+    registry.register("s", &inner, Form::Given).await.unwrap();
+    let fields = json!([{"name": "i", "type": "I"}]);
+    let reference = SchemaReference { name: "I".to_owned(), subject: "s".to_owned(), version: Version(1) };
+    let outer = Schema::avro(json!({"type": "record", "name": "O", "fields": fields}).to_string());
+    registry.register("s", &outer.with_references(vec![reference]), Form::Given).await.unwrap();
+    let first = VersionWanted::Number(Version(1));
+    let refused = registry.delete_version("s", first, Deletion::Soft).await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::ReferenceExists));
+    // The subject as a whole needs nobody else.
+    assert_eq!(registry.delete_subject("s", Deletion::Soft).await.unwrap(), [Version(1), Version(2)]);
+    assert_eq!(registry.delete_subject("s", Deletion::Permanent).await.unwrap(), [Version(1), Version(2)]);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ impl State {
         let versions: Vec<Version> =
             subject.versions.iter().filter(|(_, registered)| gone(registered)).map(|(version, _)| *version).collect();
         for version in &versions {
-            self.check_unreferenced(name, *version, how)?;
+            self.check_unreferenced(name, *version, &versions, how)?;
         }
         Ok(Decision::of(Event::SubjectDeleted { subject: name.to_owned(), how }, versions))
     }
@@ -59,19 +59,19 @@ impl State {
             }
             _ => {}
         }
-        self.check_unreferenced(name, version, how)?;
+        self.check_unreferenced(name, version, &[version], how)?;
         Ok(Decision::of(Event::VersionDeleted { subject: name.to_owned(), version, how }, version))
     }
 
-    /// I3.
-    fn check_unreferenced(&self, subject: &str, version: Version, how: Deletion) -> Result<()> {
+    /// I3. `together` are all versions of the subject that go at once: what they refer to among themselves does not hold.
+    fn check_unreferenced(&self, subject: &str, version: Version, together: &[Version], how: Deletion) -> Result<()> {
         let include = if how == Deletion::Permanent { Include::Deleted } else { Include::Live };
-        let users = self.users(subject, version, include);
-        // A subject whose versions refer to each other goes as a whole.
-        if users.iter().all(|(user, _)| *user == subject) {
+        let goes_too = |user: &(&str, Version, SchemaId)| user.0 == subject && together.contains(&user.1);
+        let mut users = self.users(subject, version, include).into_iter().filter(|user| !goes_too(user)).peekable();
+        if users.peek().is_none() {
             return Ok(());
         }
-        let ids: Vec<String> = users.iter().map(|(_, id)| id.to_string()).collect();
+        let ids: Vec<String> = users.map(|(_, _, id)| id.to_string()).collect();
         let message = format!(
             "One or more references exist to the schema {{subject={subject},version={version}}}: {}",
             ids.join(", ")
@@ -79,7 +79,7 @@ impl State {
         Err(RegistryError::refused(Reason::ReferenceExists, message))
     }
 
-    fn users(&self, subject: &str, version: Version, include: Include) -> Vec<(&str, SchemaId)> {
+    fn users(&self, subject: &str, version: Version, include: Include) -> Vec<(&str, Version, SchemaId)> {
         let refers = |id: SchemaId| {
             self.schemas.get(&id).is_some_and(|known| {
                 known
@@ -90,7 +90,7 @@ impl State {
             })
         };
         let counting = self.registered().filter(|(_, _, it)| include == Include::Deleted || !it.is_deleted);
-        counting.filter(|(_, _, it)| refers(it.id)).map(|(name, _, it)| (name.as_str(), it.id)).collect()
+        counting.filter(|(_, _, it)| refers(it.id)).map(|(name, version, it)| (name.as_str(), version, it.id)).collect()
     }
 
     pub(in super::super) fn referenced_by(&self, subject: &str, version: VersionWanted) -> Result<Vec<SchemaId>> {
@@ -98,7 +98,7 @@ impl State {
             .subject(subject, Include::Deleted)?
             .find(version, Include::Deleted)
             .ok_or_else(|| version_not_found(version))?;
-        let mut ids: Vec<_> = self.users(subject, version, Include::Live).into_iter().map(|(_, id)| id).collect();
+        let mut ids: Vec<_> = self.users(subject, version, Include::Live).into_iter().map(|(_, _, id)| id).collect();
         ids.sort();
         ids.dedup();
         Ok(ids)
