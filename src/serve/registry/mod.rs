@@ -48,9 +48,8 @@ pub fn routes(registry: EmbeddedRegistry) -> Router {
         .route("/subjects/{subject}/versions/{version}/referencedby", get(referenced_by))
         .route("/compatibility/subjects/{subject}/versions", post(compatible_with_all))
         .route("/compatibility/subjects/{subject}/versions/{version}", post(compatible_with));
-    let root = || any(|| async { Document(json!({})) });
     let api = Router::new()
-        .route("/", root())
+        .route("/", any(root))
         .merge(schemas)
         .merge(subjects)
         .merge(settings::routes())
@@ -60,7 +59,11 @@ pub fn routes(registry: EmbeddedRegistry) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(registry);
     // A nested root has no slash at its end, and clients write one.
-    Router::new().nest("/registry", api).route("/registry/", root())
+    Router::new().nest("/registry", api).route("/registry/", any(root))
+}
+
+async fn root() -> Document<Value> {
+    Document(json!({}))
 }
 
 fn id_of(text: &str) -> Result<SchemaId, Refused> {
