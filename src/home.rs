@@ -6,7 +6,8 @@
 //!  DIR/catalog.db   the catalog, in PyIceberg's layout
 //!  DIR/warehouse/   the tables' files
 //!  DIR/topics/      the embedded topics
-//!  DIR/state/       definitions, status, the service's lease, epoch manifests of jobs with several tables
+//!  DIR/state/       definitions, status, the service's lease, epoch manifests of jobs with several tables, the
+//!                   embedded schema registry
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use tableflow_catalog::Catalog;
 use tableflow_catalog::embedded::EmbeddedCatalog;
 use tableflow_connectors::local::{EmbeddedTopics, LocalTopics};
+use tableflow_connectors::registry::EmbeddedRegistry;
 use tableflow_connectors::topics::Topics;
 use tableflow_lake::commit::CommitContext;
 use tableflow_model::clock::{RandomIds, SystemClock};
@@ -72,6 +74,11 @@ impl Home {
 
     pub fn definitions(&self) -> Definitions {
         Definitions::new(self.store.clone(), self.state.clone())
+    }
+
+    /// The embedded schema registry.
+    pub fn registry(&self) -> EmbeddedRegistry {
+        EmbeddedRegistry::new(self.store.clone(), self.state.clone(), self.clock.clone())
     }
 
     /// A reader of a topic.

@@ -9,6 +9,7 @@
 //!  source    the trait every topic reader implements
 //!  types     Flink's type words and the Arrow types they mean
 //!  protocol  exactly once: ledger, commits, epochs, garbage, as facts in and decisions out
+//!  secret    a text that nobody may see
 //!  clock     the traits through which time and ids come in, and the machine's own, which only the product passes
 //!  error     the one public error: what happened, detail, hint
 //! ```
@@ -20,6 +21,7 @@ pub mod error;
 pub mod name;
 pub mod protocol;
 pub mod records;
+pub mod secret;
 pub mod segment;
 pub mod source;
 pub mod types;
@@ -28,5 +30,6 @@ pub use clock::{Clock, Ids, Millis};
 pub use error::{Error, ErrorKind, Result};
 pub use name::{JobName, TableName, TopicName};
 pub use records::{Records, Span};
+pub use secret::Secret;
 pub use segment::Segment;
 pub use source::{Offset, Partition, Source, TopicId};

@@ -14,6 +14,7 @@ mod manage;
 mod produce;
 mod query;
 mod rollback;
+mod schema;
 mod session;
 mod status;
 mod sync;
@@ -23,7 +24,7 @@ mod version;
 
 use std::io::{IsTerminal, Write, stdin};
 
-use tableflow_model::Result;
+use tableflow_model::{Error, Result};
 
 use crate::exit::Exit;
 use args::{Arguments, Verb};
@@ -39,11 +40,12 @@ pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
         if let Some(what) = reads.filter(|_| stdin().is_terminal()) {
             session.remark(&format!("reading {what} from standard input; end with Ctrl-D"));
         }
-        Result::Ok(session)
+        Ok::<_, Error>(session)
     };
     match verb {
         Verb::Demo(words) => demo::run(&words, &global, out).await,
         Verb::Topic(verb) => topic::run(verb, &session().await?, out).await,
+        Verb::Schema(verb) => schema::run(&verb, &global, out).await,
         Verb::Produce(words) => produce::run(&words, &session().await?, out).await,
         Verb::Consume(words) => consume::run(&words, &session().await?, out).await,
         Verb::Enable(words) => enable::run(&words, &session().await?, out).await,

@@ -50,7 +50,7 @@ impl Session {
     fn new(global: &GlobalArguments, config: Config, home: Home) -> Result<Self> {
         let home = match &config.kafka {
             Some(kafka) => {
-                let properties = kafka.properties(&std::env::vars().collect::<Vec<_>>())?;
+                let properties = kafka.properties(|name| std::env::var(name).ok())?;
                 home.with_topics(Arc::new(KafkaTopics::new(properties)))
             }
             None => home,
@@ -58,7 +58,8 @@ impl Session {
         Ok(Session { config, home, format: global.output, quiet: global.quiet })
     }
 
-    fn config(global: &GlobalArguments) -> Result<Config> {
+    /// The settings in force.
+    pub fn config(global: &GlobalArguments) -> Result<Config> {
         let mut config = Config::load(&Layers::standard(global.config.clone(), std::env::vars().collect()))?;
         if let Some(directory) = &global.data_dir {
             config.data_dir.clone_from(directory);

@@ -13,6 +13,7 @@ use tableflow_model::{Error, Result};
 
 use super::Config;
 use super::kafka::flattened;
+use super::registry::spread;
 
 const DEFAULTS: &str = include_str!("tableflow.default.toml");
 const SYSTEM_FILE: &str = "/etc/tableflow/tableflow.toml";
@@ -21,6 +22,7 @@ const ENVIRONMENT_PREFIX: &str = "TABLEFLOW__";
 
 /// The one section whose keys are not ours (I3 of `config`).
 const KAFKA: &str = "kafka";
+const REGISTRY: &str = "registry";
 const KAFKA_KEYS: &str = "kafka.";
 
 /// Where settings come from, lowest first.
@@ -50,15 +52,15 @@ impl Layers {
         let known = defaults.get(&Profile::Default).cloned().unwrap_or_default();
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         for path in self.existing_files()? {
-            let layer = Toml::file_exact(path);
+            let layer = Dotted(Toml::file_exact(path));
             check_keys(&known, &layer, &format!("file {}", path.display()))?;
-            figment = figment.merge(Flat(layer));
+            figment = figment.merge(layer);
         }
         for (name, value) in &self.environment {
             let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
-            let layer = Variable { name, key: key.to_lowercase().replace("__", "."), value };
+            let layer = Dotted(Variable { name, key: key.to_lowercase().replace("__", "."), value });
             check_keys(&known, &layer, &format!("environment variable {name}"))?;
-            figment = figment.merge(Flat(layer));
+            figment = figment.merge(layer);
         }
         figment.extract().map_err(|error| refuse(&error))
     }
@@ -93,19 +95,22 @@ impl Provider for Variable<'_> {
     }
 }
 
-/// A layer whose names of Kafka's settings are in one piece each.
-struct Flat<P>(P);
+/// A layer whose names with dots are written in one way, so that it is laid over another one however theirs are: in one
+/// piece for Kafka, whose names begin with each other; as levels for the registry.
+struct Dotted<P>(P);
 
-impl<P: Provider> Provider for Flat<P> {
+impl<P: Provider> Provider for Dotted<P> {
     fn metadata(&self) -> Metadata {
         self.0.metadata()
     }
 
     fn data(&self) -> std::result::Result<Map<Profile, Dict>, figment::Error> {
         let mut data = self.0.data()?;
-        for dict in data.values_mut() {
-            if let Some(Value::Dict(tag, section)) = dict.remove(KAFKA) {
-                dict.insert(KAFKA.to_owned(), Value::Dict(tag, flattened(section)));
+        for layer in data.values_mut() {
+            for (name, rewritten) in [(KAFKA, flattened as fn(&Dict) -> Dict), (REGISTRY, spread)] {
+                if let Some(Value::Dict(_, section)) = layer.get_mut(name) {
+                    *section = rewritten(section);
+                }
             }
         }
         Ok(data)
@@ -114,7 +119,7 @@ impl<P: Provider> Provider for Flat<P> {
 
 fn check_keys(known: &Dict, layer: &impl Provider, name: &str) -> Result<()> {
     let unreadable = |error: figment::Error| {
-        Error::usage(format!("{name} cannot be read")).with_detail(error.kind.to_string().trim_end())
+        Error::usage(format!("{name} cannot be read")).with_detail(without_lines_of_the_file(&error.kind.to_string()))
     };
     let data = layer.data().map_err(unreadable)?;
     let Some(dict) = data.get(&Profile::Default) else { return Ok(()) };
@@ -130,6 +135,12 @@ fn check_keys(known: &Dict, layer: &impl Provider, name: &str) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// A parser shows the line that it stumbled over, and that may have a secret in it.
+fn without_lines_of_the_file(error: &str) -> String {
+    let is_shown = |line: &&str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
+    error.trim_end().lines().filter(|line| !is_shown(line)).collect::<Vec<_>>().join("; ")
 }
 
 /// The dotted path of every leaf.

@@ -7,9 +7,12 @@
 //! - I2: a key that is not in the defaults is refused, with the layer's name and the nearest key.
 //! - I3: the keys of `[kafka]` are Kafka's: who makes a client of them checks them.
 //! - I4: a file that was asked for by --config must exist; the others may be absent.
+//! - I5: what may be a secret is in no error and in no `Debug`.
 
 mod kafka;
 mod layers;
+mod registry;
+mod secret;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +24,7 @@ use tableflow_model::{Error, Result};
 use crate::units::{ByteSize, CommitInterval};
 pub use kafka::KafkaConfig;
 pub use layers::Layers;
+pub use registry::RegistryConfig;
 
 /// All settings, in force.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -33,6 +37,7 @@ pub struct Config {
     /// Absent: the embedded topics.
     #[serde(default)]
     pub kafka: Option<KafkaConfig>,
+    pub registry: RegistryConfig,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -1,4 +1,4 @@
-//! HTTP: health and metrics.
+//! HTTP: health, metrics, the schema registry.
 //!
 //! - I1: something outside that does not answer makes a table degraded, not the service unready: restarting
 //!   would not help.
@@ -12,12 +12,21 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use tableflow_connectors::registry::EmbeddedRegistry;
 use tableflow_model::{Clock, Error, Result};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Health, metrics};
+use super::{Health, metrics, registry};
 use crate::pipeline::supervise::Board;
+
+/// What there is to serve.
+pub struct Served {
+    pub board: Board,
+    pub(super) health: Arc<Health>,
+    pub clock: Arc<dyn Clock>,
+    pub registry: EmbeddedRegistry,
+}
 
 #[derive(Clone)]
 struct Shared {
@@ -43,19 +52,15 @@ pub fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
     listener.local_addr().map_err(|error| Error::unavailable("the listening address is unknown").with_source(error))
 }
 
-pub async fn serve(
-    listener: TcpListener,
-    board: Board,
-    health: Arc<Health>,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) {
+    let Served { board, health, clock, registry } = served;
     let routes = Router::new()
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/startup", get(startup))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Shared { board, health, clock });
+        .with_state(Shared { board, health, clock })
+        .merge(registry::routes(registry));
     let served = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = served.await {
         tracing::error!(%error, "HTTP ended");

@@ -1,8 +1,9 @@
 //! The service: every enabled table, and HTTP beside them.
 //!
 //! ```text
-//!  metrics  the jobs' counters as Prometheus reads them
-//!  http     /health/live, /health/ready, /health/startup, /metrics
+//!  metrics   the jobs' counters as Prometheus reads them
+//!  registry  the embedded schema registry: Confluent's API below /registry
+//!  http      /health/live, /health/ready, /health/startup, /metrics, and all of the above
 //! ```
 //!
 //! - I1: a stop drains: every job commits what it holds before the process ends.
@@ -12,6 +13,7 @@
 
 mod http;
 mod metrics;
+mod registry;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,11 +50,12 @@ pub async fn run(
     let lease = Lease::take(home.clone()).await?;
     let listener = http::bind(listen).await?;
     let address = http::address_of(&listener)?;
-    let clock = home.clock.clone();
+    let (clock, registry) = (home.clock.clone(), home.registry());
     let mut supervisor = Supervisor::new(home, memory_bytes_max);
     let health = Arc::new(Health { started: AtomicBool::new(false), stop: stop.clone() });
     let drained = CancellationToken::new();
-    let http = tokio::spawn(http::serve(listener, supervisor.board(), health.clone(), clock, drained.clone()));
+    let served = http::Served { board: supervisor.board(), health: health.clone(), clock, registry };
+    let http = tokio::spawn(http::serve(listener, served, drained.clone()));
     let serving = async {
         supervisor.look().await?;
         health.started.store(true, Ordering::Release);

@@ -121,6 +121,11 @@ impl StatePaths {
         format!("{}/status/{}.json", self.0, Segment::of(&table.to_plain_string()))
     }
 
+    /// One event of the embedded schema registry: no more than its number, so that two processes race for one name.
+    pub fn registry_event(&self, number: u64) -> String {
+        format!("{}/registry/{number:012}.json", self.0)
+    }
+
     pub fn service(&self) -> String {
         format!("{}/service.json", self.0)
     }
@@ -227,6 +232,7 @@ mod tests {
             ),
             (state.epoch(&job, 9), "file:///s/jobs/bronze.orders/epochs/00000000000000000009.json", ObjectKind::Epoch),
             (state.definition(&table("a b"), 3), "file:///s/tables/bronze.a%20b/00000003.json", ObjectKind::Definition),
+            (state.registry_event(7), "file:///s/registry/000000000007.json", ObjectKind::Other),
             (state.status(&table("orders")), "file:///s/status/bronze.orders.json", ObjectKind::Status),
             (state.service(), "file:///s/service.json", ObjectKind::Status),
             (format!("{}/x.bin", paths.location()), "file:///w/bronze/orders-0a1b2c3d/x.bin", ObjectKind::Other),

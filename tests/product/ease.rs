@@ -71,6 +71,7 @@ fn a_misspelt_data_directory_is_said_and_not_made() {
         &["enable", "t"],
         &["disable", "t"],
         &["topic", "list"],
+        &["schema", "list"],
         &["rollback", "t", "--to", "1", "--replay"],
     ] {
         let outcome = world.run(words);

@@ -12,6 +12,7 @@
 //!  memory     how much is held before it is committed
 //!  query      time travel, names, what is refused
 //!  engines    what went in is what every engine reads
+//!  registry   the embedded schema registry, over HTTP and by verbs
 //!  writers    somebody else commits to the same table
 //!  bad_input  records, topics and tables that are wrong
 //!  python     PyIceberg and DuckDB, for both suites of the binary
@@ -37,6 +38,8 @@ mod memory;
 mod python;
 #[cfg(test)]
 mod query;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod service;
 #[cfg(test)]

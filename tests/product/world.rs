@@ -199,7 +199,7 @@ impl World {
     }
 }
 
-fn outcome(output: std::process::Output) -> Outcome {
+pub fn outcome(output: std::process::Output) -> Outcome {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     // A signal leaves no code.
     let code = output.status.code().unwrap_or(-1);
@@ -243,6 +243,10 @@ impl Service {
     #[track_caller]
     pub fn peak_bytes(&self) -> u64 {
         peak_bytes(self.process()).expect("Linux tells it, of a process that runs")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
 
     /// The status line's code, and the body.

@@ -21,7 +21,6 @@ pub(super) fn check(verb: &Verb) -> Result<()> {
 
 /// Verbs that come later, and what serves until then; what this version has is in docs/reference.md.
 pub(super) const VERBS: &[(&str, &str)] = &[
-    ("schema", "declare columns with `tableflow enable TOPIC --columns ..`"),
     ("run", "`tableflow query` answers SQL over the tables at once"),
     ("explain", "`tableflow query \"explain select ..\"` shows the plan of a query"),
     ("jobs", "`tableflow status` shows the tables, which are the only jobs"),
@@ -37,6 +36,9 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("plan", "`tableflow enable TOPIC --dry-run` prints the plan of one table"),
     ("apply", "`tableflow enable TOPIC` makes one table"),
 ];
+
+/// The same for verbs of `schema`.
+const SCHEMA_VERBS: &[(&str, &str)] = &[("check", "declare columns with `tableflow enable TOPIC --columns ..`")];
 
 /// The same for flags of `enable` and `update`.
 pub(super) const FLAGS: &[(&str, &str)] = &[
@@ -59,7 +61,11 @@ pub(super) fn unknown_word(error: &clap::Error) -> Option<Error> {
         _ => None,
     };
     let (known, word) = match error.kind() {
-        ErrorKind::InvalidSubcommand => (VERBS, text(ContextKind::InvalidSubcommand)?),
+        ErrorKind::InvalidSubcommand => {
+            let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+            let verbs = if usage.contains("tableflow schema") { SCHEMA_VERBS } else { VERBS };
+            (verbs, text(ContextKind::InvalidSubcommand)?)
+        }
         ErrorKind::UnknownArgument => {
             let usage = error.get(ContextKind::Usage)?.to_string();
             let takes_settings = usage.contains("tableflow enable") || usage.contains("tableflow update");

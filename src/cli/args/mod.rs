@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!  topic   the words of `topic`, `produce` and `consume`
+//!  schema  the words of `schema`
 //!  enable  the words of `enable` and `update`
 //!  values  words that are more than text: names of tables, addresses
 //!  later   what is understood and not served: refused by name, with what to use instead
@@ -17,6 +18,7 @@
 
 mod enable;
 mod later;
+mod schema;
 mod topic;
 mod values;
 
@@ -30,6 +32,7 @@ use tableflow_model::TopicName;
 pub use enable::{
     EnableArguments, EnableFrom, ErrorHandling, MetadataColumns, Mode, TableFormat, TopicFormat, UpdateArguments,
 };
+pub use schema::{Reference, RegisterArguments, SchemaFormat, SchemaVerb, ShowArguments};
 pub use topic::{ConsumeArguments, ConsumeFrom, ProduceArguments, ProduceFormat, TopicSetting, TopicVerb};
 pub use values::TableReference;
 
@@ -84,6 +87,9 @@ pub enum Verb {
     /// Print a topic's records with their metadata
     #[command(after_help = "Example:\n  tableflow consume orders --from earliest -n 10")]
     Consume(ConsumeArguments),
+    /// Register, list, show and compare schemas
+    #[command(subcommand, after_help = "Example:\n  tableflow schema register orders-value order.avsc")]
+    Schema(SchemaVerb),
     /// A topic becomes a table
     #[command(
         after_help = "Example:\n  tableflow enable orders --columns \"ts TIMESTAMP_LTZ(3), amount DECIMAL(10,2)\" \
@@ -235,6 +241,7 @@ impl Verb {
     pub fn reads_from_stdin(&self) -> Option<&'static str> {
         match self {
             Verb::Produce(words) if words.file == "-" => Some("lines"),
+            Verb::Schema(SchemaVerb::Register(words)) if words.file == "-" => Some("a schema"),
             Verb::Query(words) if words.sql.as_deref() == Some("-") => Some("a statement"),
             _ => None,
         }

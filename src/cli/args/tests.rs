@@ -54,6 +54,19 @@ const VERBS: &[(&str, &str)] = &[
              follow: true })",
     ),
     (
+        "schema|register|orders-value|order.avsc|--reference|n.Zip=zip-value:3|--normalize",
+        "Schema(Register(RegisterArguments { subject: \"orders-value\", file: \"order.avsc\", schema_type: None, \
+             references: [Reference(SchemaReference { name: \"n.Zip\", subject: \"zip-value\", version: Version(3) })], \
+             normalize: true }))",
+    ),
+    ("schema|list", "Schema(List { prefix: \"\", deleted: false })"),
+    (
+        "schema|show|orders-value|--version|2",
+        "Schema(Show(ShowArguments { subject: Some(\"orders-value\"), version: Number(Version(2)), id: None }))",
+    ),
+    ("schema|show|--id|7", "Schema(Show(ShowArguments { subject: None, version: Latest, id: Some(7) }))"),
+    ("schema|diff|s|--from|1", "Schema(Diff { subject: \"s\", from: Some(Number(Version(1))), to: Latest })"),
+    (
         "disable|t|--drop",
         "Disable(DisableArguments { table: TableArgument { table: TableReference(\"t\") }, drop: true })",
     ),
