@@ -18,6 +18,8 @@ pub enum Reason {
     NotJson,
     /// The bytes are none that a writer with the record's Avro schema makes.
     NotAvro,
+    /// The bytes are none that a writer with the record's Protobuf schema makes.
+    NotProtobuf,
     /// The value ends in the middle.
     Truncated,
     /// More follows the value.
@@ -50,6 +52,7 @@ impl Reason {
             Reason::EmptyValue => "empty-value",
             Reason::NotJson => "not-json",
             Reason::NotAvro => "not-avro",
+            Reason::NotProtobuf => "not-protobuf",
             Reason::Truncated => "truncated",
             Reason::TrailingData => "trailing-data",
             Reason::InvalidUtf8 => "invalid-utf8",

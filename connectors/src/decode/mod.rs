@@ -5,6 +5,8 @@
 //! ```text
 //!  json      JSON objects straight into columns, with inference
 //!  avro      Avro records straight into columns, by the schemas that they were written with
+//!  protobuf  Protobuf messages likewise
+//!  binary    what formats share whose records are bytes of a schema
 //!  columns   columns that grow and can be taken back, which both fill
 //!  schema    which schema a record was written with, and what a new one brings
 //!  metadata  where each row came from: topic, partition, offset, timestamp, key, headers
@@ -18,10 +20,12 @@
 //! Neighbours: `tableflow_model::records` gives the input; the pipeline hands batches to the lake.
 
 mod avro;
+mod binary;
 mod columns;
 mod failure;
 mod json;
 mod metadata;
+mod protobuf;
 mod schema;
 #[cfg(test)]
 mod shown;
@@ -30,6 +34,7 @@ pub use avro::AvroDecoder;
 pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
+pub use protobuf::ProtobufDecoder;
 pub use schema::{Framing, Learned, Note, Opened, Reference, Rename, SchemaKey, SchemaText, Widening};
 
 use std::fmt;
@@ -47,7 +52,8 @@ pub struct Decoded {
     pub rows: usize,
     /// Why the record after them was not.
     pub failure: Option<RecordError>,
-    /// The schema that the record after them needs and the decoder does not know: add it, and decode on from there.
+    /// The schema that the record after them needs and the decoder does not know: add it, and decode on from there. Of
+    /// Protobuf it may be one that was added: each message type of it that records have is a schema by itself.
     pub needs: Option<SchemaKey>,
 }
 

@@ -8,7 +8,6 @@
 //!  scalar            which scalars and logical types there are, and the columns that take them
 //!  bind    program   a schema and the columns into a program; the columns that it adds
 //!  cursor  read      a record's bytes, and the run of a program over them
-//!  fault             what is wrong with a record, and where
 //! ```
 //!
 //! - I1: every column is nullable and keeps its place: schemas of any age may follow each other from record to record.
@@ -22,7 +21,6 @@
 
 mod bind;
 mod cursor;
-mod fault;
 mod program;
 mod read;
 mod scalar;
@@ -43,7 +41,7 @@ use self::program::Program;
 use self::schema::Schema;
 use super::columns::fields::Fields;
 use super::columns::names::{TakenNames, clash, is_reserved};
-use super::{Decoded, Decoder, Framing, Learned, RecordError, SchemaKey, SchemaText};
+use super::{Decoded, Decoder, Framing, Learned, Reason, RecordError, SchemaKey, SchemaText};
 
 /// Decodes the Avro records of one topic.
 pub struct AvroDecoder<F> {
@@ -74,7 +72,7 @@ impl<F: Framing> AvroDecoder<F> {
         let value_columns = table.fields().iter().filter(|field| !is_reserved(field.name()));
         let columns = Fields::of(value_columns, false).map_err(|field| {
             Error::usage(format!("Avro cannot fill the column {}", flink_column(field)))
-                .with_hint("keys of maps are text, so a map is MAP<STRING, ...>; timestamps have microseconds")
+                .with_hint("keys of maps are text, whole numbers or booleans; timestamps have microseconds")
         })?;
         let schema = Arc::new(datatypes::Schema::new(columns.schema_fields()));
         let (programs, known, taken) = Default::default();
@@ -113,7 +111,7 @@ impl<F: Framing> Run<'_, F> {
         self.program = Some((key, program));
         read::record(program, self.columns, opened.payload, row).map_err(|fault| {
             self.columns.roll_back(row);
-            Stop::Failed(Box::new(fault.explain(index)))
+            Stop::Failed(Box::new(fault.explain(index, Reason::NotAvro)))
         })
     }
 }

@@ -132,6 +132,7 @@ const CHANGES: &[(&str, &str, &str, &str)] = &[
     (r#"{"type":"int","logicalType":"time-millis"}"#, r#"{"type":"long","logicalType":"time-micros"}"#, "v TIME(6)", ""),
     (r#"{"type":"array","items":"int"}"#, r#"{"type":"array","items":"long"}"#, "v ARRAY<BIGINT>", "INT -> BIGINT"),
     (r#"{"type":"map","values":"float"}"#, r#"{"type":"map","values":"double"}"#, "v MAP<STRING, DOUBLE>", "FLOAT -> DOUBLE"),
+    (r#"{"type":"array","items":{"type":"record","name":"io.confluent.connect.avro.MapEntry","fields":[{"name":"key","type":"string"},{"name":"value","type":"int"}]}}"#, r#"{"type":"map","values":"int"}"#, "v MAP<STRING, INT>", ""),
     (r#"["int","string"]"#, r#"["null","string","boolean"]"#, "v ROW<int INT, string STRING, boolean BOOLEAN>", ""),
     (r#"["int","string"]"#, r#""string""#, "v ROW<int INT, string STRING>", ""),
     (r#"["int","string"]"#, r#"["long","string"]"#, "v ROW<int INT, string STRING, long BIGINT>", ""),
