@@ -6,6 +6,7 @@
 //!  json      JSON objects straight into columns, with inference
 //!  avro      Avro records straight into columns, by the schemas that they were written with
 //!  protobuf  Protobuf messages likewise
+//!  raw       values as they are
 //!  binary    what formats share whose records are bytes of a schema
 //!  columns   columns that grow and can be taken back, which both fill
 //!  schema    which schema a record was written with, and what a new one brings
@@ -26,6 +27,7 @@ mod failure;
 mod json;
 mod metadata;
 mod protobuf;
+mod raw;
 mod schema;
 #[cfg(test)]
 mod shown;
@@ -35,6 +37,7 @@ pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
 pub use protobuf::ProtobufDecoder;
+pub use raw::RawDecoder;
 pub use schema::{Framing, Learned, Note, Opened, Reference, Rename, SchemaKey, SchemaText, Widening};
 
 use std::fmt;
