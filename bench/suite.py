@@ -121,15 +121,16 @@ class Suite:
         )
 
     def decoders(self, made):
-        """Formats with schemas, over the same rows: ours, a reader into Arrow, and one that builds a value for each."""
-        avro = self.bench("avro", str(made["rows"]))
-        for peer, name in ("arrow_avro", "arrow-avro"), ("apache_avro", "apache-avro"):
-            ours, theirs = avro["ours"], avro[peer]
-            ratio = f"{ours['median'] / theirs['median']:.2f} x peer"
-            work = f"part, decode Avro beside {name}: rows per CPU second"
-            self.add(work, rate_text(ours), peer=rate_text(theirs), ratio=ratio)
-        megabytes = avro["ours"]["median"] * avro["bytes_per_row"] / 1e6
-        self.add("part, decode Avro: MB per CPU second", f"{megabytes:,.0f}")
+        """Formats with schemas, over the same rows: ours beside others."""
+        for verb in "avro", "protobuf":
+            measured = self.bench(verb, str(made["rows"]))
+            ours, *peers = measured["decoders"]
+            for peer in peers:
+                ratio = f"{ours['rate']['median'] / peer['rate']['median']:.2f} x peer"
+                work = f"part, decode {verb} beside {peer['name']}: rows per CPU second"
+                self.add(work, rate_text(ours["rate"]), peer=rate_text(peer["rate"]), ratio=ratio)
+            megabytes = ours["rate"]["median"] * measured["bytes_per_row"] / 1e6
+            self.add(f"part, decode {verb}: MB per CPU second", f"{megabytes:,.0f}")
 
     def commits(self, size):
         folder = self.folder / "commits"

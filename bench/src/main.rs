@@ -1,10 +1,10 @@
 //! The measuring side of `bench/run`: what has to be measured from within.
 //!
 //! ```text
-//!  avro      the decoding of Avro alone, beside two other decoders
 //!  bids      the rows, the same every time
 //!  generate  a topic of them, and the same rows as a file of lines for the peers
 //!  parts     each part of the append alone, in one thread, by CPU time: the limit of their sum
+//!  framed    the decoding of formats with schemas alone, beside other decoders: `avro`, `protobuf`
 //!  commits   commits to tables of many files: time, bytes, requests
 //!  queries   statements from stdin, timed inside of the process
 //! ```
@@ -14,8 +14,10 @@
 mod avro;
 mod bids;
 mod commits;
+mod framed;
 mod generate;
 mod parts;
+mod protobuf;
 mod queries;
 
 use std::io::Write;
@@ -43,6 +45,8 @@ enum Verb {
     Parts { directory: PathBuf },
     /// Measure the decoding of so many rows of Avro
     Avro { rows: usize },
+    /// Measure the decoding of so many rows of Protobuf
+    Protobuf { rows: usize },
     /// Measure commits to a table with so many files
     Commits { directory: PathBuf, files: usize },
     /// Run the statements of stdin, one a line
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Verb::Generate { directory, rows } => generate::run(&directory, rows).and_then(|made| print(&made)),
         Verb::Parts { directory } => parts::run(&directory).and_then(|parts| print(&parts)),
         Verb::Avro { rows } => avro::run(rows).and_then(|decoders| print(&decoders)),
+        Verb::Protobuf { rows } => protobuf::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Commits { directory, files } => commits::run(&directory, files).and_then(|commits| print(&commits)),
         Verb::Queries { directory } => queries::run(&directory),
     };

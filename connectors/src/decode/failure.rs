@@ -15,9 +15,15 @@ pub enum Reason {
     /// A null value where a row is needed.
     Tombstone,
     EmptyValue,
+    /// Nothing says which schema the record was written with.
+    NoSchemaId,
+    /// The registry does not know the schema.
+    UnknownSchema,
     NotJson,
     /// The bytes are none that a writer with the record's Avro schema makes.
     NotAvro,
+    /// The bytes are none that a writer with the record's Protobuf schema makes.
+    NotProtobuf,
     /// The value ends in the middle.
     Truncated,
     /// More follows the value.
@@ -48,8 +54,11 @@ impl Reason {
         match self {
             Reason::Tombstone => "tombstone",
             Reason::EmptyValue => "empty-value",
+            Reason::NoSchemaId => "no-schema-id",
+            Reason::UnknownSchema => "schema-id-unknown",
             Reason::NotJson => "not-json",
             Reason::NotAvro => "not-avro",
+            Reason::NotProtobuf => "not-protobuf",
             Reason::Truncated => "truncated",
             Reason::TrailingData => "trailing-data",
             Reason::InvalidUtf8 => "invalid-utf8",

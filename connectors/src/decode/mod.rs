@@ -5,6 +5,9 @@
 //! ```text
 //!  json      JSON objects straight into columns, with inference
 //!  avro      Avro records straight into columns, by the schemas that they were written with
+//!  protobuf  Protobuf messages likewise
+//!  raw       values as they are
+//!  binary    what formats share whose records are bytes of a schema
 //!  columns   columns that grow and can be taken back, which both fill
 //!  schema    which schema a record was written with, and what a new one brings
 //!  pass      a batch record by record, and which of them became rows
@@ -17,15 +20,18 @@
 //! - I2: no input makes a decoder panic, hang or use memory beyond a small multiple of the input.
 //! - I3: a schema only grows: columns are added at the end of their row and are nullable.
 //!
-//! Neighbours: `tableflow_model::records` gives the input; the pipeline hands batches to the lake.
+//! Neighbours: `tableflow_model::records` gives the input, `registry` the schemas; the pipeline hands batches to the lake.
 
 mod avro;
+mod binary;
 mod columns;
 pub mod dead_letters;
 mod failure;
 mod json;
 mod metadata;
 mod pass;
+mod protobuf;
+mod raw;
 mod schema;
 #[cfg(test)]
 mod shown;
@@ -35,12 +41,17 @@ pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
 pub use pass::Taken;
-pub use schema::{Framing, Learned, Note, Opened, Reference, Rename, SchemaKey, SchemaText, Widening};
+pub use protobuf::ProtobufDecoder;
+pub use raw::RawDecoder;
+pub use schema::{Framing, Learned, Note, Opened, RegistryFraming, Rename, Widening};
+
 use std::fmt;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tableflow_model::{Error, Records, Result};
+
+use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// What a decoder does at a record that it cannot decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +72,7 @@ pub struct Decoded {
     /// Why the record at the end of `taken` stopped it.
     pub failure: Option<RecordError>,
     /// The schema that the record at the end of `taken` needs and the decoder does not know: add it, and decode on from
-    /// there.
+    /// there. Of Protobuf it may be one that was added: each message type of it that records have is a schema by itself.
     pub needs: Option<SchemaKey>,
 }
 
@@ -77,7 +88,7 @@ pub trait Decoder: fmt::Debug + Send {
     }
 
     /// Makes a schema known, and adds the columns that it brings; if it fails, nothing changes.
-    fn add_schema(&mut self, key: SchemaKey, _schema: &SchemaText) -> Result<Learned> {
+    fn add_schema(&mut self, key: SchemaKey, _schema: &ResolvedSchema) -> Result<Learned> {
         Err(Error::internal(format!("schema {key} was given to a format that has none")))
     }
 

@@ -9,7 +9,8 @@ use std::ops::Range;
 use arrow::array::RecordBatch;
 use tableflow_model::Records;
 
-use super::{BadRecords, Decoded, RecordError, SchemaKey};
+use super::{BadRecords, Decoded, RecordError};
+use crate::registry::SchemaKey;
 
 /// Why a record did not become a row.
 pub(super) enum Stop {

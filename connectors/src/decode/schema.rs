@@ -3,44 +3,60 @@
 //! Owns the words between a decoder, which is pure, and those who fetch schemas for it.
 //! - I1: a decoder never waits: it names the schema that it needs, and goes on when it was given.
 //!
-//! Neighbours: whoever reads a registry implements [`Framing`] and gives [`SchemaText`].
+//! Neighbours: whoever reads a registry gives a [`ResolvedSchema`](crate::registry::resolve::ResolvedSchema).
 
 use std::fmt;
 
 use arrow::datatypes::DataType;
 use tableflow_model::Records;
 
-use super::RecordError;
-
-/// Names a schema, as the registry that it comes from numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SchemaKey(pub u64);
-
-impl fmt::Display for SchemaKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A schema as it is written, and those that it refers to, directly or not, in any order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SchemaText {
-    pub text: String,
-    pub references: Vec<Reference>,
-}
-
-/// A schema that another one refers to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reference {
-    /// As the one that refers to it names it: of Protobuf, the path to import; Avro's names are in the text.
-    pub name: String,
-    pub text: String,
-}
+use super::{Reason, RecordError, Remedy};
+use crate::registry::framing::{FramingFault, PrefixLength, frame};
+use crate::registry::{RecordPart, SchemaKey};
 
 /// Where a record says which schema it was written with.
 pub trait Framing: fmt::Debug + Send {
     /// The schema of a record's value, and the bytes that were written with it.
     fn open<'a>(&self, records: &'a Records, row: usize) -> Result<Opened<'a>, RecordError>;
+}
+
+/// The framing of serializers that use a schema registry: an id before the value, or in a header.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RegistryFraming {
+    pub prefix: PrefixLength,
+}
+
+impl Framing for RegistryFraming {
+    fn open<'a>(&self, records: &'a Records, row: usize) -> Result<Opened<'a>, RecordError> {
+        let value = records.value(row).ok_or_else(|| RecordError::tombstone(row))?;
+        let framed = frame(value, records.headers(row), RecordPart::Value, self.prefix);
+        let framed = framed.map_err(|fault| unframed(row, fault))?;
+        let payload = value.get(framed.payload).unwrap_or_default();
+        Ok(Opened { schema: framed.schema, payload, header_rest: framed.header_rest })
+    }
+}
+
+fn unframed(row: usize, fault: FramingFault) -> RecordError {
+    RecordError {
+        row,
+        reason: if fault == FramingFault::Empty { Reason::EmptyValue } else { Reason::NoSchemaId },
+        path: "$".to_owned(),
+        message: format!("the value has no schema id: {fault}"),
+        remedy: Remedy::Produce("use a serializer of a schema registry".to_owned()),
+    }
+}
+
+impl RecordError {
+    /// The registry knows no such schema.
+    pub fn unknown_schema(row: usize, key: SchemaKey) -> Self {
+        RecordError {
+            row,
+            reason: Reason::UnknownSchema,
+            path: "$".to_owned(),
+            message: format!("the schema registry knows no schema of {key}"),
+            remedy: Remedy::Produce("register the schema that the record was written with".to_owned()),
+        }
+    }
 }
 
 /// A record's value out of its frame.

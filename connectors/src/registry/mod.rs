@@ -34,8 +34,10 @@ mod subject;
 pub use cache::SchemaCache;
 pub use client::RegistryClient;
 pub use embedded::EmbeddedRegistry;
+pub use framing::PrefixLength;
 pub use refusal::{Reason, Refusal, RegistryError};
 pub use registry::{Compatibility, Deletion, Form, Include, SchemaRegistry};
+pub use resolve::{NamedSchema, ResolvedSchema};
 pub use schema::{
     Fingerprint, RegisteredSchema, Schema, SchemaId, SchemaKey, SchemaReference, SchemaType, SubjectVersion, Version,
     VersionWanted,

@@ -19,7 +19,7 @@ pub const DEPTH_MAX: usize = 32;
 pub const REFERENCES_MAX: usize = 1_000;
 
 /// A schema that can be parsed without asking anybody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedSchema {
     pub schema_type: SchemaType,
     pub text: String,
@@ -28,7 +28,7 @@ pub struct ResolvedSchema {
 }
 
 /// A schema under the name that others refer to it by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedSchema {
     pub name: String,
     pub text: String,

@@ -111,6 +111,12 @@ pub enum SchemaKey {
     Guid(Uuid),
 }
 
+impl SchemaKey {
+    pub fn id(number: u64) -> Self {
+        SchemaKey::Id(SchemaId(number))
+    }
+}
+
 impl fmt::Display for SchemaKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

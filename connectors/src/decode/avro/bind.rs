@@ -4,26 +4,22 @@
 //! - I1: a column keeps its place and its name; what is added is nullable, at the end of its row.
 //! - I2: a field goes into the column of its name, else of one of its aliases, else of one that had its name as an alias.
 //! - I3: what tells nothing takes no byte and gets no column: null, a fixed of no bytes, a record of nothing else.
-//! - I4: no schema makes it recurse deeper than [`DEPTH_MAX`] or bind more than [`LEAVES_MAX`] scalars: definitions may
-//!   double at each level, and name themselves.
 
 use std::collections::{HashMap, HashSet};
 
 use arrow::datatypes::DataType;
-use tableflow_model::types::{flink_name, flink_type, list_of, map_of};
+use tableflow_model::types::{flink_name, list_of, map_of};
 use tableflow_model::{Error, Result};
 
-use super::program::{Branch, Field, Null, Program, Row, Step, Union};
-use super::scalar::{Fit, Noted, Scalar};
+use super::program::{Branch, Entry, Field, Null, Program, Row, Step, Union};
+use super::scalar::{Noted, Scalar};
 use super::schema::{Form, Member, Named, Schema, Type, short};
-use crate::decode::columns::LEAVES_MAX;
+use crate::decode::Learned;
+use crate::decode::binary::binding::{Binding, DEPTH_MAX};
 use crate::decode::columns::column::{Column, Values};
 use crate::decode::columns::fields::Fields;
-use crate::decode::columns::names::{flaw, is_reserved};
-use crate::decode::{Learned, Note, RESERVED_PREFIX, Rename, Widening};
+use crate::decode::columns::map::Map;
 
-/// How deep records, arrays and maps may lie inside of each other: as deep as in JSON.
-const DEPTH_MAX: usize = 127;
 const NANOS_HINT: &str = "declare the column with microseconds (TIMESTAMP_LTZ(6) or TIMESTAMP(6)), which takes records \
                           with nothing beyond them, or write timestamp-micros";
 const VALID_UNION: &str = "Avro's unions have each type once, and no union among them";
@@ -39,21 +35,9 @@ pub(super) struct Known {
 
 /// The program of a schema, for these columns, which it may add to or widen. If it fails, they are of no use.
 pub(super) fn bind(schema: &Schema, columns: &mut Fields, known: &mut Known) -> Result<(Program, Learned)> {
-    let mut binder = Binder {
-        schema,
-        known,
-        path: Vec::new(),
-        within: Vec::new(),
-        leaves: 0,
-        telling: HashMap::new(),
-        learned: Learned::default(),
-    };
+    let mut binder = Binder { schema, known, at: Binding::default(), telling: HashMap::new() };
     let program = binder.record(&schema.root, columns)?;
-    if columns.leaves() > LEAVES_MAX {
-        return Err(too_many_columns());
-    }
-    columns.settle();
-    Ok((program, binder.learned))
+    Ok((program, binder.at.finish(columns)?))
 }
 
 /// A field that looks for its column.
@@ -67,14 +51,9 @@ struct Asked<'n> {
 struct Binder<'s> {
     schema: &'s Schema,
     known: &'s mut Known,
-    /// The names of the columns down to here.
-    path: Vec<String>,
-    /// The records down to here.
-    within: Vec<&'s str>,
-    leaves: usize,
+    at: Binding,
     /// What is known of definitions: whether they tell anything.
     telling: HashMap<&'s str, bool>,
-    learned: Learned,
 }
 
 impl<'s> Binder<'s> {
@@ -104,7 +83,7 @@ impl<'s> Binder<'s> {
     }
 
     fn row(&mut self, named: &'s Named, members: &'s [Member], columns: &mut Fields) -> Result<Row> {
-        self.enter(&named.full_name)?;
+        self.at.enter(format!("record {}", named.full_name))?;
         let mut fields = Vec::with_capacity(members.len());
         let siblings: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
         for member in members {
@@ -120,107 +99,63 @@ impl<'s> Binder<'s> {
                 fields.push(field);
             }
         }
-        self.within.pop();
+        self.at.leave();
         let given: Vec<usize> = fields.iter().map(|field| field.column).collect();
-        self.check_required(columns, &given)?;
+        self.at.check_required(columns, &given)?;
         Ok(Row { fields })
-    }
-
-    /// A column that must have a value gets one from every record.
-    fn check_required(&self, columns: &Fields, given: &[usize]) -> Result<()> {
-        let lacking =
-            columns.columns().enumerate().find(|(index, (_, column))| !column.nullable && !given.contains(index));
-        let Some((_, (name, _))) = lacking else { return Ok(()) };
-        Err(Error::data(format!("column {} is NOT NULL, and the schema has no such field", self.whole_name(name)))
-            .with_hint("records of this schema have no value for it: write with a schema that has the field"))
-    }
-
-    fn enter(&mut self, record: &'s str) -> Result<()> {
-        if self.within.contains(&record) {
-            let place = self.path.join(".");
-            return Err(Error::data(format!("record {record} contains itself at {place}"))
-                .with_detail("a table has no type for values that may be of any depth")
-                .with_hint("write the inner ones as text, or as records of their own"));
-        }
-        self.within.push(record);
-        Ok(())
     }
 
     /// A field of a row, or a branch of a union; one that tells nothing has no column (I3).
     fn field(&mut self, asked: &Asked<'_>, avro: &'s Type, columns: &mut Fields) -> Result<Option<Field>> {
-        self.path.push(asked.name.to_owned());
-        if self.path.len() > DEPTH_MAX {
-            return Err(Error::data(format!("the schema is nested more than {DEPTH_MAX} levels deep"))
-                .with_hint("flatten the records: engines do not read rows that lie so deep"));
-        }
+        self.at.down(asked.name)?;
         if !self.tells(avro, 0)? {
-            self.note("holds nothing, and gets no column");
-            self.path.pop();
+            self.at.note("holds nothing, and gets no column");
+            self.at.up();
             return Ok(None);
         }
         let index = match self.place(asked, columns) {
             Some(index) => index,
             None => self.add(asked.name, avro, columns)?,
         };
-        let Some(column) = columns.column(index) else { return Err(self.unfit("nothing", avro)) };
+        let Some(column) = columns.column(index) else { return Err(lost()) };
         let step = self.value(avro, column)?;
-        self.path.pop();
+        self.at.up();
         Ok(Some(Field { name: asked.name.into(), column: index, step }))
     }
 
     /// The column that a field goes into (I2). The path ends with that column's name from then on.
     fn place(&mut self, asked: &Asked<'_>, columns: &Fields) -> Option<usize> {
         let Asked { name, aliases, siblings } = asked;
-        let asked = self.path.join(".");
+        let asked = self.at.path();
         let meant = self.known.aliases.get(&asked).map(String::as_str);
         let others = aliases.iter().copied().chain(meant).filter(|other| !siblings.contains(other));
         let mut names = std::iter::once(*name).chain(others);
         let found = names.find_map(|name| columns.index_of(name).map(|index| (name.to_owned(), index)));
         let column = found.as_ref().map_or((*name).to_owned(), |(column, _)| column.clone());
-        if let Some(last) = self.path.last_mut() {
-            last.clone_from(&column);
-        }
         if column != *name {
             self.known.aliases.insert(asked, column.clone());
-            self.learned.renames.push(Rename { path: self.path.join("."), field: (*name).to_owned() });
+            self.at.goes_into(&column);
         }
         for alias in aliases.iter().filter(|alias| **alias != column && !siblings.contains(alias)) {
-            self.known.aliases.insert(self.beside(alias), column.clone());
+            self.known.aliases.insert(self.at.beside(alias), column.clone());
         }
         found.map(|(_, index)| index)
     }
 
-    /// The whole name of a sibling of the column that the path ends with.
-    fn beside(&self, name: &str) -> String {
-        let above = self.path.split_last().map(|(_, above)| above).unwrap_or_default();
-        above.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".")
-    }
-
     fn add(&mut self, name: &str, avro: &'s Type, columns: &mut Fields) -> Result<usize> {
-        let shown = flink_name(name);
-        if self.path.len() == 1 && is_reserved(name) {
-            return Err(Error::data(format!("the schema has a field {shown}, a name of the metadata columns"))
-                .with_detail(format!("names that begin with {RESERVED_PREFIX} are theirs"))
-                .with_hint("rename the field in the schema"));
-        }
-        if let Some((twin, _)) = columns.namesake(name) {
-            let what = format!("field {} differs only by case from column {}", self.path.join("."), flink_name(twin));
-            return Err(Error::data(what).with_hint("engines cannot tell them apart: use one spelling in the schemas"));
-        }
-        if let Some(flaw) = flaw(name) {
-            return Err(
-                Error::data(format!("a field of the schema {flaw}")).with_hint("rename the field in the schema")
-            );
-        }
+        self.at.check_new(columns)?;
         let data_type = self.first_type(avro)?;
-        let column = Column::new(&data_type, true, false).ok_or_else(|| self.unfit("nothing", avro))?;
+        let column = Column::new(&data_type, true, false).ok_or_else(lost)?;
         Ok(columns.add(name, column))
     }
 
     /// The type that a column begins with: rows still without columns, which the binding adds.
     fn first_type(&self, avro: &'s Type) -> Result<DataType> {
         Ok(match avro {
-            Type::Array(items) => list_of(self.first_type(items)?, true),
+            Type::Array(items) => match self.entry(items)? {
+                Some((key, value)) => map_of(key.data_type().ok_or_else(lost)?, self.first_type(value)?, true),
+                None => list_of(self.first_type(items)?, true),
+            },
             Type::Map(values) => map_of(DataType::Utf8, self.first_type(values)?, true),
             Type::Union(branches) => match optional(branches) {
                 Some((_, inner)) => self.first_type(inner)?,
@@ -234,13 +169,13 @@ impl<'s> Binder<'s> {
     }
 
     fn too_fine(&self) -> Error {
-        Error::data(format!("{} counts nanoseconds, which need Iceberg format version 3", self.path.join(".")))
+        Error::data(format!("{} counts nanoseconds, which need Iceberg format version 3", self.at.path()))
             .with_detail("tables are of format version 2, which has microseconds")
             .with_hint(NANOS_HINT)
     }
 
     fn scalar(&self, avro: &'s Type) -> Result<Option<Noted>> {
-        let at = |error: Error| error.with_context("field", self.path.join("."));
+        let at = |error: Error| error.with_context("field", self.at.path());
         match avro {
             Type::Reference(reference) => Scalar::of_named(self.schema.named(reference)?).map_err(at),
             other => Scalar::of(other).map_err(at),
@@ -254,13 +189,14 @@ impl<'s> Binder<'s> {
         }
         match avro {
             Type::Union(branches) => self.union_value(branches, avro, column),
-            Type::Array(items) => match &mut column.values {
-                Values::List(list) => Ok(Step::List(Box::new(self.inner("element", items, &mut list.element)?))),
-                _ => Err(self.unfit(&flink_type(&column.data_type()), avro)),
+            Type::Array(items) => match (&mut column.values, self.entry(items)?) {
+                (Values::List(list), _) => Ok(Step::List(Box::new(self.inner("element", items, &mut list.element)?))),
+                (Values::Map(map), Some((key, value))) => self.map(key, value, map),
+                _ => Err(self.at.unfit(column, &type_name(avro))),
             },
             Type::Map(values) => match &mut column.values {
-                Values::Map(map) => Ok(Step::Map(Box::new(self.inner("value", values, &mut map.value)?))),
-                _ => Err(self.unfit(&flink_type(&column.data_type()), avro)),
+                Values::Map(map) => self.map(Scalar::Text, values, map),
+                _ => Err(self.at.unfit(column, &type_name(avro))),
             },
             Type::Reference(reference) => {
                 let named = self.schema.named(reference)?;
@@ -273,12 +209,35 @@ impl<'s> Binder<'s> {
         }
     }
 
+    fn map(&mut self, key: Scalar, value: &'s Type, map: &mut Map) -> Result<Step> {
+        self.at.down("key")?;
+        self.at.key(key.fits(&map.keys.column().data_type()), map, "other keys")?;
+        self.at.up();
+        Ok(Step::Map(Box::new(Entry { key, value: self.inner("value", value, &mut map.value)? })))
+    }
+
+    /// Key and value of a map, if the items of an array are its entries.
+    fn entry(&self, items: &'s Type) -> Result<Option<(Scalar, &'s Type)>> {
+        let Type::Reference(reference) = items else { return Ok(None) };
+        let named = self.schema.named(reference)?;
+        let Form::Record(members) = &named.form else { return Ok(None) };
+        match members.as_slice() {
+            [key, value] if named.is_entry && key.name == "key" && value.name == "value" => {
+                let scalar = self.scalar(&key.member_type)?.map(|(scalar, _)| scalar);
+                let scalar =
+                    scalar.filter(|key| matches!(key, Scalar::Boolean | Scalar::Int | Scalar::Long | Scalar::Text));
+                Ok(scalar.map(|key| (key, &value.member_type)))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// An element of a list or a value of a map.
     fn inner(&mut self, name: &str, avro: &'s Type, column: &mut Column) -> Result<Step> {
-        self.path.push(name.to_owned());
+        self.at.down(name)?;
         self.check_tells(avro)?;
         let step = self.value(avro, column)?;
-        self.path.pop();
+        self.at.up();
         Ok(step)
     }
 
@@ -287,7 +246,7 @@ impl<'s> Binder<'s> {
         if self.tells(avro, 0)? {
             return Ok(());
         }
-        Err(Error::data(format!("{} is {}, which holds nothing", self.path.join("."), type_name(avro)))
+        Err(Error::data(format!("{} is {}, which holds nothing", self.at.path(), type_name(avro)))
             .with_hint("a table has no type for it: give it a field, or another type"))
     }
 
@@ -299,14 +258,14 @@ impl<'s> Binder<'s> {
             }
             None => match &mut column.values {
                 Values::Row(columns) => Ok(Step::Union(self.union(branches, columns)?)),
-                _ => Err(self.unfit(&flink_type(&column.data_type()), avro)),
+                _ => Err(self.at.unfit(column, &type_name(avro))),
             },
         }
     }
 
     /// The branches of a union, each into the column that has the name of its type.
     fn union(&mut self, branches: &'s [Type], columns: &mut Fields) -> Result<Union> {
-        self.known.unions.insert(self.path.join("."));
+        self.known.unions.insert(self.at.path());
         let names = self.branch_names(branches)?;
         let mut bound = Vec::with_capacity(branches.len());
         for (branch, name) in branches.iter().zip(&names) {
@@ -319,11 +278,11 @@ impl<'s> Binder<'s> {
             });
         }
         if !bound.iter().any(|branch| matches!(branch, Branch::Field(_))) {
-            return Err(Error::data(format!("{} is a union that holds nothing", self.place_name()))
+            return Err(Error::data(format!("{} is a union that holds nothing", self.at.place()))
                 .with_hint("a table has no type for it: give it a branch with a value"));
         }
-        self.note("is a union: a row with a field for each of its types");
-        self.check_required(columns, &[])?;
+        self.at.note("is a union: a row with a field for each of its types");
+        self.at.check_required(columns, &[])?;
         Ok(Union { branches: bound })
     }
 
@@ -333,7 +292,7 @@ impl<'s> Binder<'s> {
         if let Some(twice) =
             whole.iter().enumerate().find(|(index, name)| whole.iter().take(*index).any(|n| n == *name))
         {
-            return Err(Error::data(format!("{} is a union that has {} twice", self.place_name(), twice.1))
+            return Err(Error::data(format!("{} is a union that has {} twice", self.at.place(), twice.1))
                 .with_hint(VALID_UNION));
         }
         let alike = |name: &str| whole.iter().filter(|other| short(other) == short(name)).count();
@@ -344,7 +303,7 @@ impl<'s> Binder<'s> {
         match branch {
             Type::Reference(reference) => Ok(self.schema.named(reference)?.full_name.clone()),
             Type::Union(_) => {
-                Err(Error::data(format!("{} is a union right inside of a union", self.place_name()))
+                Err(Error::data(format!("{} is a union right inside of a union", self.at.place()))
                     .with_hint(VALID_UNION))
             }
             other => Ok(type_name(other)),
@@ -365,7 +324,7 @@ impl<'s> Binder<'s> {
 
     /// A value that is no union for a column that another schema made of one.
     fn branch_of_union(&mut self, avro: &'s Type, column: &mut Column) -> Result<Option<Step>> {
-        if matches!(avro, Type::Union(_)) || !self.known.unions.contains(&self.path.join(".")) {
+        if matches!(avro, Type::Union(_)) || !self.known.unions.contains(&self.at.path()) {
             return Ok(None);
         }
         let Values::Row(columns) = &mut column.values else { return Ok(None) };
@@ -376,23 +335,10 @@ impl<'s> Binder<'s> {
     }
 
     fn scalar_value(&mut self, avro: &'s Type, column: &mut Column) -> Result<Step> {
-        let from = column.data_type();
-        let Some((scalar, note)) = self.scalar(avro)? else { return Err(self.unfit(&flink_type(&from), avro)) };
-        self.leaves += 1;
-        if self.leaves > LEAVES_MAX {
-            return Err(too_many_columns());
-        }
-        match scalar.fits(&from) {
-            Fit::Takes => {}
-            Fit::Widened(to) => {
-                let nullable = column.nullable;
-                *column = Column::new(&to, nullable, false).ok_or_else(|| self.unfit(&flink_type(&from), avro))?;
-                self.learned.widenings.push(Widening { path: self.path.join("."), from, to });
-            }
-            Fit::Never => return Err(self.unfit(&flink_type(&from), avro)),
-        }
+        let Some((scalar, note)) = self.scalar(avro)? else { return Err(self.at.unfit(column, &type_name(avro))) };
+        self.at.scalar(scalar.fits(&column.data_type()), column, &type_name(avro))?;
         if let Some(words) = note {
-            self.note(words);
+            self.at.note(words);
         }
         Ok(Step::Scalar(scalar))
     }
@@ -421,25 +367,6 @@ impl<'s> Binder<'s> {
         self.telling.insert(&named.full_name, tells);
         Ok(tells)
     }
-
-    fn note(&mut self, words: impl Into<String>) {
-        self.learned.notes.push(Note { path: self.path.join("."), words: words.into() });
-    }
-
-    fn unfit(&self, column: &str, avro: &Type) -> Error {
-        let what = format!("column {} is {column}, and the schema has {}", self.path.join("."), type_name(avro));
-        Error::data(what).with_detail("a column keeps its type, or becomes wider").with_hint(
-            "register a schema that keeps the field's type, or enable the topic into another table with --table",
-        )
-    }
-
-    fn whole_name(&self, name: &str) -> String {
-        self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".")
-    }
-
-    fn place_name(&self) -> String {
-        if self.path.is_empty() { "the record".to_owned() } else { self.path.join(".") }
-    }
 }
 
 /// The one type of a union beside null, and which branch null is.
@@ -455,9 +382,8 @@ fn optional(branches: &[Type]) -> Option<(Null, &Type)> {
     valid.then_some((Null { tag, branches: branches.len() as i64 }, inner))
 }
 
-fn too_many_columns() -> Error {
-    Error::data(format!("the schema makes more than the {LEAVES_MAX} columns that a table can have"))
-        .with_hint("put fields that are data into a map")
+fn lost() -> Error {
+    Error::internal("a column of a schema is not there, or of a type that nothing fills")
 }
 
 /// A type as a message names it, and its branch of a union.

@@ -8,7 +8,6 @@
 //!  scalar            which scalars and logical types there are, and the columns that take them
 //!  bind    program   a schema and the columns into a program; the columns that it adds
 //!  cursor  read      a record's bytes, and the run of a program over them
-//!  fault             what is wrong with a record, and where
 //! ```
 //!
 //! - I1: every column is nullable and keeps its place: schemas of any age may follow each other from record to record.
@@ -22,7 +21,6 @@
 
 mod bind;
 mod cursor;
-mod fault;
 mod program;
 mod read;
 mod scalar;
@@ -44,7 +42,8 @@ use self::schema::Schema;
 use super::columns::fields::Fields;
 use super::columns::names::{TakenNames, clash, is_reserved};
 use super::pass::{Pass, Stop};
-use super::{BadRecords, Decoded, Decoder, Framing, Learned, RecordError, SchemaKey, SchemaText};
+use super::{BadRecords, Decoded, Decoder, Framing, Learned, Reason, RecordError};
+use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Decodes the Avro records of one topic.
 pub struct AvroDecoder<F> {
@@ -69,7 +68,7 @@ impl<F: Framing> AvroDecoder<F> {
         let value_columns = table.fields().iter().filter(|field| !is_reserved(field.name()));
         let columns = Fields::of(value_columns, false).map_err(|field| {
             Error::usage(format!("Avro cannot fill the column {}", flink_column(field)))
-                .with_hint("keys of maps are text, so a map is MAP<STRING, ...>; timestamps have microseconds")
+                .with_hint("keys of maps are text, whole numbers or booleans; timestamps have microseconds")
         })?;
         let schema = Arc::new(datatypes::Schema::new(columns.schema_fields()));
         let (programs, known, taken) = Default::default();
@@ -108,7 +107,7 @@ impl<F: Framing> Run<'_, F> {
         self.program = Some((key, program));
         read::record(program, self.columns, opened.payload, row).map_err(|fault| {
             self.columns.roll_back(row);
-            Stop::Failed(Box::new(fault.explain(index)))
+            Stop::Failed(Box::new(fault.explain(index, Reason::NotAvro)))
         })
     }
 }
@@ -122,7 +121,7 @@ impl<F: Framing> Decoder for AvroDecoder<F> {
         pass.with(batch)
     }
 
-    fn add_schema(&mut self, key: SchemaKey, text: &SchemaText) -> Result<Learned> {
+    fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
         let placed = |error: Error| error.with_context("schema", key);
         let avro = Schema::parse(text).map_err(placed)?;
         // Bound to columns of its own, so that a schema that is refused changes nothing.

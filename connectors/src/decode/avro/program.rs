@@ -20,12 +20,19 @@ pub(super) enum Program {
 pub(super) enum Step {
     Scalar(Scalar),
     List(Box<Step>),
-    Map(Box<Step>),
+    Map(Box<Entry>),
     Row(Row),
     Optional(Null, Box<Step>),
     Union(Union),
     /// A value that is not a union for a column that is.
     Branch(Box<Field>),
+}
+
+/// A key, and its value behind it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub key: Scalar,
+    pub value: Step,
 }
 
 /// Which branch of a union is null, of how many; one behind the last is none.

@@ -7,13 +7,15 @@
 use arrow::datatypes::Decimal128Type;
 use uuid::Uuid;
 
-use super::cursor::Cursor;
-use super::fault::{Fault, Read};
-use super::program::{Branch, Field, Null, Program, Row, Step, Union};
+use super::program::{Branch, Entry, Field, Null, Program, Row, Step, Union};
 use super::scalar::{Scalar, Unit};
-use crate::decode::columns::column::{Column, List, Map, Values};
+use crate::decode::binary::cursor::Cursor;
+use crate::decode::binary::fault::{Fault, Read};
+use crate::decode::columns::column::{Column, Values};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::leaf::{Misfit, Numbers};
+use crate::decode::columns::list::List;
+use crate::decode::columns::map::Map;
 use crate::decode::columns::place;
 use crate::decode::columns::temporal;
 
@@ -85,7 +87,7 @@ fn nested(step: &Step, column: &mut Column, input: &mut Cursor<'_>) -> Read {
             }
         }
         (Step::List(element), Values::List(list)) => self::list(element, list, input)?,
-        (Step::Map(value), Values::Map(map)) => self::map(value, map, input)?,
+        (Step::Map(entry), Values::Map(map)) => self::map(entry, map, input)?,
         (Step::Scalar(kind), values) => scalar(kind, values, input)?,
         _ => return Err(Fault::unbound()),
     }
@@ -105,7 +107,12 @@ fn null(column: &mut Column) -> Read {
 #[inline]
 fn is_null(union: Null, input: &mut Cursor<'_>) -> Read<bool> {
     let tag = input.long()?;
-    if (0..union.branches).contains(&tag) { Ok(tag == union.tag) } else { Err(Fault::no_branch(tag, union.branches)) }
+    if (0..union.branches).contains(&tag) { Ok(tag == union.tag) } else { Err(no_branch(tag, union.branches)) }
+}
+
+#[cold]
+fn no_branch(tag: i64, count: i64) -> Box<Fault> {
+    Fault::foreign(format!("is branch {tag} of a union, which has {count}"))
 }
 
 /// Appends the branch that is there; answers whether it is any but null.
@@ -115,19 +122,18 @@ fn union(program: &Union, columns: &mut Fields, input: &mut Cursor<'_>, number: 
         Some(Branch::Null) => Ok(false),
         Some(Branch::Empty) => Ok(true),
         Some(Branch::Field(program)) => field(program, columns, input, number).map(|()| true),
-        None => Err(Fault::no_branch(tag, program.branches.len() as i64)),
+        None => Err(no_branch(tag, program.branches.len() as i64)),
     }
 }
 
 fn list(element: &Step, list: &mut List, input: &mut Cursor<'_>) -> Read {
-    let first = list.element.len();
     loop {
         let block = input.block()?;
         if block.count == 0 {
             break;
         }
         for _ in 0..block.count {
-            let index = list.element.len() - first;
+            let index = list.element.len() - list.start();
             cell(element, &mut list.element, input).map_err(|fault| fault.under(place::Step::Element(index)))?;
         }
         input.close(&block)?;
@@ -135,22 +141,22 @@ fn list(element: &Step, list: &mut List, input: &mut Cursor<'_>) -> Read {
     Ok(list.close().ok_or(Misfit::Range("a batch holds 2^31 elements of one column"))?)
 }
 
-fn map(value: &Step, map: &mut Map, input: &mut Cursor<'_>) -> Read {
-    let first = map.keys.len();
+fn map(entry: &Entry, map: &mut Map, input: &mut Cursor<'_>) -> Read {
     loop {
         let block = input.block()?;
         if block.count == 0 {
             break;
         }
         for _ in 0..block.count {
-            let key = input.text()?;
-            map.keys.push(key)?;
-            let named = |fault: Box<Fault>| fault.under(member(&String::from_utf8_lossy(key)));
-            cell(value, &mut map.value, input).map_err(named)?;
+            let row = map.keys.len();
+            let keys = map.keys.column();
+            scalar(&entry.key, &mut keys.values, input)?;
+            keys.validity.append_value();
+            cell(&entry.value, &mut map.value, input).map_err(|fault| fault.under(member(&map.keys.shown(row))))?;
         }
         input.close(&block)?;
     }
-    if map.keys.has_repeats(first) {
+    if map.has_repeats() {
         return Err(Fault::repeated_key());
     }
     Ok(map.close().ok_or(Misfit::Range("a batch holds 2^31 entries of one column"))?)
@@ -183,9 +189,9 @@ fn rare(kind: &Scalar, values: &mut Values, input: &mut Cursor<'_>) -> Read {
         (Scalar::Float, Values::Double(numbers)) => numbers.push(input.float()?.into())?,
         (Scalar::Text, Values::Bytes(bytes)) => bytes.runs.push(input.text()?)?,
         (Scalar::Bytes, Values::Text(texts)) => texts.runs.push(input.text()?)?,
-        (Scalar::Fixed(size), Values::Bytes(bytes)) => bytes.runs.push(input.fixed(*size)?)?,
+        (Scalar::Fixed(size), Values::Bytes(bytes)) => bytes.runs.push(input.fixed(*size, "a fixed")?)?,
         (Scalar::Uuid, Values::Text(texts)) => {
-            let uuid = Uuid::from_slice(input.fixed(16)?).unwrap_or_default();
+            let uuid = Uuid::from_slice(input.fixed(16, "a uuid")?).unwrap_or_default();
             texts.runs.push(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes())?;
         }
         (Scalar::Enum(symbols), Values::Text(texts)) => texts.runs.push(symbol(symbols, input)?.as_bytes())?,
@@ -230,7 +236,7 @@ fn symbol<'a>(symbols: &'a [Box<str>], input: &mut Cursor<'_>) -> Read<&'a str> 
 /// A whole number in two's complement, its highest byte first.
 fn decimal(size: Option<usize>, precision: u8, numbers: &mut Numbers<Decimal128Type>, input: &mut Cursor<'_>) -> Read {
     let bytes = match size {
-        Some(size) => input.fixed(size)?,
+        Some(size) => input.fixed(size, "a fixed")?,
         None => input.bytes()?,
     };
     let fill = match bytes.first() {

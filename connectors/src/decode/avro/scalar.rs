@@ -12,6 +12,7 @@ use tableflow_model::types::UTC;
 use tableflow_model::{Error, Result};
 
 use super::schema::{Form, Logical, Named, Type};
+use crate::decode::columns::column::Taking;
 
 /// What a DECIMAL is when its schema does not say.
 const PRECISION_DEFAULT: u64 = 10;
@@ -51,15 +52,6 @@ pub(super) enum Unit {
     Millis,
     Micros,
     Nanos,
-}
-
-/// Whether a column takes a scalar.
-#[derive(Debug, PartialEq)]
-pub(super) enum Fit {
-    Takes,
-    /// It would, with this type.
-    Widened(DataType),
-    Never,
 }
 
 /// A scalar, and what is not kept of it.
@@ -113,27 +105,27 @@ impl Scalar {
     }
 
     /// Whether a column of this type takes every value (I1).
-    pub fn fits(&self, column: &DataType) -> Fit {
+    pub fn fits(&self, column: &DataType) -> Taking {
         use DataType::{Binary, Decimal128, Float32, Float64, Int32, Int64, Utf8};
         let own = self.data_type();
         if own.as_ref() == Some(column) {
-            return Fit::Takes;
+            return Taking::Takes;
         }
         match (self, column) {
-            (Scalar::Int, Int64 | Float64) | (Scalar::Float, Float64) => Fit::Takes,
-            (Scalar::Text | Scalar::Enum(_), Binary) | (Scalar::Bytes, Utf8) => Fit::Takes,
+            (Scalar::Int, Int64 | Float64) | (Scalar::Float, Float64) => Taking::Takes,
+            (Scalar::Text | Scalar::Enum(_), Binary) | (Scalar::Bytes, Utf8) => Taking::Takes,
             // Declared by the table: taken if nothing is beyond the microsecond.
-            (Scalar::Timestamp { zoned, .. }, _) if *column == timestamp_column(*zoned) => Fit::Takes,
-            (Scalar::Long, Int32) => Fit::Widened(Int64),
-            (Scalar::Double, Float32) => Fit::Widened(Float64),
+            (Scalar::Timestamp { zoned, .. }, _) if *column == timestamp_column(*zoned) => Taking::Takes,
+            (Scalar::Long, Int32) => Taking::Widened(Int64),
+            (Scalar::Double, Float32) => Taking::Widened(Float64),
             (Scalar::Decimal { precision, scale, .. }, Decimal128(held, held_scale)) if scale == held_scale => {
                 if precision <= held {
-                    Fit::Takes
+                    Taking::Takes
                 } else {
-                    Fit::Widened(Decimal128(*precision, *scale))
+                    Taking::Widened(Decimal128(*precision, *scale))
                 }
             }
-            _ => Fit::Never,
+            _ => Taking::Never,
         }
     }
 }

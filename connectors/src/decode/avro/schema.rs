@@ -14,7 +14,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tableflow_model::{Error, Result};
 
-use crate::decode::SchemaText;
+use crate::registry::ResolvedSchema;
+
+const CONNECT_ENTRY: &str = "io.confluent.connect.avro.MapEntry";
 
 #[derive(Debug)]
 pub(super) struct Schema {
@@ -58,6 +60,8 @@ pub(super) struct Named {
     pub full_name: String,
     /// Other names, whole.
     pub aliases: Vec<String>,
+    /// An entry of a map, as Kafka Connect writes maps whose keys are not text.
+    pub is_entry: bool,
     pub form: Form,
 }
 
@@ -76,7 +80,7 @@ pub(super) struct Member {
 }
 
 impl Schema {
-    pub fn parse(text: &SchemaText) -> Result<Self> {
+    pub fn parse(text: &ResolvedSchema) -> Result<Self> {
         let mut parser = Parser::default();
         for reference in &text.references {
             parser.document(&reference.text).map_err(|error| error.with_context("in", &reference.name))?;
@@ -170,7 +174,8 @@ impl Parser {
             Some(namespace) if !alias.contains('.') => format!("{namespace}.{alias}"),
             _ => alias,
         });
-        let named = Named { full_name: full_name.clone(), aliases: aliases.collect(), form };
+        let is_entry = full_name == CONNECT_ENTRY || text(object, "connect.internal.type") == Some("MapEntry");
+        let named = Named { full_name: full_name.clone(), aliases: aliases.collect(), is_entry, form };
         if self.named.insert(full_name.clone(), named).is_some() {
             return Err(refused(format!("{full_name} is defined twice")));
         }

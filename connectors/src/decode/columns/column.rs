@@ -1,6 +1,6 @@
 //! One growing column of any type.
 //!
-//! Owns [`Column`]: values plus validity, and the nesting of lists, maps and rows.
+//! Owns [`Column`]: values plus validity, whatever their type.
 //! - I1: values and validity have the same length.
 //! - I2: `truncate` undoes every append since, at every level, also a half-written row or list.
 //! - I3: a child of a row may lag behind it; what it lags is null. So a field that is absent costs nothing, and
@@ -8,21 +8,18 @@
 //!
 //! Arrow's builders were looked at: they cannot be truncated, and a nested one is a `dyn` to be cast back.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, ListArray, MapArray, StringArray, StructArray};
-use arrow::buffer::NullBuffer;
+use arrow::array::ArrayRef;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType,
     TimeUnit, TimestampMicrosecondType,
 };
-use tableflow_model::types::{
-    Width, list_element, list_of, list_of_field, map_entries, map_of, map_of_fields, map_pair,
-};
+use tableflow_model::types::{Width, list_of_field, map_of_fields};
 
 use super::fields::Fields;
-use super::leaf::{Booleans, Fit, Leaf, Numbers, Store, check_text, take_offsets};
-use super::runs::{Binaries, Runs, Texts};
+use super::leaf::{Booleans, Leaf, Numbers, Store};
+use super::list::List;
+use super::map::{Keys, Map};
+use super::runs::{Binaries, Texts};
 use super::validity::Validity;
 
 pub(in crate::decode) struct Column {
@@ -48,16 +45,13 @@ pub(in crate::decode) enum Values {
     Row(Fields),
 }
 
-pub(in crate::decode) struct List {
-    pub offsets: Vec<i32>,
-    pub element: Box<Column>,
-}
-
-pub(in crate::decode) struct Map {
-    pub offsets: Vec<i32>,
-    pub keys: Runs,
-    pub key_width: Option<Width>,
-    pub value: Box<Column>,
+/// Whether a column takes the values of a schema's type.
+#[derive(Debug, PartialEq)]
+pub(in crate::decode) enum Taking {
+    Takes,
+    /// It would, with this type.
+    Widened(DataType),
+    Never,
 }
 
 impl Column {
@@ -79,7 +73,7 @@ impl Column {
             DataType::List(element) => Values::List(List::new(Column::of(element, declared)?)),
             DataType::Map(entries, _) => {
                 let (key, value) = map_parts(entries)?;
-                Values::Map(Map::new(Width::of(key), Column::of(value, declared)?))
+                Values::Map(Map::new(Keys::of(key)?, Column::of(value, declared)?))
             }
             DataType::Struct(children) => Values::Row(Fields::of(children, declared).ok()?),
             _ => return None,
@@ -110,10 +104,7 @@ impl Column {
             Values::Text(leaf) => (leaf.data_type(), leaf.width),
             Values::Bytes(leaf) => (leaf.data_type(), leaf.width),
             Values::List(list) => (list_of_field(list.element.declared("")), None),
-            Values::Map(map) => {
-                let key = with_width(Field::new("", DataType::Utf8, false), map.key_width);
-                (map_of_fields(key, map.value.declared("")), None)
-            }
+            Values::Map(map) => (map_of_fields(map.keys.declared(), map.value.declared("")), None),
             Values::Row(fields) => (DataType::Struct(fields.declared().into()), None),
             _ => (self.data_type(), None),
         };
@@ -165,6 +156,12 @@ impl Column {
     pub fn truncate(&mut self, rows: usize) {
         self.values.store().truncate(rows);
         self.validity.truncate(rows);
+    }
+
+    /// Of the rows from `first` on, keeps those that are marked.
+    pub fn keep(&mut self, first: usize, marks: &[bool]) {
+        self.values.store().keep(first, marks);
+        self.validity.keep(first, marks);
     }
 
     /// The array of `rows` rows; the column is empty afterwards.
@@ -234,82 +231,6 @@ impl Values {
     }
 }
 
-impl List {
-    fn new(element: Column) -> Self {
-        List { offsets: vec![0], element: Box::new(element) }
-    }
-
-    /// Ends a list at the last element.
-    pub fn close(&mut self) -> Option<()> {
-        self.offsets.push(i32::try_from(self.element.len()).ok()?);
-        Some(())
-    }
-}
-
-impl Store for List {
-    fn data_type(&self) -> DataType {
-        list_of(self.element.data_type(), self.element.nullable)
-    }
-
-    fn pad(&mut self, rows: usize) {
-        repeat_last(&mut self.offsets, rows);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.element.truncate(truncate_offsets(&mut self.offsets, rows));
-    }
-
-    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
-        let field = list_element(self.element.data_type(), self.element.nullable);
-        let element = self.element.finish(self.element.len());
-        Arc::new(ListArray::new(field, take_offsets(&mut self.offsets), element, nulls))
-    }
-}
-
-impl Map {
-    fn new(key_width: Option<Width>, value: Column) -> Self {
-        Map { offsets: vec![0], keys: Runs::new(), key_width, value: Box::new(value) }
-    }
-
-    pub fn key(&mut self, key: &str) -> Fit {
-        if let Some(width) = self.key_width {
-            check_text(width, key)?;
-        }
-        self.keys.push(key.as_bytes())
-    }
-
-    /// Ends a map at the last entry.
-    pub fn close(&mut self) -> Option<()> {
-        self.offsets.push(i32::try_from(self.keys.len()).ok()?);
-        Some(())
-    }
-}
-
-impl Store for Map {
-    fn data_type(&self) -> DataType {
-        map_of(DataType::Utf8, self.value.data_type(), self.value.nullable)
-    }
-
-    fn pad(&mut self, rows: usize) {
-        repeat_last(&mut self.offsets, rows);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        let entries = truncate_offsets(&mut self.offsets, rows);
-        self.keys.truncate(entries);
-        self.value.truncate(entries);
-    }
-
-    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
-        let fields = map_pair(DataType::Utf8, self.value.data_type(), self.value.nullable);
-        let value = self.value.finish(self.keys.len());
-        let (offsets, bytes) = self.keys.finish();
-        let keys = Arc::new(StringArray::new(offsets, bytes.into(), None));
-        let pairs = StructArray::new(fields.clone(), vec![keys, value], None);
-        Arc::new(MapArray::new(map_entries(fields), take_offsets(&mut self.offsets), pairs, nulls, false))
-    }
-}
-
 fn with_width(field: Field, width: Option<Width>) -> Field {
     match width {
         Some(width) => width.on(field),
@@ -317,22 +238,22 @@ fn with_width(field: Field, width: Option<Width>) -> Field {
     }
 }
 
-/// Key and value of a map with text keys, the only keys that JSON has.
+/// Key and value of a map.
 pub(in crate::decode) fn map_parts(entries: &Field) -> Option<(&Field, &Field)> {
     let DataType::Struct(fields) = entries.data_type() else { return None };
     match fields.as_ref() {
-        [key, value] if *key.data_type() == DataType::Utf8 => Some((key, value)),
+        [key, value] => Some((key, value)),
         _ => None,
     }
 }
 
-fn repeat_last(offsets: &mut Vec<i32>, rows: usize) {
-    let end = offsets.last().copied().unwrap_or_default();
-    offsets.resize(offsets.len() + rows, end);
-}
-
-/// Forgets the lists from `rows` on; answers how many elements are left.
-fn truncate_offsets(offsets: &mut Vec<i32>, rows: usize) -> usize {
-    offsets.truncate(rows + 1);
-    offsets.last().copied().unwrap_or_default() as usize
+/// Whether all maps inside of a type have keys that are text, the only ones of some formats.
+pub(in crate::decode) fn has_text_keys(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(children) => children.iter().all(|child| has_text_keys(child.data_type())),
+        DataType::List(element) => has_text_keys(element.data_type()),
+        DataType::Map(entries, _) => map_parts(entries)
+            .is_some_and(|(key, value)| *key.data_type() == DataType::Utf8 && has_text_keys(value.data_type())),
+        _ => true,
+    }
 }

@@ -158,6 +158,11 @@ impl Store for Fields {
         }
     }
 
+    /// A column that lags keeps what it has of them.
+    fn keep(&mut self, first: usize, marks: &[bool]) {
+        self.children.values_mut().for_each(|column| column.keep(first, marks));
+    }
+
     fn finish(&mut self, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
         if self.children.is_empty() {
             return Arc::new(StructArray::new_empty_fields(rows, nulls));

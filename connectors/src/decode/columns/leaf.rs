@@ -44,8 +44,17 @@ pub(in crate::decode) trait Store {
     /// Forgets every row from `rows` on.
     fn truncate(&mut self, rows: usize);
 
+    /// Of the rows from `first` on, keeps those that are marked.
+    fn keep(&mut self, first: usize, marks: &[bool]);
+
     /// The array; the column is empty afterwards.
     fn finish(&mut self, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef;
+}
+
+/// Of the values from `first` on, keeps those that are marked; what has no mark is not there yet.
+pub(super) fn keep<T>(values: &mut Vec<T>, first: usize, marks: &[bool]) {
+    let tail = values.split_off(first.min(values.len()));
+    values.extend(tail.into_iter().zip(marks).filter(|(_, mark)| **mark).map(|(value, _)| value));
 }
 
 /// A column of scalars: each method appends one value or refuses it.
@@ -93,6 +102,10 @@ impl Booleans {
     pub fn push(&mut self, value: bool) {
         self.0.push(value);
     }
+
+    pub fn get(&self, row: usize) -> Option<bool> {
+        self.0.get(row).copied()
+    }
 }
 
 impl Store for Booleans {
@@ -106,6 +119,10 @@ impl Store for Booleans {
 
     fn truncate(&mut self, rows: usize) {
         self.0.truncate(rows);
+    }
+
+    fn keep(&mut self, first: usize, marks: &[bool]) {
+        keep(&mut self.0, first, marks);
     }
 
     fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -139,6 +156,10 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         self.values.push(value);
         Ok(())
     }
+
+    pub fn get(&self, row: usize) -> Option<T::Native> {
+        self.values.get(row).copied()
+    }
 }
 
 impl<T: ArrowPrimitiveType> Store for Numbers<T> {
@@ -152,6 +173,10 @@ impl<T: ArrowPrimitiveType> Store for Numbers<T> {
 
     fn truncate(&mut self, rows: usize) {
         self.values.truncate(rows);
+    }
+
+    fn keep(&mut self, first: usize, marks: &[bool]) {
+        keep(&mut self.values, first, marks);
     }
 
     fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {

@@ -1,7 +1,8 @@
 //! Columns that grow row by row and can be taken back: what every format decodes into.
 //!
 //! ```text
-//!  column, fields        any type, nested; the columns of a row
+//!  column, fields        any type; the columns of a row
+//!  list, map             columns with parts
 //!  leaf, runs            scalars, and which values they take
 //!  decimal, temporal     text into numbers and times, exactly
 //!  validity              which rows have a value
@@ -16,6 +17,8 @@ pub(super) mod column;
 pub(super) mod decimal;
 pub(super) mod fields;
 pub(super) mod leaf;
+pub(super) mod list;
+pub(super) mod map;
 pub(super) mod names;
 pub(super) mod place;
 pub(super) mod runs;

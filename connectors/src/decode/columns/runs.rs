@@ -1,9 +1,8 @@
 //! Columns of texts and of bytes: values of varying length, one behind the other.
 //!
-//! Owns [`Runs`], which map keys are kept in too, and the two columns over it.
+//! Owns [`Runs`], and the two columns over it.
 //! - I1: a value that is refused leaves no trace that `truncate` does not remove.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, StringArray};
@@ -15,9 +14,6 @@ use tableflow_model::types::Width;
 
 use super::leaf::{Fit, Leaf, Misfit, Store, check_text, take, take_offsets, too_wide};
 
-/// Up to so many values are compared each with each.
-const PAIRWISE_MAX: usize = 16;
-
 /// Values of varying length in one run of bytes.
 pub(in crate::decode) struct Runs {
     bytes: Vec<u8>,
@@ -28,10 +24,6 @@ pub(in crate::decode) struct Runs {
 impl Runs {
     pub fn new() -> Self {
         Runs { bytes: Vec::new(), offsets: vec![0] }
-    }
-
-    pub fn len(&self) -> usize {
-        self.offsets.len() - 1
     }
 
     pub fn push(&mut self, value: &[u8]) -> Fit {
@@ -51,16 +43,6 @@ impl Runs {
         self.bytes.get(start as usize..end as usize)
     }
 
-    /// Whether a value occurs twice from `first` on.
-    pub fn has_repeats(&self, first: usize) -> bool {
-        let all = || (first..self.len()).filter_map(|row| self.get(row));
-        if self.len() - first <= PAIRWISE_MAX {
-            return all().enumerate().any(|(count, value)| all().take(count).any(|earlier| earlier == value));
-        }
-        let mut seen = HashSet::new();
-        !all().all(|value| seen.insert(value))
-    }
-
     pub fn pad(&mut self, rows: usize) {
         let end = self.offsets.last().copied().unwrap_or_default();
         self.offsets.resize(self.offsets.len() + rows, end);
@@ -69,6 +51,21 @@ impl Runs {
     pub fn truncate(&mut self, rows: usize) {
         self.offsets.truncate(rows + 1);
         self.bytes.truncate(self.offsets.last().copied().unwrap_or_default() as usize);
+    }
+
+    pub fn keep(&mut self, first: usize, marks: &[bool]) {
+        let ends = self.offsets.split_off((first + 1).min(self.offsets.len()));
+        let start = self.offsets.last().copied().unwrap_or_default();
+        let tail = self.bytes.split_off(start as usize);
+        let mut before = start;
+        for (end, mark) in ends.into_iter().zip(marks) {
+            if *mark {
+                let value = tail.get((before - start) as usize..(end - start) as usize).unwrap_or_default();
+                self.bytes.extend_from_slice(value);
+                self.offsets.push(self.bytes.len() as i32);
+            }
+            before = end;
+        }
     }
 
     pub fn finish(&mut self) -> (OffsetBuffer<i32>, Vec<u8>) {
@@ -102,6 +99,10 @@ impl Store for Texts {
 
     fn truncate(&mut self, rows: usize) {
         self.runs.truncate(rows);
+    }
+
+    fn keep(&mut self, first: usize, marks: &[bool]) {
+        self.runs.keep(first, marks);
     }
 
     fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -146,6 +147,10 @@ impl Store for Binaries {
 
     fn truncate(&mut self, rows: usize) {
         self.runs.truncate(rows);
+    }
+
+    fn keep(&mut self, first: usize, marks: &[bool]) {
+        self.runs.keep(first, marks);
     }
 
     fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {

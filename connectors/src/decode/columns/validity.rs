@@ -50,6 +50,19 @@ impl Validity {
         }
     }
 
+    /// Of the rows from `first` on, keeps those that are marked.
+    pub fn keep(&mut self, first: usize, marks: &[bool]) {
+        let tail = first..self.len;
+        let bits: Vec<bool> = match &self.bits {
+            Some(bits) => tail.zip(marks).filter(|(_, mark)| **mark).map(|(row, _)| bits.get_bit(row)).collect(),
+            None => vec![true; tail.zip(marks).filter(|(_, mark)| **mark).count()],
+        };
+        self.truncate(first);
+        for bit in bits {
+            if bit { self.append_value() } else { self.append_nulls(1) }
+        }
+    }
+
     /// The nulls, if there are any; no row is left.
     pub fn finish(&mut self) -> Option<NullBuffer> {
         self.len = 0;

@@ -14,9 +14,11 @@ use super::names;
 use super::node::{Members, Node, nesting};
 use super::shape::Shape;
 use crate::decode::columns::LEAVES_MAX;
-use crate::decode::columns::column::{Column, List, Map, Values};
+use crate::decode::columns::column::{Column, Values};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::leaf::{Fit, Leaf, Misfit};
+use crate::decode::columns::list::List;
+use crate::decode::columns::map::Map;
 use crate::decode::columns::names::{TakenNames, clash};
 use crate::decode::columns::place::{Step, declaration, written};
 use crate::decode::{Reason, RecordError, Remedy};
@@ -213,7 +215,7 @@ impl Reader {
         self.enter()?;
         for (name, raw) in members {
             self.path.push(Step::Member(name.clone()));
-            if let Err(misfit) = map.key(name) {
+            if let Err(misfit) = map.keys.text(name) {
                 return failed(Fault::misfit_key(misfit, map));
             }
             self.cell(&mut map.value, raw, None)?;

@@ -9,7 +9,7 @@ use tableflow_model::types::{Width, flink_column, flink_field_type, flink_name, 
 use tableflow_model::{Error, Result};
 
 use crate::decode::RESERVED_PREFIX;
-use crate::decode::columns::column::{Column, Values, map_parts};
+use crate::decode::columns::column::{Column, Values, has_text_keys, map_parts};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::names::{self, TakenNames, is_reserved};
 
@@ -28,7 +28,8 @@ pub(super) fn columns(declared: &[Field], table: &Schema) -> Result<Fields> {
 }
 
 fn column(field: &Field, declared: bool) -> Result<Column> {
-    Column::of(field, declared).ok_or_else(|| {
+    let column = Column::of(field, declared).filter(|_| has_text_keys(field.data_type()));
+    column.ok_or_else(|| {
         Error::usage(format!("JSON cannot fill the column {}", flink_column(field)))
             .with_hint("keys of JSON objects are text, so a map is MAP<STRING, ...>; timestamps have microseconds")
     })
@@ -71,7 +72,7 @@ fn mark(column: &mut Column, declared: &Field, is_new: bool) -> Result<()> {
         (Values::List(list), DataType::List(element)) => mark(&mut list.element, element, is_new),
         (Values::Map(map), DataType::Map(entries, _)) => match map_parts(entries) {
             Some((key, value)) => {
-                map.key_width = Width::of(key);
+                map.keys.narrow(Width::of(key));
                 mark(&mut map.value, value, is_new)
             }
             None => Err(unlike(declared, &table_type)),

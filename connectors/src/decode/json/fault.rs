@@ -10,9 +10,9 @@ use super::DEPTH_MAX;
 use super::node::Node;
 use super::shape::Shapeless;
 use crate::decode::Reason;
-use crate::decode::columns::column::Map;
 use crate::decode::columns::decimal::Digits;
 use crate::decode::columns::leaf::{Misfit, Store, is_fraction};
+use crate::decode::columns::map::Map;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) const LEVELS: &str = "send objects and arrays of fewer levels";

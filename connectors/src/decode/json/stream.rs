@@ -15,9 +15,11 @@ use serde_json::value::RawValue;
 
 use super::DEPTH_MAX;
 use super::node::nesting;
-use crate::decode::columns::column::{Column, List, Map, Values};
+use crate::decode::columns::column::{Column, Values};
 use crate::decode::columns::fields::{Fields, Place};
 use crate::decode::columns::leaf::{Fit, Leaf, Numbers, Store};
+use crate::decode::columns::list::List;
+use crate::decode::columns::map::Map;
 use crate::decode::columns::runs::Texts;
 use crate::decode::columns::validity::Validity;
 
@@ -215,11 +217,10 @@ impl<'de> Visitor<'de> for MapVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
-        let first = self.map.keys.len();
         while entries.next_key_seed(KeyText(&mut *self.map))?.is_some() {
             entries.next_value_seed(Cell { column: &mut self.map.value, depth: self.depth })?;
         }
-        if self.map.keys.has_repeats(first) {
+        if self.map.has_repeats() {
             return Err(unfit());
         }
         self.map.close().ok_or_else(unfit)?;
@@ -249,7 +250,7 @@ impl Visitor<'_> for KeyText<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
-        self.0.key(key).map_err(|_| unfit())
+        self.0.keys.text(key).map_err(|_| unfit())
     }
 }
 

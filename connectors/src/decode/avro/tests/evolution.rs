@@ -4,8 +4,8 @@ use super::*;
 use crate::decode::Rename;
 
 /// The schemas are added in order, as 1, 2, ...; answers what each brought.
-fn versions(decoder: &mut Tested, schemas: &[SchemaText]) -> Vec<Learned> {
-    let keys = (1..).map(SchemaKey);
+fn versions(decoder: &mut Tested, schemas: &[ResolvedSchema]) -> Vec<Learned> {
+    let keys = (1..).map(SchemaKey::id);
     keys.zip(schemas).map(|(key, schema)| decoder.add_schema(key, schema).unwrap()).collect()
 }
 
@@ -51,10 +51,10 @@ fn a_schema_that_is_not_known_is_asked_for_and_decoding_goes_on() {
     let decoded = decoder.decode(&records);
     assert_eq!(
         (shown(&decoded.batch), decoded.needs, decoded.failure),
-        (vec!["1".to_owned()], Some(SchemaKey(2)), None)
+        (vec!["1".to_owned()], Some(SchemaKey::id(2)), None)
     );
     let schema = record(r#"{"name":"a","type":"int"},{"name":"b","type":"int"}"#);
-    decoder.add_schema(SchemaKey(2), &schema).unwrap();
+    decoder.add_schema(SchemaKey::id(2), &schema).unwrap();
     let decoded = decoder.decode_from(&records, decoded.taken.len(), BadRecords::Stop);
     assert_eq!(shown(&decoded.batch), ["2 | 3", "4 | -"]);
     assert_eq!((decoded.taken.len(), decoded.needs, decoded.failure), (2, None, None));
@@ -132,6 +132,7 @@ const CHANGES: &[(&str, &str, &str, &str)] = &[
     (r#"{"type":"int","logicalType":"time-millis"}"#, r#"{"type":"long","logicalType":"time-micros"}"#, "v TIME(6)", ""),
     (r#"{"type":"array","items":"int"}"#, r#"{"type":"array","items":"long"}"#, "v ARRAY<BIGINT>", "INT -> BIGINT"),
     (r#"{"type":"map","values":"float"}"#, r#"{"type":"map","values":"double"}"#, "v MAP<STRING, DOUBLE>", "FLOAT -> DOUBLE"),
+    (r#"{"type":"array","items":{"type":"record","name":"io.confluent.connect.avro.MapEntry","fields":[{"name":"key","type":"string"},{"name":"value","type":"int"}]}}"#, r#"{"type":"map","values":"int"}"#, "v MAP<STRING, INT>", ""),
     (r#"["int","string"]"#, r#"["null","string","boolean"]"#, "v ROW<int INT, string STRING, boolean BOOLEAN>", ""),
     (r#"["int","string"]"#, r#""string""#, "v ROW<int INT, string STRING>", ""),
     (r#"["int","string"]"#, r#"["long","string"]"#, "v ROW<int INT, string STRING, long BIGINT>", ""),
@@ -181,7 +182,7 @@ fn values_of_each_version_are_kept_in_the_column_that_became_wider() {
 fn a_table_that_is_there_keeps_its_columns_and_may_ask_for_microseconds() {
     let mut decoder = table("z BIGINT, ts TIMESTAMP_LTZ(6), _tableflow_offset BIGINT");
     let fields = r#"{"name":"ts","type":{"type":"long","logicalType":"timestamp-nanos"}},{"name":"a","type":"int"}"#;
-    let learned = decoder.add_schema(SchemaKey(1), &record(fields)).unwrap();
+    let learned = decoder.add_schema(SchemaKey::id(1), &record(fields)).unwrap();
     assert_eq!(columns(&decoder), "z BIGINT, ts TIMESTAMP_LTZ(6), a INT");
     assert_eq!(notes(&learned), ["ts: a table keeps microseconds: records with more are refused"]);
     assert_eq!(rows(&mut decoder, &[value(1, &[&long(5_000), &[2]])]), ["- | 5us | 1"]);

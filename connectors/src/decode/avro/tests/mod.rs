@@ -9,8 +9,9 @@ use arrow::datatypes::Schema as Table;
 use tableflow_model::types::{flink_column, flink_type, parse_columns};
 
 use super::*;
+use crate::decode::Opened;
 use crate::decode::shown::{records, shown};
-use crate::decode::{Opened, Reference};
+use crate::registry::NamedSchema;
 
 /// The first byte of a value says which schema it has.
 #[derive(Debug)]
@@ -19,22 +20,22 @@ struct FirstByte;
 impl Framing for FirstByte {
     fn open<'a>(&self, records: &'a Records, row: usize) -> Result<Opened<'a>, RecordError> {
         let (key, payload) = records.value(row).unwrap().split_first().unwrap();
-        Ok(Opened { schema: SchemaKey(u64::from(*key)), payload, header_rest: &[] })
+        Ok(Opened { schema: SchemaKey::id(u64::from(*key)), payload, header_rest: &[] })
     }
 }
 
 type Tested = AvroDecoder<FirstByte>;
 
-fn text(schema: &str) -> SchemaText {
-    SchemaText { text: schema.to_owned(), references: Vec::new() }
+fn text(schema: &str) -> ResolvedSchema {
+    ResolvedSchema { text: schema.to_owned(), ..ResolvedSchema::default() }
 }
 
-fn referred(text: &str) -> Reference {
-    Reference { name: "other".to_owned(), text: text.to_owned() }
+fn referred(text: &str) -> NamedSchema {
+    NamedSchema { name: "other".to_owned(), text: text.to_owned() }
 }
 
 /// A record schema with these fields.
-fn record(fields: &str) -> SchemaText {
+fn record(fields: &str) -> ResolvedSchema {
     text(&format!(r#"{{"type":"record","name":"Order","namespace":"shop","fields":[{fields}]}}"#))
 }
 
@@ -44,9 +45,9 @@ fn table(columns: &str) -> Tested {
 }
 
 /// A decoder for a table that does not exist yet, and what schema 1 brings.
-fn decoder(schema: &SchemaText) -> (Tested, Learned) {
+fn decoder(schema: &ResolvedSchema) -> (Tested, Learned) {
     let mut decoder = table("");
-    let learned = decoder.add_schema(SchemaKey(1), schema).unwrap();
+    let learned = decoder.add_schema(SchemaKey::id(1), schema).unwrap();
     (decoder, learned)
 }
 
@@ -92,8 +93,8 @@ fn rows(decoder: &mut Tested, values: &[Vec<u8>]) -> Vec<String> {
 }
 
 /// The whole words of a refused schema.
-fn refusal(decoder: &mut Tested, schema: &SchemaText) -> String {
-    let error = decoder.add_schema(SchemaKey(9), schema).unwrap_err();
+fn refusal(decoder: &mut Tested, schema: &ResolvedSchema) -> String {
+    let error = decoder.add_schema(SchemaKey::id(9), schema).unwrap_err();
     assert!(error.hint().is_some() || error.detail().is_some(), "{error}");
     error.report()
 }

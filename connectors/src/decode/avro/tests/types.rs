@@ -51,7 +51,8 @@ const TYPES: &[(&str, &str, &str, &[u8], &str)] = &[
     (r#"["null","int","string"]"#, "ROW<int INT, string STRING>", "is a union: a row with a field for each of its types", &[0], "-"),
     (r#"["null","int","string"]"#, "ROW<int INT, string STRING>", "is a union: a row with a field for each of its types", &[4, 2, b'a'], "{int: -, string: \"a\"}"),
     (r#"{"type":"record","name":"R","fields":[{"name":"n","type":"null"},{"name":"x","type":"int"}]}"#, "ROW<x INT>", "", &[2], "{x: 1}"),
-    (r#"{"type":"array","items":{"type":"record","name":"MapEntry","namespace":"io.confluent.connect.avro","fields":[{"name":"key","type":"int"},{"name":"value","type":"string"}]}}"#, "ARRAY<ROW<key INT, value STRING>>", "", &[2, 2, 2, b'a', 0], "[{key: 1, value: \"a\"}]"),
+    (r#"{"type":"array","items":{"type":"record","name":"MapEntry","namespace":"io.confluent.connect.avro","fields":[{"name":"key","type":"int"},{"name":"value","type":"string"}]}}"#, "MAP<INT, STRING>", "", &[2, 2, 2, b'a', 0], "(1 => \"a\"; )"),
+    (r#"{"type":"array","items":{"type":"record","name":"Named","connect.internal.type":"MapEntry","fields":[{"name":"key","type":["null","string"]},{"name":"value","type":"string"}]}}"#, "ARRAY<ROW<key STRING, value STRING>>", "", &[2, 0, 2, b'a', 0], "[{key: -, value: \"a\"}]"),
 ];
 
 #[test]
@@ -94,13 +95,14 @@ fn a_union_of_records_has_a_row_for_each_and_whole_names_where_short_ones_are_al
 
 #[test]
 fn the_record_itself_may_be_a_union_or_optional() {
-    let text = |avro: &str| SchemaText {
+    let text = |avro: &str| ResolvedSchema {
         text: avro.to_owned(),
         references: vec![
             referred(r#"{"type":"record","name":"shop.Made","fields":[{"name":"id","type":"shop.Id"}]}"#),
             referred(r#"{"type":"fixed","name":"shop.Id","size":1}"#),
             referred(r#"{"type":"record","name":"shop.Sent","fields":[{"name":"to","type":"string"}]}"#),
         ],
+        ..ResolvedSchema::default()
     };
     let (mut union, _) = decoder(&text(r#"["shop.Made","shop.Sent"]"#));
     assert_eq!(columns(&union), "Made ROW<id BYTES>, Sent ROW<to STRING>");

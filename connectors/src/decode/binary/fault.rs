@@ -14,8 +14,9 @@ const OTHER_SCHEMA: &str = "the bytes were written with another schema than the 
 const WITHIN_RANGE: &str = "send values that the column holds exactly";
 
 #[derive(Debug)]
-pub(super) struct Fault {
-    reason: Reason,
+pub(in crate::decode) struct Fault {
+    /// None: the bytes are none of the format's.
+    reason: Option<Reason>,
     /// What is the matter; the path goes before it.
     words: String,
     hint: &'static str,
@@ -24,18 +25,18 @@ pub(super) struct Fault {
 }
 
 /// What a reader of bytes answers.
-pub(super) type Read<T = ()> = Result<T, Box<Fault>>;
+pub(in crate::decode) type Read<T = ()> = Result<T, Box<Fault>>;
 
 impl Fault {
     #[cold]
-    fn new(reason: Reason, words: String, hint: &'static str) -> Box<Self> {
-        Box::new(Fault { reason, words, hint, path: Vec::new() })
+    fn new(reason: impl Into<Option<Reason>>, words: String, hint: &'static str) -> Box<Self> {
+        Box::new(Fault { reason: reason.into(), words, hint, path: Vec::new() })
     }
 
     /// Bytes that no writer with this schema makes.
     #[cold]
     pub fn foreign(words: impl Into<String>) -> Box<Self> {
-        Fault::new(Reason::NotAvro, words.into(), OTHER_SCHEMA)
+        Fault::new(None, words.into(), OTHER_SCHEMA)
     }
 
     /// More is said to come than there is.
@@ -73,9 +74,10 @@ impl Fault {
         Fault::new(Reason::MissingValue, "is null, not a record".to_owned(), "a row comes from a record: send one")
     }
 
+    /// A value that its schema asks for.
     #[cold]
-    pub fn no_branch(tag: i64, count: i64) -> Box<Self> {
-        Fault::foreign(format!("is branch {tag} of a union, which has {count}"))
+    pub fn required() -> Box<Self> {
+        Fault::new(Reason::MissingValue, "is required, and is not there".to_owned(), "send a value in every record")
     }
 
     /// Null for a column that must have a value.
@@ -98,13 +100,14 @@ impl Fault {
         self
     }
 
-    /// The fault as the caller sees it.
-    pub fn explain(mut self, row: usize) -> RecordError {
+    /// The fault as the caller sees it; `foreign` stands for bytes that are none of the format's.
+    pub fn explain(mut self, row: usize, foreign: Reason) -> RecordError {
         self.path.reverse();
         let path = written(&self.path);
         let subject = if self.path.is_empty() { "the value" } else { &path };
         let message = format!("{subject} {}", self.words);
-        RecordError { row, reason: self.reason, message, path, remedy: Remedy::Produce(self.hint.to_owned()) }
+        let remedy = Remedy::Produce(self.hint.to_owned());
+        RecordError { row, reason: self.reason.unwrap_or(foreign), message, path, remedy }
     }
 }
 

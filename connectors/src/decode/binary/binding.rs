@@ -1,0 +1,168 @@
+//! Where the binding of a schema to columns stands, and what it brought.
+//!
+//! Owns [`Binding`]: the rules that hold for the columns of every schema, whatever its language.
+//! - I1: a column that is there keeps its type or becomes wider; a new one is nullable and has a name that one can have.
+//! - I2: no binding goes deeper than [`DEPTH_MAX`], into a type that contains itself, or over more than [`LEAVES_MAX`]
+//!   scalars: definitions may double at each level.
+
+use tableflow_model::types::{flink_name, flink_type};
+use tableflow_model::{Error, Result};
+
+use crate::decode::columns::LEAVES_MAX;
+use crate::decode::columns::column::{Column, Taking};
+use crate::decode::columns::fields::Fields;
+use crate::decode::columns::map::Map;
+use crate::decode::columns::names::{flaw, is_reserved};
+use crate::decode::{Learned, Note, RESERVED_PREFIX, Rename, Widening};
+
+/// How deep rows, lists and maps may lie inside of each other: as deep as in JSON.
+pub(in crate::decode) const DEPTH_MAX: usize = 127;
+
+#[derive(Debug, Default)]
+pub(in crate::decode) struct Binding {
+    /// The names of the columns down to here.
+    path: Vec<String>,
+    /// The definitions down to here.
+    within: Vec<String>,
+    leaves: usize,
+    learned: Learned,
+}
+
+impl Binding {
+    /// One level down; answers an error if that is too deep.
+    pub fn down(&mut self, name: &str) -> Result<()> {
+        self.path.push(name.to_owned());
+        if self.path.len() > DEPTH_MAX {
+            return Err(Error::data(format!("the schema is nested more than {DEPTH_MAX} levels deep"))
+                .with_hint("flatten the records: engines do not read rows that lie so deep"));
+        }
+        Ok(())
+    }
+
+    pub fn up(&mut self) {
+        self.path.pop();
+    }
+
+    /// Into a definition, named as people know it: `record shop.Order`.
+    pub fn enter(&mut self, definition: String) -> Result<()> {
+        if self.within.contains(&definition) {
+            return Err(Error::data(format!("{definition} contains itself at {}", self.path()))
+                .with_detail("a table has no type for values that may be of any depth")
+                .with_hint("write the inner ones as text, or as records of their own"));
+        }
+        self.within.push(definition);
+        Ok(())
+    }
+
+    pub fn leave(&mut self) {
+        self.within.pop();
+    }
+
+    /// The whole name of the column here.
+    pub fn path(&self) -> String {
+        self.path.join(".")
+    }
+
+    /// The same, or what stands for all columns.
+    pub fn place(&self) -> String {
+        if self.path.is_empty() { "the record".to_owned() } else { self.path() }
+    }
+
+    /// The whole name of a column inside of this one.
+    pub fn inside(&self, name: &str) -> String {
+        self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".")
+    }
+
+    /// The whole name of a column beside this one.
+    pub fn beside(&self, name: &str) -> String {
+        let above = self.path.split_last().map(|(_, above)| above).unwrap_or_default();
+        above.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".")
+    }
+
+    /// The field here goes into a column of another name.
+    pub fn goes_into(&mut self, column: &str) {
+        if let Some(last) = self.path.last_mut() {
+            let field = std::mem::replace(last, column.to_owned());
+            self.learned.renames.push(Rename { path: self.path.join("."), field });
+        }
+    }
+
+    pub fn note(&mut self, words: impl Into<String>) {
+        self.learned.notes.push(Note { path: self.path(), words: words.into() });
+    }
+
+    /// What a scalar does to its column; `what` is its type as the schema calls it.
+    pub fn scalar(&mut self, taking: Taking, column: &mut Column, what: &str) -> Result<()> {
+        self.leaves += 1;
+        if self.leaves > LEAVES_MAX {
+            return Err(too_many_columns());
+        }
+        let from = column.data_type();
+        match taking {
+            Taking::Takes => Ok(()),
+            Taking::Never => Err(self.unfit(column, what)),
+            Taking::Widened(to) => {
+                let wider = Column::new(&to, column.nullable, false);
+                *column = wider.ok_or_else(|| self.unfit(column, what))?;
+                self.learned.widenings.push(Widening { path: self.path(), from, to });
+                Ok(())
+            }
+        }
+    }
+
+    /// What the key of a map does to its column: keys keep their type.
+    pub fn key(&mut self, taking: Taking, map: &mut Map, what: &str) -> Result<()> {
+        self.scalar(if taking == Taking::Takes { taking } else { Taking::Never }, map.keys.column(), what)
+    }
+
+    pub fn unfit(&self, column: &Column, what: &str) -> Error {
+        let column = flink_type(&column.data_type());
+        Error::data(format!("column {} is {column}, and the schema has {what}", self.path()))
+            .with_detail("a column keeps its type, or becomes wider")
+            .with_hint(
+                "register a schema that keeps the field's type, or enable the topic into another table with --table",
+            )
+    }
+
+    /// Whether the field here can be a new column of its row.
+    pub fn check_new(&self, columns: &Fields) -> Result<()> {
+        let name = self.path.last().map_or("", String::as_str);
+        let rename = "rename the field in the schema";
+        if self.path.len() == 1 && is_reserved(name) {
+            let what = format!("the schema has a field {}, a name of the metadata columns", flink_name(name));
+            return Err(Error::data(what)
+                .with_detail(format!("names that begin with {RESERVED_PREFIX} are theirs"))
+                .with_hint(rename));
+        }
+        if let Some((twin, _)) = columns.namesake(name) {
+            let what = format!("field {} differs only by case from column {}", self.path(), flink_name(twin));
+            return Err(Error::data(what).with_hint("engines cannot tell them apart: use one spelling in the schemas"));
+        }
+        match flaw(name) {
+            Some(flaw) => Err(Error::data(format!("a field of the schema {flaw}")).with_hint(rename)),
+            None => Ok(()),
+        }
+    }
+
+    /// A column that must have a value gets one from every record.
+    pub fn check_required(&self, columns: &Fields, given: &[usize]) -> Result<()> {
+        let mut required = columns.columns().enumerate().filter(|(_, (_, column))| !column.nullable);
+        let Some((_, (name, _))) = required.find(|(index, _)| !given.contains(index)) else { return Ok(()) };
+        Err(Error::data(format!("column {} is NOT NULL, and the schema has no such field", self.inside(name)))
+            .with_hint("records of this schema have no value for it: write with a schema that has the field"))
+    }
+
+    /// The end: what all of it brought.
+    pub fn finish(self, columns: &mut Fields) -> Result<Learned> {
+        if columns.leaves() > LEAVES_MAX {
+            return Err(too_many_columns());
+        }
+        columns.settle();
+        Ok(self.learned)
+    }
+}
+
+fn too_many_columns() -> Error {
+    Error::data(format!("the schema makes more than the {LEAVES_MAX} columns that a table can have"))
+        .with_hint("put fields that are data into a map")
+}

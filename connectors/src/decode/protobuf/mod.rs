@@ -1,0 +1,186 @@
+//! Protobuf messages straight into Arrow columns.
+//!
+//! Owns [`ProtobufDecoder`]. Each message type is compiled once into a program over the table's columns; a record runs through
+//! its program in one pass, with no value built in between.
+//!
+//! ```text
+//!  schema                a schema's text, its imports and types resolved
+//!  scalar                which scalars there are, and the columns that take them
+//!  bind, default         a message type and the columns into a program; the columns that it adds
+//!  program
+//!  wire                  tags, and what is passed over
+//!  index                 which message of its schema a record has
+//!  read, seal            the run of a program over a record's bytes, and its end
+//!  time, json            messages that everyone knows
+//! ```
+//!
+//! - I1: every column is nullable and keeps its place: schemas of any age may follow each other from record to record.
+//! - I2: a schema that is refused, and a record that fails, leave no trace.
+//! - I3: a field without presence is never null: where a record leaves it out, it has the value that its schema says.
+//!
+//! prost-reflect's dynamic messages were looked at: `docs/decisions/0013-protobuf-decoder.md`.
+
+mod bind;
+mod default;
+mod index;
+mod json;
+mod program;
+mod read;
+mod scalar;
+mod schema;
+mod seal;
+#[cfg(test)]
+mod tests;
+mod time;
+mod wire;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{self, SchemaRef};
+use tableflow_model::types::flink_column;
+use tableflow_model::{Error, Records, Result};
+
+use self::bind::{Known, bind};
+use self::program::Message;
+use self::schema::Schema;
+use super::columns::fields::Fields;
+use super::columns::names::{TakenNames, clash, is_reserved};
+use super::pass::{Pass, Stop};
+use super::{BadRecords, Decoded, Decoder, Framing, Learned, Reason, RecordError};
+use crate::registry::{ResolvedSchema, SchemaKey};
+
+/// The first message of a schema.
+const FIRST: &[u32] = &[0];
+
+/// Decodes the Protobuf records of one topic.
+pub struct ProtobufDecoder<F> {
+    framing: F,
+    columns: Fields,
+    programs: HashMap<SchemaKey, Programs>,
+    /// What a record had that no program knows: it is bound when its schema is added.
+    wanted: Option<(SchemaKey, Vec<u32>)>,
+    known: Known,
+    taken: TakenNames,
+    schema: SchemaRef,
+    schema_version: u64,
+}
+
+/// The message types of one schema that are bound, by their indexes.
+type Programs = Vec<(Vec<u32>, Message)>;
+
+impl<F> fmt::Debug for ProtobufDecoder<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProtobufDecoder").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl<F: Framing> ProtobufDecoder<F> {
+    /// A decoder for a table with these columns; the metadata columns are passed over.
+    pub fn new(framing: F, table: &datatypes::Schema) -> Result<Self> {
+        let value_columns = table.fields().iter().filter(|field| !is_reserved(field.name()));
+        let columns = Fields::of(value_columns, false).map_err(|field| {
+            Error::usage(format!("Protobuf cannot fill the column {}", flink_column(field)))
+                .with_hint("keys of maps are text, whole numbers or booleans; timestamps have microseconds")
+        })?;
+        let schema = Arc::new(datatypes::Schema::new(columns.schema_fields()));
+        let (programs, known, taken) = Default::default();
+        Ok(ProtobufDecoder { framing, columns, programs, wanted: None, known, taken, schema, schema_version: 0 })
+    }
+
+    /// Keeps new columns from having one of these names: a table's partition fields.
+    #[must_use]
+    pub fn keep_clear_of(mut self, names: impl IntoIterator<Item = String>, table: &datatypes::Schema) -> Self {
+        self.taken = TakenNames::new(names, table);
+        self
+    }
+}
+
+/// One pass over records.
+struct Run<'a, F> {
+    framing: &'a F,
+    programs: &'a HashMap<SchemaKey, Programs>,
+    columns: &'a mut Fields,
+    /// The index of the record that is read.
+    index: Vec<u32>,
+    /// The last record's: mostly the next one's too.
+    program: Option<(SchemaKey, &'a (Vec<u32>, Message))>,
+}
+
+impl<'a, F: Framing> Run<'a, F> {
+    /// Appends one record as row `row`, or leaves everything as it was.
+    fn record(&mut self, records: &Records, place: usize, row: usize) -> Result<(), Stop> {
+        if records.value(place).is_none() {
+            return Err(Stop::Failed(Box::new(RecordError::tombstone(place))));
+        }
+        let opened = self.framing.open(records, place).map_err(|error| Stop::Failed(Box::new(error)))?;
+        let payload = index::read(&opened, &mut self.index)
+            .map_err(|fault| Stop::Failed(Box::new(fault.explain(place, Reason::NotProtobuf))))?;
+        let program = self.program(opened.schema).ok_or(Stop::Needs(opened.schema))?;
+        read::record(program, self.columns, payload, row).map_err(|fault| {
+            self.columns.roll_back(row);
+            Stop::Failed(Box::new(fault.explain(place, Reason::NotProtobuf)))
+        })
+    }
+
+    fn program(&mut self, key: SchemaKey) -> Option<&'a Message> {
+        match self.program {
+            Some((last, (index, program))) if last == key && *index == self.index => return Some(program),
+            _ => {}
+        }
+        let bound = self.programs.get(&key)?.iter().find(|(index, _)| *index == self.index)?;
+        self.program = Some((key, bound));
+        Some(&bound.1)
+    }
+}
+
+impl<F: Framing> Decoder for ProtobufDecoder<F> {
+    fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
+        let Self { framing, programs, columns, .. } = self;
+        let mut run = Run { framing, programs, columns, index: Vec::new(), program: None };
+        let pass = Pass::over(records, first_row, bad, |place, row| run.record(records, place, row));
+        let index = run.index;
+        let batch = self.columns.finish_batch(&self.schema, pass.rows());
+        let decoded = pass.with(batch);
+        self.wanted = decoded.needs.map(|key| (key, index));
+        decoded
+    }
+
+    /// Binds the message type that the last record needed, or else the schema's first.
+    fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
+        let placed = |error: Error| error.with_context("schema", key);
+        let index = match &self.wanted {
+            Some((wanted, index)) if *wanted == key => index.clone(),
+            _ => FIRST.to_vec(),
+        };
+        let message = Schema::parse(text).and_then(|schema| schema.message(&index)).map_err(placed)?;
+        // Bound to columns of its own, so that a schema that is refused changes nothing.
+        let unfit = |_| Error::internal("a decoder's own columns are not its own");
+        let mut columns = Fields::of(self.schema.fields(), false).map_err(unfit)?;
+        let mut known = self.known.clone();
+        let (program, learned) = bind(&message, &mut columns, &mut known).map_err(placed)?;
+        let fields = columns.schema_fields();
+        if let Some(clash) = clash(&fields, &self.taken) {
+            return Err(placed(Error::data(clash.message()).with_hint("rename the field in the schema")));
+        }
+        (self.columns, self.known) = (columns, known);
+        let programs = self.programs.entry(key).or_default();
+        programs.retain(|(bound, _)| *bound != index);
+        programs.push((index, program));
+        let schema = Arc::new(datatypes::Schema::new(fields));
+        if schema != self.schema {
+            self.schema = schema;
+            self.schema_version += 1;
+        }
+        Ok(learned)
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn schema_version(&self) -> u64 {
+        self.schema_version
+    }
+}
