@@ -46,6 +46,16 @@ impl Fields {
         Ok(fields)
     }
 
+    /// Columns like these, without rows.
+    pub fn copy(&self) -> Self {
+        let mut copy = Fields::new();
+        for (name, column) in &self.children {
+            copy.add(name, column.copy());
+        }
+        copy.settle();
+        copy
+    }
+
     /// Adds a column at the end, or replaces nothing if there is one of that name.
     pub fn add(&mut self, name: &str, column: Column) -> usize {
         let nullable = column.nullable;
