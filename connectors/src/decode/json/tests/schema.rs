@@ -1,7 +1,9 @@
 //! Columns that a JSON Schema declares.
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::decode::shown::{records, shown};
+use crate::decode::shown::{damaged, records, shown};
 use crate::decode::{Framing, Learned, Opened, Reference, SchemaKey, SchemaText};
 
 /// The first byte of a value says which schema it has.
@@ -144,5 +146,22 @@ fn i4_a_schema_that_makes_no_columns_changes_nothing() {
         assert_eq!((columns(&decoder).as_str(), decoder.schema_version()), ("kept BIGINT", 1), "{schema}");
         let needs = decoder.decode(&records(&[Some("2{}")])).needs;
         assert_eq!(needs, Some(SchemaKey(2)), "{schema}");
+    }
+}
+
+const SCHEMA: &str = r##"{"type":"object","properties":{"a":{"$ref":"#/definitions/P"},"b":{"oneOf":[{"type":"null"},
+    {"type":"array","items":{"type":"integer","connect.type":"int8"}}]},"c":{"allOf":[{"$ref":"#/definitions/P"},
+    {"properties":{"y":{}}}]},"d":{"type":"object","additionalProperties":{"enum":["A"]}}},
+    "definitions":{"P":{"type":"object","properties":{"x":{"type":"number"}}}}}"##;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn no_schema_makes_it_panic(schema in damaged(SCHEMA)) {
+        let mut decoder = framed();
+        if decoder.add_schema(SchemaKey(1), &text(&schema)).is_err() {
+            prop_assert_eq!(decoder.schema().fields().len(), 0);
+        }
     }
 }
