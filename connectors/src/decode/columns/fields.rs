@@ -89,6 +89,11 @@ impl Fields {
         self.children.get_index_of(name)
     }
 
+    /// The column of that name, and where it is.
+    pub fn find_index(&self, name: &str) -> Option<(usize, &Column)> {
+        self.children.get_full(name).map(|(index, _, column)| (index, column))
+    }
+
     pub fn column(&mut self, index: usize) -> Option<&mut Column> {
         self.children.get_index_mut(index).map(|(_, column)| column)
     }
