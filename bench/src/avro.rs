@@ -56,11 +56,11 @@ fn by_arrow_avro(records: &[Records]) -> Result<usize> {
         |error: arrow::error::ArrowError| Error::internal("arrow-avro cannot read the rows").with_source(error);
     let mut store = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
     let schema = AvroSchema::new(SCHEMA.to_owned());
-    store.set(Fingerprint::Id(SCHEMA_ID), schema).map_err(|error| failed(error.into()))?;
+    store.set(Fingerprint::Id(SCHEMA_ID), schema).map_err(failed)?;
     let batch_size = records.iter().map(Records::len).max().unwrap_or(1);
     let builder = ReaderBuilder::new().with_writer_schema_store(store).with_batch_size(batch_size);
     let builder = builder.with_active_fingerprint(Fingerprint::Id(SCHEMA_ID));
-    let mut decoder = builder.build_decoder().map_err(|error| failed(error.into()))?;
+    let mut decoder = builder.build_decoder().map_err(failed)?;
     let mut rows = 0;
     for records in records {
         for value in framed::values(std::slice::from_ref(records)) {
