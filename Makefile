@@ -42,8 +42,9 @@ docs:
 
 rust:
 	python="$$(scripts/venv)"
-	kafka="$$(scripts/kafka)"
-	export TABLEFLOW_PYTHON="$$python" TABLEFLOW_KAFKA="$$kafka"
+	kafka="$$(scripts/part kafka)"
+	registry="$$(scripts/part registry)"
+	export TABLEFLOW_PYTHON="$$python" TABLEFLOW_KAFKA="$$kafka" TABLEFLOW_REGISTRY="$$registry"
 	cargo test --locked --workspace $(FEATURES)
 
 python:

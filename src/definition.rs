@@ -47,6 +47,28 @@ pub enum StartFrom {
     Latest,
 }
 
+/// How the values of a topic's records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// A JSON object each, without a schema.
+    #[default]
+    Json,
+    /// By a schema of the registry, as the following ones.
+    Avro,
+    JsonSchema,
+    Protobuf,
+    /// As they are.
+    Raw,
+}
+
+impl Format {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_json(&self) -> bool {
+        *self == Format::Json
+    }
+}
+
 /// What becomes of a record that cannot be decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -87,6 +109,8 @@ pub struct Definition {
     pub topic: TopicName,
     pub topic_id: TopicId,
     pub job: JobName,
+    #[serde(default, skip_serializing_if = "Format::is_json")]
+    pub format: Format,
     /// As given to `--columns`.
     pub columns: String,
     pub metadata_columns: MetadataColumns,
@@ -112,6 +136,7 @@ pub struct NewDefinition {
     pub table_uuid: Uuid,
     pub topic: TopicName,
     pub topic_id: TopicId,
+    pub format: Format,
     pub columns: String,
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
@@ -133,6 +158,7 @@ impl From<NewDefinition> for Definition {
             table_uuid: new.table_uuid,
             topic: new.topic,
             topic_id: new.topic_id,
+            format: new.format,
             columns: new.columns,
             metadata_columns: new.metadata_columns,
             commit_interval_ms: new.commit_interval_ms,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tableflow_catalog::Catalog;
 use tableflow_catalog::embedded::EmbeddedCatalog;
 use tableflow_connectors::local::{EmbeddedTopics, LocalTopics};
-use tableflow_connectors::registry::EmbeddedRegistry;
+use tableflow_connectors::registry::{EmbeddedRegistry, SchemaCache, SchemaRegistry};
 use tableflow_connectors::topics::Topics;
 use tableflow_lake::commit::CommitContext;
 use tableflow_model::clock::{RandomIds, SystemClock};
@@ -29,6 +29,9 @@ use crate::definition::Definitions;
 /// What makes a folder a data directory: it is made first.
 const CATALOG: &str = "catalog.db";
 
+/// Where schemas of registries elsewhere are remembered, below the data directory.
+const SCHEMA_CACHE: &str = "state/schemas";
+
 /// Everything embedded, opened. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -36,6 +39,9 @@ pub struct Home {
     pub store: Store,
     pub catalog: Arc<dyn Catalog>,
     pub topics: Arc<dyn Topics>,
+    pub schemas: Arc<dyn SchemaRegistry>,
+    /// What the ids in records mean.
+    pub schema_cache: Arc<SchemaCache>,
     pub state: StatePaths,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
@@ -63,7 +69,18 @@ impl Home {
         let catalog = EmbeddedCatalog::open(&database, store.clone(), warehouse, clock.clone(), ids.clone()).await?;
         let topics = LocalTopics::open(&directory);
         let topics = Arc::new(EmbeddedTopics { topics, clock: clock.clone(), ids: ids.clone() });
-        Ok(Home { directory, store, catalog: Arc::new(catalog), topics, state, clock, ids })
+        let schemas = Arc::new(EmbeddedRegistry::new(store.clone(), state.clone(), clock.clone()));
+        let schema_cache = Arc::new(SchemaCache::new(schemas.clone(), clock.clone(), None));
+        Ok(Home { directory, store, catalog: Arc::new(catalog), topics, schemas, schema_cache, state, clock, ids })
+    }
+
+    /// The same directory, with a schema registry elsewhere. Its name, which no other one has, keeps what is remembered
+    /// of it apart.
+    #[must_use]
+    pub fn with_registry(self, registry: Arc<dyn SchemaRegistry>, name: &str) -> Self {
+        let directory = self.directory.join(SCHEMA_CACHE).join(name);
+        let schema_cache = Arc::new(SchemaCache::new(registry.clone(), self.clock.clone(), Some(directory)));
+        Home { schemas: registry, schema_cache, ..self }
     }
 
     /// The same directory, with topics that are kept elsewhere.

@@ -13,6 +13,7 @@ use tableflow_model::{Error, Millis, Result, TableName, TopicName};
 
 use super::args::{DemoArguments, GlobalArguments};
 use super::session::Session;
+use crate::definition;
 use crate::demo::{Shop, Topic};
 use crate::exit::Exit;
 use crate::output::{self, Format, Rows, printed};
@@ -178,6 +179,7 @@ async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<De
     let request = Request {
         topic: topic.name().parse()?,
         table: TableName::new("bronze", topic.name())?,
+        format: Some(definition::Format::Json),
         columns: Some(topic.columns().to_owned()),
         partition_by: topic.partition_by().to_owned(),
         sort_by: String::new(),

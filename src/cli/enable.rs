@@ -49,6 +49,7 @@ fn request(arguments: &EnableArguments, session: &Session, topic: &TopicName) ->
     Ok(Request {
         topic: topic.clone(),
         table: TableName::new(arguments.namespace.as_deref().unwrap_or(&defaults.namespace), name)?,
+        format: arguments.format.as_definition(),
         columns: arguments.columns.clone(),
         partition_by: arguments.partition_by.clone().unwrap_or_default(),
         sort_by: arguments.sort_by.clone().unwrap_or_default(),
@@ -93,6 +94,9 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
         for column in &plan.columns {
             let null = if column.nullable { "" } else { " NOT NULL" };
             output::printed(writeln!(out, "  {} {}{null}", column.name, column.r#type))?;
+        }
+        for note in &plan.notes {
+            output::printed(writeln!(out, "  note: {note}"))?;
         }
         let letters = plan.dead_letters.clone().unwrap_or_default();
         for (word, text) in

@@ -7,6 +7,7 @@ pub mod args;
 mod completion;
 mod consume;
 mod demo;
+mod dlq;
 mod enable;
 mod history;
 mod man;
@@ -47,6 +48,7 @@ pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
         Verb::Topic(verb) => topic::run(verb, &session().await?, out).await,
         Verb::Schema(verb) => schema::run(&verb, &global, out).await,
         Verb::Produce(words) => produce::run(&words, &session().await?, out).await,
+        Verb::Dlq(verb) => dlq::run(&verb, session().await?, out).await,
         Verb::Consume(words) => consume::run(&words, &session().await?, out).await,
         Verb::Enable(words) => enable::run(&words, &session().await?, out).await,
         Verb::Disable(words) => manage::disable(&words, &session().await?, out).await,

@@ -9,20 +9,25 @@ use super::args::QueryArguments;
 use super::session::Session;
 use crate::exit::Exit;
 use crate::output::Rows;
-use crate::query::{QuerySession, query_error};
+use crate::query::{Point, QuerySession, query_error};
 
 pub async fn run(arguments: &QueryArguments, session: Session, out: &mut dyn Write) -> Result<Exit> {
     let sql = text(arguments)?;
+    print(&sql, arguments.as_of, session, out).await?;
+    Ok(Exit::Done)
+}
+
+/// The rows of a statement.
+pub async fn print(sql: &str, as_of: Option<Point>, session: Session, out: &mut dyn Write) -> Result<()> {
     let format = session.format;
     let memory_bytes_max = session.memory_bytes_max();
     let query = QuerySession::new(session.home, memory_bytes_max);
-    let mut stream = query.stream(&sql, arguments.as_of).await?;
+    let mut stream = query.stream(sql, as_of).await?;
     let mut rows = Rows::new(format, &stream.schema(), out)?;
     while let Some(batch) = stream.next().await {
         rows.write(&batch.map_err(query_error)?)?;
     }
-    rows.finish()?;
-    Ok(Exit::Done)
+    rows.finish()
 }
 
 fn text(arguments: &QueryArguments) -> Result<String> {

@@ -4,6 +4,7 @@ use std::io::{Write, stderr};
 use std::sync::Arc;
 
 use tableflow_connectors::kafka::KafkaTopics;
+use tableflow_connectors::registry::RegistryClient;
 use tableflow_model::{Error, ErrorKind, Result, TableName, TopicName};
 
 use super::args::{GlobalArguments, TableReference};
@@ -52,6 +53,14 @@ impl Session {
             Some(kafka) => {
                 let properties = kafka.properties(|name| std::env::var(name).ok())?;
                 home.with_topics(Arc::new(KafkaTopics::new(properties)))
+            }
+            None => home,
+        };
+        let registry = config.registry.client_options(|name| std::env::var(name).ok())?;
+        let home = match registry {
+            Some(options) => {
+                let name = options.fingerprint();
+                home.with_registry(Arc::new(RegistryClient::new(options)?), &name)
             }
             None => home,
         };

@@ -22,6 +22,10 @@ impl TableMemory {
     }
 
     /// A further job's part, of nothing as yet.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
     pub fn share(self: &Arc<Self>) -> Share {
         self.jobs.fetch_add(1, Ordering::Relaxed);
         Share { memory: self.clone(), bytes: 0 }

@@ -11,7 +11,7 @@
 //! A manifest whose writer was killed before it was on disk, read by the next process, is on disk before anything is
 //! built on it: that process puts its claim into the same directory first, and a put syncs the directory.
 //!
-//! Neighbours: `feed` reads the topic, `staging` routes and writes, `target` commits; `ingest` drives one table.
+//! Neighbours: an `intake` reads the topic or the letters, `staging` routes and writes, `target` commits; `ingest` drives one table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ use tableflow_store::PutOutcome;
 use uuid::Uuid;
 
 use super::budget::TableMemory;
-use super::feed::{Feed, Start};
+use super::feed::Feed;
+use super::intake::{Intake, Start};
 use super::job::{Ended, Goal, Patience};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, Route, StagedFiles, TableFiles, WithDeadLetters};
@@ -51,7 +52,7 @@ pub struct Epochs {
     /// The topic, its reading and its pace; the tables are the targets'.
     definition: Definition,
     route: Arc<dyn Route>,
-    feed: Feed,
+    intake: Box<dyn Intake>,
     targets: Vec<Target>,
     progress: Arc<Progress>,
     patience: Patience,
@@ -67,11 +68,21 @@ impl Epochs {
         watched: (Arc<Progress>, Arc<TableMemory>),
         goal: Goal,
     ) -> Result<Self> {
-        let (table, uuid) = (definition.table.clone(), Some(definition.table_uuid));
-        let rows = Sink { table, uuid, holds: Holds::Rows };
-        let DeadLetters { table, table_uuid } = dead_letters;
-        let letters = Sink { table, uuid: Some(table_uuid), holds: Holds::DeadLetters };
-        Self::new(home, definition, (vec![rows, letters], Arc::new(WithDeadLetters)), watched, goal).await
+        let sinks = sinks_with(&definition, dead_letters);
+        Self::new(home, definition, (sinks, Arc::new(WithDeadLetters)), watched, goal).await
+    }
+
+    /// The same two tables, fed from the second one.
+    pub fn over_letters(
+        home: Home,
+        definition: Definition,
+        dead_letters: DeadLetters,
+        letters: Box<dyn Intake>,
+        progress: Arc<Progress>,
+        goal: Goal,
+    ) -> Self {
+        let sinks = sinks_with(&definition, dead_letters);
+        Self::over(home, definition, letters, (sinks, Arc::new(WithDeadLetters)), progress, goal)
     }
 
     /// A job that reads the definition's topic, under the definition's name, into the given tables.
@@ -84,6 +95,17 @@ impl Epochs {
     ) -> Result<Self> {
         let table = target::load(&home, &definition.table).await?;
         let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory).await?;
+        Ok(Self::over(home, definition, Box::new(feed), (sinks, route), progress, goal))
+    }
+
+    fn over(
+        home: Home,
+        definition: Definition,
+        intake: Box<dyn Intake>,
+        (sinks, route): (Vec<Sink>, Arc<dyn Route>),
+        progress: Arc<Progress>,
+        goal: Goal,
+    ) -> Self {
         progress.set_state(State::Backfilling, None);
         let patience = Patience::new(definition.job.to_string(), goal, progress.clone());
         let target = |sink: &Sink| {
@@ -93,7 +115,7 @@ impl Epochs {
         let names = sinks.iter().map(|sink| (sink_name(&sink.table), sink.uuid)).collect();
         let writer = WriterId(home.ids.uuid());
         let machine = EpochJob::new(definition.job.clone(), writer, names, EpochOptions::default(), Rules::law());
-        Ok(Epochs { home, definition, route, feed, targets, progress, patience, machine })
+        Epochs { home, definition, route, intake, targets, progress, patience, machine }
     }
 
     /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
@@ -125,7 +147,7 @@ impl Epochs {
                 EpochStep::Committed { positions, .. } => {
                     self.progress.counted(positions.tally());
                     self.patience.renew();
-                    match self.feed.take_failure() {
+                    match self.intake.take_failure() {
                         Some(failure) => return Ok(Ended::Suspended(failure)),
                         None => EpochEvent::Continue,
                     }
@@ -197,7 +219,7 @@ impl Epochs {
         epoch: Epoch,
     ) -> Result<Result<EpochEvent, Ended>> {
         let fresh = from.is_none();
-        let offsets = match self.feed.start(from, epoch).await? {
+        let offsets = match self.intake.start(from, epoch).await? {
             Start::At(offsets) => offsets,
             Start::Elsewhere(to) => return Ok(Ok(staged(to, BTreeMap::new()))),
             Start::Ended(ended) => return Ok(Err(ended)),
@@ -210,16 +232,16 @@ impl Epochs {
             specs.push(table.default_partition_spec_id());
         }
         let mut files = EpochFiles::new(tables, self.route.clone(), offsets);
-        let ended = self.feed.fill(&mut files).await?;
+        let ended = self.intake.fill(&mut files).await?;
         if files.moved {
-            self.feed.confirm().await?;
+            self.intake.confirm().await?;
         }
         // A job that has never committed pins its start, whatever comes.
         let empty = !files.moved && !fresh;
         if let (true, Some(ended)) = (empty, ended) {
             return Ok(Err(ended));
         }
-        let to = self.feed.positions(&files);
+        let to = self.intake.positions(&files);
         let files = self.name_files(files.finish().await?, &specs).await?;
         Ok(Ok(files.map_or(EpochEvent::NothingStaged, |files| staged(to, files))))
     }
@@ -271,6 +293,14 @@ impl Epochs {
         let append = Append { files, spec_id, schema: None, properties: target.ledger_properties(ledger)?, retention };
         target.publish(assertion, &append, patience).await
     }
+}
+
+/// A table and its dead letters.
+fn sinks_with(definition: &Definition, dead_letters: DeadLetters) -> Vec<Sink> {
+    let (table, uuid) = (definition.table.clone(), Some(definition.table_uuid));
+    let rows = Sink { table, uuid, holds: Holds::Rows };
+    let DeadLetters { table, table_uuid } = dead_letters;
+    vec![rows, Sink { table, uuid: Some(table_uuid), holds: Holds::DeadLetters }]
 }
 
 fn staged(to: Positions, files: BTreeMap<SinkName, Vec<String>>) -> EpochEvent {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
 use tableflow_lake::write::FILE_BYTES_TARGET;
 use tableflow_model::protocol::{Epoch, Positions, Tally, TopicPositions};
@@ -20,6 +21,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId, Topi
 use tokio::time::Instant;
 
 use super::budget::{Share, TableMemory};
+use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, Reader, Rows};
@@ -58,15 +60,6 @@ pub struct Feed {
     lag_measured: Option<Instant>,
 }
 
-/// Where an epoch starts.
-#[derive(Debug)]
-pub enum Start {
-    At(BTreeMap<Partition, Offset>),
-    /// The topic is not the one that the ledger knows: positions with the id it has now, for the machine to judge.
-    Elsewhere(Positions),
-    Ended(Ended),
-}
-
 impl Feed {
     /// A feed of the defined topic; its columns are those declared and those that the table has.
     pub async fn new(
@@ -82,7 +75,7 @@ impl Feed {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(deleted(&topic)),
             source => source?,
         };
-        let reader = Reader::new(source, definition, table)?;
+        let reader = Reader::new(home, source, definition, table).await?;
         Ok(Feed {
             topic,
             topic_id: definition.topic_id,
@@ -100,49 +93,8 @@ impl Feed {
         })
     }
 
-    /// Where an epoch ends in this topic, as the ledger writes it.
-    pub fn positions(&self, files: &EpochFiles) -> Positions {
-        let mut tally = self.tally;
-        tally += files.tally;
-        self.named(TopicPositions { tally, ..TopicPositions::new(self.topic_id, files.positions.clone()) })
-    }
-
     fn named(&self, positions: TopicPositions) -> Positions {
         Positions(BTreeMap::from([(self.topic.clone(), positions)]))
-    }
-
-    /// Goes to where the epoch starts: the ledger's positions, and the beginning of partitions that it does not
-    /// know (I1).
-    pub async fn start(&mut self, from: Option<Positions>, epoch: Epoch) -> Result<Start> {
-        // One of an epoch that came to nothing is met again where it stands.
-        self.failure = None;
-        self.reader.begin(epoch);
-        let found = match self.reader.source().topic_id().await {
-            Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let gone = deleted(&self.topic);
-                return Ok(Start::Ended(Ended::Suspended(gone)));
-            }
-            Err(error) => return Err(error),
-        };
-        let known = from.and_then(|mut from| from.0.remove(&self.topic));
-        match known {
-            Some(known) if found != self.topic_id => {
-                Ok(Start::Elsewhere(self.named(TopicPositions { id: found, ..known })))
-            }
-            None if found != self.topic_id => {
-                let recreated = format!("topic {} was re-created: it was {} and is {found}", self.topic, self.topic_id);
-                let recreated =
-                    Error::data(recreated).with_hint("`tableflow disable` the table and enable the topic again");
-                Ok(Start::Ended(Ended::Suspended(recreated)))
-            }
-            known => {
-                self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
-                let offsets = self.offsets(known.map(|known| known.offsets)).await?;
-                self.reader.source().seek(&offsets).await?;
-                Ok(Start::At(offsets))
-            }
-        }
     }
 
     async fn offsets(&mut self, known: Option<BTreeMap<Partition, Offset>>) -> Result<BTreeMap<Partition, Offset>> {
@@ -186,51 +138,6 @@ impl Feed {
         Ok(())
     }
 
-    /// Takes rows until the epoch is due. Answers how the job ends, if it does after this epoch.
-    pub async fn fill(&mut self, files: &mut EpochFiles) -> Result<Option<Ended>> {
-        let mut due: Option<Instant> = None;
-        let idle_pause_max = self.interval.clamp(IDLE_PAUSE_MIN, IDLE_PAUSE_MAX);
-        let mut idle_pause = IDLE_PAUSE_MIN;
-        loop {
-            if let Some(ended) = self.goal_reached(files) {
-                return Ok(Some(ended));
-            }
-            let polled = match self.reader.poll() {
-                Err(error) if is_gone(&error) => return self.gone(error, files),
-                polled => polled?,
-            };
-            let nothing = polled.is_empty();
-            self.take(polled, files).await?;
-            self.memory.hold(files.memory() as u64);
-            self.progress.buffered(files.records(), files.memory() as u64);
-            if files.moved {
-                due.get_or_insert_with(|| Instant::now() + self.interval);
-            }
-            if self.failure.is_some() {
-                let at_once = !files.moved;
-                return Ok(at_once.then(|| self.take_failure().map(Ended::Suspended)).flatten());
-            }
-            if nothing {
-                self.caught_up();
-            } else if let Err(error) = self.measure_lag(&files.positions).await
-                && !is_gone(&error)
-            {
-                return Err(error);
-            }
-            if due.is_some_and(|due| Instant::now() >= due) || self.is_full(files) {
-                return Ok(None);
-            }
-            if nothing {
-                let idle = Instant::now() + idle_pause;
-                self.goal.wait(due.map_or(idle, |due| due.min(idle))).await;
-                idle_pause = (idle_pause * 2).min(idle_pause_max);
-            } else {
-                idle_pause = IDLE_PAUSE_MIN;
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
     /// The topic was deleted, perhaps made again. What was read of it is the table's, and is committed first; where
     /// the next epoch is to start it is found out what became of the topic.
     fn gone(&self, error: Error, files: &EpochFiles) -> Result<Option<Ended>> {
@@ -238,11 +145,6 @@ impl Feed {
             return Ok(None);
         }
         Err(Error::conflict(format!("topic {} is no longer the one that was read", self.topic)).with_source(error))
-    }
-
-    /// Makes sure of what was read, before it is committed (I4).
-    pub async fn confirm(&mut self) -> Result<()> {
-        self.reader.source().confirm().await
     }
 
     /// One poll into the files.
@@ -260,11 +162,6 @@ impl Feed {
             }
         }
         Ok(())
-    }
-
-    /// The record that ended the last epoch, if one did.
-    pub fn take_failure(&mut self) -> Option<Error> {
-        self.failure.take()
     }
 
     fn caught_up(&self) {
@@ -300,6 +197,105 @@ impl Feed {
         let all_reached = self.ends.as_ref().is_some_and(|ends| ends.iter().all(reached));
         let caught_up = matches!(self.goal, Goal::CatchUp(_)) && all_reached;
         caught_up.then_some(Ended::CaughtUp)
+    }
+}
+
+#[async_trait]
+impl Intake for Feed {
+    /// Goes to where the epoch starts: the ledger's positions, and the beginning of partitions that it does not
+    /// know (I1).
+    async fn start(&mut self, from: Option<Positions>, epoch: Epoch) -> Result<Start> {
+        // One of an epoch that came to nothing is met again where it stands.
+        self.failure = None;
+        self.reader.begin(epoch);
+        let found = match self.reader.source().topic_id().await {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let gone = deleted(&self.topic);
+                return Ok(Start::Ended(Ended::Suspended(gone)));
+            }
+            Err(error) => return Err(error),
+        };
+        let known = from.and_then(|mut from| from.0.remove(&self.topic));
+        match known {
+            Some(known) if found != self.topic_id => {
+                Ok(Start::Elsewhere(self.named(TopicPositions { id: found, ..known })))
+            }
+            None if found != self.topic_id => {
+                let recreated = format!("topic {} was re-created: it was {} and is {found}", self.topic, self.topic_id);
+                let recreated =
+                    Error::data(recreated).with_hint("`tableflow disable` the table and enable the topic again");
+                Ok(Start::Ended(Ended::Suspended(recreated)))
+            }
+            known => {
+                self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
+                let offsets = self.offsets(known.map(|known| known.offsets)).await?;
+                self.reader.source().seek(&offsets).await?;
+                Ok(Start::At(offsets))
+            }
+        }
+    }
+
+    /// Takes rows until the epoch is due. Answers how the job ends, if it does after this epoch.
+    async fn fill(&mut self, files: &mut EpochFiles) -> Result<Option<Ended>> {
+        let mut due: Option<Instant> = None;
+        let idle_pause_max = self.interval.clamp(IDLE_PAUSE_MIN, IDLE_PAUSE_MAX);
+        let mut idle_pause = IDLE_PAUSE_MIN;
+        loop {
+            if let Some(ended) = self.goal_reached(files) {
+                return Ok(Some(ended));
+            }
+            let polled = match self.reader.poll().await {
+                Err(error) if is_gone(&error) => return self.gone(error, files),
+                polled => polled?,
+            };
+            let nothing = polled.is_empty();
+            self.take(polled, files).await?;
+            self.memory.hold(files.memory() as u64);
+            self.progress.buffered(files.records(), files.memory() as u64);
+            if files.moved {
+                due.get_or_insert_with(|| Instant::now() + self.interval);
+            }
+            if self.failure.is_some() {
+                let at_once = !files.moved;
+                return Ok(at_once.then(|| self.take_failure().map(Ended::Suspended)).flatten());
+            }
+            if nothing {
+                self.caught_up();
+            } else if let Err(error) = self.measure_lag(&files.positions).await
+                && !is_gone(&error)
+            {
+                return Err(error);
+            }
+            if due.is_some_and(|due| Instant::now() >= due) || self.is_full(files) {
+                return Ok(None);
+            }
+            if nothing {
+                let idle = Instant::now() + idle_pause;
+                self.goal.wait(due.map_or(idle, |due| due.min(idle))).await;
+                idle_pause = (idle_pause * 2).min(idle_pause_max);
+            } else {
+                idle_pause = IDLE_PAUSE_MIN;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Makes sure of what was read, before it is committed (I4).
+    async fn confirm(&mut self) -> Result<()> {
+        self.reader.source().confirm().await
+    }
+
+    /// Where an epoch ends in this topic, as the ledger writes it.
+    fn positions(&self, files: &EpochFiles) -> Positions {
+        let mut tally = self.tally;
+        tally += files.tally;
+        self.named(TopicPositions { tally, ..TopicPositions::new(self.topic_id, files.positions.clone()) })
+    }
+
+    /// The record that ended the last epoch, if one did.
+    fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
     }
 }
 

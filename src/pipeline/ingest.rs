@@ -17,7 +17,8 @@ use tableflow_model::protocol::{
 use tableflow_model::{Error, ErrorKind, Result};
 
 use super::budget::TableMemory;
-use super::feed::{Feed, Start};
+use super::feed::Feed;
+use super::intake::{Intake, Start};
 use super::job::{Ended, Goal, Patience};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, Everything, StagedFiles, TableFiles};

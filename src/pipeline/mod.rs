@@ -5,7 +5,10 @@
 //! ```text
 //!  enable      a topic becomes a table: validated, planned, made
 //!  job         what every job has: a goal, an end, patience
+//!  intake      what a job takes its rows from
 //!  feed        a topic as a job reads it
+//!  replay      dead letters through the decoder again
+//!  decoding    records -> columns, by the schemas that they name
 //!  staging     one epoch: records -> batches -> files
 //!  way_on      what to type at a record that cannot be decoded
 //!  dead_letters  the table for them
@@ -22,13 +25,16 @@
 
 pub mod budget;
 pub mod dead_letters;
+mod decoding;
 pub mod drop;
 pub mod enable;
 pub mod epochs;
 mod feed;
 pub mod ingest;
+mod intake;
 pub mod job;
 pub mod progress;
+pub mod replay;
 pub mod rollback;
 pub mod staging;
 pub mod status;

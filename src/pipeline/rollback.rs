@@ -12,6 +12,7 @@ use tableflow_lake::commit::{ROLLED_BACK_TO, prepare_rollback};
 use tableflow_model::protocol::{Epoch, Ledger, Rules, WriterId, reset};
 use tableflow_model::{Error, Result, TableName};
 
+use super::replay::replayed;
 use super::status::DIVERGED_PROPERTY;
 use crate::definition::{Definition, Wanted};
 use crate::home::Home;
@@ -31,9 +32,11 @@ pub async fn roll_back(home: &Home, table: &TableName, to: i64, afterwards: Afte
     if before.metadata.snapshot_by_id(to).is_none() {
         return Err(no_snapshot(table, to));
     }
+    check_replays(&home.definitions().get(table).await?, &before.metadata, to)?;
     let definition = home.definitions().change(table, |definition| definition.wanted = Wanted::Paused).await?;
     // Loaded again: the job may have committed until it was paused.
     let base = home.catalog.load_table(table).await?;
+    check_replays(&definition, &base.metadata, to)?;
     let properties = properties(&definition, &base.metadata, to, afterwards, WriterId(home.ids.uuid()))?;
     let in_step = afterwards == Afterwards::Replay && !lacks_rows(&base.metadata, to);
     let removals: &[&str] = if in_step { &[DIVERGED_PROPERTY] } else { &[] };
@@ -47,6 +50,24 @@ pub async fn roll_back(home: &Home, table: &TableName, to: i64, afterwards: Afte
             Err(error.with_hint("whether the rollback is in is not known; look at `tableflow history`"))
         }
     }
+}
+
+/// Rows that came from dead letters are nowhere else: a rollback behind them would lose them.
+fn check_replays(definition: &Definition, base: &TableMetadata, to: i64) -> Result<()> {
+    let mut next = base.current_snapshot();
+    while let Some(snapshot) = next.filter(|snapshot| snapshot.snapshot_id() != to) {
+        let summary = &snapshot.summary().additional_properties;
+        if replayed(definition, |name| summary.get(name).cloned()) > 0 {
+            return Err(Error::usage(format!(
+                "{} has rows of dead letters that snapshot {to} has not",
+                definition.table
+            ))
+            .with_detail(format!("snapshot {} brought them", snapshot.snapshot_id()))
+            .with_hint("choose that snapshot or a later one"));
+        }
+        next = snapshot.parent_snapshot_id().and_then(|parent| base.snapshot_by_id(parent));
+    }
+    Ok(())
 }
 
 fn no_snapshot(table: &TableName, id: i64) -> Error {

@@ -13,32 +13,39 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Fields, Schema};
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
-use tableflow_connectors::decode::{BadRecords, Decoder, JsonDecoder, MetadataColumns, RecordError, dead_letters};
+use tableflow_connectors::decode::{BadRecords, MetadataColumns, RecordError, dead_letters};
 use tableflow_lake::layout::{Evolution, arrow_schema, evolve};
 use tableflow_lake::write::{EpochName, Stager};
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Offset, Partition, Records, Result, Source, TopicName};
 use tableflow_store::Store;
 
+use super::decoding::{Decoding, Part, Stopped};
 use super::way_on::WayOn;
-use crate::definition::{Definition, ErrorHandling, declared_columns};
+use crate::definition::{Definition, ErrorHandling, Format, declared_columns};
+use crate::home::Home;
 
 /// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
 const POLL_BYTES: usize = 1024 * 1024;
 
 /// The decoder of a table: what is declared must fit what it has.
-pub fn decoder_for(columns: &str, table: &TableMetadata) -> Result<Box<dyn Decoder>> {
+pub async fn decoding_for(
+    home: &Home,
+    topic: &TopicName,
+    format: Format,
+    columns: &str,
+    table: &TableMetadata,
+) -> Result<Decoding> {
     let partition_fields = table.partition_specs_iter().flat_map(|spec| spec.fields()).map(|field| field.name.clone());
-    let schema = arrow_schema(table.current_schema())?;
-    let decoder = JsonDecoder::new(&declared_columns(columns)?, &schema)?.keep_clear_of(partition_fields, &schema)?;
-    Ok(Box::new(decoder))
+    let (declared, schema) = (declared_columns(columns)?, arrow_schema(table.current_schema())?);
+    Decoding::new(home, topic, format, &declared, &schema, partition_fields.collect()).await
 }
 
 /// Topic to batches.
 pub struct Reader {
     topic: TopicName,
     source: Box<dyn Source>,
-    decoder: Box<dyn Decoder>,
+    decoding: Decoding,
     metadata_columns: MetadataColumns,
     error_handling: ErrorHandling,
     /// What the next rows belong to.
@@ -61,12 +68,17 @@ pub struct Rows {
 
 impl Reader {
     /// A reader for a table as it was declared (`--columns`), with the columns it has.
-    pub fn new(source: Box<dyn Source>, definition: &Definition, table: &TableMetadata) -> Result<Self> {
+    pub async fn new(
+        home: &Home,
+        source: Box<dyn Source>,
+        definition: &Definition,
+        table: &TableMetadata,
+    ) -> Result<Self> {
         let (topic, metadata_columns) = (definition.topic.clone(), definition.metadata_columns);
-        let decoder = decoder_for(&definition.columns, table)?;
+        let decoding = decoding_for(home, &topic, definition.format, &definition.columns, table).await?;
         let (error_handling, epoch) = (definition.error_handling, Epoch::default());
         let way_on = WayOn::of(definition, table)?;
-        Ok(Reader { topic, source, decoder, metadata_columns, error_handling, epoch, way_on })
+        Ok(Reader { topic, source, decoding, metadata_columns, error_handling, epoch, way_on })
     }
 
     pub fn begin(&mut self, epoch: Epoch) {
@@ -78,30 +90,34 @@ impl Reader {
     }
 
     /// What is there now, decoded.
-    pub fn poll(&mut self) -> Result<Vec<Rows>> {
-        let polled = self.source.poll(POLL_BYTES)?;
-        polled.iter().map(|records| self.decode(records)).collect()
-    }
-
-    fn decode(&mut self, records: &Records) -> Result<Rows> {
+    pub async fn poll(&mut self) -> Result<Vec<Rows>> {
         let bad = match self.error_handling {
             ErrorHandling::Suspend => BadRecords::Stop,
             ErrorHandling::Skip | ErrorHandling::Log => BadRecords::PassOver,
         };
-        let decoded = self.decoder.decode_from(records, 0, bad);
-        let mut columns = decoded.batch.columns().to_vec();
-        columns.extend(self.metadata_columns.columns(&self.topic, records, &decoded.taken));
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(self.fields())), columns)
-            .map_err(|error| Error::internal("decoded columns do not fit together").with_source(error))?;
-        let (dead_letters, tally) = self.put_aside(records, &decoded.passed_over)?;
-        let failed_at = decoded.failure.as_ref().and_then(|failure| records.offsets.get(failure.row)).copied();
+        let mut rows = Vec::new();
+        for records in self.source.poll(POLL_BYTES)? {
+            for part in self.decoding.decode(&records, bad).await? {
+                rows.push(self.rows(&records, part)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn rows(&self, records: &Records, part: Part) -> Result<Rows> {
+        let batch = value_and_origin(&self.topic, self.metadata_columns, records, &part)?;
+        let (dead_letters, tally) = self.put_aside(records, &part.passed_over)?;
+        let next_offset = records.offsets.get(part.next).map_or(records.next_offset, |offset| Offset(*offset));
         Ok(Rows {
             partition: records.partition,
             batch,
             dead_letters,
             tally,
-            next_offset: failed_at.map_or(records.next_offset, Offset),
-            failure: decoded.failure.map(|failure| self.failure(failure, records.partition, failed_at.unwrap_or(0))),
+            next_offset,
+            failure: part.stopped.map(|stopped| match stopped {
+                Stopped::Record(failure) => self.failure(failure, records.partition, next_offset.0),
+                Stopped::Schema(error) => self.at(error, records.partition, next_offset.0),
+            }),
         })
     }
 
@@ -113,32 +129,46 @@ impl Reader {
         tracing::warn!(topic = %self.topic, %partition, offset, reason = %first.reason, count, "records are put aside");
         Ok(match self.error_handling {
             ErrorHandling::Log => {
-                let letters = dead_letters::letters(&self.topic, records, passed_over, None, self.epoch.0)?;
+                let letters =
+                    dead_letters::letters(&self.topic, records, passed_over, self.decoding.framing(), self.epoch.0)?;
                 (Some(letters), Tally { dead_lettered: count, ..Tally::default() })
             }
             _ => (None, Tally { skipped: count, ..Tally::default() }),
         })
     }
 
-    /// The columns of the batches: the topic's values, then where each row came from.
-    fn fields(&self) -> Fields {
-        let values = self.decoder.schema();
-        values.fields().iter().cloned().chain(self.metadata_columns.fields()).collect()
-    }
-
     fn failure(&self, failure: RecordError, partition: Partition, offset: i64) -> Error {
         let what = format!("record {offset} of partition {partition} of topic {} cannot be decoded", self.topic);
-        let mut error = Error::data(what).with_detail(failure.message).with_context("reason", failure.reason);
-        error = error.with_context("topic", &self.topic).with_context("partition", partition);
-        error = error.with_context("offset", offset).with_context("path", failure.path);
+        let error = Error::data(what).with_detail(failure.message).with_context("reason", failure.reason);
+        let error = self.at(error, partition, offset).with_context("path", failure.path);
         error.with_hint(self.way_on.hint(&failure.remedy))
+    }
+
+    fn at(&self, error: Error, partition: Partition, offset: i64) -> Error {
+        let error = error.with_context("topic", &self.topic).with_context("partition", partition);
+        error.with_context("offset", offset)
     }
 }
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("topic", &self.topic).field("decoder", &self.decoder).finish_non_exhaustive()
+        f.debug_struct("Reader").field("topic", &self.topic).field("decoding", &self.decoding).finish_non_exhaustive()
     }
+}
+
+/// The rows of a part: the columns of their values, then those that say where each came from.
+pub fn value_and_origin(
+    topic: &TopicName,
+    metadata_columns: MetadataColumns,
+    records: &Records,
+    part: &Part,
+) -> Result<RecordBatch> {
+    let mut columns = part.batch.columns().to_vec();
+    columns.extend(metadata_columns.columns(topic, records, &part.taken));
+    let values = part.batch.schema();
+    let fields: Fields = values.fields().iter().cloned().chain(metadata_columns.fields()).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .map_err(|error| Error::internal("decoded columns do not fit together").with_source(error))
 }
 
 /// Which of a job's tables the rows of a topic go to.

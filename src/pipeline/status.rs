@@ -13,6 +13,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
 
 use super::feed::deleted;
 use super::progress::{Report, State, Trouble};
+use super::replay::replayed;
 use crate::definition::Unreadable;
 use crate::definition::{Definition, Wanted};
 use crate::home::Home;
@@ -93,11 +94,10 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let ledger = table
-        .as_ref()
-        .and_then(|table| table.metadata.properties().get(&Ledger::property(&definition.job)))
-        .and_then(|text| Ledger::from_text(text).ok());
+    let ledger = newest_ledger(home, definition, table.as_ref()).await?;
     let tally = ledger.as_ref().map(|ledger| ledger.positions.tally()).unwrap_or_default();
+    let property = |name: &str| table.as_ref().and_then(|table| table.metadata.properties().get(name).cloned());
+    let dead_lettered = tally.dead_lettered.saturating_sub(replayed(definition, property));
     let (partitions, no_topic) = match partitions(home, definition, ledger).await {
         Ok(partitions) => (partitions, None),
         Err(error) => (Vec::new(), Some(without_topic(definition, &error))),
@@ -131,7 +131,7 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         rows_committed: total("total-records"),
         rows_buffered: buffered.map_or(0, |report| report.rows_buffered.min(u64::try_from(lag).unwrap_or(0))),
         rows_skipped: tally.skipped,
-        rows_dead_lettered: tally.dead_lettered,
+        rows_dead_lettered: dead_lettered,
         lag,
         // A table that has everything is as fresh as can be, however old its last row.
         freshness_ms: if lag == 0 && !partitions.is_empty() { Some(0) } else { committed_at.map(|at| now - at) },
@@ -146,6 +146,21 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         }],
         partitions,
     })
+}
+
+/// How far the job is. An epoch of nothing but dead letters leaves the table as it is, and moves theirs.
+async fn newest_ledger(home: &Home, definition: &Definition, table: Option<&LoadedTable>) -> Result<Option<Ledger>> {
+    let letters = match &definition.dead_letters {
+        None => None,
+        Some(letters) => match home.catalog.load_table(&letters.table).await {
+            Ok(letters) => Some(letters),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        },
+    };
+    let property = Ledger::property(&definition.job);
+    let ledger = |table: &LoadedTable| Ledger::from_text(table.metadata.properties().get(&property)?).ok();
+    Ok(table.into_iter().chain(&letters).filter_map(ledger).max_by_key(|ledger| ledger.epoch))
 }
 
 /// What a table is whose topic cannot be asked for its ends.

@@ -26,6 +26,8 @@ pub struct Product {
     topic: String,
     /// The address of a Kafka cluster, where topics are not embedded ones.
     servers: Option<String>,
+    /// The address of a schema registry, where it is not the embedded one.
+    registry: Option<String>,
     /// What the topic holds.
     sent: Arc<Mutex<Rows>>,
 }
@@ -76,8 +78,14 @@ impl Product {
     }
 
     pub fn in_directory(directory: PathBuf) -> Self {
-        let product =
-            Product { _temporary: None, directory, topic: "t".to_owned(), servers: None, sent: Arc::default() };
+        let product = Product {
+            _temporary: None,
+            directory,
+            topic: "t".to_owned(),
+            servers: None,
+            registry: None,
+            sent: Arc::default(),
+        };
         product.run(&["topic", "create", "t", "--partitions", "2"]).good("topic create");
         product.produce(5).good("produce");
         product
@@ -88,7 +96,11 @@ impl Product {
         let temporary = TempDir::new().unwrap();
         let directory = temporary.path().join("data");
         let (topic, servers) = (topic.to_owned(), Some(servers.to_owned()));
-        Product { _temporary: Some(temporary), directory, topic, servers, sent: Arc::default() }
+        Product { _temporary: Some(temporary), directory, topic, servers, registry: None, sent: Arc::default() }
+    }
+
+    pub fn ask_registry(&mut self, url: &str) {
+        self.registry = Some(url.to_owned());
     }
 
     /// And the table, not yet filled.
@@ -104,8 +116,9 @@ impl Product {
 
     /// Another handle on the same directory, for another thread.
     pub fn share(&self) -> Product {
-        let (directory, topic, servers) = (self.directory.clone(), self.topic.clone(), self.servers.clone());
-        Product { _temporary: None, directory, topic, servers, sent: self.sent.clone() }
+        let (directory, topic) = (self.directory.clone(), self.topic.clone());
+        let (servers, registry) = (self.servers.clone(), self.registry.clone());
+        Product { _temporary: None, directory, topic, servers, registry, sent: self.sent.clone() }
     }
 
     pub fn directory(&self) -> &Path {
@@ -118,6 +131,9 @@ impl Product {
         command.env_remove("TABLEFLOW_KILL_AT").env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
         if let Some(servers) = &self.servers {
             command.env("TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS", servers);
+        }
+        if let Some(registry) = &self.registry {
+            command.env("TABLEFLOW__REGISTRY__URL", registry);
         }
         command
     }
@@ -280,6 +296,11 @@ impl Up {
     pub fn signal(&self, name: &str) {
         let process = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success(), "kill -s {name}");
+    }
+
+    /// Where the embedded schema registry answers.
+    pub fn registry(&self) -> String {
+        format!("http://{}/registry", self.address)
     }
 
     /// What HTTP answers: the status line's code, and the body.

@@ -139,6 +139,166 @@ fn a_service_with_dead_letters_killed_at_any_moment_loses_and_doubles_nothing() 
     mixed.check("rows_dead_lettered", "kills of a service with dead letters");
 }
 
+/// A topic of Avro records, some of whose schemas nobody registered yet.
+struct Unregistered {
+    product: Product,
+    /// Records sent, and the id of the newest schema.
+    sent: u64,
+    id: u8,
+    rows: u64,
+}
+
+/// Its byte in a record would end a line.
+const LINE_FEED: u8 = 10;
+
+impl Unregistered {
+    fn new() -> Self {
+        let product = Product::with_topic();
+        product.run(&["topic", "create", "a"]).good("topic create");
+        let mut topic = Unregistered { product, sent: 0, id: 0, rows: 0 };
+        topic.register();
+        topic.send(2);
+        topic.rows += 2;
+        topic.product.run(&["enable", "a", "--error-handling", "LOG", "--commit-interval", "50ms"]).good("enable");
+        topic
+    }
+
+    /// The next version, which has one field more.
+    fn register(&mut self) {
+        loop {
+            self.id += 1;
+            let more: String =
+                (2..=self.id).map(|n| format!(r#",{{"name":"f{n}","type":["null","int"],"default":null}}"#)).collect();
+            let schema = format!(r#"{{"type":"record","name":"R","fields":[{{"name":"n","type":"int"}}{more}]}}"#);
+            let file = self.product.directory().with_extension("avsc");
+            std::fs::write(&file, schema).unwrap();
+            let done = self.product.run(&["schema", "register", "a-value", file.to_str().unwrap(), "-o", "json"]);
+            assert_eq!(done.good("schema register").json()["id"], self.id);
+            if self.id != LINE_FEED {
+                return;
+            }
+        }
+    }
+
+    /// So many records of the newest schema.
+    fn send(&mut self, count: u64) {
+        self.send_as(self.id, count);
+    }
+
+    /// Of a schema that is not there yet; answers its id.
+    fn send_unknown(&mut self, count: u64) -> u8 {
+        let id = if self.id + 1 == LINE_FEED { LINE_FEED + 1 } else { self.id + 1 };
+        self.send_as(id, count);
+        id
+    }
+
+    fn send_as(&mut self, id: u8, count: u64) {
+        let mut lines = Vec::new();
+        for _ in 0..count {
+            // The number 20 + 4, and a value for the last field alone.
+            lines.extend([0, 0, 0, 0, id, 48]);
+            lines.extend((2..id).map(|_| 0));
+            if id > 1 {
+                lines.extend([2, 14]);
+            }
+            lines.push(b'\n');
+        }
+        let mut command = self.product.command(&["produce", "a", "--format", "raw"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&lines).unwrap();
+        assert!(child.wait().unwrap().success());
+        self.sent += count;
+    }
+
+    fn status(&self) -> Value {
+        self.product.run(&["status", "a", "-o", "json"]).json()
+    }
+
+    /// Each record is a row or a dead letter, and only one of them.
+    fn check(&self, rows: u64, replay: &str) {
+        let status = self.status();
+        let counts = (status["rows_committed"].as_u64(), status["rows_dead_lettered"].as_u64());
+        assert_eq!(counts, (Some(rows), Some(self.sent - rows)), "{replay}: {status}");
+        for reader in READERS {
+            let found = self.product.rows_by(reader, "a", replay);
+            let mut offsets: Vec<_> = found.iter().map(|row| row["_tableflow_offset"].as_u64().unwrap()).collect();
+            offsets.sort_unstable();
+            offsets.dedup();
+            assert_eq!((found.len() as u64, offsets.len() as u64), (rows, rows), "{replay}, read by {reader}");
+            assert!(found.iter().all(|row| row["n"] == 24), "{replay}: {found:?}");
+        }
+        let listed = self.product.run(&["dlq", "list", "a", "-o", "json"]).good(replay).json();
+        assert_eq!(listed.as_array().unwrap().len() as u64, self.sent - rows, "{replay}: {listed}");
+    }
+}
+
+#[test]
+fn a_replay_killed_at_any_point_makes_each_letter_a_row_once() {
+    let mut topic = Unregistered::new();
+    topic.product.run(&["sync", "a"]).good("sync");
+    for point in KillPoint::ALL.iter().filter(|point| !NOT_PASSED.contains(point)) {
+        let mut kills = 0;
+        for nth in 1..=PASSES_MAX {
+            let replay = format!("TABLEFLOW_KILL_AT={point}:{nth} tableflow dlq replay a");
+            topic.send_unknown(2);
+            topic.product.run(&["sync", "a"]).good(&replay);
+            topic.check(topic.rows, &replay);
+            topic.register();
+            topic.rows += 2;
+            let killed = topic.product.run_until(&["dlq", "replay", "a"], point.name(), nth);
+            if killed.status.signal() != Some(SIGKILL) {
+                killed.good(&replay);
+                topic.check(topic.rows, &replay);
+                break;
+            }
+            kills += 1;
+            topic.product.run(&["dlq", "replay", "a"]).good(&replay);
+            topic.check(topic.rows, &replay);
+        }
+        println!("{point}: {kills} kills of a replay");
+        let reports = matches!(point, KillPoint::StatusBefore | KillPoint::StatusAfter);
+        assert_eq!(kills == 0, reports, "{point} was hit {kills} times");
+    }
+    // The value of each version's own field is in its column.
+    let last = format!("f{}", topic.id);
+    let sql = format!("SELECT count(*) AS c FROM a WHERE {last} = 7");
+    assert_eq!(topic.product.run(&["query", &sql, "-o", "json"]).good(&sql).json()[0]["c"], 2);
+}
+
+#[test]
+fn a_replay_takes_what_is_asked_for_and_can_be_decoded_and_nothing_else() {
+    let mut topic = Unregistered::new();
+    topic.send_unknown(3);
+    let up = topic.product.up();
+    wait_until("the letters are there", || topic.status()["rows_dead_lettered"] == 3);
+    let none =
+        topic.product.run(&["dlq", "replay", "a", "-o", "json"]).good("a replay of what is not registered").json();
+    assert_eq!((&none["rows_replayed"], &none["letters_left"]), (&json!(0), &json!(3)));
+    topic.register();
+    topic.send(1);
+    topic.rows += 1;
+    wait_until("the row is there", || topic.status()["rows_committed"] == 3);
+    // The third one asks for every letter there ever was.
+    let all = "false UNION ALL SELECT \"partition\", \"offset\", epoch FROM a__dlq";
+    for (condition, replayed) in [("reason = 'not-json'", 0), ("\"offset\" = 3", 1), (all, 2), ("true", 0)] {
+        let words = ["dlq", "replay", "a", "--where", condition, "-o", "json"];
+        let done = topic.product.run(&words).good(condition).json();
+        assert_eq!(done["rows_replayed"], replayed, "{condition}: {done}");
+        topic.rows += replayed;
+        topic.check(topic.rows, condition);
+    }
+    let wrong = topic.product.run(&["dlq", "replay", "a", "--where", "nonsense = 1"]);
+    assert!(!wrong.status.success() && wrong.stderr.contains("nonsense"), "{}", wrong.stderr);
+    let first = topic.product.run(&["history", "a", "-o", "json"]).good("history").json();
+    let oldest = first.as_array().unwrap().iter().map(|snapshot| snapshot["snapshot_id"].to_string()).next_back();
+    let back = topic.product.run(&["rollback", "a", "--to", &oldest.unwrap(), "--replay"]);
+    assert!(back.stderr.contains("rows of dead letters"), "{}", back.stderr);
+    topic.product.run(&["resume", "a"]).good("resume");
+    topic.check(topic.rows, "after a rollback that was refused");
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+}
+
 /// Whatever a table did with bad records before, its next job goes on from there.
 #[test]
 fn what_becomes_of_bad_records_can_be_changed_at_any_time() {

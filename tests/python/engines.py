@@ -12,6 +12,7 @@ import traceback
 import expected
 import kafka
 import read_table
+import registered
 
 
 def document(order):
@@ -117,6 +118,7 @@ def rename(order):
 
 ORDERS = {f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values, rows)}
 ORDERS.update(kafka.ORDERS)
+ORDERS.update(registered.ORDERS)
 
 
 def main():

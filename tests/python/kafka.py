@@ -70,6 +70,11 @@ def kafka_delete_records(order):
     wait_for(admin(order).delete_records([place]))
 
 
+def value_of(record):
+    """`raw` is hexadecimal."""
+    return bytes.fromhex(record["raw"]) if "raw" in record else bytes_of(record.get("value"))
+
+
 def bytes_of(value):
     return None if value is None else value if isinstance(value, (str, bytes)) else json.dumps(value)
 
@@ -98,7 +103,7 @@ def kafka_produce(order):
     for index, record in enumerate(order["records"]):
         extra = {name: record[name] for name in ("partition", "timestamp") if name in record}
         headers = [(name, bytes_of(value)) for name, value in record.get("headers", [])]
-        key, value = bytes_of(record.get("key")), bytes_of(record.get("value"))
+        key, value = bytes_of(record.get("key")), value_of(record)
         while True:
             try:
                 producer.produce(

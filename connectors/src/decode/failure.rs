@@ -19,6 +19,8 @@ pub enum Reason {
     NoSchemaId,
     /// The registry does not know the schema.
     UnknownSchema,
+    /// Its schema is of another kind than those of the table's other records.
+    AnotherFormat,
     NotJson,
     /// The bytes are none that a writer with the record's Avro schema makes.
     NotAvro,
@@ -56,6 +58,7 @@ impl Reason {
             Reason::EmptyValue => "empty-value",
             Reason::NoSchemaId => "no-schema-id",
             Reason::UnknownSchema => "schema-id-unknown",
+            Reason::AnotherFormat => "another-format",
             Reason::NotJson => "not-json",
             Reason::NotAvro => "not-avro",
             Reason::NotProtobuf => "not-protobuf",

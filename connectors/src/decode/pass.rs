@@ -18,6 +18,12 @@ pub(super) enum Stop {
     Needs(SchemaKey),
 }
 
+impl Stop {
+    pub fn failed(error: RecordError) -> Self {
+        Stop::Failed(Box::new(error))
+    }
+}
+
 /// What a pass came to.
 #[derive(Default)]
 pub(super) struct Pass {

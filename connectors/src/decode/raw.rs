@@ -124,9 +124,8 @@ fn too_much(row: usize) -> RecordError {
 
 impl Decoder for RawDecoder {
     fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
-        let pass = Pass::over(records, first_row, bad, |place, row| {
-            self.record(records, place, row).map_err(|error| Stop::Failed(Box::new(error)))
-        });
+        let pass =
+            Pass::over(records, first_row, bad, |place, row| self.record(records, place, row).map_err(Stop::failed));
         let batch = self.columns.finish_batch(&self.schema, pass.rows());
         pass.with(batch)
     }

@@ -12,7 +12,7 @@ use tableflow_model::Records;
 
 use super::{Reason, RecordError, Remedy};
 use crate::registry::framing::{FramingFault, PrefixLength, frame};
-use crate::registry::{RecordPart, SchemaKey};
+use crate::registry::{RecordPart, SchemaKey, SchemaType};
 
 /// Where a record says which schema it was written with.
 pub trait Framing: fmt::Debug + Send {
@@ -24,6 +24,11 @@ pub trait Framing: fmt::Debug + Send {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RegistryFraming {
     pub prefix: PrefixLength,
+}
+
+impl RegistryFraming {
+    /// Ids of four bytes.
+    pub const CONFLUENT: RegistryFraming = RegistryFraming { prefix: PrefixLength::Four };
 }
 
 impl Framing for RegistryFraming {
@@ -47,6 +52,17 @@ fn unframed(row: usize, fault: FramingFault) -> RecordError {
 }
 
 impl RecordError {
+    /// The schema that it names is of another kind than the table takes.
+    pub fn another_format(row: usize, key: SchemaKey, found: SchemaType, wanted: SchemaType) -> Self {
+        RecordError {
+            row,
+            reason: Reason::AnotherFormat,
+            path: "$".to_owned(),
+            message: format!("the schema of {key} is {found}, and the table takes {wanted}"),
+            remedy: Remedy::Produce(format!("write the records of one topic with {wanted} schemas")),
+        }
+    }
+
     /// The registry knows no such schema.
     pub fn unknown_schema(row: usize, key: SchemaKey) -> Self {
         RecordError {

@@ -1,10 +1,12 @@
-//! Records for tests, and the rows of a batch as tests write them.
+//! Records for tests, the rows of a batch as tests write them, and schemas that are damaged.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType,
     TimestampMicrosecondType,
 };
+use proptest::prelude::*;
+use proptest::sample::Index;
 use tableflow_model::{Records, Span};
 
 /// Records with these values.
@@ -76,4 +78,19 @@ pub(super) fn cell(array: &dyn Array, row: usize) -> String {
         }
         other => panic!("{other}"),
     }
+}
+
+/// Any text that differs from this one in a few places.
+pub(super) fn damaged(text: &'static str) -> impl Strategy<Value = String> {
+    let pieces = prop_oneof![Just(String::new()), "[\\[\\]{}:,;\"#=<>a-z0-9]{1,3}", Just(text.to_owned()), ".{1,2}"];
+    let damage = (any::<Index>(), any::<Index>(), pieces);
+    prop::collection::vec(damage, 1..4).prop_map(move |damages| {
+        let mut chars: Vec<char> = text.chars().collect();
+        for (start, length, piece) in damages {
+            let start = start.index(chars.len() + 1);
+            let end = (start + length.index(8)).min(chars.len());
+            chars.splice(start..end, piece.chars());
+        }
+        chars.into_iter().collect()
+    })
 }

@@ -5,8 +5,8 @@
 //!   or the address leads to another one) is refused: rows decoded by a wrong schema are worse than none.
 //! - I2: what is remembered serves when the registry does not answer. While it does, every id is asked for again after
 //!   [`VERIFY_EVERY_MS`], and once after a start, for the sake of I1.
-//! - I3: an id that the registry does not know is not asked for again for [`UNKNOWN_MS`], no longer: its schema may
-//!   be registered a moment after its first record.
+//! - I3: that the registry does not know an id is not remembered: its schema may be registered a moment later, and a record
+//!   that was written then must not be taken for a bad one.
 //! - I4: a file that is damaged is warned of, fetched again and replaced.
 //! - I5: one request at a time: a thousand records with one new id ask once.
 //!
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tableflow_model::{Clock, Error, Millis};
 
-use super::refusal::{RegistryError, Result};
+use super::refusal::Result;
 use super::registry::SchemaRegistry;
 use super::resolve::{ResolvedSchema, resolve};
 use super::schema::{Fingerprint, SchemaKey};
@@ -29,12 +29,6 @@ pub const VERIFY_EVERY_MS: i64 = 10 * 60 * 1_000;
 
 /// How long a registry that does not answer is left alone about an id that is remembered.
 pub const RETRY_MS: i64 = 15 * 1_000;
-
-/// How long an id counts as unknown.
-pub const UNKNOWN_MS: i64 = 5 * 1_000;
-
-/// Records can claim any id, and each that is unknown is remembered.
-const UNKNOWN_MAX: usize = 10_000;
 
 /// The form of the files; another number is another form.
 const FORM: u32 = 1;
@@ -52,7 +46,6 @@ pub struct SchemaCache {
 #[derive(Debug, Default)]
 struct Memory {
     known: HashMap<SchemaKey, Known>,
-    unknown: HashMap<SchemaKey, Millis>,
 }
 
 #[derive(Clone, Debug)]
@@ -92,11 +85,8 @@ impl SchemaCache {
     fn remembered(&self, key: SchemaKey) -> Option<Result<Arc<ResolvedSchema>>> {
         let now = self.clock.now();
         let memory = self.memory();
-        if let Some(known) = memory.known.get(&key) {
-            return (now < known.verify_at).then(|| Ok(Arc::clone(&known.schema)));
-        }
-        let until = memory.unknown.get(&key)?;
-        (now < *until).then(|| Err(unknown(key)))
+        let known = memory.known.get(&key)?;
+        (now < known.verify_at).then(|| Ok(Arc::clone(&known.schema)))
     }
 
     async fn fetch(&self, key: SchemaKey, subject: Option<&str>) -> Result<Arc<ResolvedSchema>> {
@@ -115,10 +105,6 @@ impl SchemaCache {
             (Err(error), Some(known)) => {
                 tracing::warn!(%key, %error, "a schema is used as it is remembered, without the registry");
                 Ok(self.remember(key, known.schema, known.fingerprint, RETRY_MS))
-            }
-            (Err(error), None) if error.is_not_found() => {
-                self.remember_unknown(key);
-                Err(error)
             }
             (Err(error), None) => Err(error),
         }
@@ -165,18 +151,8 @@ impl SchemaCache {
     ) -> Arc<ResolvedSchema> {
         let verify_at = Millis(self.clock.now().0.saturating_add(for_ms));
         let mut memory = self.memory();
-        memory.unknown.remove(&key);
         memory.known.insert(key, Known { schema: Arc::clone(&schema), fingerprint, verify_at });
         schema
-    }
-
-    fn remember_unknown(&self, key: SchemaKey) {
-        let now = self.clock.now();
-        let mut memory = self.memory();
-        if memory.unknown.len() >= UNKNOWN_MAX {
-            memory.unknown.clear();
-        }
-        memory.unknown.insert(key, Millis(now.0.saturating_add(UNKNOWN_MS)));
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -227,10 +203,6 @@ impl SchemaCache {
             tracing::warn!(file = %path.display(), %error, "a schema cannot be remembered on disk");
         }
     }
-}
-
-fn unknown(key: SchemaKey) -> RegistryError {
-    RegistryError::refused(super::Reason::SchemaNotFound, format!("there is no schema of {key}"))
 }
 
 fn understand(bytes: &[u8]) -> Result<ResolvedSchema, String> {

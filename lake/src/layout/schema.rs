@@ -29,11 +29,12 @@ pub fn new_schema(columns: &Fields) -> Result<Schema> {
     Schema::builder().with_schema_id(0).with_fields(fields).build().map_err(iceberg_error("the columns make no table"))
 }
 
-/// The table's schema with every column of `columns` that it lacks, or `None` when it lacks none (I2).
+/// The table's schema with every column of `columns` that it lacks, each at least as wide as there, or `None` when it is
+/// so already (I2).
 pub fn evolve(current: &Schema, last_column_id: i32, columns: &Fields) -> Result<Option<Evolution>> {
     let mut ids = FreshIds { last: last_column_id };
     let fields = ids.merge(current.as_struct().fields(), columns, "")?;
-    if ids.last == last_column_id {
+    if fields == current.as_struct().fields() {
         return Ok(None);
     }
     let schema = Schema::builder()
@@ -140,15 +141,20 @@ impl FreshIds {
                 field.field_type = Box::new(self.merge_type(&field.field_type, value.data_type(), path)?);
                 Ok(Type::Map(MapType { key_field: map.key_field.clone(), value_field: Arc::new(field) }))
             }
-            (Type::Primitive(primitive), wanted) if primitive_type(wanted).is_some_and(|w| fits(&w, primitive)) => {
-                Ok(current.clone())
-            }
-            _ => Err(Error::data(format!("column {path} is {current} in the table and {wanted} in the data"))
-                .with_hint(
-                    "a column keeps its type: write to another table, or declare the column as the table has it",
-                )),
+            (Type::Primitive(primitive), wanted) => match primitive_type(wanted) {
+                Some(wanted) if fits(&wanted, primitive) => Ok(current.clone()),
+                Some(wanted) if fits(primitive, &wanted) => Ok(Type::Primitive(wanted)),
+                _ => Err(another_type(path, current, wanted)),
+            },
+            _ => Err(another_type(path, current, wanted)),
         }
     }
+}
+
+fn another_type(path: &str, current: &Type, wanted: &DataType) -> Error {
+    Error::data(format!("column {path} is {current} in the table and {wanted} in the data")).with_hint(
+        "a column keeps its type or becomes wider: write to another table, or declare the column as the table has it",
+    )
 }
 
 /// Whether values of `from` can be written to a column of `to` without loss.
@@ -244,6 +250,21 @@ mod tests {
         let wanted = Fields::from(vec![Field::new("id", DataType::Utf8, true)]);
         let error = evolve(&before, 5, &wanted).unwrap_err();
         assert_eq!(error.to_string(), "column id is long in the table and Utf8 in the data");
+    }
+
+    #[test]
+    fn i2_columns_become_wider_and_keep_their_ids() {
+        let types = |inner: DataType, outer: DataType, cents: DataType| {
+            let list = DataType::List(Arc::new(Field::new("item", inner, true)));
+            Fields::from(vec![Field::new("l", list, true), Field::new("n", outer, true), Field::new("d", cents, true)])
+        };
+        let narrow = types(DataType::Int32, DataType::Float32, DataType::Decimal128(9, 2));
+        let wide = types(DataType::Int64, DataType::Float64, DataType::Decimal128(20, 2));
+        let before = new_schema(&narrow).unwrap();
+        let evolution = evolve(&before, 4, &wide).unwrap().unwrap();
+        assert_eq!((ids(&evolution.schema), evolution.last_column_id), (ids(&before), 4));
+        assert!(evolve(&evolution.schema, 4, &wide).unwrap().is_none());
+        assert!(evolve(&evolution.schema, 4, &narrow).unwrap().is_none(), "a column never becomes narrower");
     }
 
     #[test]

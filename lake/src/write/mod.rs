@@ -72,6 +72,8 @@ pub struct Stager {
     name: EpochName,
     layout: FileLayout,
     splitter: Splitter,
+    /// The columns that the splitter reads.
+    partitioned_by: Vec<i32>,
     open: HashMap<Option<OwnedRow>, OpenFile>,
     done: Vec<DataFile>,
     next_number: u32,
@@ -92,7 +94,8 @@ impl Stager {
         let splitter = Splitter::new(spec, &layout.schema)?;
         let paths = TablePaths::at(table.location());
         let (open, done) = (HashMap::new(), Vec::new());
-        Ok(Stager { store, paths, name, layout, splitter, open, done, next_number: 0, rows: 0 })
+        let partitioned_by = spec.fields().iter().map(|field| field.source_id).collect();
+        Ok(Stager { store, paths, name, layout, splitter, partitioned_by, open, done, next_number: 0, rows: 0 })
     }
 
     /// Rows taken so far.
@@ -173,7 +176,16 @@ impl Stager {
     }
 
     /// Goes on with the columns of `schema`: rows so far stay in files without the new ones.
+    /// A column that partitions the table keeps its type.
     pub async fn evolve(&mut self, schema: SchemaRef) -> Result<()> {
+        let type_in = |schema: &SchemaRef, id: i32| schema.field_by_id(id).map(|field| field.field_type.clone());
+        if let Some(id) =
+            self.partitioned_by.iter().find(|id| type_in(&self.layout.schema, **id) != type_in(&schema, **id))
+        {
+            let name = schema.name_by_field_id(*id).unwrap_or_default();
+            return Err(Error::data(format!("column {name} would become wider, and the table is partitioned by it"))
+                .with_hint("keep the field's type, or enable the topic into another table with --table"));
+        }
         self.finish_open().await?;
         self.layout.arrow_schema = arrow_schema(&schema)?;
         self.layout.schema = schema;

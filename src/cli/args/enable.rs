@@ -113,21 +113,35 @@ pub enum TableFormat {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TopicFormat {
-    /// By the topic: JSON
+    /// By the schema that the registry has for the topic; JSON where it has none
     #[default]
     Auto,
-    /// A JSON object a record
+    /// A JSON object a record, without a schema
     Json,
-    #[value(hide = true)]
+    /// Avro, by the registry's schemas
     Avro,
-    #[value(hide = true)]
+    /// JSON, by the registry's schemas
     JsonSchema,
-    #[value(hide = true)]
+    /// Protobuf, by the registry's schemas
     Protobuf,
+    /// Records as they are, in one column
+    Raw,
     #[value(hide = true)]
     Debezium,
-    #[value(hide = true)]
-    Raw,
+}
+
+impl TopicFormat {
+    /// None: what the registry says.
+    pub fn as_definition(self) -> Option<definition::Format> {
+        match self {
+            TopicFormat::Auto | TopicFormat::Debezium => None,
+            TopicFormat::Json => Some(definition::Format::Json),
+            TopicFormat::Avro => Some(definition::Format::Avro),
+            TopicFormat::JsonSchema => Some(definition::Format::JsonSchema),
+            TopicFormat::Protobuf => Some(definition::Format::Protobuf),
+            TopicFormat::Raw => Some(definition::Format::Raw),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -30,7 +30,6 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("rewrite-manifests", "manifests stay as they were written until then"),
     ("maintain", "snapshots older than `tableflow update TABLE --retention-ms MS` go with the next commit"),
     ("erase", "`tableflow disable TABLE --drop` deletes a whole table"),
-    ("dlq", "`tableflow status TABLE` names the record that stopped a table"),
     ("catalog", "`tableflow list` shows the tables; other engines open DIR/catalog.db"),
     ("doctor", "`tableflow status --check` says which tables need a look"),
     ("plan", "`tableflow enable TOPIC --dry-run` prints the plan of one table"),
@@ -89,12 +88,9 @@ fn check_enable(arguments: &EnableArguments) -> Result<()> {
     if arguments.format_version != 2 {
         return Err(later("--format-version", &arguments.format_version.to_string(), "use 2"));
     }
-    serve(
-        "--format",
-        arguments.format,
-        &[TopicFormat::Auto, TopicFormat::Json],
-        "use json, with --columns for its types",
-    )?;
+    if arguments.format == TopicFormat::Debezium {
+        return Err(later("--format", "debezium", "use avro or json: the envelope is a row"));
+    }
     if let Some(columns) = arguments.metadata_columns {
         let served = [MetadataColumns::Portable, MetadataColumns::None];
         serve("--metadata-columns", columns, &served, "use portable or none")?;

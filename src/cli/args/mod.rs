@@ -120,6 +120,12 @@ pub enum Verb {
     /// Read up to the ends the topics have now, commit, exit
     #[command(after_help = "Example:\n  tableflow sync bronze.orders   # for cron; without a name, every table")]
     Sync(SyncArguments),
+    /// List, show and replay the records that a table could not take
+    #[command(
+        subcommand,
+        after_help = "Example:\n  tableflow dlq replay payments --where \"reason = 'schema-id-unknown'\""
+    )]
+    Dlq(DlqVerb),
     /// Run the service: every table, and HTTP
     #[command(after_help = "Example:\n  tableflow up --listen 127.0.0.1:8080")]
     Up(UpArguments),
@@ -186,6 +192,28 @@ pub struct SyncArguments {
     /// Without it, every table
     #[arg(value_name = "TABLE")]
     pub tables: Vec<TableReference>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum DlqVerb {
+    /// Where the records are and why they are there
+    #[command(after_help = "Example:\n  tableflow dlq list payments")]
+    List(DlqArguments),
+    /// The records whole: key, value, headers
+    #[command(after_help = "Example:\n  tableflow dlq show payments --where '\"offset\" = 17' -o json")]
+    Show(DlqArguments),
+    /// Decode them again, and make rows of those that can be by now
+    #[command(after_help = "Example:\n  tableflow dlq replay payments")]
+    Replay(DlqArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DlqArguments {
+    #[command(flatten)]
+    pub table: TableArgument,
+    /// Only those that this is true of, over the columns of the dead letters
+    #[arg(long = "where", value_name = "EXPR")]
+    pub condition: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

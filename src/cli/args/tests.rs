@@ -173,7 +173,10 @@ fn i2_values_that_come_later_are_refused_by_name() {
         ("enable|t|--mode|Upsert", "error: --mode upsert comes later\n  hint: use append: every record becomes a row"),
         ("enable|t|--table-formats|ICEBERG,delta", "error: --table-formats DELTA comes later\n  hint: use ICEBERG"),
         ("enable|t|--format-version|3", "error: --format-version 3 comes later\n  hint: use 2"),
-        ("enable|t|--format|avro", "error: --format avro comes later\n  hint: use json, with --columns for its types"),
+        (
+            "enable|t|--format|debezium",
+            "error: --format debezium comes later\n  hint: use avro or json: the envelope is a row",
+        ),
         (
             "enable|t|--metadata-columns|cflt",
             "error: --metadata-columns cflt comes later\n  hint: use portable or none",
@@ -259,7 +262,7 @@ fn help_is_no_error_and_hides_what_is_not_served() {
     let (text, code) = refused("enable|--help");
     assert_eq!(code, 0);
     assert!(text.contains("[possible values: auto, append]") || text.contains("- append:"), "{text}");
-    for hidden in ["upsert", "DELTA", "cflt", "avro"] {
+    for hidden in ["upsert", "DELTA", "cflt", "debezium"] {
         assert!(!text.contains(hidden), "{hidden} is offered");
     }
 }

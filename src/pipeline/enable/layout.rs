@@ -5,7 +5,7 @@
 
 use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
-use tableflow_connectors::decode::{Decoder, JsonDecoder, MetadataColumns, RESERVED_PREFIX, RecordError, Remedy};
+use tableflow_connectors::decode::{BadRecords, MetadataColumns, Note, RESERVED_PREFIX, RecordError, Remedy};
 use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
     arrow_schema, evolve, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
@@ -15,7 +15,9 @@ use tableflow_model::{Error, Records, Result, Source};
 
 use super::{Request, Settings};
 use crate::definition::{StartFrom, declared_columns};
-use crate::pipeline::staging::decoder_for;
+use crate::home::Home;
+use crate::pipeline::decoding::{Decoding, Stopped};
+use crate::pipeline::staging::decoding_for;
 use crate::pipeline::way_on::is_namesake;
 
 /// Records looked at to infer columns when the table is made; more columns may come later.
@@ -27,21 +29,33 @@ pub(super) struct Layout {
     pub schema: Schema,
     pub partition_spec: PartitionSpec,
     pub sort_order: SortOrder,
+    /// What the table does not keep of its topic's schemas.
+    pub notes: Vec<Note>,
 }
 
-pub(super) async fn new(source: &mut dyn Source, request: &Request, settings: &Settings) -> Result<Layout> {
-    let schema = new_schema(&columns(source, request, settings, Vec::new()).await?)?;
+pub(super) async fn new(
+    home: &Home,
+    source: &mut dyn Source,
+    request: &Request,
+    settings: &Settings,
+) -> Result<Layout> {
+    let (fields, mut notes) = columns(home, source, request, settings, Vec::new()).await?;
+    let schema = new_schema(&fields)?;
     let partition_fields = parse_partition_by(&request.partition_by, &schema)?;
     let own_names = partition_fields.fields().iter().filter(|field| field.transform != Transform::Identity);
     let taken: Vec<String> = own_names.map(|field| field.name.clone()).collect();
     let schema = match taken.iter().any(|name| schema.field_by_name(name).is_some()) {
         // The record with that name is the running job's matter too.
-        true => new_schema(&columns(source, request, settings, taken).await?)?,
+        true => {
+            let fields;
+            (fields, notes) = columns(home, source, request, settings, taken).await?;
+            new_schema(&fields)?
+        }
         false => schema,
     };
     let partition_spec = partition_spec(&request.partition_by, &schema)?;
     let sort_order = parse_sort_by(&request.sort_by, &schema)?;
-    Ok(Layout { schema, partition_spec, sort_order })
+    Ok(Layout { schema, partition_spec, sort_order, notes })
 }
 
 fn partition_spec(text: &str, schema: &Schema) -> Result<PartitionSpec> {
@@ -53,8 +67,13 @@ fn partition_spec(text: &str, schema: &Schema) -> Result<PartitionSpec> {
 }
 
 /// The layout of a table that exists, which the request must not contradict (I4 of `enable`).
-pub(super) fn existing(request: &Request, settings: &Settings, table: &TableMetadata) -> Result<Layout> {
-    let decoder = decoder_for(&settings.columns, table)?;
+pub(super) async fn existing(
+    home: &Home,
+    request: &Request,
+    settings: &Settings,
+    table: &TableMetadata,
+) -> Result<Layout> {
+    let decoding = decoding_for(home, &request.topic, settings.format, &settings.columns, table).await?;
     let known = arrow_schema(table.current_schema())?;
     for column in declared_columns(&settings.columns)? {
         let nullable = known.field_with_name(column.name()).is_ok_and(Field::is_nullable);
@@ -70,7 +89,7 @@ pub(super) fn existing(request: &Request, settings: &Settings, table: &TableMeta
     if settings.metadata_columns == MetadataColumns::None && has_metadata {
         return Err(differs(request, "--metadata-columns", "none", "portable"));
     }
-    let columns: Fields = decoder.schema().fields().iter().cloned().chain(metadata).collect();
+    let columns: Fields = decoding.schema().fields().iter().cloned().chain(metadata).collect();
     let schema = match evolve(table.current_schema(), table.last_column_id(), &columns)? {
         Some(evolution) => evolution.schema,
         None => table.current_schema().as_ref().clone(),
@@ -79,6 +98,7 @@ pub(super) fn existing(request: &Request, settings: &Settings, table: &TableMeta
         partition_spec: table.default_partition_spec().as_ref().clone(),
         sort_order: table.default_sort_order().as_ref().clone(),
         schema,
+        notes: decoding.notes().to_vec(),
     };
     check_layout(request, &layout)?;
     Ok(layout)
@@ -112,22 +132,28 @@ fn differs(request: &Request, flag: &str, asked: &str, has: &str) -> Error {
 /// The columns the table starts with: declared ones, those that the first records show, where rows come from. None has
 /// a name that is taken.
 async fn columns(
+    home: &Home,
     source: &mut dyn Source,
     request: &Request,
     settings: &Settings,
     taken: Vec<String>,
-) -> Result<Fields> {
+) -> Result<(Fields, Vec<Note>)> {
     let declared = declared_columns(&settings.columns)?;
     let nothing = arrow::datatypes::Schema::empty();
-    let mut decoder = JsonDecoder::new(&declared, &nothing)?.keep_clear_of(taken, &nothing)?;
+    let mut decoding = Decoding::new(home, &request.topic, settings.format, &declared, &nothing, taken).await?;
     let ranges = source.ranges().await?;
     let starts = ranges.iter().map(|(partition, range)| (*partition, range.start)).collect();
     source.seek(&starts).await?;
     let (mut rows, mut seen, mut failure) = (0, 0, None);
     for records in first_poll(source, &ranges, SAMPLE_BYTES).await? {
-        let decoded = decoder.decode(&records);
-        (rows, seen) = (rows + decoded.taken.len(), seen + records.len());
-        let Some(failed) = decoded.failure else { continue };
+        let parts = decoding.decode(&records, BadRecords::Stop).await?;
+        rows += parts.iter().map(|part| part.taken.len()).sum::<usize>();
+        seen += records.len();
+        let failed = match parts.into_iter().find_map(|part| part.stopped) {
+            Some(Stopped::Record(failed)) => failed,
+            Some(Stopped::Schema(error)) => return Err(error),
+            None => continue,
+        };
         if let Remedy::Respell { column, .. } = &failed.remedy
             && let Some(known) = declared.iter().find(|known| is_namesake(known, column))
             && failed.row == 0
@@ -141,13 +167,13 @@ async fn columns(
         return Err(failure);
     }
     let metadata = settings.metadata_columns.fields();
-    let columns: Fields = decoder.schema().fields().iter().cloned().chain(metadata).collect();
+    let columns: Fields = decoding.schema().fields().iter().cloned().chain(metadata).collect();
     if columns.is_empty() {
         let what = if seen == 0 { "has no records yet" } else { "has no record yet with a value in a field" };
         return Err(Error::usage(format!("topic {} {what}, and no columns were declared", request.topic))
             .with_hint("declare them: --columns \"id BIGINT\", or produce a record with values first"));
     }
-    Ok(columns)
+    Ok((columns, decoding.notes().to_vec()))
 }
 
 /// A declaration that the first record of a partition belies.

@@ -26,7 +26,8 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, Table
 
 use self::layout::Layout;
 use super::dead_letters;
-use crate::definition::{Definition, ErrorHandling, NewDefinition, StartFrom, Wanted};
+use super::decoding::format_of;
+use crate::definition::{Definition, ErrorHandling, Format, NewDefinition, StartFrom, Wanted};
 use crate::home::Home;
 
 /// The table property that says which topic fills it.
@@ -43,6 +44,8 @@ const RETENTION_MS_DEFAULT: i64 = 7 * 24 * 3600 * 1000;
 pub struct Request {
     pub topic: TopicName,
     pub table: TableName,
+    /// Absent: what the schema registry says.
+    pub format: Option<Format>,
     pub columns: Option<String>,
     pub partition_by: String,
     pub sort_by: String,
@@ -71,6 +74,7 @@ pub struct Plan {
 /// What the request comes to (I5).
 #[derive(Debug)]
 struct Settings {
+    format: Format,
     columns: String,
     metadata_columns: MetadataColumns,
     commit_interval_ms: u64,
@@ -89,8 +93,11 @@ pub struct PlanSummary {
     pub topic: String,
     pub table: String,
     pub mode: &'static str,
+    pub format: Format,
     pub format_version: u8,
     pub columns: Vec<ColumnSummary>,
+    /// What the table does not keep of the topic's schemas, column by column.
+    pub notes: Vec<String>,
     pub partition_by: String,
     pub sort_by: String,
     pub commit_interval_ms: u64,
@@ -139,13 +146,13 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
         None => None,
     };
     let before_from = before.as_ref().map(|before| before.from);
-    let settings = settings(&request, before, source.as_mut()).await?;
+    let settings = settings(home, &request, before, source.as_mut()).await?;
     let layout = match &existing {
         Some(table) => {
             check_place(&request, before_from, topic_id, &table.metadata)?;
-            layout::existing(&request, &settings, &table.metadata)?
+            layout::existing(home, &request, &settings, &table.metadata).await?
         }
-        None => layout::new(source.as_mut(), &request, &settings).await?,
+        None => layout::new(home, source.as_mut(), &request, &settings).await?,
     };
     if let Some(letters) = &settings.dead_letters {
         dead_letters::check(home, &request.table, letters).await?;
@@ -159,7 +166,12 @@ async fn definition_before(home: &Home, request: &Request, table: &LoadedTable) 
     Ok(before.filter(|before| before.table_uuid == table.metadata.uuid()))
 }
 
-async fn settings(request: &Request, before: Option<Definition>, source: &mut dyn Source) -> Result<Settings> {
+async fn settings(
+    home: &Home,
+    request: &Request,
+    before: Option<Definition>,
+    source: &mut dyn Source,
+) -> Result<Settings> {
     let before = before.as_ref();
     let columns = request.columns.clone().or(before.map(|it| it.columns.clone()));
     let metadata_columns = request.metadata_columns.or(before.map(|it| it.metadata_columns));
@@ -183,7 +195,12 @@ async fn settings(request: &Request, before: Option<Definition>, source: &mut dy
         (None, ErrorHandling::Log) => Some(dead_letters::name_for(&request.table, request.log_target.as_deref())?),
         (kept, _) => kept,
     };
+    let format = match request.format.or(before.map(|it| it.format)) {
+        Some(format) => format,
+        None => format_of(home, &request.topic).await?,
+    };
     Ok(Settings {
+        format,
         columns: columns.unwrap_or_default(),
         metadata_columns: metadata_columns.unwrap_or(MetadataColumns::Portable),
         commit_interval_ms: interval.unwrap_or(request.commit_interval_default_ms),
@@ -276,7 +293,9 @@ impl Plan {
             topic: self.request.topic.to_string(),
             table: self.request.table.to_plain_string(),
             mode: "append",
+            format: self.settings.format,
             format_version: 2,
+            notes: self.layout.notes.iter().map(|note| format!("{} {}", note.path, note.words)).collect(),
             columns: arrow.fields().iter().map(ColumnSummary::of).collect(),
             partition_by: self.layout.partition_by(),
             sort_by: self.layout.sort_by(),
@@ -303,6 +322,7 @@ impl Plan {
             table_uuid: table.metadata.uuid(),
             topic: request.topic,
             topic_id: self.topic_id,
+            format: settings.format,
             columns: settings.columns,
             metadata_columns: settings.metadata_columns,
             commit_interval_ms: settings.commit_interval_ms,

@@ -2,23 +2,14 @@
 //!
 //! Owns [`Broker`].
 //! - I1: it listens on loopback, on ports that were free, and keeps its data in a directory of its own.
-//! - I2: it ends with whoever started it, however that ends: a shell waits for the end of its own input, and then ends the
-//!   broker by its process id.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::product::PATIENCE;
-
-/// Prints the broker's process id, and waits.
-const UNTIL_INPUT_ENDS: &str = "\"$@\" < /dev/null & echo $!; cat > /dev/null; kill -9 $!";
+use super::server::{Server, free_ports, java_options};
 
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
@@ -30,13 +21,7 @@ static STARTING: Mutex<()> = Mutex::new(());
 pub struct Broker {
     directory: TempDir,
     port: u16,
-    running: Mutex<Option<Running>>,
-}
-
-#[derive(Debug)]
-struct Running {
-    shell: Child,
-    process: String,
+    running: Mutex<Option<Server>>,
 }
 
 impl Broker {
@@ -61,28 +46,16 @@ impl Broker {
     }
 
     pub fn start_again(&self) {
-        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = Command::new("sh");
-        command.args(["-c", UNTIL_INPUT_ENDS, "sh", "java"]).args(java("512m"));
-        command.args(["kafka.Kafka", &self.settings_path()]);
-        let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut process = String::new();
-        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut process).unwrap();
-        *self.running.lock().unwrap() = Some(Running { shell, process: process.trim().to_owned() });
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(started.elapsed() < PATIENCE, "the broker does not answer: {}", self.log());
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        let arguments = [java("512m"), vec!["kafka.Kafka".to_owned(), self.settings_path()]].concat();
+        let folder = self.directory.path();
+        let server = Server::java(&arguments, folder, self.port, &folder.join("server.log"));
+        *self.running.lock().unwrap() = Some(server);
     }
 
     /// kill -9.
     pub fn kill(&self) {
-        if let Some(mut running) = self.running.lock().unwrap().take() {
-            let killed = Command::new("kill").args(["-9", &running.process]).status().unwrap();
-            assert!(killed.success());
-            let _ = running.shell.kill();
-            let _ = running.shell.wait();
+        if let Some(server) = self.running.lock().unwrap().take() {
+            server.kill();
         }
     }
 
@@ -93,14 +66,6 @@ impl Broker {
     fn settings_path(&self) -> String {
         self.directory.path().join("server.properties").to_str().unwrap().to_owned()
     }
-
-    fn log_path(&self) -> std::path::PathBuf {
-        self.directory.path().join("server.log")
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.log_path()).unwrap_or_default()
-    }
 }
 
 impl Drop for Broker {
@@ -110,18 +75,11 @@ impl Drop for Broker {
 }
 
 /// What `java` takes before the name of a class of the broker.
-fn java(memory: &str) -> [String; 6] {
+fn java(memory: &str) -> Vec<String> {
     let jars = std::env::var("TABLEFLOW_KAFKA").expect(
-        "TABLEFLOW_KAFKA names the folder of a Kafka broker's jars: `scripts/kafka` fetches them, see `make test`",
+        "TABLEFLOW_KAFKA names the folder of a Kafka broker's jars: `scripts/part kafka` fetches them, see `make test`",
     );
-    let quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dlog4j2.level=WARN"].map(str::to_owned);
-    let [compiler, collector, level] = quick;
-    [format!("-Xmx{memory}"), compiler, collector, level, "-cp".to_owned(), format!("{jars}/*")]
-}
-
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    [java_options(memory), vec!["-cp".to_owned(), format!("{jars}/*")]].concat()
 }
 
 /// One node, small, and quick to clean and to expire.

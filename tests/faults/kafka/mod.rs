@@ -5,10 +5,16 @@
 //!  topics    what becomes of a topic: transactions, holes, partitions, another topic of that name
 //!  outages   brokers and services that die
 //!  verbs     topics by our own commands
+//!  registry  a schema registry that is not ours
+//!  formats   records by registered schemas, ours and that one's
+//!  server    what brokers and registries are: processes that end with the tests
 //! ```
 
 mod broker;
+mod formats;
 mod outages;
+mod registry;
+mod server;
 mod topics;
 mod verbs;
 

@@ -58,7 +58,7 @@ fn a_setting_that_is_not_known_or_not_possible_is_refused() {
         ("[defaults]\ncommit_interval = \"-1s\"\n", "-1s"),
         ("[defaults]\ncommit_interval = \"99999999999999999999s\"\n", "99999999999999999999s"),
         ("[memory]\nbudget = \"99999999999GiB\"\n", "99999999999GiB"),
-        ("[memory\n", "memory"),
+        ("[memory\n", "line 1, column 8"),
     ] {
         let file = world.file("settings.toml", text);
         world.run(&["--config", &file, "list"]).failed(2, &[says]);

@@ -125,8 +125,7 @@ impl<F: Framing> Decoder for AvroDecoder<F> {
         let placed = |error: Error| error.with_context("schema", key);
         let avro = Schema::parse(text).map_err(placed)?;
         // Bound to columns of its own, so that a schema that is refused changes nothing.
-        let unfit = |_| Error::internal("a decoder's own columns are not its own");
-        let mut columns = Fields::of(self.schema.fields(), false).map_err(unfit)?;
+        let mut columns = self.columns.copy();
         let mut known = self.known.clone();
         let (program, learned) = bind(&avro, &mut columns, &mut known).map_err(placed)?;
         let fields = columns.schema_fields();

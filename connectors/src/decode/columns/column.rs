@@ -87,6 +87,29 @@ impl Column {
         Some(column)
     }
 
+    /// A column like this one, without rows.
+    pub fn copy(&self) -> Self {
+        let Column { nullable, values, .. } = self;
+        let (nullable, validity) = (*nullable, Validity::default());
+        let values = match values {
+            Values::Boolean(_) => Values::Boolean(Booleans::new()),
+            Values::Int(leaf) => Values::Int(leaf.copy()),
+            Values::Bigint(leaf) => Values::Bigint(leaf.copy()),
+            Values::Float(leaf) => Values::Float(leaf.copy()),
+            Values::Double(leaf) => Values::Double(leaf.copy()),
+            Values::Decimal(leaf) => Values::Decimal(leaf.copy()),
+            Values::Date(leaf) => Values::Date(leaf.copy()),
+            Values::Time(leaf) => Values::Time(leaf.copy()),
+            Values::Timestamp(leaf) => Values::Timestamp(leaf.copy()),
+            Values::Text(leaf) => Values::Text(leaf.copy()),
+            Values::Bytes(leaf) => Values::Bytes(leaf.copy()),
+            Values::List(list) => Values::List(List::new(list.element.copy())),
+            Values::Map(map) => Values::Map(Map::new(map.keys.copy(), map.value.copy())),
+            Values::Row(fields) => Values::Row(fields.copy()),
+        };
+        Column { nullable, validity, values }
+    }
+
     /// Holds a column of scalars to a declared width.
     pub fn narrow(&mut self, width: Option<Width>) {
         match &mut self.values {

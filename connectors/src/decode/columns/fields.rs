@@ -46,6 +46,16 @@ impl Fields {
         Ok(fields)
     }
 
+    /// Columns like these, without rows.
+    pub fn copy(&self) -> Self {
+        let mut copy = Fields::new();
+        for (name, column) in &self.children {
+            copy.add(name, column.copy());
+        }
+        copy.settle();
+        copy
+    }
+
     /// Adds a column at the end, or replaces nothing if there is one of that name.
     pub fn add(&mut self, name: &str, column: Column) -> usize {
         let nullable = column.nullable;
@@ -77,6 +87,11 @@ impl Fields {
 
     pub fn index_of(&self, name: &str) -> Option<usize> {
         self.children.get_index_of(name)
+    }
+
+    /// The column of that name, and where it is.
+    pub fn find_index(&self, name: &str) -> Option<(usize, &Column)> {
+        self.children.get_full(name).map(|(index, _, column)| (index, column))
     }
 
     pub fn column(&mut self, index: usize) -> Option<&mut Column> {

@@ -151,6 +151,10 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         Numbers { values: Vec::new(), data_type: data_type.clone(), width: None }
     }
 
+    pub fn copy(&self) -> Self {
+        Numbers { width: self.width, ..Numbers::new(&self.data_type) }
+    }
+
     #[inline]
     pub fn push(&mut self, value: T::Native) -> Fit {
         self.values.push(value);

@@ -102,6 +102,10 @@ impl Keys {
         }
     }
 
+    pub fn copy(&self) -> Self {
+        Keys(Box::new(self.0.copy()))
+    }
+
     pub fn declared(&self) -> Field {
         self.0.declared("")
     }

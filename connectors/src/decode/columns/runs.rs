@@ -86,6 +86,10 @@ impl Texts {
     pub fn new(declared: bool) -> Self {
         Texts { runs: Runs::new(), declared, mixed: false, width: None }
     }
+
+    pub fn copy(&self) -> Self {
+        Texts { runs: Runs::new(), ..*self }
+    }
 }
 
 impl Store for Texts {
@@ -133,6 +137,10 @@ pub(in crate::decode) struct Binaries {
 impl Binaries {
     pub fn new() -> Self {
         Binaries { runs: Runs::new(), width: None }
+    }
+
+    pub fn copy(&self) -> Self {
+        Binaries { runs: Runs::new(), width: self.width }
     }
 }
 

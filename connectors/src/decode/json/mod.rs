@@ -8,6 +8,7 @@
 //!  ------
 //!  node, shape           a value level by level, and the type that it tells
 //!  names, declare        which columns there can be, and which there are at first
+//!  schema                the columns that a JSON Schema declares
 //!  fault                 what is wrong, and the declaration that helps
 //! ```
 //!
@@ -15,7 +16,8 @@
 //! - I2: a column never changes its type; a value that does not fit exactly stops at its record.
 //! - I3: the rows do not depend on where the batches were cut, save that whole numbers become DOUBLE if
 //!   a fraction follows within the batch that first shows them.
-//! - I4: a record that fails changes neither rows nor schema.
+//! - I4: a record that fails changes neither rows nor schema; a JSON Schema that is refused changes nothing.
+//! - I5: a record that names a JSON Schema waits until it was added.
 //!
 //! serde_json does the reading of the text. arrow-json was looked at as a whole: it reads a stream, so that two
 //! halves in two records become one value; it cuts the fraction off a number for an integer column and reads
@@ -27,23 +29,26 @@ mod declare;
 mod fault;
 mod names;
 mod node;
+mod schema;
 mod shape;
 mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde_json::value::RawValue;
-use tableflow_model::{Records, Result};
+use tableflow_model::{Error, Records, Result};
 
 use self::shape::Shape;
 use super::columns::fields::Fields;
-use super::columns::names::TakenNames;
+use super::columns::names::{TakenNames, clash};
 use super::pass::{Pass, Stop};
-use super::{BadRecords, Decoded, Decoder, RecordError};
+use super::{BadRecords, Decoded, Decoder, Framing, Learned, RecordError};
+use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Objects and arrays inside of each other: serde_json reads so many before it gives up.
 const DEPTH_MAX: usize = 127;
@@ -52,6 +57,9 @@ const FORESEEN_FIELDS_MAX: usize = 10_000;
 
 /// Decodes the JSON objects of one topic.
 pub struct JsonDecoder {
+    /// None: records are JSON from their first byte on.
+    framing: Option<Box<dyn Framing>>,
+    known: HashSet<SchemaKey>,
     columns: Fields,
     taken: TakenNames,
     schema: SchemaRef,
@@ -70,7 +78,15 @@ impl JsonDecoder {
     pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
         let columns = declare::columns(declared, table)?;
         let schema = Arc::new(Schema::new(columns.schema_fields()));
-        Ok(JsonDecoder { columns, taken: TakenNames::default(), schema, schema_version: 0 })
+        let (known, taken) = Default::default();
+        Ok(JsonDecoder { framing: None, known, columns, taken, schema, schema_version: 0 })
+    }
+
+    /// Takes records that name a JSON Schema.
+    #[must_use]
+    pub fn framed(mut self, framing: impl Framing + 'static) -> Self {
+        self.framing = Some(Box::new(framing));
+        self
     }
 
     /// Keeps new columns from having one of these names: a table's partition fields.
@@ -87,8 +103,8 @@ impl JsonDecoder {
         index: usize,
         row: usize,
         foreseen: &mut Option<Shape>,
-    ) -> Result<(), RecordError> {
-        let Some(value) = records.value(index) else { return Err(RecordError::tombstone(index)) };
+    ) -> std::result::Result<(), Stop> {
+        let value = self.open(records, index)?;
         if stream::read(&mut self.columns, value, row).is_ok() {
             return Ok(());
         }
@@ -97,7 +113,7 @@ impl JsonDecoder {
         if foreseen.is_none() && matches!(read, Ok(true)) {
             // Only for a record that is good anyway: bad ones must not make every record look ahead.
             self.columns.roll_back(row);
-            let ahead = foreseen.insert(foresee(records, index));
+            let ahead = foreseen.insert(foresee(records, index, self.framing.as_deref()));
             read = careful::read(&mut self.columns, &self.taken, value, row, Some(ahead));
         }
         match read {
@@ -105,10 +121,18 @@ impl JsonDecoder {
             Ok(false) => {}
             Err(failure) => {
                 self.columns.roll_back(row);
-                return Err(RecordError { row: index, ..*failure });
+                return Err(Stop::failed(RecordError { row: index, ..*failure }));
             }
         }
         Ok(())
+    }
+
+    /// The JSON of a record.
+    fn open<'r>(&self, records: &'r Records, index: usize) -> std::result::Result<&'r [u8], Stop> {
+        let value = records.value(index).ok_or_else(|| Stop::failed(RecordError::tombstone(index)))?;
+        let Some(framing) = &self.framing else { return Ok(value) };
+        let opened = framing.open(records, index).map_err(Stop::failed)?;
+        if self.known.contains(&opened.schema) { Ok(opened.payload) } else { Err(Stop::Needs(opened.schema)) }
     }
 
     fn settle(&mut self) {
@@ -121,11 +145,27 @@ impl JsonDecoder {
 impl Decoder for JsonDecoder {
     fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
         let mut foreseen = None;
-        let pass = Pass::over(records, first_row, bad, |index, row| {
-            self.record(records, index, row, &mut foreseen).map_err(|error| Stop::Failed(Box::new(error)))
-        });
+        let pass = Pass::over(records, first_row, bad, |index, row| self.record(records, index, row, &mut foreseen));
         let batch = self.columns.finish_batch(&self.schema, pass.rows());
         pass.with(batch)
+    }
+
+    fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
+        let placed = |error: Error| error.with_context("schema", key);
+        let mut columns = self.columns.copy();
+        let learned = schema::bind(text, &mut columns).map_err(placed)?;
+        let fields = columns.schema_fields();
+        if let Some(clash) = clash(&fields, &self.taken) {
+            return Err(placed(Error::data(clash.message()).with_hint("rename the field in the schema")));
+        }
+        self.columns = columns;
+        self.known.insert(key);
+        let schema = Arc::new(Schema::new(fields));
+        if schema != self.schema {
+            self.schema = schema;
+            self.schema_version += 1;
+        }
+        Ok(learned)
     }
 
     fn schema(&self) -> SchemaRef {
@@ -138,10 +178,14 @@ impl Decoder for JsonDecoder {
 }
 
 /// What the records from `first` on tell, taken together; those that are no JSON tell nothing.
-fn foresee(records: &Records, first: usize) -> Shape {
+fn foresee(records: &Records, first: usize, framing: Option<&dyn Framing>) -> Shape {
     let mut budget = FORESEEN_FIELDS_MAX;
     let mut together = Shape::Object(Default::default());
-    for value in (first..records.len()).filter_map(|index| records.value(index)) {
+    let json = |index: usize| match framing {
+        Some(framing) if records.value(index).is_some() => Some(framing.open(records, index).ok()?.payload),
+        _ => records.value(index),
+    };
+    for value in (first..records.len()).filter_map(json) {
         let raw = serde_json::from_slice::<&RawValue>(value).ok();
         if let Some(shape) = raw.and_then(|raw| Shape::of(raw, 0).ok()) {
             together.merge(shape, &mut budget);

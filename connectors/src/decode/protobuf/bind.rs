@@ -98,20 +98,21 @@ impl Binder<'_> {
         names: &[String],
         columns: &Fields,
     ) -> Option<usize> {
-        let number = (format!("{} {}", message.full_name(), self.at.beside("")), field.number());
-        let earlier = self.known.0.get(&number).filter(|earlier| !names.contains(earlier)).cloned();
-        let found = columns.index_of(field.name());
-        let renamed = || earlier.and_then(|earlier| Some((columns.index_of(&earlier)?, earlier)));
-        let (index, column) = match found {
-            Some(index) => (Some(index), field.name().to_owned()),
-            None => match renamed() {
-                Some((index, earlier)) => {
-                    self.at.goes_into(&earlier);
-                    (Some(index), earlier)
-                }
-                None => (None, field.name().to_owned()),
-            },
-        };
+        let at = format!("{} {}", message.full_name(), self.at.beside(""));
+        let number = (at.clone(), field.number());
+        let mut column = field.name().to_owned();
+        let mut index = columns.index_of(&column);
+        if index.is_none()
+            && let Some(earlier) = self.known.0.get(&number).filter(|earlier| !names.contains(earlier))
+            && let Some((place, held)) = columns.find_index(earlier)
+            && suits(field, &held.data_type())
+        {
+            index = Some(place);
+            column.clone_from(earlier);
+            self.at.goes_into(&column);
+        }
+        // A column has one number at a time.
+        self.known.0.retain(|(place, _), known| *place != at || *known != column);
         self.known.0.insert(number, column);
         index
     }
@@ -226,6 +227,18 @@ fn map_fields(field: &FieldDescriptor) -> Option<(FieldDescriptor, FieldDescript
     match field.kind() {
         Kind::Message(entry) if field.is_map() => Some((entry.map_entry_key_field(), entry.map_entry_value_field())),
         _ => None,
+    }
+}
+
+/// Whether a column may be an earlier one of this field, and not of another that had its number.
+fn suits(field: &FieldDescriptor, held: &DataType) -> bool {
+    match (&first_type(field), held) {
+        (DataType::Struct(_), DataType::Struct(_))
+        | (DataType::List(_), DataType::List(_))
+        | (DataType::Map(..), DataType::Map(..)) => true,
+        (wanted, held) if wanted == held => true,
+        _ if field.is_list() => false,
+        _ => Scalar::of(&field.kind()).is_some_and(|scalar| scalar.fits(held) != Taking::Never),
     }
 }
 

@@ -156,8 +156,7 @@ impl<F: Framing> Decoder for ProtobufDecoder<F> {
         };
         let message = Schema::parse(text).and_then(|schema| schema.message(&index)).map_err(placed)?;
         // Bound to columns of its own, so that a schema that is refused changes nothing.
-        let unfit = |_| Error::internal("a decoder's own columns are not its own");
-        let mut columns = Fields::of(self.schema.fields(), false).map_err(unfit)?;
+        let mut columns = self.columns.copy();
         let mut known = self.known.clone();
         let (program, learned) = bind(&message, &mut columns, &mut known).map_err(placed)?;
         let fields = columns.schema_fields();

@@ -3,12 +3,17 @@
 //! Owns the reading of schemas, and which of its messages a record means.
 //! - I1: what a schema imports is among its references, or is a file that every compiler or Confluent's serializers have.
 //! - I2: no text makes it panic or run deep: protox bounds messages inside of messages, the depth of options is bounded here.
+//! - I3: a schema that was registered as a descriptor is the same as its text.
 //!
 //! protox reads and links; prost-reflect, which it builds on, shows the result. rust-protobuf's parser was looked at: it does
 //! not check what it parsed.
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{FileDescriptor, MessageDescriptor};
 use protox::Compiler;
 use protox::file::{File, FileResolver, GoogleFileResolver};
@@ -91,6 +96,22 @@ fn refused(error: protox::Error) -> Error {
     }
 }
 
+/// A schema as it was registered: its text, or its descriptor, as some serializers have it.
+fn file(name: &str, text: &str) -> std::result::Result<File, protox::Error> {
+    match descriptor(text) {
+        Some(descriptor) => {
+            Ok(File::from_file_descriptor_proto(FileDescriptorProto { name: Some(name.to_owned()), ..descriptor }))
+        }
+        None => File::from_source(name, text),
+    }
+}
+
+/// No text of a schema is base64: it has blanks.
+fn descriptor(text: &str) -> Option<FileDescriptorProto> {
+    let bytes = BASE64_STANDARD.decode(text.trim()).ok()?;
+    FileDescriptorProto::decode(bytes.as_slice()).ok()
+}
+
 /// The files that a schema can import.
 struct Files {
     name: String,
@@ -101,10 +122,10 @@ struct Files {
 impl FileResolver for Files {
     fn open_file(&self, name: &str) -> std::result::Result<File, protox::Error> {
         if name == self.name {
-            return File::from_source(name, &self.schema.text);
+            return file(name, &self.schema.text);
         }
         if let Some(reference) = self.schema.references.iter().find(|reference| reference.name == name) {
-            return File::from_source(name, &reference.text);
+            return file(name, &reference.text);
         }
         match CONFLUENT.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => File::from_source(name, text),

@@ -12,6 +12,8 @@ use reqwest::header::HeaderValue;
 use tableflow_model::{Error, Result, Secret};
 use url::Url;
 
+use crate::registry::schema::Parts;
+
 /// What `Authorization` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Credentials {
@@ -39,6 +41,13 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
+    /// The same for the same addresses, and for no others; nothing can be read out of it.
+    pub fn fingerprint(&self) -> String {
+        let mut parts = Parts::default();
+        self.urls.iter().for_each(|url| parts.add(url.as_str()));
+        parts.finish().to_string()
+    }
+
     /// `urls` are the addresses of one registry, separated by commas, tried in turn.
     pub fn new(urls: &str, credentials: Credentials) -> Result<Self> {
         let parsed: Result<Vec<_>> =

@@ -11,7 +11,7 @@ use proptest::sample::Index;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::decode::shown::cell;
+use crate::decode::shown::{cell, damaged};
 
 /// A type of Avro.
 #[derive(Clone, Debug)]
@@ -343,6 +343,10 @@ fn cells(batch: &RecordBatch) -> Vec<String> {
     (0..batch.num_rows()).map(|index| cell(&row, index)).collect()
 }
 
+const SCHEMA: &str = r#"{"type":"record","name":"a.R","fields":[{"name":"a","type":["null","int"],"aliases":["b"]},{"name":"c","type":
+    {"type":"array","items":{"type":"fixed","name":"F","size":8,"logicalType":"decimal","precision":9,"scale":2}}},{"name":"d",
+    "type":{"type":"map","values":{"type":"enum","name":"E","symbols":["A"]}}},{"name":"e","type":["F","E","string"]}]}"#;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -381,6 +385,14 @@ proptest! {
             prop_assert_eq!((decoded.taken.len(), failure.row), (1, 1));
             let decoded = decoder.decode_from(&records, 2, BadRecords::Stop);
             prop_assert_eq!(cells(&decoded.batch), [expected]);
+        }
+    }
+
+    #[test]
+    fn no_schema_makes_it_panic(schema in damaged(SCHEMA)) {
+        let mut decoder = table("");
+        if decoder.add_schema(SchemaKey::id(1), &text(&schema)).is_err() {
+            prop_assert_eq!(decoder.schema().fields().len(), 0);
         }
     }
 }

@@ -63,7 +63,7 @@ const VALUES: &[Case] = &[
         "not-json",
         "$",
         "the value is not JSON: expected value at line 1 column 1",
-        "byte 0 at the start marks a schema registry's record, which this version cannot read: send JSON",
+        "byte 0 at the start marks a schema registry's record: enable the topic with --format avro, protobuf or json-schema",
     ),
     // 24, 25.
     (

@@ -3,6 +3,7 @@
 mod bad_input;
 mod evolution;
 mod oracle;
+mod schema;
 mod types;
 
 use arrow::array::{Array, AsArray};

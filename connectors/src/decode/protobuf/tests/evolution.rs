@@ -73,6 +73,36 @@ fn i1_a_field_that_keeps_its_number_keeps_its_column() {
     assert_eq!(rows(&mut decoder, &values), ["1 | - | - | -", "2 | {x: 3} | - | -", "0 | - | - | 4"]);
 }
 
+#[test]
+fn i1_a_number_that_went_to_another_field_takes_no_column_with_it() {
+    for (schemas, expected) in [
+        (
+            ["message Order { string a = 1; }", "message Order { int64 b = 1; }", "message Order { string c = 1; }"],
+            "a STRING, b BIGINT, c STRING",
+        ),
+        (
+            [
+                "message Order { int32 a = 1; }",
+                "message Order { int32 a = 2; }",
+                "message Order { int32 b = 1; int32 c = 2; }",
+            ],
+            "a INT, b INT",
+        ),
+        (
+            [
+                "message Order { int32 a = 1; }",
+                "message Order { repeated int32 b = 1; }",
+                "message Order { sint64 c = 1; }",
+            ],
+            "a INT, b ARRAY<INT>, c BIGINT",
+        ),
+    ] {
+        let mut decoder = table("");
+        versions(&mut decoder, &schemas);
+        assert_eq!(columns(&decoder), expected, "{schemas:?}");
+    }
+}
+
 /// The type before, the type after, the column then, and the widening that it takes.
 #[rustfmt::skip]
 const CHANGES: &[(&str, &str, &str, &str)] = &[

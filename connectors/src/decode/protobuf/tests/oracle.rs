@@ -11,7 +11,7 @@ use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value};
 
 use super::*;
-use crate::decode::shown::cell;
+use crate::decode::shown::{cell, damaged};
 
 const SCALARS: [&str; 16] = [
     "double", "float", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "fixed64", "sfixed32",
@@ -237,6 +237,10 @@ fn cells(batch: &RecordBatch) -> Vec<String> {
     (0..batch.num_rows()).map(|index| cell(&row, index)).collect()
 }
 
+const SCHEMA: &str = r#"syntax = "proto3"; package p; import "google/protobuf/timestamp.proto";
+    message Order { int32 a = 1; repeated Part b = 2 [deprecated = true]; map<string, E> c = 3; oneof o { Part d = 4; bytes e = 5; }
+    google.protobuf.Timestamp f = 6; reserved 7 to 9; message Part { optional sint64 x = 1; } } enum E { A = 0; B = -1; }"#;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -274,6 +278,14 @@ proptest! {
                 prop_assert_eq!(&cells(&decoded.batch)[0], &expected[0]);
             }
             None => prop_assert_eq!(&cells(&decoded.batch)[2], &expected[0]),
+        }
+    }
+
+    #[test]
+    fn no_schema_makes_it_panic(schema in damaged(SCHEMA)) {
+        let mut decoder = table("");
+        if decoder.add_schema(SchemaKey::id(1), &text(&schema)).is_err() {
+            prop_assert_eq!(decoder.schema().fields().len(), 0);
         }
     }
 }

@@ -1,5 +1,10 @@
 //! What each Protobuf type becomes, and what is said of it before.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use prost_reflect::FileDescriptor;
+use prost_reflect::prost::Message as _;
+
 use super::*;
 
 /// A field of number 1, the column it gets, a value, how its cell reads, and how it reads where a record leaves it out.
@@ -193,4 +198,25 @@ fn numbers_of_any_size_find_their_fields() {
     let (mut decoder, _) = decoder(&schema);
     let bytes = [0xf8, 0xff, 0xff, 0xff, 0xf, 1, 0x80, 0x10, 2, 0xf8, 0xf, 3, 0x88, 1, 4];
     assert_eq!(rows(&mut decoder, &[value(1, &[&bytes])]), ["1 | 2 | 3 | 4"]);
+}
+
+#[test]
+fn i3_a_schema_may_be_registered_as_its_descriptor() {
+    let base = "syntax = \"proto3\"; message Base { bool b = 1; }";
+    let own = "syntax = \"proto3\"; import \"base.proto\"; message Order { int32 a = 1; Base base = 2; }";
+    let schema = |own: String, base: String| ResolvedSchema {
+        text: own,
+        references: vec![NamedSchema { name: "base.proto".to_owned(), text: base }],
+        ..ResolvedSchema::default()
+    };
+    let as_text = schema(own.to_owned(), base.to_owned());
+    let file = Schema::parse(&as_text).unwrap().message(&[0]).unwrap().parent_file();
+    let descriptor = |file: &FileDescriptor| BASE64_STANDARD.encode(file.file_descriptor_proto().encode_to_vec());
+    let as_descriptor = schema(descriptor(&file), descriptor(&file.dependencies().next().unwrap()));
+    for schema in [as_text, as_descriptor] {
+        let (mut decoder, _) = decoder(&schema);
+        assert_eq!(columns(&decoder), "a INT, base ROW<b BOOLEAN>");
+        let values = [vec![1, 0, 8, 3, 18, 2, 8, 1]].map(Some);
+        assert_eq!(shown(&decoder.decode(&records(&values)).batch), ["3 | {b: true}"]);
+    }
 }

@@ -1,0 +1,285 @@
+//! A topic's records into columns, with the schemas that they name.
+//!
+//! Owns [`Decoding`]: the decoder of a table, and the registry that it learns from. The decoder is pure and never waits;
+//! here it is given the schema that it asks for, and goes on.
+//! - I1: a record whose schema the registry does not know, or which is of another kind, is one that cannot be decoded;
+//!   a registry that does not answer is an outage, and no record's fault.
+//! - I2: a schema that no table can hold is for a person to decide about, whatever becomes of bad records.
+//! - I3: what a subject's versions tell of each other (aliases, unions) is known before the first record: they are
+//!   learnt in their order, by every new process.
+
+use std::collections::BTreeSet;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tableflow_connectors::decode::{
+    AvroDecoder, BadRecords, Decoded, Decoder, Framing, JsonDecoder, Note, ProtobufDecoder, RawDecoder, Reason,
+    RecordError, RegistryFraming, Taken,
+};
+use tableflow_connectors::registry::{
+    Include, RegisteredSchema, RegistryError, SchemaKey, SchemaType, Version, VersionWanted,
+};
+use tableflow_model::{Error, ErrorKind, Records, Result, TopicName};
+
+use crate::definition::Format;
+use crate::home::Home;
+
+/// Older versions than these are learnt when a record has them.
+const VERSIONS_LEARNT_MAX: usize = 100;
+
+/// The name of the column that raw records fill.
+const RAW_COLUMN: &str = "value";
+
+/// The decoder of one table.
+pub struct Decoding {
+    decoder: Box<dyn Decoder>,
+    schemas: Option<Schemas>,
+    notes: Vec<Note>,
+}
+
+/// Where a topic's schemas are.
+struct Schemas {
+    home: Home,
+    subject: String,
+    schema_type: SchemaType,
+}
+
+/// Some of a batch's records, decoded.
+#[derive(Debug)]
+pub struct Part {
+    pub batch: RecordBatch,
+    pub taken: Taken,
+    /// Those that were passed over, in order.
+    pub passed_over: Vec<RecordError>,
+    /// Why it ended before the batch did.
+    pub stopped: Option<Stopped>,
+    /// The first record that is in no part yet.
+    pub next: usize,
+}
+
+/// What is wrong at a record that nothing goes on behind.
+#[derive(Debug)]
+pub enum Stopped {
+    Record(RecordError),
+    /// Its schema (I2).
+    Schema(Error),
+}
+
+/// What became of a schema that the decoder asked for.
+enum Learnt {
+    Known,
+    /// The record that names it is a bad one (I1).
+    BadRecord(RecordError),
+    Refused(Error),
+}
+
+impl std::fmt::Debug for Decoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoding").field("decoder", &self.decoder).finish_non_exhaustive()
+    }
+}
+
+/// The subject of a topic's values, by the strategy that serializers have unless they are told otherwise.
+fn subject_of(topic: &TopicName) -> String {
+    format!("{topic}-value")
+}
+
+/// What a topic's registered schemas say that its records are; JSON where there are none.
+pub async fn format_of(home: &Home, topic: &TopicName) -> Result<Format> {
+    match home.schemas.version(&subject_of(topic), VersionWanted::Latest, Include::Live).await {
+        Ok(latest) => Ok(match latest.schema.schema_type {
+            SchemaType::Avro => Format::Avro,
+            SchemaType::Json => Format::JsonSchema,
+            SchemaType::Protobuf => Format::Protobuf,
+        }),
+        Err(error) if error.is_not_found() => Ok(Format::Json),
+        Err(error) => Err(Error::from(error)
+            .with_context("topic", topic)
+            .with_hint("say how its records are written: --format json")),
+    }
+}
+
+impl Decoding {
+    /// For a table with these columns, and those declared beside them. No new column gets a name that is taken.
+    pub async fn new(
+        home: &Home,
+        topic: &TopicName,
+        format: Format,
+        declared: &[Field],
+        table: &Schema,
+        taken: Vec<String>,
+    ) -> Result<Self> {
+        let framing = RegistryFraming::default();
+        let (decoder, schema_type): (Box<dyn Decoder>, _) = match format {
+            Format::Json => (Box::new(JsonDecoder::new(declared, table)?.keep_clear_of(taken, table)?), None),
+            Format::JsonSchema => {
+                let decoder = JsonDecoder::new(declared, table)?.keep_clear_of(taken, table)?.framed(framing);
+                (Box::new(decoder), Some(SchemaType::Json))
+            }
+            Format::Avro => {
+                let table = with_declared(declared, table)?;
+                (Box::new(AvroDecoder::new(framing, &table)?.keep_clear_of(taken, &table)), Some(SchemaType::Avro))
+            }
+            Format::Protobuf => {
+                let table = with_declared(declared, table)?;
+                let decoder = ProtobufDecoder::new(framing, &table)?.keep_clear_of(taken, &table);
+                (Box::new(decoder), Some(SchemaType::Protobuf))
+            }
+            Format::Raw => (Box::new(RawDecoder::new(raw_type(declared)?.as_ref(), table)?), None),
+        };
+        let schemas =
+            schema_type.map(|schema_type| Schemas { home: home.clone(), subject: subject_of(topic), schema_type });
+        let mut decoding = Decoding { decoder, schemas, notes: Vec::new() };
+        decoding.learn_versions().await?;
+        Ok(decoding)
+    }
+
+    /// The value columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.decoder.schema()
+    }
+
+    /// What the table does not keep of the schemas learnt so far.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// How records name their schemas.
+    pub fn framing(&self) -> Option<&'static dyn Framing> {
+        const FRAMING: RegistryFraming = RegistryFraming::CONFLUENT;
+        self.schemas.is_some().then_some(&FRAMING as &dyn Framing)
+    }
+
+    /// All of a batch's records, up to one that cannot be decoded and stops it.
+    pub async fn decode(&mut self, records: &Records, bad: BadRecords) -> Result<Vec<Part>> {
+        // What the registry did not know when it was asked after these records were read.
+        let mut unknown = BTreeSet::new();
+        let (mut parts, mut next) = (Vec::new(), 0);
+        loop {
+            let Decoded { batch, taken, mut passed_over, failure, needs } =
+                self.decoder.decode_from(records, next, bad);
+            next = taken.end();
+            let mut stopped = failure.map(Stopped::Record);
+            if let Some(key) = needs {
+                let learnt = match unknown.contains(&key) {
+                    true => Learnt::BadRecord(RecordError::unknown_schema(next, key)),
+                    false => self.learn(key, next).await?,
+                };
+                match learnt {
+                    Learnt::Known => {}
+                    Learnt::BadRecord(error) if bad == BadRecords::PassOver => {
+                        if error.reason == Reason::UnknownSchema {
+                            unknown.insert(key);
+                        }
+                        passed_over.push(error);
+                        next += 1;
+                    }
+                    Learnt::BadRecord(error) => stopped = Some(Stopped::Record(error)),
+                    Learnt::Refused(error) => stopped = Some(Stopped::Schema(error)),
+                }
+            }
+            let goes_on = needs.is_some() && stopped.is_none();
+            parts.push(Part { batch, taken, passed_over, stopped, next });
+            if !goes_on {
+                return Ok(parts);
+            }
+        }
+    }
+
+    /// Gives the decoder the schema that the record of this row names. An error is an outage.
+    async fn learn(&mut self, key: SchemaKey, row: usize) -> Result<Learnt> {
+        let Some(schemas) = &self.schemas else {
+            return Err(Error::internal("a format without schemas asks for one"));
+        };
+        let schema = match schemas.home.schema_cache.get(key, Some(&schemas.subject)).await {
+            Ok(schema) => schema,
+            Err(error) if error.is_not_found() => return Ok(Learnt::BadRecord(RecordError::unknown_schema(row, key))),
+            Err(error) => return outage_or_refusal(error.into()),
+        };
+        if schema.schema_type != schemas.schema_type {
+            let error = RecordError::another_format(row, key, schema.schema_type, schemas.schema_type);
+            return Ok(Learnt::BadRecord(error));
+        }
+        let learned = match self.decoder.add_schema(key, &schema) {
+            Ok(learned) => learned,
+            Err(error) => return outage_or_refusal(error),
+        };
+        for widening in &learned.widenings {
+            tracing::info!(subject = schemas.subject, column = widening.path, to = %widening.to, "a column becomes wider");
+        }
+        for note in learned.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        Ok(Learnt::Known)
+    }
+
+    /// I3.
+    async fn learn_versions(&mut self) -> Result<()> {
+        let Some(schemas) = &self.schemas else { return Ok(()) };
+        let (registry, subject) = (schemas.home.schemas.clone(), schemas.subject.clone());
+        let versions = match registry.versions(&subject, Include::Live).await {
+            Ok(versions) => versions,
+            Err(error) => return if error.is_not_found() { Ok(()) } else { Err(error.into()) },
+        };
+        let newest = versions.len().saturating_sub(VERSIONS_LEARNT_MAX);
+        for version in versions.into_iter().skip(newest) {
+            let Some(registered) = found(registry.version(&subject, wanted(version), Include::Live).await)? else {
+                continue;
+            };
+            let key = SchemaKey::Id(registered.id);
+            // Of a version that no record has nobody needs to know.
+            if let Learnt::Refused(error) = self.learn(key, 0).await? {
+                tracing::warn!(subject, %version, %error, "a version of the schema fits no table");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wanted(version: Version) -> VersionWanted {
+    VersionWanted::Number(version)
+}
+
+/// Somebody may delete a version between two questions.
+fn found(answer: std::result::Result<RegisteredSchema, RegistryError>) -> Result<Option<RegisteredSchema>> {
+    match answer {
+        Ok(registered) => Ok(Some(registered)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn outage_or_refusal(error: Error) -> Result<Learnt> {
+    if error.kind() == ErrorKind::Unavailable { Err(error) } else { Ok(Learnt::Refused(error)) }
+}
+
+/// The table's columns and those declared that it has not.
+fn with_declared(declared: &[Field], table: &Schema) -> Result<Schema> {
+    let mut fields: Vec<Field> = table.fields().iter().map(|field| field.as_ref().clone()).collect();
+    for column in declared {
+        match fields.iter().find(|field| field.name() == column.name()) {
+            None => fields.push(column.clone()),
+            Some(known) if known.data_type() == column.data_type() => {}
+            Some(_) => {
+                return Err(Error::usage(format!(
+                    "column {} is declared otherwise than the table has it",
+                    column.name()
+                ))
+                .with_hint("a column keeps its type: enable the topic into another table with --table"));
+            }
+        }
+    }
+    Ok(Schema::new(fields))
+}
+
+/// Whether raw records are declared text.
+fn raw_type(declared: &[Field]) -> Result<Option<DataType>> {
+    match declared {
+        [] => Ok(None),
+        [column] if column.name() == RAW_COLUMN => Ok(Some(column.data_type().clone())),
+        _ => Err(Error::usage("raw records have one column, value")
+            .with_hint("declare it alone, BYTES or STRING: --columns \"`value` STRING\"")),
+    }
+}

@@ -1,0 +1,309 @@
+//! Dead letters through the decoder again.
+//!
+//! Owns [`Letters`], what a replay takes its rows from, and [`replay`], its job. The job has the same two tables as the one
+//! that wrote the letters: an epoch appends rows to the table, and to the letters that they are rows now.
+//! - I1: a letter becomes a row once: the two are decided by one manifest, and what was decided is finished before
+//!   letters are read. Of letters of one place the newest counts, once: a record that was read again has one of each.
+//! - I2: a letter that cannot be decoded still is left as it is.
+//! - I3: what a person asks for can only leave letters out, never take in others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{Int32Type, Int64Type, Schema, TimestampMicrosecondType};
+use async_trait::async_trait;
+use bytes::{BufMut, BytesMut};
+use futures::StreamExt;
+use tableflow_connectors::decode::{BadRecords, MetadataColumns, dead_letters};
+use tableflow_lake::layout::conform;
+use tableflow_model::protocol::{Epoch, Ledger, Positions, Tally, TopicPositions};
+use tableflow_model::{Error, JobName, Offset, Partition, Records, Result, Span, TableName, TopicId, TopicName};
+use tokio_util::sync::CancellationToken;
+
+use super::budget::TableMemory;
+use super::decoding::{Decoding, Stopped};
+use super::epochs::Epochs;
+use super::intake::{Intake, Start};
+use super::job::{Ended, Goal};
+use super::progress::Progress;
+use super::staging::{EpochFiles, Rows, decoding_for, value_and_origin};
+use super::target;
+use crate::definition::{DeadLetters, Definition};
+use crate::home::Home;
+use crate::query::{QuerySession, query_error};
+
+/// Where the ledger of a replay counts the letters that became rows.
+const COUNTER: Partition = Partition(0);
+
+/// A place in the topic, and the epoch that found the record bad.
+type Letter = (i32, i64, i64);
+
+/// What a replay came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    pub rows: u64,
+    /// Letters that cannot be decoded still.
+    pub left: u64,
+}
+
+/// The name of a table's replay job. The jobs of tables have a dot in theirs.
+fn job_of(definition: &Definition) -> Result<JobName> {
+    format!("replay-{}", definition.table_uuid).parse()
+}
+
+/// The SQL of a table's letters that are no rows yet (I1).
+pub fn outstanding(letters: &TableName) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let table = format!("{}.{}", quoted(letters.namespace()), quoted(letters.name()));
+    format!(
+        "SELECT * FROM (SELECT *, max(epoch) OVER (PARTITION BY \"partition\", \"offset\") AS newest, \
+         max(CASE WHEN replayed THEN epoch END) OVER (PARTITION BY \"partition\", \"offset\") AS done FROM {table}) \
+         WHERE NOT replayed AND epoch = newest AND (done IS NULL OR done < epoch)"
+    )
+}
+
+/// How many letters became rows, by the table's ledger of its replays.
+pub fn replayed(definition: &Definition, property: impl Fn(&str) -> Option<String>) -> u64 {
+    let ledger = job_of(definition).ok().and_then(|job| property(&Ledger::property(&job)));
+    let ledger = ledger.and_then(|text| Ledger::from_text(&text).ok());
+    let counted = |topic: &TopicPositions| topic.offsets.get(&COUNTER).map_or(0, |offset| offset.0);
+    let count = ledger.map_or(0, |ledger| ledger.positions.0.values().map(counted).sum());
+    u64::try_from(count).unwrap_or(0)
+}
+
+/// Brings the letters that can be decoded by now into the table.
+pub async fn replay(
+    home: &Home,
+    definition: &Definition,
+    condition: Option<&str>,
+    memory: Arc<TableMemory>,
+) -> Result<Replayed> {
+    let Some(dead_letters) = definition.dead_letters.clone() else {
+        return Err(Error::usage(format!("{} has no dead letters", definition.table))
+            .with_hint("a table has them with --error-handling LOG"));
+    };
+    let mut definition = definition.clone();
+    definition.job = job_of(&definition)?;
+    let table = target::load(home, &definition.table).await?;
+    let decoding =
+        decoding_for(home, &definition.topic, definition.format, &definition.columns, &table.metadata).await?;
+    let left = Arc::new(AtomicU64::new(0));
+    let letters = Letters {
+        home: home.clone(),
+        topic: definition.topic.clone(),
+        topic_id: definition.topic_id,
+        metadata_columns: definition.metadata_columns,
+        dead_letters: dead_letters.clone(),
+        condition: condition.map(str::to_owned),
+        decoding,
+        memory: memory.clone(),
+        left: left.clone(),
+    };
+    let before = replayed(&definition, |name| table.metadata.properties().get(name).cloned());
+    let (progress, goal) = (Arc::new(Progress::default()), Goal::CatchUp(CancellationToken::new()));
+    let letters = Box::new(letters);
+    let job = Epochs::over_letters(home.clone(), definition.clone(), dead_letters, letters, progress, goal);
+    match job.run().await? {
+        Ended::CaughtUp | Ended::Stopped => {}
+        Ended::Fenced(error) | Ended::Suspended(error) => return Err(error),
+    }
+    let table = target::load(home, &definition.table).await?;
+    let after = replayed(&definition, |name| table.metadata.properties().get(name).cloned());
+    Ok(Replayed { rows: after.saturating_sub(before), left: left.load(Ordering::Relaxed) })
+}
+
+/// A table's dead letters as a job reads them.
+pub struct Letters {
+    home: Home,
+    topic: TopicName,
+    topic_id: TopicId,
+    metadata_columns: MetadataColumns,
+    dead_letters: DeadLetters,
+    condition: Option<String>,
+    decoding: Decoding,
+    memory: Arc<TableMemory>,
+    /// How many letters the last look found that cannot be decoded still.
+    left: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Letters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Letters").field("of", &self.topic).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Intake for Letters {
+    async fn start(&mut self, from: Option<Positions>, _epoch: Epoch) -> Result<Start> {
+        let known = from.and_then(|mut from| from.0.remove(&self.topic));
+        let counted = known.and_then(|known| known.offsets.get(&COUNTER).copied()).unwrap_or(Offset(0));
+        Ok(Start::At(BTreeMap::from([(COUNTER, counted)])))
+    }
+
+    async fn fill(&mut self, files: &mut EpochFiles) -> Result<Option<Ended>> {
+        let wanted = match self.condition.clone() {
+            Some(condition) => {
+                let queries = QuerySession::new(self.home.clone(), self.memory.bytes_max());
+                Some(chosen(queries, &self.dead_letters.table.clone(), &condition).await?)
+            }
+            None => None,
+        };
+        let sql = format!("{} ORDER BY \"partition\", \"offset\"", outstanding(&self.dead_letters.table));
+        let queries = QuerySession::new(self.home.clone(), self.memory.bytes_max());
+        let mut stream = queries.stream(&sql, None).await?;
+        let shape = Arc::new(Schema::new(dead_letters::fields()));
+        let start = files.positions.get(&COUNTER).copied().unwrap_or(Offset(0));
+        let mut replayed = Replayed::default();
+        while let Some(batch) = stream.next().await {
+            let batch = conform(&batch.map_err(query_error)?, &shape)?;
+            for letters in by_partition(&batch, wanted.as_ref())? {
+                for rows in self.rows(&letters, start, &mut replayed).await? {
+                    files.write(&rows).await?;
+                }
+            }
+        }
+        self.left.store(replayed.left, Ordering::Relaxed);
+        Ok(Some(Ended::CaughtUp))
+    }
+
+    async fn confirm(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn positions(&self, files: &EpochFiles) -> Positions {
+        let topic = TopicPositions::new(self.topic_id, files.positions.clone());
+        Positions(BTreeMap::from([(self.topic.clone(), topic)]))
+    }
+
+    fn take_failure(&mut self) -> Option<Error> {
+        None
+    }
+}
+
+impl Letters {
+    /// The letters of one partition, decoded, each with the word that it is a row.
+    async fn rows(&mut self, letters: &RecordBatch, start: Offset, replayed: &mut Replayed) -> Result<Vec<Rows>> {
+        let records = records(letters)?;
+        let mut rows = Vec::new();
+        for part in self.decoding.decode(&records, BadRecords::PassOver).await? {
+            if let Some(Stopped::Schema(error)) = part.stopped {
+                return Err(error);
+            }
+            replayed.rows += part.taken.len() as u64;
+            replayed.left += part.passed_over.len() as u64;
+            let batch = value_and_origin(&self.topic, self.metadata_columns, &records, &part)?;
+            let indices: Vec<u32> = part.taken.rows().filter_map(|row| u32::try_from(row).ok()).collect();
+            rows.push(Rows {
+                partition: COUNTER,
+                batch,
+                dead_letters: (!indices.is_empty()).then(|| done(letters, indices)).transpose()?,
+                tally: Tally::default(),
+                next_offset: Offset(start.0 + i64::try_from(replayed.rows).unwrap_or(i64::MAX)),
+                failure: None,
+            });
+        }
+        Ok(rows)
+    }
+}
+
+/// The letters that a person's condition names (I3).
+async fn chosen(queries: QuerySession, letters: &TableName, condition: &str) -> Result<BTreeSet<Letter>> {
+    let letters = outstanding(letters);
+    let sql = format!("SELECT \"partition\", \"offset\", epoch FROM ({letters}) AS letters WHERE {condition}");
+    let mut stream = queries.stream(&sql, None).await?;
+    let mut chosen = BTreeSet::new();
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(query_error)?;
+        chosen.extend((0..batch.num_rows()).filter_map(|row| letter(&batch, row)));
+    }
+    Ok(chosen)
+}
+
+fn letter(batch: &RecordBatch, row: usize) -> Option<Letter> {
+    let partition = batch.column_by_name("partition")?.as_primitive_opt::<Int32Type>()?;
+    let number = |name: &str| Some(batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?.value(row));
+    Some((partition.value(row), number("offset")?, number("epoch")?))
+}
+
+/// The letters that are wanted, partition by partition, in the order of their offsets.
+fn by_partition(batch: &RecordBatch, wanted: Option<&BTreeSet<Letter>>) -> Result<Vec<RecordBatch>> {
+    let mut rows: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
+    for (row, index) in (0..batch.num_rows()).zip(0_u32..) {
+        let letter = letter(batch, row).ok_or_else(foreign)?;
+        if wanted.is_none_or(|wanted| wanted.contains(&letter)) {
+            rows.entry(letter.0).or_default().push(index);
+        }
+    }
+    let taken = |rows: Vec<u32>| {
+        take_record_batch(batch, &UInt32Array::from(rows))
+            .map_err(|error| Error::internal("dead letters cannot be picked out").with_source(error))
+    };
+    rows.into_values().map(taken).collect()
+}
+
+fn foreign() -> Error {
+    Error::data("the table of dead letters has other columns than it was made with")
+        .with_hint("restore its columns, or read its rows with `tableflow query`")
+}
+
+/// Letters of one partition as the records that they were.
+fn records(letters: &RecordBatch) -> Result<Records> {
+    let column = |name: &str| letters.column_by_name(name).ok_or_else(foreign);
+    let (keys, values) = (column("key")?.as_binary_opt::<i32>(), column("value")?.as_binary_opt::<i32>());
+    let (keys, values) = (keys.ok_or_else(foreign)?, values.ok_or_else(foreign)?);
+    let headers = column("headers")?.as_list_opt::<i32>().ok_or_else(foreign)?;
+    let times = column("timestamp")?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(foreign)?;
+    let mut buffer = BytesMut::new();
+    let mut push = |bytes: Option<&[u8]>| match bytes {
+        None => Span::NULL,
+        Some(bytes) => {
+            let start = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+            buffer.put_slice(bytes);
+            Span::new(start, u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1))
+        }
+    };
+    let mut records = Records::default();
+    for row in 0..letters.num_rows() {
+        let (partition, offset, _) = letter(letters, row).ok_or_else(foreign)?;
+        records.partition = Partition(partition);
+        records.offsets.push(offset);
+        records.next_offset = Offset(offset + 1);
+        // A time that the letter could not keep is one that the row cannot keep either.
+        records.timestamps.push(if times.is_null(row) { i64::MAX } else { times.value(row).div_euclid(1_000) });
+        records.keys.push(push(keys.is_valid(row).then(|| keys.value(row))));
+        records.values.push(push(values.is_valid(row).then(|| values.value(row))));
+        let pairs = headers.value(row);
+        let pairs = pairs.as_struct_opt().ok_or_else(foreign)?;
+        let names = pairs.column_by_name("key").and_then(|names| names.as_string_opt::<i32>()).ok_or_else(foreign)?;
+        let bytes = pairs.column_by_name("value").and_then(|bytes| bytes.as_binary_opt::<i32>()).ok_or_else(foreign)?;
+        for index in 0..pairs.len() {
+            let value = bytes.is_valid(index).then(|| bytes.value(index));
+            let name = push(Some(names.value(index).as_bytes()));
+            records.headers.push((name, push(value)));
+        }
+        records.header_ends.push(u32::try_from(records.headers.len()).unwrap_or(u32::MAX));
+    }
+    records.buffer = buffer.freeze();
+    Ok(records)
+}
+
+/// The rows that say of letters that they became rows of the table.
+fn done(letters: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
+    const KEPT: [&str; 4] = ["topic", "partition", "offset", "epoch"];
+    let unfit = |error| Error::internal("what became of dead letters has no form").with_source(error);
+    let letters = take_record_batch(letters, &UInt32Array::from(rows)).map_err(unfit)?;
+    let fields = dead_letters::fields();
+    let column = |name: &str| letters.column_by_name(name).cloned();
+    let columns: Option<Vec<ArrayRef>> = fields
+        .iter()
+        .map(|field| match field.name().as_str() {
+            "replayed" => Some(Arc::new(BooleanArray::from(vec![true; letters.num_rows()])) as ArrayRef),
+            name if KEPT.contains(&name) => column(name),
+            _ => Some(new_null_array(field.data_type(), letters.num_rows())),
+        })
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.ok_or_else(foreign)?).map_err(unfit)
+}
