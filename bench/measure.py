@@ -21,10 +21,12 @@ class Usage:
         return json.loads(self.output)
 
 
-def run(command):
+def run(command, environment=None):
     """Runs a command to its end; one that fails ends the benchmark."""
     started = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    words = [str(word) for word in command]
+    variables = {**os.environ, **(environment or {})}
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=variables)
     output = process.stdout.read()
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started

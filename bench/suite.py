@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+from broker import Broker
 from measure import Server, Spread, alternate, run
 from report import Line, publish
 
@@ -25,6 +26,9 @@ from read_table import metadata_location  # noqa: E402
 
 ROWS = int(os.environ.get("BENCH_ROWS", 5_000_000))
 COMMIT_FILES = [int(size) for size in os.environ.get("BENCH_COMMIT_FILES", "100 1000 10000").split()]
+
+# The folder of a broker's jars.
+KAFKA = os.environ["TABLEFLOW_KAFKA"]
 
 PLAIN, WITH_ORIGIN = "bronze.bids", "bronze.bids_with_origin"
 STARTS = 20
@@ -65,6 +69,7 @@ class Suite:
         print(f"{made['rows']:,} rows, {made['bytes']:,} bytes of JSON", file=sys.stderr)
         self.append(made)
         self.decoders(made)
+        self.cluster(made)
         for size in COMMIT_FILES:
             self.commits(size)
         self.reads(made)
@@ -131,6 +136,34 @@ class Suite:
                 self.add(work, rate_text(ours["rate"]), peer=rate_text(peer["rate"]), ratio=ratio)
             megabytes = ours["rate"]["median"] * measured["bytes_per_row"] / 1e6
             self.add(f"part, decode {verb}: MB per CPU second", f"{megabytes:,.0f}")
+
+    def cluster(self, made):
+        """The whole way from a real broker, whose own work is not counted."""
+        with Broker(KAFKA, self.folder / "broker") as broker:
+            for format in "json", "avro":
+                self.from_cluster(made, broker, format)
+
+    def from_cluster(self, made, broker, format):
+        rows, topic, home = made["rows"], f"bids-{format}", self.folder / f"home-{format}"
+        environment = {"TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS": broker.servers}
+        filled = self.bench("fill", broker.servers, topic, format, str(rows))
+
+        def tableflow(*words):
+            return run([self.tableflow_binary, "--data-dir", home, *words], environment)
+
+        if format == "avro":
+            schema = self.folder / "bids.avsc"
+            schema.write_text(filled["schema"])
+            tableflow("schema", "register", f"{topic}-value", schema)
+        tableflow("enable", topic, "--table", "bids", "--metadata-columns", "none")
+        usage = tableflow("sync", PLAIN, "-o", "json")
+        sums = tableflow("query", f"select count(*), sum(price) from {PLAIN}", "-o", "csv").output.splitlines()[-1]
+        self.check(f"{PLAIN} of {format}", [int(value) for value in sums.split(",")], [rows, filled["price_sum"]])
+        what = f"from Kafka, {format}"
+        self.add(f"{what}: rows per CPU second", f"{rows / usage.cpu_seconds:,.0f}")
+        self.add(f"{what}: CPU seconds per GB", f"{usage.cpu_seconds / (filled['bytes'] / 1e9):.2f}")
+        self.add(f"{what}: wall seconds; peak memory, MiB", f"{usage.seconds:.2f}; {mebibytes(usage.rss_bytes)}")
+        self.add(f"{what}: commits", str(usage.json()[0]["commits"]))
 
     def commits(self, size):
         folder = self.folder / "commits"

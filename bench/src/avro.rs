@@ -12,7 +12,7 @@ use tableflow_model::{Error, Records, Result};
 
 use crate::framed::{self, Bid, Decoders, PREFIX_BYTES, Prefix, SCHEMA_ID};
 
-const SCHEMA: &str = r#"{"type": "record", "name": "Bid", "fields": [
+pub const SCHEMA: &str = r#"{"type": "record", "name": "Bid", "fields": [
     {"name": "auction", "type": "long"}, {"name": "bidder", "type": "long"}, {"name": "price", "type": "long"},
     {"name": "channel", "type": "string"}, {"name": "url", "type": "string"}, {"name": "dateTime", "type": "long"},
     {"name": "extra", "type": "string"}]}"#;
@@ -27,7 +27,7 @@ pub fn run(rows: usize) -> Result<Decoders> {
     )
 }
 
-fn write(bid: &Bid<'_>, buffer: &mut Vec<u8>) {
+pub fn write(bid: &Bid<'_>, buffer: &mut Vec<u8>) {
     for number in [bid.auction, bid.bidder, bid.price] {
         write_long(number, buffer);
     }

@@ -3,6 +3,7 @@
 //! ```text
 //!  bids      the rows, the same every time
 //!  generate  a topic of them, and the same rows as a file of lines for the peers
+//!  fill      a topic of a real cluster, of the same rows
 //!  parts     each part of the append alone, in one thread, by CPU time: the limit of their sum
 //!  framed    the decoding of formats with schemas alone, beside other decoders: `avro`, `protobuf`
 //!  commits   commits to tables of many files: time, bytes, requests
@@ -14,6 +15,7 @@
 mod avro;
 mod bids;
 mod commits;
+mod fill;
 mod framed;
 mod generate;
 mod parts;
@@ -41,6 +43,8 @@ struct Arguments {
 enum Verb {
     /// Fill the topic `bids` of a data directory, and the file bids.ndjson beside it
     Generate { directory: PathBuf, rows: u64 },
+    /// Make and fill a topic of a cluster
+    Fill { servers: String, topic: String, format: fill::Format, rows: u64 },
     /// Measure the parts of the append over that topic
     Parts { directory: PathBuf },
     /// Measure the decoding of so many rows of Avro
@@ -56,6 +60,9 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Generate { directory, rows } => generate::run(&directory, rows).and_then(|made| print(&made)),
+        Verb::Fill { servers, topic, format, rows } => {
+            fill::run(&servers, &topic, format, rows).and_then(|filled| print(&filled))
+        }
         Verb::Parts { directory } => parts::run(&directory).and_then(|parts| print(&parts)),
         Verb::Avro { rows } => avro::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Protobuf { rows } => protobuf::run(rows).and_then(|decoders| print(&decoders)),

@@ -9,7 +9,7 @@ use tableflow_model::Result;
 
 use super::args::{StatusArguments, TableArgument};
 use super::session::Session;
-use crate::definition::Listing;
+use crate::definition::{self, ErrorHandling, Listing};
 use crate::exit::Exit;
 use crate::output;
 use crate::pipeline::enable::ColumnSummary;
@@ -28,7 +28,11 @@ struct Description {
     columns: Vec<ColumnSummary>,
     partition_by: String,
     sort_by: String,
+    format: definition::Format,
     declared_columns: String,
+    error_handling: ErrorHandling,
+    /// The table of the records that could not be decoded.
+    dead_letters: Option<String>,
     metadata_columns: MetadataColumns,
     commit_interval_ms: u64,
     retention_ms: i64,
@@ -85,7 +89,10 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
         columns: arrow.fields().iter().map(ColumnSummary::of).collect(),
         partition_by: partition_text(metadata.default_partition_spec().fields(), schema),
         sort_by: sort_text(metadata.default_sort_order(), schema),
+        format: definition.format,
         declared_columns: definition.columns,
+        error_handling: definition.error_handling,
+        dead_letters: definition.dead_letters.map(|letters| letters.table.to_plain_string()),
         metadata_columns: definition.metadata_columns,
         commit_interval_ms: definition.commit_interval_ms,
         retention_ms: definition.retention_ms,
