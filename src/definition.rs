@@ -6,6 +6,7 @@
 //! - I2: a definition is read whole or not at all; one of a newer program is refused, not guessed at.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use arrow::datatypes::Field;
 use bytes::Bytes;
@@ -62,7 +63,24 @@ pub enum Format {
     Raw,
 }
 
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Json => "json",
+            Format::Avro => "avro",
+            Format::JsonSchema => "json-schema",
+            Format::Protobuf => "protobuf",
+            Format::Raw => "raw",
+        })
+    }
+}
+
 impl Format {
+    /// Do records name schemas of a registry?
+    pub fn has_schemas(self) -> bool {
+        matches!(self, Format::Avro | Format::JsonSchema | Format::Protobuf)
+    }
+
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_json(&self) -> bool {
         *self == Format::Json
@@ -111,6 +129,9 @@ pub struct Definition {
     pub job: JobName,
     #[serde(default, skip_serializing_if = "Format::is_json")]
     pub format: Format,
+    /// Where its schemas are: ids of another registry mean other schemas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<String>,
     /// As given to `--columns`.
     pub columns: String,
     pub metadata_columns: MetadataColumns,
@@ -137,6 +158,7 @@ pub struct NewDefinition {
     pub topic: TopicName,
     pub topic_id: TopicId,
     pub format: Format,
+    pub registry: Option<String>,
     pub columns: String,
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
@@ -159,6 +181,7 @@ impl From<NewDefinition> for Definition {
             topic: new.topic,
             topic_id: new.topic_id,
             format: new.format,
+            registry: new.registry,
             columns: new.columns,
             metadata_columns: new.metadata_columns,
             commit_interval_ms: new.commit_interval_ms,

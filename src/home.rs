@@ -29,6 +29,8 @@ use crate::definition::Definitions;
 /// What makes a folder a data directory: it is made first.
 const CATALOG: &str = "catalog.db";
 
+const EMBEDDED_REGISTRY: &str = "the embedded registry";
+
 /// Where schemas of registries elsewhere are remembered, below the data directory.
 const SCHEMA_CACHE: &str = "state/schemas";
 
@@ -40,6 +42,8 @@ pub struct Home {
     pub catalog: Arc<dyn Catalog>,
     pub topics: Arc<dyn Topics>,
     pub schemas: Arc<dyn SchemaRegistry>,
+    /// Where the schemas are, as people call it.
+    pub registry_name: String,
     /// What the ids in records mean.
     pub schema_cache: Arc<SchemaCache>,
     pub state: StatePaths,
@@ -71,16 +75,18 @@ impl Home {
         let topics = Arc::new(EmbeddedTopics { topics, clock: clock.clone(), ids: ids.clone() });
         let schemas = Arc::new(EmbeddedRegistry::new(store.clone(), state.clone(), clock.clone()));
         let schema_cache = Arc::new(SchemaCache::new(schemas.clone(), clock.clone(), None));
-        Ok(Home { directory, store, catalog: Arc::new(catalog), topics, schemas, schema_cache, state, clock, ids })
+        let registry_name = EMBEDDED_REGISTRY.to_owned();
+        let catalog = Arc::new(catalog);
+        Ok(Home { directory, store, catalog, topics, schemas, registry_name, schema_cache, state, clock, ids })
     }
 
-    /// The same directory, with a schema registry elsewhere. Its name, which no other one has, keeps what is remembered
-    /// of it apart.
+    /// The same directory, with a schema registry elsewhere. Its fingerprint, which no other one has, keeps what is
+    /// remembered of it apart.
     #[must_use]
-    pub fn with_registry(self, registry: Arc<dyn SchemaRegistry>, name: &str) -> Self {
-        let directory = self.directory.join(SCHEMA_CACHE).join(name);
+    pub fn with_registry(self, registry: Arc<dyn SchemaRegistry>, name: String, fingerprint: &str) -> Self {
+        let directory = self.directory.join(SCHEMA_CACHE).join(fingerprint);
         let schema_cache = Arc::new(SchemaCache::new(registry.clone(), self.clock.clone(), Some(directory)));
-        Home { schemas: registry, schema_cache, ..self }
+        Home { schemas: registry, registry_name: name, schema_cache, ..self }
     }
 
     /// The same directory, with topics that are kept elsewhere.

@@ -7,7 +7,7 @@ use tableflow_model::{Error, Result, TableName, TopicName};
 
 use super::args::{EnableArguments, EnableFrom, MetadataColumns, Mode};
 use super::session::Session;
-use crate::definition::StartFrom;
+use crate::definition::{self, StartFrom};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::enable::{Plan, PlanSummary, Request, plan};
@@ -94,6 +94,9 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
         for column in &plan.columns {
             let null = if column.nullable { "" } else { " NOT NULL" };
             output::printed(writeln!(out, "  {} {}{null}", column.name, column.r#type))?;
+        }
+        if plan.format != definition::Format::Json {
+            output::printed(writeln!(out, "  records are {}", plan.format))?;
         }
         for note in &plan.notes {
             output::printed(writeln!(out, "  note: {note}"))?;

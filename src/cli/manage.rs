@@ -15,7 +15,7 @@ use crate::definition::{DeadLetters, Definition, ErrorHandling, Wanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::dead_letters;
-use crate::pipeline::drop::drop_table;
+use crate::pipeline::drop::{drop_manifests, drop_table};
 use crate::pipeline::status::{rests, status_of};
 
 /// A job ends with a commit; one that takes longer meets trouble, which `status` tells.
@@ -46,6 +46,7 @@ pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut 
         drop_table(&session.home, &table, definition.table_uuid).await?;
         if let Some(letters) = &definition.dead_letters {
             drop_table(&session.home, &letters.table, letters.table_uuid).await?;
+            drop_manifests(&session.home, &definition).await?;
         }
     }
     if session.format == Format::Table {
@@ -106,7 +107,7 @@ async fn dead_letters_for(arguments: &UpdateArguments, session: &Session) -> Res
     match (logs, asked) {
         (true, _) if definition.dead_letters.is_none() => {
             let name = dead_letters::name_for(&table, asked)?;
-            dead_letters::make(&session.home, &table, &name).await.map(Some)
+            dead_letters::make(&session.home, &table, definition.table_uuid, &name).await.map(Some)
         }
         (false, Some(_)) => Err(Error::usage("--log-target is for --error-handling LOG")
             .with_hint("say --error-handling LOG, or leave --log-target out")),

@@ -163,7 +163,7 @@ fn not_json(text: &[u8], error: serde_json::Error) -> Error {
     } else if error.is_eof() || text.ends_with(b",") {
         "a value stands on one line: `jq -c . FILE` writes it so, `jq -c '.[]' FILE` each element of an array"
     } else {
-        "make JSON of it first, one value a line; --format raw sends bytes as they are, which no table reads yet"
+        "make JSON of it first, one value a line; --format raw sends bytes as they are"
     };
     Error::data("a line is not one JSON value")
         .with_source(error)

@@ -59,8 +59,8 @@ impl Session {
         let registry = config.registry.client_options(|name| std::env::var(name).ok())?;
         let home = match registry {
             Some(options) => {
-                let name = options.fingerprint();
-                home.with_registry(Arc::new(RegistryClient::new(options)?), &name)
+                let (name, fingerprint) = (options.addresses(), options.fingerprint());
+                home.with_registry(Arc::new(RegistryClient::new(options)?), name, &fingerprint)
             }
             None => home,
         };

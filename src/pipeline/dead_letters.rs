@@ -11,12 +11,13 @@ use tableflow_catalog::{LoadedTable, TableCreation};
 use tableflow_connectors::decode::dead_letters;
 use tableflow_lake::layout::new_schema;
 use tableflow_model::{Error, ErrorKind, Result, TableName};
+use uuid::Uuid;
 
 use super::enable::write_properties;
 use crate::definition::{DeadLetters, Definition};
 use crate::home::Home;
 
-/// Says whose dead letters a table holds.
+/// Says whose dead letters a table holds, by that table's uuid: another one of its name has its own.
 const PROPERTY: &str = "tableflow.dead-letters-of";
 const SUFFIX: &str = "__dlq";
 
@@ -29,17 +30,17 @@ pub fn name_for(table: &TableName, asked: Option<&str>) -> Result<TableName> {
 }
 
 /// Looks whether the table can be made or taken over (I1), and makes nothing.
-pub async fn check(home: &Home, table: &TableName, letters: &TableName) -> Result<()> {
-    find(home, table, letters).await.map(|_| ())
+pub async fn check(home: &Home, table: &TableName, uuid: Option<Uuid>, letters: &TableName) -> Result<()> {
+    find(home, table, uuid, letters).await.map(|_| ())
 }
 
 /// Makes the table of a table's dead letters, or takes over the one that it had.
-pub async fn make(home: &Home, table: &TableName, letters: &TableName) -> Result<DeadLetters> {
-    let found = match find(home, table, letters).await? {
+pub async fn make(home: &Home, table: &TableName, uuid: Uuid, letters: &TableName) -> Result<DeadLetters> {
+    let found = match find(home, table, Some(uuid), letters).await? {
         Some(found) => found,
         None => {
             let mut properties: HashMap<String, String> = write_properties().collect();
-            properties.insert(PROPERTY.to_owned(), table.to_plain_string());
+            properties.insert(PROPERTY.to_owned(), uuid.to_string());
             let creation = TableCreation {
                 location: None,
                 schema: new_schema(&dead_letters::fields())?,
@@ -54,16 +55,20 @@ pub async fn make(home: &Home, table: &TableName, letters: &TableName) -> Result
     Ok(DeadLetters { table: letters.clone(), table_uuid: found.metadata.uuid() })
 }
 
-async fn find(home: &Home, table: &TableName, letters: &TableName) -> Result<Option<LoadedTable>> {
+async fn find(home: &Home, table: &TableName, uuid: Option<Uuid>, letters: &TableName) -> Result<Option<LoadedTable>> {
     let found = match home.catalog.load_table(letters).await {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         found => found?,
     };
-    if found.metadata.properties().get(PROPERTY) == Some(&table.to_plain_string()) {
+    let of = found.metadata.properties().get(PROPERTY);
+    if of.is_some() && of == uuid.map(|uuid| uuid.to_string()).as_ref() {
         return Ok(Some(found));
     }
-    Err(Error::already_exists(format!("table {letters} exists and does not hold the dead letters of {table}"))
-        .with_hint("choose another table for them with --log-target"))
+    let what = match of {
+        Some(_) => format!("table {letters} holds the dead letters of another table that was called {table}"),
+        None => format!("table {letters} exists and holds no dead letters"),
+    };
+    Err(Error::already_exists(what).with_hint("choose another table for them with --log-target"))
 }
 
 /// What is to hold of an existing definition: a table keeps the dead letters that it has.

@@ -17,7 +17,7 @@ use tableflow_connectors::decode::{
     RecordError, RegistryFraming, Taken,
 };
 use tableflow_connectors::registry::{
-    Include, RegisteredSchema, RegistryError, SchemaKey, SchemaType, Version, VersionWanted,
+    self, Include, RegisteredSchema, RegistryError, SchemaKey, SchemaType, Version, VersionWanted,
 };
 use tableflow_model::{Error, ErrorKind, Records, Result, TopicName};
 
@@ -35,6 +35,8 @@ pub struct Decoding {
     decoder: Box<dyn Decoder>,
     schemas: Option<Schemas>,
     notes: Vec<Note>,
+    /// Why no table can hold what the subject's newest version describes.
+    refusal: Option<Error>,
 }
 
 /// Where a topic's schemas are.
@@ -95,7 +97,7 @@ pub async fn format_of(home: &Home, topic: &TopicName) -> Result<Format> {
         Err(error) if error.is_not_found() => Ok(Format::Json),
         Err(error) => Err(Error::from(error)
             .with_context("topic", topic)
-            .with_hint("say how its records are written: --format json")),
+            .with_hint("check url in [registry], or say how the records are written: --format json, avro, protobuf, json-schema or raw")),
     }
 }
 
@@ -129,7 +131,7 @@ impl Decoding {
         };
         let schemas =
             schema_type.map(|schema_type| Schemas { home: home.clone(), subject: subject_of(topic), schema_type });
-        let mut decoding = Decoding { decoder, schemas, notes: Vec::new() };
+        let mut decoding = Decoding { decoder, schemas, notes: Vec::new(), refusal: None };
         decoding.learn_versions().await?;
         Ok(decoding)
     }
@@ -142,6 +144,11 @@ impl Decoding {
     /// What the table does not keep of the schemas learnt so far.
     pub fn notes(&self) -> &[Note] {
         &self.notes
+    }
+
+    /// Why no table can hold what records of the newest schema have.
+    pub fn take_refusal(&mut self) -> Option<Error> {
+        self.refusal.take()
     }
 
     /// How records name their schemas.
@@ -193,7 +200,10 @@ impl Decoding {
         };
         let schema = match schemas.home.schema_cache.get(key, Some(&schemas.subject)).await {
             Ok(schema) => schema,
-            Err(error) if error.is_not_found() => return Ok(Learnt::BadRecord(RecordError::unknown_schema(row, key))),
+            // That alone says so of a schema: a wrong address answers that there is no such page.
+            Err(error) if error.reason() == Some(registry::Reason::SchemaNotFound) => {
+                return Ok(Learnt::BadRecord(RecordError::unknown_schema(row, key)));
+            }
             Err(error) => return outage_or_refusal(error.into()),
         };
         if schema.schema_type != schemas.schema_type {
@@ -229,10 +239,13 @@ impl Decoding {
                 continue;
             };
             let key = SchemaKey::Id(registered.id);
-            // Of a version that no record has nobody needs to know.
-            if let Learnt::Refused(error) = self.learn(key, 0).await? {
-                tracing::warn!(subject, %version, %error, "a version of the schema fits no table");
-            }
+            // A running table needs none of it before a record has it.
+            self.refusal = match self.learn(key, 0).await? {
+                Learnt::Refused(error) => {
+                    Some(error.with_context("subject", &subject).with_context("version", version))
+                }
+                _ => None,
+            };
         }
         Ok(())
     }

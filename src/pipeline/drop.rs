@@ -7,6 +7,9 @@
 use tableflow_model::{Error, ErrorKind, Result, TableName};
 use uuid::Uuid;
 
+use super::epochs::manifests_of;
+use super::replay::job_of;
+use crate::definition::Definition;
 use crate::home::Home;
 
 /// Does nothing if the table is gone already.
@@ -25,6 +28,16 @@ pub async fn drop_table(home: &Home, table: &TableName, uuid: Uuid) -> Result<()
     home.catalog.drop_table(table).await?;
     for object in home.store.list_all(&location).await? {
         home.store.delete(&object.uri).await?;
+    }
+    Ok(())
+}
+
+/// What decided the epochs of a table with dead letters, and of its replays.
+pub async fn drop_manifests(home: &Home, definition: &Definition) -> Result<()> {
+    for job in [manifests_of(definition)?, job_of(definition)?] {
+        for object in home.store.list_all(&home.state.epochs(&job)).await? {
+            home.store.delete(&object.uri).await?;
+        }
     }
     Ok(())
 }

@@ -20,10 +20,10 @@ use bytes::Bytes;
 use tableflow_lake::commit::{Append, Retention};
 use tableflow_lake::write::{EpochName, file_from_text, file_to_text};
 use tableflow_model::protocol::{
-    Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Ledger,
-    Positions, PutReply, Rules, SinkName, StagedEpoch, WriterId,
+    Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Intent,
+    Ledger, Positions, PutReply, Rules, SinkName, StagedEpoch, WriterId,
 };
-use tableflow_model::{Error, ErrorKind, Result, TableName};
+use tableflow_model::{Error, ErrorKind, JobName, Result, TableName};
 use tableflow_store::PutOutcome;
 use uuid::Uuid;
 
@@ -51,6 +51,8 @@ pub struct Epochs {
     home: Home,
     /// The topic, its reading and its pace; the tables are the targets'.
     definition: Definition,
+    /// The name that its manifests lie under.
+    manifests: JobName,
     route: Arc<dyn Route>,
     intake: Box<dyn Intake>,
     targets: Vec<Target>,
@@ -69,7 +71,10 @@ impl Epochs {
         goal: Goal,
     ) -> Result<Self> {
         let sinks = sinks_with(&definition, dead_letters);
-        Self::new(home, definition, (sinks, Arc::new(WithDeadLetters)), watched, goal).await
+        let manifests = manifests_of(&definition)?;
+        let mut job = Self::new(home, definition, (sinks, Arc::new(WithDeadLetters)), watched, goal).await?;
+        job.manifests = manifests;
+        Ok(job)
     }
 
     /// The same two tables, fed from the second one.
@@ -115,7 +120,8 @@ impl Epochs {
         let names = sinks.iter().map(|sink| (sink_name(&sink.table), sink.uuid)).collect();
         let writer = WriterId(home.ids.uuid());
         let machine = EpochJob::new(definition.job.clone(), writer, names, EpochOptions::default(), Rules::law());
-        Epochs { home, definition, route, intake, targets, progress, patience, machine }
+        let manifests = definition.job.clone();
+        Epochs { home, definition, manifests, route, intake, targets, progress, patience, machine }
     }
 
     /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
@@ -180,7 +186,7 @@ impl Epochs {
     }
 
     async fn read_manifest(&mut self, epoch: Epoch) -> Result<EpochEvent> {
-        let uri = self.home.state.epoch(&self.definition.job, epoch.0);
+        let uri = self.home.state.epoch(&self.manifests, epoch.0);
         let bytes = match self.home.store.get(&uri).await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(EpochEvent::ManifestRead(None)),
@@ -197,7 +203,7 @@ impl Epochs {
 
     /// Only a first, answered put is "created"; what was put before its answer got lost is read back.
     async fn put_manifest(&mut self, manifest: &EpochManifest) -> Result<EpochEvent> {
-        let uri = self.home.state.epoch(&manifest.job, manifest.epoch.0);
+        let uri = self.home.state.epoch(&self.manifests, manifest.epoch.0);
         let reply = match self.home.store.put_new(&uri, Bytes::from(manifest.to_text()?)).await {
             Ok(PutOutcome::Created) => PutReply::Created,
             Ok(PutOutcome::Taken) => PutReply::Exists,
@@ -293,6 +299,31 @@ impl Epochs {
         let append = Append { files, spec_id, schema: None, properties: target.ledger_properties(ledger)?, retention };
         target.publish(assertion, &append, patience).await
     }
+}
+
+/// Where the manifests of a table with dead letters lie: those of another table that had its name are none of its own.
+pub fn manifests_of(definition: &Definition) -> Result<JobName> {
+    format!("ingest-{}", definition.table_uuid).parse()
+}
+
+/// The newest epoch that is decided above a ledger, and not in every table yet.
+pub async fn decided_above(home: &Home, definition: &Definition, ledger: Ledger) -> Result<Ledger> {
+    let (manifests, mut newest) = (manifests_of(definition)?, ledger);
+    for epoch in newest.epoch.0 + 1.. {
+        let bytes = match home.store.get(&home.state.epoch(&manifests, epoch)).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        };
+        let manifest = EpochManifest::from_text(&String::from_utf8_lossy(&bytes))?;
+        // A rollback went back behind those of an earlier generation; the job brings them forward when it runs again.
+        if let Intent::Work { positions, .. } = manifest.intent
+            && manifest.generation >= newest.generation
+        {
+            newest = Ledger { epoch: manifest.epoch, positions, ..newest };
+        }
+    }
+    Ok(newest)
 }
 
 /// A table and its dead letters.

@@ -33,8 +33,9 @@ use crate::home::Home;
 const IDLE_PAUSE_MIN: Duration = Duration::from_millis(50);
 const IDLE_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Asking a topic for its ends costs more than a small poll.
-const MEASURE_LAG_EVERY: Duration = Duration::from_secs(1);
+/// Asking a topic for its ends costs more than a small poll. The pause doubles while the topic stays quiet.
+const LOOK_AHEAD_EVERY_MIN: Duration = Duration::from_millis(500);
+const LOOK_AHEAD_EVERY_MAX: Duration = Duration::from_secs(30);
 
 /// An epoch of this many files is committed at once: a manifest must stay small (bad input: a partition value a row).
 const EPOCH_FILES_MAX: usize = 1000;
@@ -57,7 +58,8 @@ pub struct Feed {
     failure: Option<Error>,
     progress: Arc<Progress>,
     memory: Share,
-    lag_measured: Option<Instant>,
+    looked_ahead: Option<Instant>,
+    look_every: Duration,
 }
 
 impl Feed {
@@ -89,7 +91,8 @@ impl Feed {
             failure: None,
             progress,
             memory: memory.share(),
-            lag_measured: None,
+            looked_ahead: None,
+            look_every: LOOK_AHEAD_EVERY_MIN,
         })
     }
 
@@ -101,11 +104,18 @@ impl Feed {
         let known = known.or_else(|| self.from_offsets.clone());
         // A definition of the first release does not say where `latest` was.
         let latest = known.is_none() && self.from == StartFrom::Latest;
+        let partitions_known = known.is_some();
         let mut offsets = known.unwrap_or_default();
         let ranges = self.reader.source().ranges().await?;
         self.ends.get_or_insert_with(|| ranges.iter().map(|(partition, range)| (*partition, range.end)).collect());
         for (partition, range) in ranges {
-            let offset = *offsets.entry(partition).or_insert(if latest { range.end } else { range.start });
+            let first = match (latest, partitions_known) {
+                (true, _) => range.end,
+                // One that came later is read from its beginning, which may be gone by now.
+                (false, true) => Offset(0),
+                (false, false) => range.start,
+            };
+            let offset = *offsets.entry(partition).or_insert(first);
             self.check_within(partition, range, offset)?;
         }
         Ok(offsets)
@@ -164,24 +174,30 @@ impl Feed {
         Ok(())
     }
 
-    fn caught_up(&self) {
-        self.progress.lag_records.store(0, Ordering::Relaxed);
-        self.progress.set_state(State::Syncing, None);
-    }
-
-    /// How many records wait behind what this epoch holds.
-    async fn measure_lag(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {
-        if self.lag_measured.is_some_and(|at| at.elapsed() < MEASURE_LAG_EVERY) {
-            return Ok(());
+    /// Looks now and then how many records wait behind what this epoch holds. True where a partition is new: the next
+    /// epoch reads it too.
+    async fn look_ahead(&mut self, positions: &BTreeMap<Partition, Offset>, idle: bool) -> Result<bool> {
+        if !idle {
+            self.look_every = LOOK_AHEAD_EVERY_MIN;
         }
-        self.lag_measured = Some(Instant::now());
+        if self.looked_ahead.is_some_and(|at| at.elapsed() < self.look_every) {
+            return Ok(false);
+        }
+        self.looked_ahead = Some(Instant::now());
+        if idle {
+            self.look_every = (self.look_every * 2).min(LOOK_AHEAD_EVERY_MAX);
+        }
         let ranges = self.reader.source().ranges().await?;
         let behind = |(partition, range): (&Partition, &Range)| {
             let next = positions.get(partition).copied().unwrap_or(range.start);
             u64::try_from(range.end.0 - next.0).unwrap_or(0)
         };
-        self.progress.lag_records.store(ranges.iter().map(behind).sum(), Ordering::Relaxed);
-        Ok(())
+        let lag = ranges.iter().map(behind).sum();
+        self.progress.lag_records.store(lag, Ordering::Relaxed);
+        if lag == 0 {
+            self.progress.set_state(State::Syncing, None);
+        }
+        Ok(ranges.keys().any(|partition| !positions.contains_key(partition)))
     }
 
     fn is_full(&self, files: &EpochFiles) -> bool {
@@ -260,12 +276,10 @@ impl Intake for Feed {
                 let at_once = !files.moved;
                 return Ok(at_once.then(|| self.take_failure().map(Ended::Suspended)).flatten());
             }
-            if nothing {
-                self.caught_up();
-            } else if let Err(error) = self.measure_lag(&files.positions).await
-                && !is_gone(&error)
-            {
-                return Err(error);
+            match self.look_ahead(&files.positions, nothing).await {
+                Ok(true) => return Ok(None),
+                Err(error) if !is_gone(&error) => return Err(error),
+                _ => {}
             }
             if due.is_some_and(|due| Instant::now() >= due) || self.is_full(files) {
                 return Ok(None);

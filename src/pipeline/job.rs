@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tableflow_model::{Error, Result};
+use tableflow_model::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +66,8 @@ pub fn verdict(ended: Result<Ended>) -> Option<(State, Error)> {
     match ended {
         Ok(Ended::CaughtUp | Ended::Stopped) => None,
         Ok(Ended::Fenced(error)) => Some((State::Paused, error)),
+        // The next one goes on by itself.
+        Err(error) if error.kind() == ErrorKind::Unavailable => Some((State::Degraded, error)),
         Ok(Ended::Suspended(error)) | Err(error) => Some((State::Suspended, error)),
     }
 }

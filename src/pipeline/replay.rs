@@ -29,7 +29,7 @@ use super::epochs::Epochs;
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};
 use super::progress::Progress;
-use super::staging::{EpochFiles, Rows, decoding_for, value_and_origin};
+use super::staging::{EpochFiles, Rows, check_registry, decoding_for, value_and_origin};
 use super::target;
 use crate::definition::{DeadLetters, Definition};
 use crate::home::Home;
@@ -49,8 +49,8 @@ pub struct Replayed {
     pub left: u64,
 }
 
-/// The name of a table's replay job. The jobs of tables have a dot in theirs.
-fn job_of(definition: &Definition) -> Result<JobName> {
+/// The name of a table's replay job; those of the jobs that fill tables have a dot.
+pub fn job_of(definition: &Definition) -> Result<JobName> {
     format!("replay-{}", definition.table_uuid).parse()
 }
 
@@ -87,6 +87,7 @@ pub async fn replay(
     };
     let mut definition = definition.clone();
     definition.job = job_of(&definition)?;
+    check_registry(home, &definition)?;
     let table = target::load(home, &definition.table).await?;
     let decoding =
         decoding_for(home, &definition.topic, definition.format, &definition.columns, &table.metadata).await?;

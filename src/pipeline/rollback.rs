@@ -32,7 +32,10 @@ pub async fn roll_back(home: &Home, table: &TableName, to: i64, afterwards: Afte
     if before.metadata.snapshot_by_id(to).is_none() {
         return Err(no_snapshot(table, to));
     }
-    check_replays(&home.definitions().get(table).await?, &before.metadata, to)?;
+    // What is refused is refused before anything is changed.
+    let unchanged = home.definitions().get(table).await?;
+    check_replays(&unchanged, &before.metadata, to)?;
+    properties(&unchanged, &before.metadata, to, afterwards, WriterId(home.ids.uuid()))?;
     let definition = home.definitions().change(table, |definition| definition.wanted = Wanted::Paused).await?;
     // Loaded again: the job may have committed until it was paused.
     let base = home.catalog.load_table(table).await?;

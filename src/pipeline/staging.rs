@@ -41,6 +41,21 @@ pub async fn decoding_for(
     Decoding::new(home, topic, format, &declared, &schema, partition_fields.collect()).await
 }
 
+/// Ids mean something in one registry alone.
+pub fn check_registry(home: &Home, definition: &Definition) -> Result<()> {
+    match &definition.registry {
+        Some(registry) if *registry != home.registry_name => {
+            let (table, topic, name) = (&definition.table, &definition.topic, &home.registry_name);
+            Err(Error::usage(format!("{table} takes its schemas from {registry}, and this process asks {name}"))
+                .with_detail("an id of one registry means another schema in another one")
+                .with_hint(format!(
+                    "set url in [registry]; if the registry moved: tableflow disable {table}, then tableflow enable {topic}"
+                )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Topic to batches.
 pub struct Reader {
     topic: TopicName,
@@ -75,6 +90,7 @@ impl Reader {
         table: &TableMetadata,
     ) -> Result<Self> {
         let (topic, metadata_columns) = (definition.topic.clone(), definition.metadata_columns);
+        check_registry(home, definition)?;
         let decoding = decoding_for(home, &topic, definition.format, &definition.columns, table).await?;
         let (error_handling, epoch) = (definition.error_handling, Epoch::default());
         let way_on = WayOn::of(definition, table)?;

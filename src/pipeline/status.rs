@@ -11,6 +11,7 @@ use tableflow_lake::commit::ROLLED_BACK_TO;
 use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
 
+use super::epochs::decided_above;
 use super::feed::deleted;
 use super::progress::{Report, State, Trouble};
 use super::replay::replayed;
@@ -148,7 +149,8 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
     })
 }
 
-/// How far the job is. An epoch of nothing but dead letters leaves the table as it is, and moves theirs.
+/// How far the job is. With dead letters an epoch is decided before it is in the tables, and one without rows for a
+/// table leaves it as it is.
 async fn newest_ledger(home: &Home, definition: &Definition, table: Option<&LoadedTable>) -> Result<Option<Ledger>> {
     let letters = match &definition.dead_letters {
         None => None,
@@ -160,7 +162,11 @@ async fn newest_ledger(home: &Home, definition: &Definition, table: Option<&Load
     };
     let property = Ledger::property(&definition.job);
     let ledger = |table: &LoadedTable| Ledger::from_text(table.metadata.properties().get(&property)?).ok();
-    Ok(table.into_iter().chain(&letters).filter_map(ledger).max_by_key(|ledger| ledger.epoch))
+    let newest = table.into_iter().chain(&letters).filter_map(ledger).max_by_key(|it| (it.generation, it.epoch));
+    match newest {
+        Some(ledger) if letters.is_some() => decided_above(home, definition, ledger).await.map(Some),
+        newest => Ok(newest),
+    }
 }
 
 /// What a table is whose topic cannot be asked for its ends.

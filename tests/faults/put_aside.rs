@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tableflow_store::KillPoint;
 
 use super::product::{Fields, Product, READERS, wait_until};
+use crate::python::Engines;
 
 const SIGKILL: i32 = 9;
 
@@ -137,6 +138,53 @@ fn a_service_with_dead_letters_killed_at_any_moment_loses_and_doubles_nothing() 
     }
     mixed.product.run(&["sync"]).good("sync");
     mixed.check("rows_dead_lettered", "kills of a service with dead letters");
+}
+
+/// A table that is dropped and made again begins anew: nothing of the other one of its name counts.
+#[test]
+fn a_table_with_dead_letters_that_is_dropped_and_made_again_begins_at_the_beginning() {
+    let mut mixed = Mixed::new("LOG");
+    for _ in 0..3 {
+        mixed.send(7);
+        mixed.product.run(&["sync"]).good("sync");
+    }
+    mixed.check("rows_dead_lettered", "before it is dropped");
+    mixed.product.run(&["disable", "t", "--drop"]).good("disable");
+    mixed.product.run(&["enable", "t", "--commit-interval", "50ms", "--error-handling", "LOG"]).good("enable");
+    mixed.product.run(&["sync"]).good("sync");
+    mixed.check("rows_dead_lettered", "after it was made again");
+
+    // Dropped by somebody else, who left the dead letters: they are another table's.
+    let engines = Engines::on(mixed.product.directory());
+    engines.ask("drop", json!({"table": "bronze.t"}));
+    mixed.product.run(&["disable", "t"]).good("disable");
+    let again = ["enable", "t", "--commit-interval", "50ms", "--error-handling", "LOG"];
+    let refused = mixed.product.run(&again);
+    assert!(refused.stderr.contains("dead letters of another table"), "{}", refused.stderr);
+    let elsewhere = [&again[..], &["--log-target", "bad"]].concat();
+    mixed.product.run(&elsewhere).good("enable");
+    mixed.product.run(&["sync"]).good("sync");
+    mixed.product.check("with dead letters elsewhere");
+    assert_eq!(mixed.product.status()["rows_dead_lettered"], mixed.bad.len());
+}
+
+/// An epoch without a row for a table moves what `status` says all the same.
+#[test]
+fn what_is_only_in_manifests_counts() {
+    let mut mixed = Mixed::new("LOG");
+    mixed.send(9);
+    mixed.product.run(&["sync"]).good("sync");
+    mixed.product.run(&["update", "t", "--error-handling", "SKIP"]).good("update");
+    let before = mixed.bad.len();
+    // One bad record by itself: neither table gets a row.
+    while !mixed.sent.is_multiple_of(3) {
+        mixed.send(1);
+    }
+    mixed.product.run(&["sync"]).good("sync");
+    mixed.send(1);
+    mixed.product.run(&["sync"]).good("sync");
+    let status = mixed.product.status();
+    assert_eq!((&status["rows_skipped"], &status["lag"]), (&json!(mixed.bad.len() - before), &json!(0)), "{status}");
 }
 
 /// A topic of Avro records, some of whose schemas nobody registered yet.

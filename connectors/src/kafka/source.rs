@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::consumer::Consumer as _;
@@ -26,6 +27,10 @@ use super::native::{Description, Failed, FetchQueue, Fetched, describe_topics};
 
 /// The size of a record before any was seen.
 const RECORD_BYTES_GUESS: usize = 256;
+
+/// A topic that is not there is looked for so often, and so far apart, before it counts as deleted.
+const GONE_LOOKS: u32 = 5;
+const GONE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Records taken from a partition in one call.
 const RECORDS_MAX: usize = 10_000;
@@ -96,11 +101,12 @@ impl KafkaSource {
         if places.is_empty() {
             return Ok(());
         }
+        let mut readers = Vec::with_capacity(places.len());
         for (partition, next) in places {
             let queue = FetchQueue::of(&self.lease.consumer, self.topic.as_str(), *partition).ok_or_else(|| {
                 Error::internal(format!("partition {partition} of topic {} has no queue", self.topic))
             })?;
-            self.readers.push(PartitionReader {
+            readers.push(PartitionReader {
                 partition: *partition,
                 queue,
                 next: *next,
@@ -110,7 +116,9 @@ impl KafkaSource {
         }
         let assigned = self.list(places.iter().map(|(partition, next)| (*partition, ListOffset::Offset(*next))))?;
         let assigned = self.lease.consumer.incremental_assign(&assigned);
-        assigned.map_err(|error| self.failed(code_of(&error), &error.to_string()))
+        assigned.map_err(|error| self.failed(code_of(&error), &error.to_string()))?;
+        self.readers.append(&mut readers);
+        Ok(())
     }
 
     fn failed(&self, code: Code, words: &str) -> Error {
@@ -246,14 +254,20 @@ impl Source for KafkaSource {
     }
 
     async fn confirm(&mut self) -> Result<()> {
-        match self.describe().await {
-            Ok(found) if Some(found.id) == self.id => Ok(()),
-            Ok(_) => Err(Error::conflict(format!("topic {} was deleted and made again", self.topic))
-                .with_detail("what was read last may be of either topic, and is not taken")),
-            // Deleted, and not made again: what was read is of the topic that was.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
+        for _ in 0..GONE_LOOKS {
+            match self.describe().await {
+                Ok(found) if Some(found.id) == self.id => return Ok(()),
+                Ok(_) => {
+                    return Err(Error::conflict(format!("topic {} was deleted and made again", self.topic))
+                        .with_detail("what was read last may be of either topic, and is not taken"));
+                }
+                // One that is being made again is not there for a moment.
+                Err(error) if error.kind() == ErrorKind::NotFound => tokio::time::sleep(GONE_PAUSE).await,
+                Err(error) => return Err(error),
+            }
         }
+        // Deleted, and not made again: what was read is of the topic that was.
+        Ok(())
     }
 }
 
@@ -264,6 +278,8 @@ impl PartitionReader {
         let mut batch = BatchOfRecords::default();
         let (mut next, mut failure, mut too_large) = (self.next, None, Ok(()));
         self.queue.take(count_max, |fetched| match fetched {
+            // What librdkafka read on to behind a failure is behind a gap: it is read again from the failure on.
+            _ if failure.is_some() => {}
             Fetched::Record(record) => {
                 if batch.len() == 0 {
                     batch = BatchOfRecords::with_capacity(bytes, count_max);

@@ -141,6 +141,9 @@ async fn columns(
     let declared = declared_columns(&settings.columns)?;
     let nothing = arrow::datatypes::Schema::empty();
     let mut decoding = Decoding::new(home, &request.topic, settings.format, &declared, &nothing, taken).await?;
+    if let Some(refusal) = decoding.take_refusal() {
+        return Err(refusal);
+    }
     let ranges = source.ranges().await?;
     let starts = ranges.iter().map(|(partition, range)| (*partition, range.start)).collect();
     source.seek(&starts).await?;

@@ -155,7 +155,8 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
         None => layout::new(home, source.as_mut(), &request, &settings).await?,
     };
     if let Some(letters) = &settings.dead_letters {
-        dead_letters::check(home, &request.table, letters).await?;
+        let uuid = existing.as_ref().map(|table| table.metadata.uuid());
+        dead_letters::check(home, &request.table, uuid, letters).await?;
     }
     Ok(Plan { request, topic_id, settings, layout, existing })
 }
@@ -189,7 +190,12 @@ async fn settings(
     if let Some(before) = before {
         dead_letters::check_kept(before, request.log_target.as_deref())?;
     }
+    let needless = |handling: &ErrorHandling| *handling != ErrorHandling::Log && request.log_target.is_some();
     let error_handling = request.error_handling.or(before.map(|it| it.error_handling)).unwrap_or_default();
+    if needless(&error_handling) {
+        return Err(Error::usage("--log-target is for --error-handling LOG")
+            .with_hint("say --error-handling LOG, or leave --log-target out"));
+    }
     let kept = before.and_then(|before| before.dead_letters.as_ref()).map(|kept| kept.table.clone());
     let dead_letters = match (kept, error_handling) {
         (None, ErrorHandling::Log) => Some(dead_letters::name_for(&request.table, request.log_target.as_deref())?),
@@ -314,7 +320,7 @@ impl Plan {
         };
         let (request, settings) = (self.request, self.settings);
         let dead_letters = match &settings.dead_letters {
-            Some(letters) => Some(dead_letters::make(home, &request.table, letters).await?),
+            Some(letters) => Some(dead_letters::make(home, &request.table, table.metadata.uuid(), letters).await?),
             None => None,
         };
         let new = NewDefinition {
@@ -322,6 +328,7 @@ impl Plan {
             table_uuid: table.metadata.uuid(),
             topic: request.topic,
             topic_id: self.topic_id,
+            registry: settings.format.has_schemas().then(|| home.registry_name.clone()),
             format: settings.format,
             columns: settings.columns,
             metadata_columns: settings.metadata_columns,

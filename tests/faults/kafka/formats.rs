@@ -250,22 +250,38 @@ fn n14_a_schema_that_fits_no_table_suspends_it_behind_the_rows_before() {
 #[test]
 fn f26_a_registry_that_does_not_answer_loses_and_skips_nothing() {
     let mut registered = Registered::new(Keeper::Theirs, "avro");
+    let door = Registry::shared().through_a_door();
+    registered.topic.product.ask_registry(&door.url());
     let (v1, v2) = (avro(V1), avro(V2));
     let good = [first(1)];
     registered.send_as(&[(&v1, &good)], good.iter().map(row).collect());
-    registered
-        .topic
-        .product
-        .run(&["enable", &registered.topic.topic, "--table", "t", "--error-handling", "SKIP"])
-        .good("enable");
-    registered.topic.product.run(&["sync"]).good("sync");
+    let topic = &registered.topic;
+    topic.product.run(&["enable", &topic.topic, "--table", "t", "--error-handling", "SKIP"]).good("enable");
+    topic.product.run(&["sync"]).good("sync");
     let new = [second(2)];
     registered.send_as(&[(&v2, &new)], new.iter().map(row).collect());
-    // Nobody listens there.
-    registered.topic.product.ask_registry("http://127.0.0.1:1");
-    let failed = registered.topic.product.run(&["sync"]);
-    assert!(!failed.status.success(), "{}", failed.stdout);
-    assert_eq!(registered.topic.product.status()["rows_skipped"], 0);
-    registered.topic.product.ask_registry(&Registry::shared().url());
+    door.set(false);
+    let failed = topic.product.run(&["sync"]);
+    assert!(failed.stderr.contains("does not answer"), "{}", failed.stderr);
+    let status = topic.product.status();
+    assert_eq!((&status["rows_skipped"], &status["status"]), (&json!(0), &json!("Pending")), "{status}");
+    door.set(true);
     registered.sync_and_check("the registry answers again");
+}
+
+/// Ids of another registry mean other schemas: a table asks the one that it was enabled with.
+#[test]
+fn a_table_is_not_filled_with_the_schemas_of_another_registry() {
+    let mut registered = Registered::new(Keeper::Theirs, "avro");
+    let v1 = avro(V1);
+    let good = [first(1), first(2)];
+    registered.send_as(&[(&v1, &good)], good.iter().map(fields).collect());
+    registered.topic.product.enable();
+    let door = Registry::shared().through_a_door();
+    registered.topic.product.ask_registry(&door.url());
+    let refused = registered.topic.product.run(&["sync"]);
+    assert!(refused.stderr.contains(&Registry::shared().url()), "{}", refused.stderr);
+    assert!(refused.stderr.contains(&door.url()) && refused.stderr.contains("hint"), "{}", refused.stderr);
+    registered.topic.product.ask_registry(&Registry::shared().url());
+    registered.sync_and_check("the registry that it was enabled with");
 }

@@ -1,9 +1,11 @@
 //! A real schema registry: Apicurio's, which answers Confluent's API.
 //!
-//! Owns [`Registry`].
+//! Owns [`Registry`], and a [`Door`] to it.
 
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tempfile::TempDir;
 
@@ -50,5 +52,42 @@ impl Registry {
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
+    }
+
+    /// Another address of it, which can be made to answer nobody.
+    pub fn through_a_door(&self) -> Door {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (port, inside) = (listener.local_addr().unwrap().port(), self.port);
+        let open = Arc::new(AtomicBool::new(true));
+        let is_open = open.clone();
+        std::thread::spawn(move || {
+            for outer in listener.incoming().filter_map(Result::ok).filter(|_| is_open.load(Ordering::Relaxed)) {
+                let Ok(inner) = TcpStream::connect(("127.0.0.1", inside)) else { continue };
+                for (mut from, mut to) in [(outer.try_clone().unwrap(), inner.try_clone().unwrap()), (inner, outer)] {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Door { port, open }
+    }
+}
+
+/// While it is shut, whoever comes is turned away.
+#[derive(Debug)]
+pub struct Door {
+    port: u16,
+    open: Arc<AtomicBool>,
+}
+
+impl Door {
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
+    }
+
+    pub fn set(&self, open: bool) {
+        self.open.store(open, Ordering::Relaxed);
     }
 }

@@ -41,6 +41,11 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
+    /// As people wrote them, without what is secret (I1).
+    pub fn addresses(&self) -> String {
+        self.urls.iter().map(Url::as_str).collect::<Vec<_>>().join(",")
+    }
+
     /// The same for the same addresses, and for no others; nothing can be read out of it.
     pub fn fingerprint(&self) -> String {
         let mut parts = Parts::default();
