@@ -1,7 +1,6 @@
 //! What people declared: which topic fills which table, and how.
 //!
-//! Owns [`Definition`] and [`Definitions`], their store: numbered versions per table, each put create-only, the
-//! highest counts. So two people who change one table at once cannot overwrite each other, on any object store.
+//! Owns [`Definition`] and [`Definitions`], their store: numbered versions per table, of which the highest counts.
 //! - I1: a version, once put, never changes; a change is the next version.
 //! - I2: a definition is read whole or not at all; one of a newer program is refused, not guessed at.
 
@@ -9,15 +8,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use arrow::datatypes::Field;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tableflow_connectors::decode::MetadataColumns;
 use tableflow_model::{
     Error, ErrorKind, JobName, Millis, Offset, Partition, Result, TableName, TopicId, TopicName, types,
 };
+use tableflow_store::Store;
 use tableflow_store::paths::StatePaths;
-use tableflow_store::{PutOutcome, Store};
 use uuid::Uuid;
+
+use crate::versions;
 
 /// The form of the JSON; another number is another form.
 const FORM: u32 = 1;
@@ -226,7 +226,7 @@ impl Definitions {
     /// Table by table: one that cannot be read says nothing about the others.
     pub async fn look(&self) -> Result<Listing> {
         let mut listing = Listing::default();
-        for (directory, uri) in self.newest(&self.paths.definitions()).await? {
+        for (directory, uri) in versions::newest(&self.store, &self.paths.definitions()).await? {
             match self.read(&uri).await {
                 Ok(definition) => listing.definitions.push(definition),
                 Err(error) if error.kind() == ErrorKind::Data => {
@@ -241,7 +241,7 @@ impl Definitions {
 
     /// The newest version of one table, or `None` if it was never enabled.
     pub async fn find(&self, table: &TableName) -> Result<Option<Definition>> {
-        match self.newest(&self.paths.definition_versions(table)).await?.into_values().next() {
+        match versions::newest(&self.store, &self.paths.definition_versions(table)).await?.into_values().next() {
             Some(uri) => self.read(&uri).await.map(Some),
             None => Ok(None),
         }
@@ -258,20 +258,7 @@ impl Definitions {
 
     /// The URI of the newest version of every table: what changed is seen without reading anything.
     pub async fn newest_uris(&self) -> Result<Vec<String>> {
-        Ok(self.newest(&self.paths.definitions()).await?.into_values().collect())
-    }
-
-    async fn newest(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
-        let mut newest = BTreeMap::new();
-        // Version numbers have a fixed width, so the listing's order is theirs.
-        for object in self.store.list_all(prefix).await? {
-            if let Some((directory, name)) = object.uri.rsplit_once('/')
-                && name.ends_with(".json")
-            {
-                newest.insert(directory.to_owned(), object.uri.clone());
-            }
-        }
-        Ok(newest)
+        Ok(versions::newest(&self.store, &self.paths.definitions()).await?.into_values().collect())
     }
 
     pub async fn read(&self, uri: &str) -> Result<Definition> {
@@ -321,10 +308,8 @@ impl Definitions {
 
     /// False if somebody else put this version first.
     async fn put(&self, definition: &Definition) -> Result<bool> {
-        let json = serde_json::to_vec_pretty(definition);
-        let json = json.map_err(|error| Error::internal("a definition has no JSON form").with_source(error))?;
         let uri = self.paths.definition(&definition.table, definition.version);
-        Ok(self.store.put_new(&uri, Bytes::from(json)).await? == PutOutcome::Created)
+        versions::put(&self.store, &uri, definition).await
     }
 }
 

@@ -6,7 +6,7 @@
 //!  DIR/catalog.db   the catalog, in PyIceberg's layout
 //!  DIR/warehouse/   the tables' files
 //!  DIR/topics/      the embedded topics
-//!  DIR/state/       definitions, status, the service's lease, epoch manifests of jobs with several tables, the
+//!  DIR/state/       definitions, patterns, status, the service's lease, epoch manifests of jobs with several tables, the
 //!                   embedded schema registry
 //! ```
 
@@ -25,6 +25,7 @@ use tableflow_store::Store;
 use tableflow_store::paths::{StatePaths, Warehouse};
 
 use crate::definition::Definitions;
+use crate::pattern::Patterns;
 
 /// What makes a folder a data directory: it is made first.
 const CATALOG: &str = "catalog.db";
@@ -97,6 +98,10 @@ impl Home {
 
     pub fn definitions(&self) -> Definitions {
         Definitions::new(self.store.clone(), self.state.clone())
+    }
+
+    pub fn patterns(&self) -> Patterns {
+        Patterns::new(self.store.clone(), self.state.clone())
     }
 
     /// The embedded schema registry.

@@ -6,7 +6,9 @@
 //!  cli         the words a person types, one file a verb
 //!  config      the settings, and the layers they come from
 //!  home        the data directory, opened: topics, catalog, store
-//!  definition  what people declared there, versioned
+//!  definition  what people declared of tables
+//!  pattern     what they declared of topics by the topics' names
+//!  versions    how both are kept
 //!  lease       who runs the service of that directory
 //!  pipeline    topics into tables: the jobs that make the definitions true
 //!  query       SQL over the tables
@@ -28,7 +30,9 @@ pub mod exit;
 pub mod home;
 pub mod lease;
 pub mod output;
+pub mod pattern;
 pub mod pipeline;
 pub mod query;
 pub mod serve;
 pub mod units;
+pub mod versions;

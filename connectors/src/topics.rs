@@ -90,6 +90,9 @@ pub trait Topics: fmt::Debug + Send + Sync {
     /// Every topic that people made, by name.
     async fn list(&self) -> Result<Vec<Topic>>;
 
+    /// Their names alone: a look that costs one question, however many there are.
+    async fn names(&self) -> Result<Vec<TopicName>>;
+
     async fn describe(&self, name: &TopicName) -> Result<Topic>;
 
     async fn delete(&self, name: &TopicName) -> Result<()>;

@@ -40,12 +40,16 @@ impl Segment {
         }
         if encoded.len() > SEGMENT_LENGTH_MAX {
             encoded.truncate(PREFIX_LENGTH);
-            encoded.push('~');
-            for byte in Sha256::digest(name.as_bytes()).iter().take(DIGEST_LENGTH / 2) {
-                push_hex(&mut encoded, *byte);
-            }
+            push_digest(&mut encoded, name);
         }
         Segment(encoded)
+    }
+
+    /// For a text that is full of what object stores do not take in a name, such as a regular expression: its digest.
+    pub fn of_digest(text: &str) -> Self {
+        let mut digest = String::with_capacity(1 + DIGEST_LENGTH);
+        push_digest(&mut digest, text);
+        Segment(digest)
     }
 
     /// The segment that a name of plain letters became, read back: `None` if it is of no such name (I2).
@@ -75,6 +79,13 @@ impl fmt::Display for Segment {
 
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+fn push_digest(text: &mut String, of: &str) {
+    text.push('~');
+    for byte in Sha256::digest(of.as_bytes()).iter().take(DIGEST_LENGTH / 2) {
+        push_hex(text, *byte);
+    }
 }
 
 fn push_hex(text: &mut String, byte: u8) {

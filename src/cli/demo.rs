@@ -18,7 +18,7 @@ use crate::demo::{Shop, Topic};
 use crate::exit::Exit;
 use crate::output::{self, Format, Rows, printed};
 use crate::pipeline::budget::TableMemory;
-use crate::pipeline::enable::{Request, plan};
+use crate::pipeline::enable::{Asked, Request, plan};
 use crate::pipeline::status::status_of;
 use crate::pipeline::supervise::catch_up;
 use crate::query::{QuerySession, query_error};
@@ -179,17 +179,13 @@ async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<De
     let request = Request {
         topic: topic.name().parse()?,
         table: TableName::new("bronze", topic.name())?,
-        format: Some(definition::Format::Json),
-        columns: Some(topic.columns().to_owned()),
-        partition_by: topic.partition_by().to_owned(),
-        sort_by: String::new(),
-        metadata_columns: None,
-        commit_interval_ms: None,
+        asked: Asked {
+            format: Some(definition::Format::Json),
+            columns: Some(topic.columns().to_owned()),
+            partition_by: topic.partition_by().to_owned(),
+            ..Asked::default()
+        },
         commit_interval_default_ms: session.config.defaults.commit_interval.as_ms(),
-        from: None,
-        retention_ms: None,
-        error_handling: None,
-        log_target: None,
     };
     let definition = plan(home, request).await?.carry_out(home).await?;
     let memory = TableMemory::new(session.memory_bytes_max());

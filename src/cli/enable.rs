@@ -1,26 +1,36 @@
-//! `enable`: topics become tables.
+//! `enable`: topics become tables, by their names or by a pattern.
 
 use std::io::Write;
 
 use tableflow_connectors::decode;
-use tableflow_model::{Error, Result, TableName, TopicName};
+use tableflow_model::{Error, Result, TableName};
 
 use super::args::{EnableArguments, EnableFrom, MetadataColumns, Mode};
 use super::session::Session;
 use crate::definition::{self, StartFrom};
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::pipeline::enable::{Plan, PlanSummary, Request, plan};
+use crate::pattern::Pattern;
+use crate::pipeline::enable::{Asked, Plan, PlanSummary, Request, plan};
+use crate::pipeline::matching::{self, LeftOut};
 use crate::units::CommitInterval;
 
 pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let mut plans: Vec<Plan> = Vec::new();
-    for topic in &arguments.topics {
-        check_mode(arguments.mode, session, topic).await?;
-        plans.push(plan(&session.home, request(arguments, session, topic)?).await?);
-    }
+    check_plain_name(arguments, &session.config.defaults.namespace)?;
+    let pattern = match &arguments.pattern {
+        Some(regex) => Some(pattern(arguments, session, regex)?),
+        None => None,
+    };
+    let (plans, left_out) = match &pattern {
+        Some(pattern) => matching::plans(&session.home, pattern).await?,
+        None => (named(arguments, session).await?, Vec::new()),
+    };
     let summaries: Vec<PlanSummary> = plans.iter().map(Plan::summary).collect::<Result<_>>()?;
     if !arguments.dry_run {
+        // From here on the service knows it: whatever ends this process, the topics become tables.
+        if let Some(pattern) = &pattern {
+            session.home.patterns().declare(pattern).await?;
+        }
         for plan in plans {
             plan.carry_out(&session.home).await?;
         }
@@ -29,26 +39,50 @@ pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn W
         Format::Table => print_for_people(&summaries, arguments.dry_run, out),
         format => output::documents(format, &summaries, &[], out),
     }?;
-    session.remark(if arguments.dry_run { "nothing was made" } else { "next: tableflow up, or tableflow sync" });
+    for LeftOut { topic, error } in left_out {
+        session.remark(&format!("topic {topic} is left out for now: {}", error.report().trim_start_matches("error: ")));
+    }
+    session.remark(&next(pattern.as_ref(), arguments.dry_run));
     Ok(Exit::Done)
 }
 
-/// A compacted topic holds the newest record of each key: a table of all records is what somebody asks for aloud.
-async fn check_mode(mode: Mode, session: &Session, topic: &TopicName) -> Result<()> {
-    if mode == Mode::Auto && session.home.topics.describe(topic).await?.compacts() {
-        return Err(Error::usage(format!("topic {topic} is compacted: it needs upsert, which comes later"))
-            .with_hint("say --mode append to keep every record"));
+fn next(pattern: Option<&Pattern>, dry_run: bool) -> String {
+    match pattern {
+        _ if dry_run => "nothing was made".to_owned(),
+        Some(Pattern { regex, .. }) => format!(
+            "topics to come that {regex} matches become tables too, under tableflow up or at the next tableflow sync"
+        ),
+        None => "next: tableflow up, or tableflow sync".to_owned(),
     }
-    Ok(())
 }
 
-fn request(arguments: &EnableArguments, session: &Session, topic: &TopicName) -> Result<Request> {
-    let defaults = &session.config.defaults;
-    let name = arguments.table.as_deref().unwrap_or(topic.as_str());
-    check_plain_name(arguments, &defaults.namespace)?;
-    Ok(Request {
-        topic: topic.clone(),
-        table: TableName::new(arguments.namespace.as_deref().unwrap_or(&defaults.namespace), name)?,
+async fn named(arguments: &EnableArguments, session: &Session) -> Result<Vec<Plan>> {
+    let mut plans = Vec::new();
+    for topic in &arguments.topics {
+        let request = Request {
+            topic: topic.clone(),
+            table: TableName::new(namespace(arguments, session), arguments.table.as_deref().unwrap_or(topic.as_str()))?,
+            asked: asked(arguments),
+            commit_interval_default_ms: session.config.defaults.commit_interval.as_ms(),
+        };
+        plans.push(plan(&session.home, request).await?);
+    }
+    Ok(plans)
+}
+
+fn pattern(arguments: &EnableArguments, session: &Session, regex: &str) -> Result<Pattern> {
+    let namespace = namespace(arguments, session).to_owned();
+    let interval_default_ms = session.config.defaults.commit_interval.as_ms();
+    Pattern::new(regex.to_owned(), namespace, asked(arguments), interval_default_ms, session.home.clock.now())
+}
+
+fn namespace<'s>(arguments: &'s EnableArguments, session: &'s Session) -> &'s str {
+    arguments.namespace.as_deref().unwrap_or(&session.config.defaults.namespace)
+}
+
+fn asked(arguments: &EnableArguments) -> Asked {
+    Asked {
+        append: arguments.mode == Mode::Append,
         format: arguments.format.as_definition(),
         columns: arguments.columns.clone(),
         partition_by: arguments.partition_by.clone().unwrap_or_default(),
@@ -58,7 +92,6 @@ fn request(arguments: &EnableArguments, session: &Session, topic: &TopicName) ->
             _ => decode::MetadataColumns::Portable,
         }),
         commit_interval_ms: arguments.commit_interval.map(CommitInterval::as_ms),
-        commit_interval_default_ms: defaults.commit_interval.as_ms(),
         from: arguments.from.map(|from| match from {
             EnableFrom::Earliest => StartFrom::Earliest,
             EnableFrom::Latest => StartFrom::Latest,
@@ -66,7 +99,7 @@ fn request(arguments: &EnableArguments, session: &Session, topic: &TopicName) ->
         retention_ms: arguments.retention_ms,
         error_handling: arguments.error_handling.map(Into::into),
         log_target: arguments.log_target.clone(),
-    })
+    }
 }
 
 /// `--table bronze.orders` hardly asks for a table of that whole name.

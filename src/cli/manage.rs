@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tableflow_model::{Error, ErrorKind, Result, TableName};
 
-use super::args::{DisableArguments, TableArgument, UpdateArguments};
+use super::args::{DisableArguments, TableArgument, TableReference, UpdateArguments};
 use super::session::Session;
 use crate::definition::{DeadLetters, Definition, ErrorHandling, Wanted};
 use crate::exit::Exit;
@@ -30,19 +30,29 @@ struct Disabled {
 }
 
 pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    match (&arguments.table, &arguments.pattern) {
+        (Some(table), _) => disable_table(table, arguments.drop, session, out).await,
+        (None, Some(regex)) => {
+            session.home.patterns().end(regex).await?;
+            session.remark("topics to come become no tables any more; the tables that are there are fed as before");
+            Ok(Exit::Done)
+        }
+        (None, None) => Err(Error::usage("no table is named").with_hint("`tableflow list` shows them")),
+    }
+}
+
+async fn disable_table(reference: &TableReference, drop: bool, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let definitions = session.home.definitions();
-    let table = match arguments.drop {
-        true => known_table(arguments, session).await?,
-        false => session.enabled_table(&arguments.table.table).await?,
+    let table = match drop {
+        true => known_table(reference, session).await?,
+        false => session.enabled_table(reference).await?,
     };
     match definitions.change(&table, |definition| definition.wanted = Wanted::Disabled).await {
         // It was disabled before.
-        Err(error) if arguments.drop && error.kind() == ErrorKind::NotFound => {}
+        Err(error) if drop && error.kind() == ErrorKind::NotFound => {}
         changed => wait_for_rest(session, &changed?).await,
     }
-    if arguments.drop
-        && let Some(definition) = definitions.find(&table).await?
-    {
+    if drop && let Some(definition) = definitions.find(&table).await? {
         drop_table(&session.home, &table, definition.table_uuid).await?;
         if let Some(letters) = &definition.dead_letters {
             drop_table(&session.home, &letters.table, letters.table_uuid).await?;
@@ -50,19 +60,19 @@ pub async fn disable(arguments: &DisableArguments, session: &Session, out: &mut 
         }
     }
     if session.format == Format::Table {
-        let what = if arguments.drop { "disabled and dropped" } else { "disabled; its rows stay" };
+        let what = if drop { "disabled and dropped" } else { "disabled; its rows stay" };
         output::printed(writeln!(out, "{table} is {what}"))?;
     } else {
-        let disabled = Disabled { table: table.to_plain_string(), status: "Disabled", dropped: arguments.drop };
+        let disabled = Disabled { table: table.to_plain_string(), status: "Disabled", dropped: drop };
         output::document(session.format, &disabled, out)?;
     }
     Ok(Exit::Done)
 }
 
 /// What is dropped may be disabled already.
-async fn known_table(arguments: &DisableArguments, session: &Session) -> Result<TableName> {
+async fn known_table(reference: &TableReference, session: &Session) -> Result<TableName> {
     let definitions = session.home.definitions().look().await?.definitions;
-    arguments.table.table.resolve(definitions.iter().map(|definition| &definition.table))
+    reference.resolve(definitions.iter().map(|definition| &definition.table))
 }
 
 pub async fn pause(arguments: &TableArgument, session: &Session, out: &mut dyn Write) -> Result<Exit> {

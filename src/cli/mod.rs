@@ -55,7 +55,7 @@ pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
         Verb::Pause(words) => manage::pause(&words, &session().await?, out).await,
         Verb::Resume(words) => manage::resume(&words, &session().await?, out).await,
         Verb::Update(words) => manage::update(&words, &session().await?, out).await,
-        Verb::List => status::list(&session().await?, out).await,
+        Verb::List(words) => status::list(&words, &session().await?, out).await,
         Verb::Describe(words) => status::describe(&words, &session().await?, out).await,
         Verb::Status(words) => status::status(&words, &session().await?, out).await,
         Verb::Sync(words) => sync::run(&words, &session().await?, out).await,

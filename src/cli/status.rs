@@ -7,12 +7,12 @@ use tableflow_connectors::decode::MetadataColumns;
 use tableflow_lake::layout::{arrow_schema, partition_text, sort_text};
 use tableflow_model::Result;
 
-use super::args::{StatusArguments, TableArgument};
+use super::args::{ListArguments, StatusArguments, TableArgument};
 use super::session::Session;
 use crate::definition::{self, ErrorHandling, Listing};
 use crate::exit::Exit;
 use crate::output;
-use crate::pipeline::enable::ColumnSummary;
+use crate::pipeline::enable::{Asked, ColumnSummary};
 use crate::pipeline::progress::State;
 use crate::pipeline::status::{TableStatus, status_of};
 
@@ -38,9 +38,41 @@ struct Description {
     retention_ms: i64,
 }
 
-pub async fn list(session: &Session, out: &mut dyn Write) -> Result<Exit> {
+#[derive(Debug, Serialize)]
+struct PatternDocument {
+    pattern: String,
+    namespace: String,
+    /// The tables of the topics that it matches.
+    tables: Vec<String>,
+    asked: Asked,
+}
+
+pub async fn list(arguments: &ListArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    if arguments.patterns {
+        return patterns(session, out).await;
+    }
     let statuses = all(session).await?;
     output::documents(session.format, &statuses, &SHOWN, out)?;
+    Ok(Exit::Done)
+}
+
+async fn patterns(session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let tables = session.enabled().await?.definitions;
+    let mut documents = Vec::new();
+    for pattern in session.home.patterns().in_force().await? {
+        let matcher = pattern.matcher()?;
+        let matched = tables.iter().filter(|definition| matcher.matches(&definition.topic));
+        documents.push(PatternDocument {
+            tables: matched.map(|definition| definition.table.to_plain_string()).collect(),
+            pattern: pattern.regex,
+            namespace: pattern.namespace,
+            asked: pattern.asked,
+        });
+    }
+    if documents.is_empty() {
+        session.remark("no pattern is declared here; `tableflow enable --match REGEX` declares one");
+    }
+    output::documents(session.format, &documents, &["pattern", "namespace", "tables"], out)?;
     Ok(Exit::Done)
 }
 

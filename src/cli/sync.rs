@@ -21,6 +21,7 @@ use crate::home::Home;
 use crate::lease::live_service;
 use crate::output;
 use crate::pipeline::budget::TableMemory;
+use crate::pipeline::matching::Matching;
 use crate::pipeline::progress::{Progress, State};
 use crate::pipeline::status::{TableStatus, status_of};
 use crate::pipeline::supervise::catch_up;
@@ -51,7 +52,10 @@ fn outcome(table: String, (rows_committed, commits): (u64, u64), error: Option<E
 pub async fn run(arguments: &SyncArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let mut outcomes = Vec::new();
     let definitions = match arguments.tables.as_slice() {
-        [] => all(session, &mut outcomes).await?,
+        [] => {
+            Matching::new(session.home.clone()).look().await?;
+            all(session, &mut outcomes).await?
+        }
         references => {
             let mut named = Vec::new();
             for reference in references {

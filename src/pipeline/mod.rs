@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!  enable      a topic becomes a table: validated, planned, made
+//!  matching    topics that patterns name become tables, as they come
 //!  job         what every job has: a goal, an end, patience
 //!  intake      what a job takes its rows from
 //!  feed        a topic as a job reads it
@@ -33,6 +34,7 @@ mod feed;
 pub mod ingest;
 mod intake;
 pub mod job;
+pub mod matching;
 pub mod progress;
 pub mod replay;
 pub mod rollback;

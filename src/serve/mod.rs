@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::home::Home;
 use crate::lease::Lease;
+use crate::pipeline::matching::Matching;
 use crate::pipeline::supervise::Supervisor;
 
 /// Requests under way have this long to end once the jobs have.
@@ -51,6 +52,7 @@ pub async fn run(
     let listener = http::bind(listen).await?;
     let address = http::address_of(&listener)?;
     let (clock, registry) = (home.clock.clone(), home.registry());
+    let matching = Matching::new(home.clone());
     let mut supervisor = Supervisor::new(home, memory_bytes_max);
     let health = Arc::new(Health { started: AtomicBool::new(false), stop: stop.clone() });
     let drained = CancellationToken::new();
@@ -60,7 +62,9 @@ pub async fn run(
         supervisor.look().await?;
         health.started.store(true, Ordering::Release);
         announce(address)?;
+        let matching = tokio::spawn(matching.run(stop.clone()));
         supervisor.run(&stop).await;
+        matching.abort();
         Ok(())
     };
     let ended = tokio::select! {

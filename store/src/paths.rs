@@ -117,6 +117,21 @@ impl StatePaths {
         format!("{}/{version:08}.json", self.definition_versions(table))
     }
 
+    /// All patterns of topic names.
+    pub fn patterns(&self) -> String {
+        format!("{}/patterns", self.0)
+    }
+
+    /// All versions of what a person declared about the topics that a pattern names.
+    pub fn pattern_versions(&self, pattern: &str) -> String {
+        format!("{}/{}", self.patterns(), Segment::of_digest(pattern))
+    }
+
+    /// One of them.
+    pub fn pattern(&self, pattern: &str, version: u32) -> String {
+        format!("{}/{version:08}.json", self.pattern_versions(pattern))
+    }
+
     pub fn status(&self, table: &TableName) -> String {
         format!("{}/status/{}.json", self.0, Segment::of(&table.to_plain_string()))
     }
@@ -156,7 +171,7 @@ impl ObjectKind {
             (_, "metadata") if name.starts_with("snap-") && name.ends_with(".avro") => ObjectKind::ManifestList,
             (_, "metadata") if name.ends_with(".avro") => ObjectKind::Manifest,
             (_, "epochs") if name.ends_with(".json") => ObjectKind::Epoch,
-            ("tables", _) if name.ends_with(".json") => ObjectKind::Definition,
+            ("tables" | "patterns", _) if name.ends_with(".json") => ObjectKind::Definition,
             (_, "status") if name.ends_with(".json") => ObjectKind::Status,
             _ if name == "service.json" => ObjectKind::Status,
             _ => ObjectKind::Other,
@@ -232,6 +247,11 @@ mod tests {
             ),
             (state.epoch(&job, 9), "file:///s/jobs/bronze.orders/epochs/00000000000000000009.json", ObjectKind::Epoch),
             (state.definition(&table("a b"), 3), "file:///s/tables/bronze.a%20b/00000003.json", ObjectKind::Definition),
+            (
+                state.pattern("a.*", 2),
+                "file:///s/patterns/~9919AA164E8D3371ACB66A041F51FD24/00000002.json",
+                ObjectKind::Definition,
+            ),
             (state.registry_event(7), "file:///s/registry/000000000007.json", ObjectKind::Other),
             (state.status(&table("orders")), "file:///s/status/bronze.orders.json", ObjectKind::Status),
             (state.service(), "file:///s/service.json", ObjectKind::Status),

@@ -6,6 +6,7 @@
 //! - I4: a record that cannot be a row never takes the rows before it along.
 //! - I5: `latest` is where the topic ended when the table was enabled.
 //! - I6: a table that is enabled again is as it was where nothing else is asked for.
+//! - I7: topics that a pattern names become tables, those to come too; what a person decided about one stays.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -489,4 +490,60 @@ fn a_topic_whose_first_record_makes_no_row_is_refused_with_a_way_on() {
         world.ok(&["sync"]);
     }
     assert_eq!(world.column("select n from big"), ["123456789012345678901234567890"]);
+}
+
+/// The tables of the world, by name.
+fn tables(world: &World) -> Vec<String> {
+    world.json(&["list"]).as_array().unwrap().iter().map(|table| table["table"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn i7_topics_that_a_pattern_names_become_tables_as_they_come() {
+    let world = World::new();
+    for topic in ["shop.orders", "shop.items", "other"] {
+        world.topic(topic, 1);
+        world.produce(topic, "{\"id\":1}\n");
+    }
+    world.ok(&["topic", "create", "shop.kept", "-c", "cleanup.policy=compact"]);
+    world.ok(&["topic", "create", "shop.empty"]);
+    world.ok(&["enable", "shop.items", "--table", "goods"]);
+    world.run(&["disable", "--match", "shop"]).failed(1, &["no pattern shop is declared"]);
+    world.run(&["enable", "--match", "shop.("]).failed(2, &["\"shop.(\" is not a pattern"]);
+    let said = world.run(&["enable", "--match", r"shop\..*", "--namespace", "shop", "--from", "latest"]);
+    assert!(said.stderr.contains("topic shop.kept is left out for now: topic shop.kept is compacted"), "{said:?}");
+    assert!(said.stderr.contains("topic shop.empty is left out for now"), "{said:?}");
+    said.succeeded();
+    assert_eq!(tables(&world), ["bronze.goods", "shop.shop.orders"]);
+
+    // The pattern began behind what was there; what came after it is read from the beginning, empty topics too.
+    world.topic("shop.late", 1);
+    world.produce("shop.late", "{\"id\":1}\n{\"id\":2}\n");
+    world.produce("shop.empty", "{\"id\":1}\n");
+    world.ok(&["sync"]);
+    assert_eq!(tables(&world), ["bronze.goods", "shop.shop.empty", "shop.shop.late", "shop.shop.orders"]);
+    for (table, rows) in [("shop.shop.late", 2), ("shop.shop.empty", 1), ("shop.shop.orders", 0)] {
+        assert_eq!(world.status(table)["rows_committed"], rows, "{table}");
+    }
+
+    // What a person disabled stays so, and a pattern that was ended names nothing.
+    world.ok(&["disable", "shop.shop.late"]);
+    world.ok(&["disable", "--match", r"shop\..*"]);
+    world.topic("shop.later", 1);
+    world.produce("shop.later", "{\"id\":1}\n");
+    world.ok(&["sync"]);
+    assert_eq!(tables(&world), ["bronze.goods", "shop.shop.empty", "shop.shop.orders"]);
+    world.run(&["disable", "--match", "shop"]).failed(1, &["no pattern shop is declared"]);
+}
+
+#[test]
+fn i7_the_service_looks_for_topics_to_come() {
+    let world = World::new();
+    world.ok(&["topic", "create", "first"]);
+    world.ok(&["enable", "--match", ".*", "--commit-interval", "100ms"]);
+    let patterns = world.json(&["list", "--patterns"]);
+    assert_eq!((&patterns[0]["pattern"], &patterns[0]["tables"]), (&json!(".*"), &json!([])));
+    let _service = world.up();
+    world.produce("first", "{\"id\":1}\n");
+    wait_for(|| tables(&world), |tables| tables == &["bronze.first"]);
+    world.wait_for_status("first", "rows_committed", 1);
 }

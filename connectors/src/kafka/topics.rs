@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::metadata::MetadataTopic;
 use tableflow_model::{Error, ErrorKind, Result, Source, TopicName};
 
 use super::client::{ANSWER_WITHIN, Cluster, Context, refused};
@@ -122,16 +123,12 @@ impl Topics for KafkaTopics {
     }
 
     async fn list(&self) -> Result<Vec<Topic>> {
-        let described = self.cluster.ask(|consumer| {
-            let metadata = match consumer.fetch_metadata(None, ANSWER_WITHIN) {
-                Ok(metadata) => metadata,
-                Err(error) => return Ok(Err((code_of(&error), error.to_string()))),
-            };
-            let names: Vec<&str> =
-                metadata.topics().iter().map(|topic| topic.name()).filter(|name| !name.starts_with("__")).collect();
-            if names.is_empty() {
-                return Ok(Ok(Vec::new()));
-            }
+        let names = self.names().await?;
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let described = self.cluster.ask(move |consumer| {
+            let names: Vec<&str> = names.iter().map(TopicName::as_str).collect();
             Ok(describe_topics(consumer, &names, ANSWER_WITHIN).map_err(|failed| (failed.code(), failed.words)))
         });
         let described = described.await?.map_err(|(code, words)| self.cluster.error(code, &words))?;
@@ -144,6 +141,20 @@ impl Topics for KafkaTopics {
         }
         topics.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(topics)
+    }
+
+    async fn names(&self) -> Result<Vec<TopicName>> {
+        let found = self.cluster.ask(|consumer| {
+            let metadata = consumer.fetch_metadata(None, ANSWER_WITHIN);
+            // A topic whose name no table could be called after is not there for us.
+            let name = |topic: &MetadataTopic| topic.name().parse().ok().filter(|_| !topic.name().starts_with("__"));
+            Ok(metadata
+                .map(|metadata| metadata.topics().iter().filter_map(name).collect::<Vec<TopicName>>())
+                .map_err(|error| (code_of(&error), error.to_string())))
+        });
+        let mut names = found.await?.map_err(|(code, words)| self.cluster.error(code, &words))?;
+        names.sort();
+        Ok(names)
     }
 
     async fn describe(&self, name: &TopicName) -> Result<Topic> {

@@ -179,25 +179,32 @@ impl LocalTopics {
     }
 
     /// Every topic, by name.
-    pub fn list(&self) -> Result<Vec<Topic>> {
+    /// By name. One that is being made or deleted may be among them.
+    pub fn names(&self) -> Result<Vec<TopicName>> {
         let reading = |error| failed("list", &self.root, error);
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(reading(error)),
         };
-        let mut topics = Vec::new();
+        let mut names = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(reading)?;
-            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            match load(&name, &entry.path()) {
+            names.extend(entry.map_err(reading)?.file_name().to_str().and_then(|name| name.parse().ok()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    pub fn list(&self) -> Result<Vec<Topic>> {
+        let mut topics = Vec::new();
+        for name in self.names()? {
+            match self.describe(&name) {
                 Ok(topic) => topics.push(topic),
                 // Deleted since the folder was listed.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        topics.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(topics)
     }
 

@@ -42,6 +42,10 @@ impl Topics for EmbeddedTopics {
         Ok(self.topics.list()?.into_iter().map(Topic::from).collect())
     }
 
+    async fn names(&self) -> Result<Vec<TopicName>> {
+        self.topics.names()
+    }
+
     async fn describe(&self, name: &TopicName) -> Result<Topic> {
         Ok(self.topics.describe(name)?.into())
     }

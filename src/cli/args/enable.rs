@@ -12,8 +12,11 @@ use crate::units::CommitInterval;
 #[derive(Clone, Debug, Args)]
 pub struct EnableArguments {
     /// The topics, each of which fills a table of its own
-    #[arg(value_name = "TOPIC", required = true, value_parser = topic_name)]
+    #[arg(value_name = "TOPIC", required_unless_present = "pattern", value_parser = topic_name)]
     pub topics: Vec<TopicName>,
+    /// The topics whose whole name is like this, those to come too; internal ones (__..) are not meant
+    #[arg(long = "match", value_name = "REGEX", conflicts_with_all = ["topics", "table", "log_target"])]
+    pub pattern: Option<String>,
     /// The namespace of the table [default: bronze]
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,

@@ -42,7 +42,6 @@ const SCHEMA_VERBS: &[(&str, &str)] = &[("check", "declare columns with `tablefl
 /// The same for flags of `enable` and `update`.
 pub(super) const FLAGS: &[(&str, &str)] = &[
     ("--key", "tables are appended to, and rows need no key; `produce --key` gives records one"),
-    ("--match", "name the topics one by one"),
     ("--catalog", "the embedded catalog is used"),
     ("--register", "other engines open the embedded catalog"),
     ("--fan-out", "a topic fills one table; enable it again with another --table for another one"),

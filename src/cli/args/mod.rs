@@ -110,7 +110,7 @@ pub enum Verb {
     Update(UpdateArguments),
     /// List the tables
     #[command(after_help = "Example:\n  tableflow list -o json")]
-    List,
+    List(ListArguments),
     /// Show a table: columns, settings, source
     #[command(after_help = "Example:\n  tableflow describe bronze.orders")]
     Describe(TableArgument),
@@ -171,11 +171,22 @@ pub struct TableArgument {
 
 #[derive(Clone, Debug, Args)]
 pub struct DisableArguments {
-    #[command(flatten)]
-    pub table: TableArgument,
+    /// namespace.name, or the name alone where it is unique
+    #[arg(required_unless_present = "pattern")]
+    pub table: Option<TableReference>,
+    /// A pattern that was enabled: topics to come become no tables any more; those that are stay
+    #[arg(long = "match", value_name = "REGEX", conflicts_with_all = ["table", "drop"])]
+    pub pattern: Option<String>,
     /// Also delete the table and its data
     #[arg(long)]
     pub drop: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ListArguments {
+    /// The patterns of topics that were enabled with --match, in place of the tables
+    #[arg(long)]
+    pub patterns: bool,
 }
 
 #[derive(Clone, Debug, Args)]

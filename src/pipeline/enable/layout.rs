@@ -41,7 +41,7 @@ pub(super) async fn new(
 ) -> Result<Layout> {
     let (fields, mut notes) = columns(home, source, request, settings, Vec::new()).await?;
     let schema = new_schema(&fields)?;
-    let partition_fields = parse_partition_by(&request.partition_by, &schema)?;
+    let partition_fields = parse_partition_by(&request.asked.partition_by, &schema)?;
     let own_names = partition_fields.fields().iter().filter(|field| field.transform != Transform::Identity);
     let taken: Vec<String> = own_names.map(|field| field.name.clone()).collect();
     let schema = match taken.iter().any(|name| schema.field_by_name(name).is_some()) {
@@ -53,8 +53,8 @@ pub(super) async fn new(
         }
         false => schema,
     };
-    let partition_spec = partition_spec(&request.partition_by, &schema)?;
-    let sort_order = parse_sort_by(&request.sort_by, &schema)?;
+    let partition_spec = partition_spec(&request.asked.partition_by, &schema)?;
+    let sort_order = parse_sort_by(&request.asked.sort_by, &schema)?;
     Ok(Layout { schema, partition_spec, sort_order, notes })
 }
 
@@ -105,16 +105,16 @@ pub(super) async fn existing(
 }
 
 fn check_layout(request: &Request, layout: &Layout) -> Result<()> {
-    let asked_spec = partition_spec(&request.partition_by, &layout.schema)?;
+    let asked_spec = partition_spec(&request.asked.partition_by, &layout.schema)?;
     let parts = |spec: &PartitionSpec| -> Vec<_> {
         spec.fields().iter().map(|field| (field.source_id, field.transform)).collect()
     };
-    if !request.partition_by.trim().is_empty() && parts(&asked_spec) != parts(&layout.partition_spec) {
-        return Err(differs(request, "--partition-by", &request.partition_by, &layout.partition_by()));
+    if !request.asked.partition_by.trim().is_empty() && parts(&asked_spec) != parts(&layout.partition_spec) {
+        return Err(differs(request, "--partition-by", &request.asked.partition_by, &layout.partition_by()));
     }
-    let asked_order = parse_sort_by(&request.sort_by, &layout.schema)?;
-    if !request.sort_by.trim().is_empty() && asked_order.fields != layout.sort_order.fields {
-        return Err(differs(request, "--sort-by", &request.sort_by, &layout.sort_by()));
+    let asked_order = parse_sort_by(&request.asked.sort_by, &layout.schema)?;
+    if !request.asked.sort_by.trim().is_empty() && asked_order.fields != layout.sort_order.fields {
+        return Err(differs(request, "--sort-by", &request.asked.sort_by, &layout.sort_by()));
     }
     Ok(())
 }

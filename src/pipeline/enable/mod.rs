@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow::datatypes::FieldRef;
 use iceberg::spec::{FormatVersion, TableMetadata};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tableflow_catalog::{LoadedTable, Properties, TableCreation};
 use tableflow_connectors::decode::MetadataColumns;
 use tableflow_lake::layout::arrow_schema;
@@ -39,11 +39,22 @@ const METADATA_VERSIONS_KEPT: u32 = 10;
 /// A week: what Confluent keeps.
 const RETENTION_MS_DEFAULT: i64 = 7 * 24 * 3600 * 1000;
 
-/// What a person asked for, names checked, nothing looked up. `None` and empty texts were not asked for.
+/// What a person asked for of a topic and its table, names checked, nothing looked up.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub topic: TopicName,
     pub table: TableName,
+    pub asked: Asked,
+    /// From the configuration.
+    pub commit_interval_default_ms: u64,
+}
+
+/// What is asked of a table, whichever it is. `None` and empty texts were not asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Asked {
+    /// Every record is a row, of a compacted topic too.
+    pub append: bool,
     /// Absent: what the schema registry says.
     pub format: Option<Format>,
     pub columns: Option<String>,
@@ -51,8 +62,6 @@ pub struct Request {
     pub sort_by: String,
     pub metadata_columns: Option<MetadataColumns>,
     pub commit_interval_ms: Option<u64>,
-    /// From the configuration.
-    pub commit_interval_default_ms: u64,
     pub from: Option<StartFrom>,
     pub retention_ms: Option<i64>,
     pub error_handling: Option<ErrorHandling>,
@@ -139,6 +148,7 @@ pub fn write_properties() -> impl Iterator<Item = (String, String)> {
 pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
     let mut source = home.source(&request.topic).await?;
     let topic_id = source.topic_id().await?;
+    check_mode(home, &request).await?;
     check_target(home, &request).await?;
     let existing = find_existing(home, &request).await?;
     let before = match &existing {
@@ -161,6 +171,16 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
     Ok(Plan { request, topic_id, settings, layout, existing })
 }
 
+/// A compacted topic holds the newest record of each key: a table of all records is what somebody asks for aloud.
+async fn check_mode(home: &Home, request: &Request) -> Result<()> {
+    let topic = &request.topic;
+    if !request.asked.append && home.topics.describe(topic).await?.compacts() {
+        return Err(Error::usage(format!("topic {topic} is compacted: it needs upsert, which comes later"))
+            .with_hint("say --mode append to keep every record"));
+    }
+    Ok(())
+}
+
 /// How the table was last enabled.
 async fn definition_before(home: &Home, request: &Request, table: &LoadedTable) -> Result<Option<Definition>> {
     let before = home.definitions().find(&request.table).await?;
@@ -174,12 +194,12 @@ async fn settings(
     source: &mut dyn Source,
 ) -> Result<Settings> {
     let before = before.as_ref();
-    let columns = request.columns.clone().or(before.map(|it| it.columns.clone()));
-    let metadata_columns = request.metadata_columns.or(before.map(|it| it.metadata_columns));
-    let interval = request.commit_interval_ms.or(before.map(|it| it.commit_interval_ms));
-    let retention_ms = request.retention_ms.or(before.map(|it| it.retention_ms));
+    let columns = request.asked.columns.clone().or(before.map(|it| it.columns.clone()));
+    let metadata_columns = request.asked.metadata_columns.or(before.map(|it| it.metadata_columns));
+    let interval = request.asked.commit_interval_ms.or(before.map(|it| it.commit_interval_ms));
+    let retention_ms = request.asked.retention_ms.or(before.map(|it| it.retention_ms));
     let topic_id = source.topic_id().await?;
-    let (from, from_offsets) = match (request.from, before.filter(|before| before.topic_id == topic_id)) {
+    let (from, from_offsets) = match (request.asked.from, before.filter(|before| before.topic_id == topic_id)) {
         (None, Some(before)) => (before.from, before.from_offsets.clone()),
         (None | Some(StartFrom::Earliest), _) => (StartFrom::Earliest, None),
         (Some(StartFrom::Latest), _) => {
@@ -188,20 +208,22 @@ async fn settings(
         }
     };
     if let Some(before) = before {
-        dead_letters::check_kept(before, request.log_target.as_deref())?;
+        dead_letters::check_kept(before, request.asked.log_target.as_deref())?;
     }
-    let needless = |handling: &ErrorHandling| *handling != ErrorHandling::Log && request.log_target.is_some();
-    let error_handling = request.error_handling.or(before.map(|it| it.error_handling)).unwrap_or_default();
+    let needless = |handling: &ErrorHandling| *handling != ErrorHandling::Log && request.asked.log_target.is_some();
+    let error_handling = request.asked.error_handling.or(before.map(|it| it.error_handling)).unwrap_or_default();
     if needless(&error_handling) {
         return Err(Error::usage("--log-target is for --error-handling LOG")
             .with_hint("say --error-handling LOG, or leave --log-target out"));
     }
     let kept = before.and_then(|before| before.dead_letters.as_ref()).map(|kept| kept.table.clone());
     let dead_letters = match (kept, error_handling) {
-        (None, ErrorHandling::Log) => Some(dead_letters::name_for(&request.table, request.log_target.as_deref())?),
+        (None, ErrorHandling::Log) => {
+            Some(dead_letters::name_for(&request.table, request.asked.log_target.as_deref())?)
+        }
         (kept, _) => kept,
     };
-    let format = match request.format.or(before.map(|it| it.format)) {
+    let format = match request.asked.format.or(before.map(|it| it.format)) {
         Some(format) => format,
         None => format_of(home, &request.topic).await?,
     };
@@ -236,7 +258,7 @@ fn check_place(request: &Request, before: Option<StartFrom>, topic_id: TopicId, 
              --drop"
         )));
     }
-    let (place, flag) = match request.from {
+    let (place, flag) = match request.asked.from {
         Some(StartFrom::Latest) => ("the latest record", "latest"),
         Some(StartFrom::Earliest) if before == Some(StartFrom::Latest) => ("the earliest record", "earliest"),
         _ => return Ok(()),
