@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use arrow::datatypes::Field;
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,78 @@ impl ErrorHandling {
     }
 }
 
+/// What of a record says which of several tables it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum FanOutBy {
+    /// The name of the type that its schema describes.
+    RecordName,
+    Header(String),
+    /// Names joined by points, from the record down.
+    Field(String),
+}
+
+impl FanOutBy {
+    /// As a sentence has it.
+    pub fn words(&self) -> String {
+        match self {
+            FanOutBy::RecordName => "the name of its type".to_owned(),
+            FanOutBy::Header(name) => format!("header {name}"),
+            FanOutBy::Field(path) => format!("field {path}"),
+        }
+    }
+}
+
+impl fmt::Display for FanOutBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FanOutBy::RecordName => f.write_str("record-name"),
+            FanOutBy::Header(name) => write!(f, "header:{name}"),
+            FanOutBy::Field(path) => write!(f, "field:{path}"),
+        }
+    }
+}
+
+impl FromStr for FanOutBy {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once(':') {
+            None if text.eq_ignore_ascii_case("record-name") => Ok(FanOutBy::RecordName),
+            Some(("header", name)) if !name.is_empty() => Ok(FanOutBy::Header(name.to_owned())),
+            Some(("field", path)) if path.split('.').all(|name| !name.is_empty()) => {
+                Ok(FanOutBy::Field(path.to_owned()))
+            }
+            _ => Err(Error::usage(format!("{text:?} does not say what tells the records of a topic apart"))
+                .with_hint("use record-name, header:NAME or field:PATH")),
+        }
+    }
+}
+
+impl TryFrom<String> for FanOutBy {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<FanOutBy> for String {
+    fn from(by: FanOutBy) -> Self {
+        by.to_string()
+    }
+}
+
+/// How a topic of many types of records fills a table for each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FanOut {
+    pub by: FanOutBy,
+    /// Of each of the tables.
+    pub partition_by: String,
+    pub sort_by: String,
+}
+
 /// Where a table's dead letters go. Once a table has one its job always keeps the two in step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +219,10 @@ pub struct Definition {
     pub error_handling: ErrorHandling,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<DeadLetters>,
+    /// The topic fills a table for each type of record that it has; there is none of the name `table`, and `table_uuid` is
+    /// that of all of them together. One of dead letters there always is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fan_out: Option<FanOut>,
     pub wanted: Wanted,
     pub created_at: Millis,
 }
@@ -167,7 +244,18 @@ pub struct NewDefinition {
     pub retention_ms: i64,
     pub error_handling: ErrorHandling,
     pub dead_letters: Option<DeadLetters>,
+    pub fan_out: Option<FanOut>,
     pub created_at: Millis,
+}
+
+impl Definition {
+    /// The table that has the ledger of its job from the start.
+    pub fn anchor(&self) -> &TableName {
+        match (&self.fan_out, &self.dead_letters) {
+            (Some(_), Some(letters)) => &letters.table,
+            _ => &self.table,
+        }
+    }
 }
 
 impl From<NewDefinition> for Definition {
@@ -190,6 +278,7 @@ impl From<NewDefinition> for Definition {
             retention_ms: new.retention_ms,
             error_handling: new.error_handling,
             dead_letters: new.dead_letters,
+            fan_out: new.fan_out,
             wanted: Wanted::Running,
             created_at: new.created_at,
         }

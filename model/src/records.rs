@@ -74,11 +74,39 @@ impl Records {
         self.values.get(row)?.of(&self.buffer)
     }
 
-    /// Names and values of a record's headers.
-    pub fn headers(&self, row: usize) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    /// Some of the records, in their order, over the same buffer.
+    #[must_use]
+    pub fn only(&self, rows: &[usize]) -> Records {
+        let some = |values: &[i64]| rows.iter().filter_map(|row| values.get(*row).copied()).collect();
+        let spans = |spans: &[Span]| rows.iter().filter_map(|row| spans.get(*row).copied()).collect();
+        let mut some = Records {
+            partition: self.partition,
+            buffer: self.buffer.clone(),
+            offsets: some(&self.offsets),
+            timestamps: some(&self.timestamps),
+            keys: spans(&self.keys),
+            values: spans(&self.values),
+            headers: Vec::new(),
+            header_ends: Vec::with_capacity(rows.len()),
+            next_offset: self.next_offset,
+        };
+        for row in rows {
+            some.headers.extend_from_slice(self.header_spans(*row));
+            some.header_ends.push(u32::try_from(some.headers.len()).unwrap_or(u32::MAX));
+        }
+        some
+    }
+
+    fn header_spans(&self, row: usize) -> &[(Span, Span)] {
         let start = row.checked_sub(1).and_then(|before| self.header_ends.get(before)).copied().unwrap_or(0);
         let end = self.header_ends.get(row).copied().unwrap_or(start);
-        let spans = self.headers.get(start as usize..end as usize).unwrap_or_default();
-        spans.iter().map(|(name, value)| (name.of(&self.buffer).unwrap_or_default(), value.of(&self.buffer)))
+        self.headers.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    /// Names and values of a record's headers.
+    pub fn headers(&self, row: usize) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.header_spans(row)
+            .iter()
+            .map(|(name, value)| (name.of(&self.buffer).unwrap_or_default(), value.of(&self.buffer)))
     }
 }

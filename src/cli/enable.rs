@@ -99,6 +99,7 @@ fn asked(arguments: &EnableArguments) -> Asked {
         retention_ms: arguments.retention_ms,
         error_handling: arguments.error_handling.map(Into::into),
         log_target: arguments.log_target.clone(),
+        fan_out: arguments.fan_out.clone(),
     }
 }
 
@@ -123,7 +124,11 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
             (false, true) => "fills again",
             (false, false) => "becomes",
         };
-        output::printed(writeln!(out, "topic {} {what} table {}", plan.topic, plan.table))?;
+        let tables = match &plan.fan_out {
+            Some(by) => format!("tables {}__.., one for each {by}", plan.table),
+            None => format!("table {}", plan.table),
+        };
+        output::printed(writeln!(out, "topic {} {what} {tables}", plan.topic))?;
         for column in &plan.columns {
             let null = if column.nullable { "" } else { " NOT NULL" };
             output::printed(writeln!(out, "  {} {}{null}", column.name, column.r#type))?;

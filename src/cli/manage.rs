@@ -15,7 +15,7 @@ use crate::definition::{DeadLetters, Definition, ErrorHandling, Wanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::dead_letters;
-use crate::pipeline::drop::{drop_manifests, drop_table};
+use crate::pipeline::drop::{drop_fan_out, drop_manifests, drop_table};
 use crate::pipeline::status::{rests, status_of};
 
 /// A job ends with a commit; one that takes longer meets trouble, which `status` tells.
@@ -53,7 +53,10 @@ async fn disable_table(reference: &TableReference, drop: bool, session: &Session
         changed => wait_for_rest(session, &changed?).await,
     }
     if drop && let Some(definition) = definitions.find(&table).await? {
-        drop_table(&session.home, &table, definition.table_uuid).await?;
+        match definition.fan_out {
+            Some(_) => drop_fan_out(&session.home, &definition).await?,
+            None => drop_table(&session.home, &table, definition.table_uuid).await?,
+        }
         if let Some(letters) = &definition.dead_letters {
             drop_table(&session.home, &letters.table, letters.table_uuid).await?;
             drop_manifests(&session.home, &definition).await?;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_connectors::decode::MetadataColumns;
 use tableflow_lake::layout::{arrow_schema, partition_text, sort_text};
@@ -20,14 +21,36 @@ use crate::pipeline::status::{TableStatus, status_of};
 const SHOWN: [&str; 9] =
     ["table", "topic", "status", "rows_committed", "rows_buffered", "lag", "last_commit_at", "diverged", "reason"];
 
-#[derive(Debug, Serialize)]
-struct Description {
-    #[serde(flatten)]
-    status: TableStatus,
+/// What a table is made of. Of several, each has its own: `describe` names them.
+#[derive(Debug, Default, Serialize)]
+struct Shape {
     location: Option<String>,
     columns: Vec<ColumnSummary>,
     partition_by: String,
     sort_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fan_out: Option<String>,
+}
+
+impl Shape {
+    fn of(metadata: &TableMetadata) -> Result<Self> {
+        let schema = metadata.current_schema();
+        Ok(Shape {
+            location: Some(metadata.location().to_owned()),
+            columns: arrow_schema(schema)?.fields().iter().map(ColumnSummary::of).collect(),
+            partition_by: partition_text(metadata.default_partition_spec().fields(), schema),
+            sort_by: sort_text(metadata.default_sort_order(), schema),
+            fan_out: None,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Description {
+    #[serde(flatten)]
+    status: TableStatus,
+    #[serde(flatten)]
+    shape: Shape,
     format: definition::Format,
     declared_columns: String,
     error_handling: ErrorHandling,
@@ -111,16 +134,18 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
     let table = session.enabled_table(&arguments.table).await?;
     let definition = session.home.definitions().get(&table).await?;
     let status = status_of(&session.home, &definition).await?;
-    let loaded = session.home.catalog.load_table(&table).await?;
-    let metadata = &loaded.metadata;
-    let arrow = arrow_schema(metadata.current_schema())?;
-    let schema = metadata.current_schema();
+    let shape = match &definition.fan_out {
+        Some(fan_out) => Shape {
+            fan_out: Some(fan_out.by.to_string()),
+            partition_by: fan_out.partition_by.clone(),
+            sort_by: fan_out.sort_by.clone(),
+            ..Shape::default()
+        },
+        None => Shape::of(&session.home.catalog.load_table(&table).await?.metadata)?,
+    };
     let description = Description {
         status,
-        location: Some(metadata.location().to_owned()),
-        columns: arrow.fields().iter().map(ColumnSummary::of).collect(),
-        partition_by: partition_text(metadata.default_partition_spec().fields(), schema),
-        sort_by: sort_text(metadata.default_sort_order(), schema),
+        shape,
         format: definition.format,
         declared_columns: definition.columns,
         error_handling: definition.error_handling,

@@ -155,7 +155,7 @@ async fn wait_for_service(session: &Session, definitions: &[Definition], outcome
 
 /// Where the table's ledger stands: its job counts its commits there.
 async fn epoch(home: &Home, definition: &Definition) -> u64 {
-    let Ok(table) = home.catalog.load_table(&definition.table).await else { return 0 };
+    let Ok(table) = home.catalog.load_table(definition.anchor()).await else { return 0 };
     let text = table.metadata.properties().get(&Ledger::property(&definition.job));
     text.and_then(|text| Ledger::from_text(text).ok()).map_or(0, |ledger| ledger.epoch.0)
 }

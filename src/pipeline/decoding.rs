@@ -14,18 +14,22 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tableflow_connectors::decode::{
     AvroDecoder, BadRecords, Decoded, Decoder, Framing, JsonDecoder, Note, ProtobufDecoder, RawDecoder, Reason,
-    RecordError, RegistryFraming, Taken,
+    RecordError, RegistryFraming, Taken, record_name,
 };
 use tableflow_connectors::registry::{
     self, Include, RegisteredSchema, RegistryError, SchemaKey, SchemaType, Version, VersionWanted,
 };
-use tableflow_model::{Error, ErrorKind, Records, Result, TopicName};
+use tableflow_connectors::topics::first_poll;
+use tableflow_model::{Error, ErrorKind, Records, Result, Source, TopicName};
 
 use crate::definition::Format;
 use crate::home::Home;
 
 /// Older versions than these are learnt when a record has them.
 const VERSIONS_LEARNT_MAX: usize = 100;
+
+/// What is read to find out how a topic's records are written.
+const PEEK_BYTES: usize = 64 * 1024;
 
 /// The name of the column that raw records fill.
 const RAW_COLUMN: &str = "value";
@@ -42,7 +46,7 @@ pub struct Decoding {
 /// Where a topic's schemas are.
 struct Schemas {
     home: Home,
-    subject: String,
+    subjects: Subjects,
     schema_type: SchemaType,
 }
 
@@ -81,23 +85,78 @@ impl std::fmt::Debug for Decoding {
     }
 }
 
-/// The subject of a topic's values, by the strategy that serializers have unless they are told otherwise.
-fn subject_of(topic: &TopicName) -> String {
-    format!("{topic}-value")
+/// Where the schemas of a table's records are registered: what is learnt before the first of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subjects {
+    names: Vec<String>,
+    /// Of these, those that describe this type of record.
+    only: Option<String>,
 }
 
-/// What a topic's registered schemas say that its records are; JSON where there are none.
-pub async fn format_of(home: &Home, topic: &TopicName) -> Result<Format> {
-    match home.schemas.version(&subject_of(topic), VersionWanted::Latest, Include::Live).await {
-        Ok(latest) => Ok(match latest.schema.schema_type {
-            SchemaType::Avro => Format::Avro,
-            SchemaType::Json => Format::JsonSchema,
-            SchemaType::Protobuf => Format::Protobuf,
-        }),
-        Err(error) if error.is_not_found() => Ok(Format::Json),
-        Err(error) => Err(Error::from(error)
+impl Subjects {
+    /// By the strategy that serializers have unless they are told otherwise.
+    pub fn of_topic(topic: &TopicName) -> Self {
+        Subjects { names: vec![format!("{topic}-value")], only: None }
+    }
+
+    /// Of one type of a topic that has many, by whichever strategy.
+    pub fn of_record(topic: &TopicName, name: &str) -> Self {
+        let names = vec![format!("{topic}-{name}"), name.to_owned(), format!("{topic}-value")];
+        Subjects { names, only: Some(name.to_owned()) }
+    }
+
+    /// Where schemas are learnt from the records that name them alone.
+    pub fn none() -> Self {
+        Subjects { names: Vec::new(), only: None }
+    }
+
+    /// The one that a registry with several contexts finds an id by.
+    fn of_ids(&self) -> Option<&str> {
+        self.names.first().filter(|_| self.only.is_none()).map(String::as_str)
+    }
+}
+
+/// What a topic's registered schemas say that its records are. Where none is registered after the topic, the first record
+/// may name one that is registered after its type; if it does not, records are JSON.
+pub async fn format_of(home: &Home, topic: &TopicName, source: &mut dyn Source) -> Result<Format> {
+    let unanswered = |error: RegistryError| {
+        Error::from(error)
             .with_context("topic", topic)
-            .with_hint("check url in [registry], or say how the records are written: --format json, avro, protobuf, json-schema or raw")),
+            .with_hint("check url in [registry], or say how the records are written: --format json, avro, protobuf, json-schema or raw")
+    };
+    match home.schemas.version(&format!("{topic}-value"), VersionWanted::Latest, Include::Live).await {
+        Ok(latest) => return Ok(format_by(latest.schema.schema_type)),
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(unanswered(error)),
+    }
+    match first_key(source).await? {
+        Some(key) => match home.schema_cache.get(key, None).await {
+            Ok(schema) => Ok(format_by(schema.schema_type)),
+            Err(error) if error.is_not_found() => Ok(Format::Json),
+            Err(error) => Err(unanswered(error)),
+        },
+        None => Ok(Format::Json),
+    }
+}
+
+/// The schema that a topic's first record with a value names, if it does.
+async fn first_key(source: &mut dyn Source) -> Result<Option<SchemaKey>> {
+    let ranges = source.ranges().await?;
+    source.seek(&ranges.iter().map(|(partition, range)| (*partition, range.start)).collect()).await?;
+    for records in first_poll(source, &ranges, PEEK_BYTES).await? {
+        if let Some(row) = (0..records.len()).find(|row| records.value(*row).is_some()) {
+            return Ok(RegistryFraming::CONFLUENT.open(&records, row).ok().map(|opened| opened.schema));
+        }
+    }
+    Ok(None)
+}
+
+/// What records of a kind of schema are.
+pub fn format_by(schema_type: SchemaType) -> Format {
+    match schema_type {
+        SchemaType::Avro => Format::Avro,
+        SchemaType::Json => Format::JsonSchema,
+        SchemaType::Protobuf => Format::Protobuf,
     }
 }
 
@@ -105,7 +164,7 @@ impl Decoding {
     /// For a table with these columns, and those declared beside them. No new column gets a name that is taken.
     pub async fn new(
         home: &Home,
-        topic: &TopicName,
+        subjects: Subjects,
         format: Format,
         declared: &[Field],
         table: &Schema,
@@ -129,8 +188,7 @@ impl Decoding {
             }
             Format::Raw => (Box::new(RawDecoder::new(raw_type(declared)?.as_ref(), table)?), None),
         };
-        let schemas =
-            schema_type.map(|schema_type| Schemas { home: home.clone(), subject: subject_of(topic), schema_type });
+        let schemas = schema_type.map(|schema_type| Schemas { home: home.clone(), subjects, schema_type });
         let mut decoding = Decoding { decoder, schemas, notes: Vec::new(), refusal: None };
         decoding.learn_versions().await?;
         Ok(decoding)
@@ -198,7 +256,7 @@ impl Decoding {
         let Some(schemas) = &self.schemas else {
             return Err(Error::internal("a format without schemas asks for one"));
         };
-        let schema = match schemas.home.schema_cache.get(key, Some(&schemas.subject)).await {
+        let schema = match schemas.home.schema_cache.get(key, schemas.subjects.of_ids()).await {
             Ok(schema) => schema,
             // That alone says so of a schema: a wrong address answers that there is no such page.
             Err(error) if error.reason() == Some(registry::Reason::SchemaNotFound) => {
@@ -215,7 +273,7 @@ impl Decoding {
             Err(error) => return outage_or_refusal(error),
         };
         for widening in &learned.widenings {
-            tracing::info!(subject = schemas.subject, column = widening.path, to = %widening.to, "a column becomes wider");
+            tracing::info!(schema = %key, column = widening.path, to = %widening.to, "a column becomes wider");
         }
         for note in learned.notes {
             if !self.notes.contains(&note) {
@@ -228,26 +286,44 @@ impl Decoding {
     /// I3.
     async fn learn_versions(&mut self) -> Result<()> {
         let Some(schemas) = &self.schemas else { return Ok(()) };
-        let (registry, subject) = (schemas.home.schemas.clone(), schemas.subject.clone());
-        let versions = match registry.versions(&subject, Include::Live).await {
+        for subject in schemas.subjects.names.clone() {
+            self.learn_subject(&subject).await?;
+        }
+        Ok(())
+    }
+
+    async fn learn_subject(&mut self, subject: &str) -> Result<()> {
+        let Some(schemas) = &self.schemas else { return Ok(()) };
+        let (home, only) = (schemas.home.clone(), schemas.subjects.only.clone());
+        let versions = match home.schemas.versions(subject, Include::Live).await {
             Ok(versions) => versions,
             Err(error) => return if error.is_not_found() { Ok(()) } else { Err(error.into()) },
         };
         let newest = versions.len().saturating_sub(VERSIONS_LEARNT_MAX);
         for version in versions.into_iter().skip(newest) {
-            let Some(registered) = found(registry.version(&subject, wanted(version), Include::Live).await)? else {
+            let Some(registered) = found(home.schemas.version(subject, wanted(version), Include::Live).await)? else {
                 continue;
             };
             let key = SchemaKey::Id(registered.id);
+            if only.is_some() && only != name_of(&home, key).await? {
+                continue;
+            }
             // A running table needs none of it before a record has it.
             self.refusal = match self.learn(key, 0).await? {
-                Learnt::Refused(error) => {
-                    Some(error.with_context("subject", &subject).with_context("version", version))
-                }
+                Learnt::Refused(error) => Some(error.with_context("subject", subject).with_context("version", version)),
                 _ => None,
             };
         }
         Ok(())
+    }
+}
+
+/// The type of record that a schema describes, if it is one.
+async fn name_of(home: &Home, key: SchemaKey) -> Result<Option<String>> {
+    match home.schema_cache.get(key, None).await {
+        Ok(schema) => Ok(record_name(&schema).ok()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

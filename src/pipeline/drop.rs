@@ -8,6 +8,7 @@ use tableflow_model::{Error, ErrorKind, Result, TableName};
 use uuid::Uuid;
 
 use super::epochs::manifests_of;
+use super::fan_out::FanOutTables;
 use super::replay::job_of;
 use crate::definition::Definition;
 use crate::home::Home;
@@ -27,6 +28,17 @@ pub async fn drop_table(home: &Home, table: &TableName, uuid: Uuid) -> Result<()
     let location = loaded.metadata.location().to_owned();
     home.catalog.drop_table(table).await?;
     for object in home.store.list_all(&location).await? {
+        home.store.delete(&object.uri).await?;
+    }
+    Ok(())
+}
+
+/// All tables of a fan-out's types; then the notes of them, so that one that is left is found again.
+pub async fn drop_fan_out(home: &Home, definition: &Definition) -> Result<()> {
+    for it in FanOutTables::load(home, definition).await?.iter() {
+        drop_table(home, &it.table, it.table_uuid).await?;
+    }
+    for object in home.store.list_all(&home.state.fan_out_tables(definition.table_uuid)).await? {
         home.store.delete(&object.uri).await?;
     }
     Ok(())

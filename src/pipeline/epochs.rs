@@ -28,11 +28,13 @@ use tableflow_store::PutOutcome;
 use uuid::Uuid;
 
 use super::budget::TableMemory;
+use super::dispatch::{Dispatch, OneTable};
+use super::fan_out::{FanOut, FanOutTables};
 use super::feed::Feed;
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal, Patience};
 use super::progress::{Progress, State};
-use super::staging::{EpochFiles, Route, StagedFiles, TableFiles, WithDeadLetters};
+use super::staging::{EpochFiles, StagedFiles, TableFiles};
 use super::target::{self, Holds, Look, Target};
 use crate::definition::{DeadLetters, Definition};
 use crate::home::Home;
@@ -53,7 +55,6 @@ pub struct Epochs {
     definition: Definition,
     /// The name that its manifests lie under.
     manifests: JobName,
-    route: Arc<dyn Route>,
     intake: Box<dyn Intake>,
     targets: Vec<Target>,
     progress: Arc<Progress>,
@@ -62,52 +63,49 @@ pub struct Epochs {
 }
 
 impl Epochs {
-    /// A table and its dead letters, always in step.
-    pub async fn with_dead_letters(
+    /// The tables that a topic fills, one of dead letters among them, always in step.
+    pub async fn of_topic(
         home: Home,
         definition: Definition,
         dead_letters: DeadLetters,
         watched: (Arc<Progress>, Arc<TableMemory>),
         goal: Goal,
     ) -> Result<Self> {
-        let sinks = sinks_with(&definition, dead_letters);
+        let tables = tables_of(&home, &definition, dead_letters).await?;
         let manifests = manifests_of(&definition)?;
-        let mut job = Self::new(home, definition, (sinks, Arc::new(WithDeadLetters)), watched, goal).await?;
+        let mut job = Self::new(home, definition, tables, watched, goal).await?;
         job.manifests = manifests;
         Ok(job)
     }
 
-    /// The same two tables, fed from the second one.
+    /// The same tables, fed from that of the dead letters.
     pub fn over_letters(
         home: Home,
         definition: Definition,
-        dead_letters: DeadLetters,
-        letters: Box<dyn Intake>,
+        (sinks, letters): (Vec<Sink>, Box<dyn Intake>),
         progress: Arc<Progress>,
         goal: Goal,
     ) -> Self {
-        let sinks = sinks_with(&definition, dead_letters);
-        Self::over(home, definition, letters, (sinks, Arc::new(WithDeadLetters)), progress, goal)
+        Self::over(home, definition, letters, sinks, progress, goal)
     }
 
     /// A job that reads the definition's topic, under the definition's name, into the given tables.
     pub async fn new(
         home: Home,
         definition: Definition,
-        (sinks, route): (Vec<Sink>, Arc<dyn Route>),
+        (sinks, dispatch): (Vec<Sink>, Box<dyn Dispatch>),
         (progress, memory): (Arc<Progress>, Arc<TableMemory>),
         goal: Goal,
     ) -> Result<Self> {
-        let table = target::load(&home, &definition.table).await?;
-        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory).await?;
-        Ok(Self::over(home, definition, Box::new(feed), (sinks, route), progress, goal))
+        let feed = Feed::new(&home, &definition, dispatch, goal.clone(), progress.clone(), &memory).await?;
+        Ok(Self::over(home, definition, Box::new(feed), sinks, progress, goal))
     }
 
     fn over(
         home: Home,
         definition: Definition,
         intake: Box<dyn Intake>,
-        (sinks, route): (Vec<Sink>, Arc<dyn Route>),
+        sinks: Vec<Sink>,
         progress: Arc<Progress>,
         goal: Goal,
     ) -> Self {
@@ -121,7 +119,7 @@ impl Epochs {
         let writer = WriterId(home.ids.uuid());
         let machine = EpochJob::new(definition.job.clone(), writer, names, EpochOptions::default(), Rules::law());
         let manifests = definition.job.clone();
-        Epochs { home, definition, manifests, route, intake, targets, progress, patience, machine }
+        Epochs { home, definition, manifests, intake, targets, progress, patience, machine }
     }
 
     /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
@@ -237,7 +235,7 @@ impl Epochs {
             tables.push(TableFiles::new(self.home.store.clone(), table, name.clone())?);
             specs.push(table.default_partition_spec_id());
         }
-        let mut files = EpochFiles::new(tables, self.route.clone(), offsets);
+        let mut files = EpochFiles::new(tables, offsets);
         let ended = self.intake.fill(&mut files).await?;
         if files.moved {
             self.intake.confirm().await?;
@@ -326,12 +324,32 @@ pub async fn decided_above(home: &Home, definition: &Definition, ledger: Ledger)
     Ok(newest)
 }
 
-/// A table and its dead letters.
-fn sinks_with(definition: &Definition, dead_letters: DeadLetters) -> Vec<Sink> {
-    let (table, uuid) = (definition.table.clone(), Some(definition.table_uuid));
-    let rows = Sink { table, uuid, holds: Holds::Rows };
+/// The tables that a definition's topic fills, that of the dead letters the last one, and the way from records to rows of
+/// them. The two are made together: a way names tables by their places.
+pub async fn tables_of(
+    home: &Home,
+    definition: &Definition,
+    dead_letters: DeadLetters,
+) -> Result<(Vec<Sink>, Box<dyn Dispatch>)> {
+    let (mut sinks, dispatch): (Vec<Sink>, Box<dyn Dispatch>) = match &definition.fan_out {
+        Some(_) => {
+            let tables = FanOutTables::load(home, definition).await?;
+            let sinks = tables.iter().map(|it| rows_of(&it.table, it.table_uuid)).collect();
+            (sinks, Box::new(FanOut::new(home, definition, tables).await?))
+        }
+        None => {
+            let table = target::load(home, &definition.table).await?;
+            let sinks = vec![rows_of(&definition.table, definition.table_uuid)];
+            (sinks, Box::new(OneTable::new(home, definition, &table.metadata).await?))
+        }
+    };
     let DeadLetters { table, table_uuid } = dead_letters;
-    vec![rows, Sink { table, uuid: Some(table_uuid), holds: Holds::DeadLetters }]
+    sinks.push(Sink { table, uuid: Some(table_uuid), holds: Holds::DeadLetters });
+    Ok((sinks, dispatch))
+}
+
+fn rows_of(table: &TableName, uuid: Uuid) -> Sink {
+    Sink { table: table.clone(), uuid: Some(uuid), holds: Holds::Rows }
 }
 
 fn staged(to: Positions, files: BTreeMap<SinkName, Vec<String>>) -> EpochEvent {

@@ -13,7 +13,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use iceberg::spec::TableMetadata;
 use tableflow_lake::write::FILE_BYTES_TARGET;
 use tableflow_model::protocol::{Epoch, Positions, Tally, TopicPositions};
 use tableflow_model::source::Range;
@@ -21,10 +20,11 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId, Topi
 use tokio::time::Instant;
 
 use super::budget::{Share, TableMemory};
+use super::dispatch::{Dispatch, Halt, Rows};
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};
 use super::progress::{Progress, State};
-use super::staging::{EpochFiles, Reader, Rows};
+use super::staging::{EpochFiles, Reader};
 use crate::definition::{Definition, StartFrom};
 use crate::home::Home;
 
@@ -56,6 +56,8 @@ pub struct Feed {
     tally: Tally,
     /// A record that cannot be decoded: the epoch before it is committed, then the job ends (I2).
     failure: Option<Error>,
+    /// A table was made for the next record: the epoch before it is committed, then the job begins again with it.
+    grows: bool,
     progress: Arc<Progress>,
     memory: Share,
     looked_ahead: Option<Instant>,
@@ -63,11 +65,11 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed of the defined topic; its columns are those declared and those that the table has.
+    /// A feed of the defined topic.
     pub async fn new(
         home: &Home,
         definition: &Definition,
-        table: &TableMetadata,
+        dispatch: Box<dyn Dispatch>,
         goal: Goal,
         progress: Arc<Progress>,
         memory: &Arc<TableMemory>,
@@ -77,18 +79,18 @@ impl Feed {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(deleted(&topic)),
             source => source?,
         };
-        let reader = Reader::new(home, source, definition, table).await?;
         Ok(Feed {
             topic,
             topic_id: definition.topic_id,
             from: definition.from,
             from_offsets: definition.from_offsets.clone(),
             interval: Duration::from_millis(definition.commit_interval_ms),
-            reader,
+            reader: Reader::new(source, dispatch),
             goal,
             ends: None,
             tally: Tally::default(),
             failure: None,
+            grows: false,
             progress,
             memory: memory.share(),
             looked_ahead: None,
@@ -159,16 +161,23 @@ impl Feed {
 
     /// One poll into the files.
     async fn take(&mut self, polled: Vec<Rows>, files: &mut EpochFiles) -> Result<()> {
-        let mut failed = BTreeSet::new();
+        let mut halted = BTreeSet::new();
         for rows in polled {
-            // What follows a failed record in its partition must wait behind it.
-            if failed.contains(&rows.partition) {
+            // What follows in its partition must wait behind it.
+            if halted.contains(&rows.partition) {
                 continue;
             }
             files.write(&rows).await?;
-            if let Some(failure) = rows.failure {
-                failed.insert(rows.partition);
-                self.failure.get_or_insert(failure);
+            match rows.halt {
+                None => {}
+                Some(Halt::Failed(failure)) => {
+                    halted.insert(rows.partition);
+                    self.failure.get_or_insert(failure);
+                }
+                Some(Halt::NewTable) => {
+                    halted.insert(rows.partition);
+                    self.grows = true;
+                }
             }
         }
         Ok(())
@@ -208,6 +217,9 @@ impl Feed {
     fn goal_reached(&self, files: &EpochFiles) -> Option<Ended> {
         if self.goal.is_stopped() {
             return Some(Ended::Stopped);
+        }
+        if self.grows {
+            return Some(Ended::Grown);
         }
         let reached = |(partition, end): (&Partition, &Offset)| files.positions.get(partition) >= Some(end);
         let all_reached = self.ends.as_ref().is_some_and(|ends| ends.iter().all(reached));
@@ -275,6 +287,9 @@ impl Intake for Feed {
             if self.failure.is_some() {
                 let at_once = !files.moved;
                 return Ok(at_once.then(|| self.take_failure().map(Ended::Suspended)).flatten());
+            }
+            if self.grows {
+                return Ok(Some(Ended::Grown));
             }
             match self.look_ahead(&files.positions, nothing).await {
                 Ok(true) => return Ok(None),

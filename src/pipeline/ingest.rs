@@ -17,11 +17,12 @@ use tableflow_model::protocol::{
 use tableflow_model::{Error, ErrorKind, Result};
 
 use super::budget::TableMemory;
+use super::dispatch::OneTable;
 use super::feed::Feed;
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal, Patience};
 use super::progress::{Progress, State};
-use super::staging::{EpochFiles, Everything, StagedFiles, TableFiles};
+use super::staging::{EpochFiles, StagedFiles, TableFiles};
 use super::target::{self, Holds, Look, Target};
 use crate::definition::Definition;
 use crate::home::Home;
@@ -62,7 +63,8 @@ impl Ingest {
         goal: Goal,
     ) -> Result<Self> {
         let table = target::load(&home, &definition.table).await?;
-        let feed = Feed::new(&home, &definition, &table.metadata, goal.clone(), progress.clone(), &memory).await?;
+        let dispatch = Box::new(OneTable::new(&home, &definition, &table.metadata).await?);
+        let feed = Feed::new(&home, &definition, dispatch, goal.clone(), progress.clone(), &memory).await?;
         let patience = Patience::new(definition.table.to_string(), goal, progress.clone());
         let (table, job) = (definition.table.clone(), definition.job.clone());
         let target = Target::new(home.clone(), (table, Holds::Rows), job, progress.clone());
@@ -117,7 +119,7 @@ impl Ingest {
         let table = self.target.base()?.metadata.clone();
         let name = EpochName { job: self.definition.job.clone(), generation, epoch };
         let table_files = TableFiles::new(self.home.store.clone(), &table, name)?;
-        let mut files = EpochFiles::new(vec![table_files], Arc::new(Everything), offsets);
+        let mut files = EpochFiles::new(vec![table_files], offsets);
         let ended = self.feed.fill(&mut files).await?;
         if files.moved {
             self.feed.confirm().await?;

@@ -55,6 +55,8 @@ impl Goal {
 pub enum Ended {
     CaughtUp,
     Stopped,
+    /// A table was made for records that come next: the job goes on once it is begun again.
+    Grown,
     /// Another process took the table over.
     Fenced(Error),
     /// A person has to decide.
@@ -64,7 +66,7 @@ pub enum Ended {
 /// The state that an end leaves the table in, and why; `None` where it ended as it should.
 pub fn verdict(ended: Result<Ended>) -> Option<(State, Error)> {
     match ended {
-        Ok(Ended::CaughtUp | Ended::Stopped) => None,
+        Ok(Ended::CaughtUp | Ended::Stopped | Ended::Grown) => None,
         Ok(Ended::Fenced(error)) => Some((State::Paused, error)),
         // The next one goes on by itself.
         Err(error) if error.kind() == ErrorKind::Unavailable => Some((State::Degraded, error)),

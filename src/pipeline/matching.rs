@@ -67,10 +67,12 @@ async fn nobodys<'p>(home: &Home, patterns: &'p [Pattern]) -> Result<Vec<(TopicN
 
 /// I4.
 async fn check_format_is_known(home: &Home, asked: &Asked, topic: &TopicName) -> Result<()> {
-    if asked.format.is_some() || asked.columns.is_some() || format_of(home, topic).await? != Format::Json {
+    let mut source = home.source(topic).await?;
+    let is_said = asked.format.is_some() || asked.columns.is_some();
+    if is_said || format_of(home, topic, source.as_mut()).await? != Format::Json {
         return Ok(());
     }
-    let ranges = home.source(topic).await?.ranges().await?;
+    let ranges = source.ranges().await?;
     if ranges.values().any(|range| range.start < range.end) {
         return Ok(());
     }

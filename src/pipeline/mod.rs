@@ -10,7 +10,9 @@
 //!  feed        a topic as a job reads it
 //!  replay      dead letters through the decoder again
 //!  decoding    records -> columns, by the schemas that they name
-//!  staging     one epoch: records -> batches -> files
+//!  dispatch    records -> rows of a job's tables
+//!  fan_out     the same of a topic with many types of records
+//!  staging     one epoch: records -> rows -> files
 //!  way_on      what to type at a record that cannot be decoded
 //!  dead_letters  the table for them
 //!  target      a job's table: looked at, committed to
@@ -27,9 +29,11 @@
 pub mod budget;
 pub mod dead_letters;
 mod decoding;
+pub mod dispatch;
 pub mod drop;
 pub mod enable;
 pub mod epochs;
+pub mod fan_out;
 mod feed;
 pub mod ingest;
 mod intake;

@@ -17,21 +17,21 @@ use arrow::datatypes::{Int32Type, Int64Type, Schema, TimestampMicrosecondType};
 use async_trait::async_trait;
 use bytes::{BufMut, BytesMut};
 use futures::StreamExt;
-use tableflow_connectors::decode::{BadRecords, MetadataColumns, dead_letters};
+use tableflow_connectors::decode::dead_letters;
 use tableflow_lake::layout::conform;
 use tableflow_model::protocol::{Epoch, Ledger, Positions, Tally, TopicPositions};
 use tableflow_model::{Error, JobName, Offset, Partition, Records, Result, Span, TableName, TopicId, TopicName};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::TableMemory;
-use super::decoding::{Decoding, Stopped};
-use super::epochs::Epochs;
+use super::dispatch::{Dispatch, Halt, Rows};
+use super::epochs::{Epochs, tables_of};
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};
 use super::progress::Progress;
-use super::staging::{EpochFiles, Rows, check_registry, decoding_for, value_and_origin};
+use super::staging::EpochFiles;
 use super::target;
-use crate::definition::{DeadLetters, Definition};
+use crate::definition::{DeadLetters, Definition, ErrorHandling};
 use crate::home::Home;
 use crate::query::{QuerySession, query_error};
 
@@ -87,33 +87,42 @@ pub async fn replay(
     };
     let mut definition = definition.clone();
     definition.job = job_of(&definition)?;
-    check_registry(home, &definition)?;
-    let table = target::load(home, &definition.table).await?;
-    let decoding =
-        decoding_for(home, &definition.topic, definition.format, &definition.columns, &table.metadata).await?;
     let left = Arc::new(AtomicU64::new(0));
-    let letters = Letters {
-        home: home.clone(),
-        topic: definition.topic.clone(),
-        topic_id: definition.topic_id,
-        metadata_columns: definition.metadata_columns,
-        dead_letters: dead_letters.clone(),
-        condition: condition.map(str::to_owned),
-        decoding,
-        memory: memory.clone(),
-        left: left.clone(),
-    };
-    let before = replayed(&definition, |name| table.metadata.properties().get(name).cloned());
-    let (progress, goal) = (Arc::new(Progress::default()), Goal::CatchUp(CancellationToken::new()));
-    let letters = Box::new(letters);
-    let job = Epochs::over_letters(home.clone(), definition.clone(), dead_letters, letters, progress, goal);
-    match job.run().await? {
-        Ended::CaughtUp | Ended::Stopped => {}
-        Ended::Fenced(error) | Ended::Suspended(error) => return Err(error),
+    let before = replayed_of(home, &definition).await?;
+    loop {
+        let (sinks, dispatch) = tables_of(home, &again(&definition), dead_letters.clone()).await?;
+        let letters = Letters {
+            home: home.clone(),
+            topic: definition.topic.clone(),
+            topic_id: definition.topic_id,
+            dead_letters: dead_letters.clone(),
+            condition: condition.map(str::to_owned),
+            dispatch,
+            memory: memory.clone(),
+            left: left.clone(),
+        };
+        let (progress, goal) = (Arc::new(Progress::default()), Goal::CatchUp(CancellationToken::new()));
+        let job = Epochs::over_letters(home.clone(), definition.clone(), (sinks, Box::new(letters)), progress, goal);
+        match job.run().await? {
+            Ended::Grown => {}
+            Ended::CaughtUp | Ended::Stopped => break,
+            Ended::Fenced(error) | Ended::Suspended(error) => return Err(error),
+        }
     }
-    let table = target::load(home, &definition.table).await?;
-    let after = replayed(&definition, |name| table.metadata.properties().get(name).cloned());
+    let after = replayed_of(home, &definition).await?;
     Ok(Replayed { rows: after.saturating_sub(before), left: left.load(Ordering::Relaxed) })
+}
+
+async fn replayed_of(home: &Home, definition: &Definition) -> Result<u64> {
+    let table = target::load(home, definition.anchor()).await?;
+    Ok(replayed(definition, |name| table.metadata.properties().get(name).cloned()))
+}
+
+/// As letters are decoded: a bad one is passed over, and put nowhere.
+fn again(definition: &Definition) -> Definition {
+    let mut again = definition.clone();
+    again.error_handling = ErrorHandling::Skip;
+    again
 }
 
 /// A table's dead letters as a job reads them.
@@ -121,10 +130,9 @@ pub struct Letters {
     home: Home,
     topic: TopicName,
     topic_id: TopicId,
-    metadata_columns: MetadataColumns,
     dead_letters: DeadLetters,
     condition: Option<String>,
-    decoding: Decoding,
+    dispatch: Box<dyn Dispatch>,
     memory: Arc<TableMemory>,
     /// How many letters the last look found that cannot be decoded still.
     left: Arc<AtomicU64>,
@@ -163,6 +171,11 @@ impl Intake for Letters {
             for letters in by_partition(&batch, wanted.as_ref())? {
                 for rows in self.rows(&letters, start, &mut replayed).await? {
                     files.write(&rows).await?;
+                    match rows.halt {
+                        None => {}
+                        Some(Halt::Failed(error)) => return Err(error),
+                        Some(Halt::NewTable) => return Ok(Some(Ended::Grown)),
+                    }
                 }
             }
         }
@@ -185,28 +198,29 @@ impl Intake for Letters {
 }
 
 impl Letters {
-    /// The letters of one partition, decoded, each with the word that it is a row.
+    /// The letters of one partition as rows, each with the word that it is one.
     async fn rows(&mut self, letters: &RecordBatch, start: Offset, replayed: &mut Replayed) -> Result<Vec<Rows>> {
         let records = records(letters)?;
-        let mut rows = Vec::new();
-        for part in self.decoding.decode(&records, BadRecords::PassOver).await? {
-            if let Some(Stopped::Schema(error)) = part.stopped {
-                return Err(error);
+        let mut from = Offset(i64::MIN);
+        let mut all = self.dispatch.rows(&records, Epoch::default()).await?;
+        for rows in &mut all {
+            let passed_over: BTreeSet<i64> = rows.passed_over.iter().map(|passed_over| passed_over.offset.0).collect();
+            let became_row =
+                |offset: &i64| (from.0..rows.next_offset.0).contains(offset) && !passed_over.contains(offset);
+            let indices = records.offsets.iter().zip(0_u32..).filter(|(offset, _)| became_row(offset));
+            let indices: Vec<u32> = indices.map(|(_, index)| index).collect();
+            from = rows.next_offset;
+            replayed.rows += indices.len() as u64;
+            replayed.left += rows.passed_over.len() as u64;
+            if !indices.is_empty() {
+                rows.parts.push((self.dispatch.dead_letters(), done(letters, indices)?));
             }
-            replayed.rows += part.taken.len() as u64;
-            replayed.left += part.passed_over.len() as u64;
-            let batch = value_and_origin(&self.topic, self.metadata_columns, &records, &part)?;
-            let indices: Vec<u32> = part.taken.rows().filter_map(|row| u32::try_from(row).ok()).collect();
-            rows.push(Rows {
-                partition: COUNTER,
-                batch,
-                dead_letters: (!indices.is_empty()).then(|| done(letters, indices)).transpose()?,
-                tally: Tally::default(),
-                next_offset: Offset(start.0 + i64::try_from(replayed.rows).unwrap_or(i64::MAX)),
-                failure: None,
-            });
+            // The ledger of a replay counts letters, and nothing else.
+            rows.partition = COUNTER;
+            rows.tally = Tally::default();
+            rows.next_offset = Offset(start.0 + i64::try_from(replayed.rows).unwrap_or(i64::MAX));
         }
-        Ok(rows)
+        Ok(all)
     }
 }
 

@@ -28,12 +28,18 @@ pub enum Afterwards {
 
 /// Answers the new snapshot's id.
 pub async fn roll_back(home: &Home, table: &TableName, to: i64, afterwards: Afterwards) -> Result<i64> {
+    // What is refused is refused before anything is changed.
+    let unchanged = home.definitions().get(table).await?;
+    if unchanged.fan_out.is_some() {
+        return Err(Error::usage(format!(
+            "{table} is several tables, which move together: none of them is rolled back"
+        ))
+        .with_hint("`tableflow query --as-of` reads what they were"));
+    }
     let before = home.catalog.load_table(table).await?;
     if before.metadata.snapshot_by_id(to).is_none() {
         return Err(no_snapshot(table, to));
     }
-    // What is refused is refused before anything is changed.
-    let unchanged = home.definitions().get(table).await?;
     check_replays(&unchanged, &before.metadata, to)?;
     properties(&unchanged, &before.metadata, to, afterwards, WriterId(home.ids.uuid()))?;
     let definition = home.definitions().change(table, |definition| definition.wanted = Wanted::Paused).await?;

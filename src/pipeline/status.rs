@@ -5,6 +5,7 @@
 //! - I1: what is committed comes from the table's own ledger, never from a report.
 
 use bytes::Bytes;
+use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::ROLLED_BACK_TO;
@@ -12,6 +13,7 @@ use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
 
 use super::epochs::decided_above;
+use super::fan_out::{FanOutTable, FanOutTables};
 use super::feed::deleted;
 use super::progress::{Report, State, Trouble};
 use super::replay::replayed;
@@ -53,6 +55,30 @@ pub struct TableStatus {
     pub delete_files: u64,
     pub bytes: u64,
     pub catalogs: Vec<CatalogStatus>,
+    /// Of a fan-out: those that it has so far.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<OneOfSeveral>,
+}
+
+/// A table of one type of record, of a topic that has many.
+#[derive(Clone, Debug, Serialize)]
+pub struct OneOfSeveral {
+    pub table: String,
+    /// The type.
+    pub value: String,
+    pub rows_committed: u64,
+    pub snapshot_id: Option<i64>,
+}
+
+impl OneOfSeveral {
+    fn of(named: FanOutTable, table: &LoadedTable) -> Self {
+        OneOfSeveral {
+            table: named.table.to_plain_string(),
+            value: named.value,
+            rows_committed: total_of(&table.metadata, "total-records"),
+            snapshot_id: table.metadata.current_snapshot_id(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -90,12 +116,10 @@ impl TableStatus {
 /// The table as it is now.
 pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStatus> {
     let report = report_of(home, definition).await;
-    let table = match home.catalog.load_table(&definition.table).await {
-        Ok(table) => Some(table),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let ledger = newest_ledger(home, definition, table.as_ref()).await?;
+    let table = found(home, definition.anchor()).await?;
+    let tables = fan_out_tables(home, definition).await?;
+    let all: Vec<&LoadedTable> = table.iter().chain(tables.iter().map(|(_, table)| table)).collect();
+    let ledger = newest_ledger(home, definition, &all).await?;
     let tally = ledger.as_ref().map(|ledger| ledger.positions.tally()).unwrap_or_default();
     let property = |name: &str| table.as_ref().and_then(|table| table.metadata.properties().get(name).cloned());
     let dead_lettered = tally.dead_lettered.saturating_sub(replayed(definition, property));
@@ -106,15 +130,17 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
     let served = live_service(home).await.is_some();
     let (status, trouble) = state(definition, report.as_ref(), table.as_ref(), no_topic, served);
     let metadata = table.as_ref().map(|table| &table.metadata);
-    let snapshot = metadata.and_then(|metadata| metadata.current_snapshot());
-    let total = |name: &str| {
-        let text = snapshot.and_then(|snapshot| snapshot.summary().additional_properties.get(name));
-        text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
+    let rows_in: Vec<&TableMetadata> = match definition.fan_out {
+        Some(_) => tables.iter().map(|(_, table)| table.metadata.as_ref()).collect(),
+        None => table.iter().map(|table| table.metadata.as_ref()).collect(),
     };
+    let newest = rows_in.iter().filter_map(|metadata| metadata.current_snapshot()).max_by_key(|it| it.timestamp_ms());
+    let snapshot = newest.filter(|_| definition.fan_out.is_none());
+    let total = |name: &str| rows_in.iter().map(|metadata| total_of(metadata, name)).sum();
     let lag: i64 = partitions.iter().map(|partition| partition.lag).sum();
     // A report is older than the ledger: what it calls buffered may be committed by now (I1).
     let buffered = report.as_ref().filter(|_| served && !partitions.is_empty());
-    let committed_at = snapshot.map(|snapshot| snapshot.timestamp_ms());
+    let committed_at = newest.map(|snapshot| snapshot.timestamp_ms());
     let now = home.clock.now().0;
     Ok(TableStatus {
         table: definition.table.to_plain_string(),
@@ -145,24 +171,46 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
             state: if table.is_some() { "Registered" } else { "Missing" },
             error: None,
         }],
+        tables: tables.into_iter().map(|(named, table)| OneOfSeveral::of(named, &table)).collect(),
         partitions,
     })
 }
 
+async fn found(home: &Home, table: &TableName) -> Result<Option<LoadedTable>> {
+    match home.catalog.load_table(table).await {
+        Ok(table) => Ok(Some(table)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The tables of a fan-out that are there.
+async fn fan_out_tables(home: &Home, definition: &Definition) -> Result<Vec<(FanOutTable, LoadedTable)>> {
+    let mut tables = Vec::new();
+    if definition.fan_out.is_some() {
+        for named in FanOutTables::load(home, definition).await?.iter() {
+            tables.extend(found(home, &named.table).await?.map(|table| (named.clone(), table)));
+        }
+    }
+    Ok(tables)
+}
+
+/// A count of a table's newest snapshot.
+fn total_of(metadata: &TableMetadata, name: &str) -> u64 {
+    let text = metadata.current_snapshot().and_then(|snapshot| snapshot.summary().additional_properties.get(name));
+    text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
+}
+
 /// How far the job is. With dead letters an epoch is decided before it is in the tables, and one without rows for a
 /// table leaves it as it is.
-async fn newest_ledger(home: &Home, definition: &Definition, table: Option<&LoadedTable>) -> Result<Option<Ledger>> {
+async fn newest_ledger(home: &Home, definition: &Definition, tables: &[&LoadedTable]) -> Result<Option<Ledger>> {
     let letters = match &definition.dead_letters {
+        Some(letters) => found(home, &letters.table).await?,
         None => None,
-        Some(letters) => match home.catalog.load_table(&letters.table).await {
-            Ok(letters) => Some(letters),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        },
     };
     let property = Ledger::property(&definition.job);
     let ledger = |table: &LoadedTable| Ledger::from_text(table.metadata.properties().get(&property)?).ok();
-    let newest = table.into_iter().chain(&letters).filter_map(ledger).max_by_key(|it| (it.generation, it.epoch));
+    let newest = tables.iter().copied().chain(&letters).filter_map(ledger).max_by_key(|it| (it.generation, it.epoch));
     match newest {
         Some(ledger) if letters.is_some() => decided_above(home, definition, ledger).await.map(Some),
         newest => Ok(newest),
@@ -215,7 +263,7 @@ fn state(
         (Some(report), _) if report.state == State::Suspended => (report.state, report.trouble.clone()),
         _ if table.is_none() => {
             let hint = "`tableflow disable` it, then enable the topic again to make a new table";
-            (State::Suspended, trouble(&format!("table {} was dropped", definition.table), Some(hint)))
+            (State::Suspended, trouble(&format!("table {} was dropped", definition.anchor()), Some(hint)))
         }
         (_, Some((state, trouble))) => (state, Some(trouble)),
         (Some(report), None) if served => (report.state, report.trouble.clone()),

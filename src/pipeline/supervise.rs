@@ -301,7 +301,8 @@ pub async fn run_job(
     }
 }
 
-/// A table alone is committed by itself; with its dead letters an epoch is decided first.
+/// A table alone is committed by itself; of several, one of dead letters among them, an epoch is decided first. One for each
+/// type of record is begun again whenever a new type has come.
 async fn run_driver(
     home: Home,
     definition: Definition,
@@ -309,11 +310,15 @@ async fn run_driver(
     memory: Arc<TableMemory>,
     goal: Goal,
 ) -> Result<Ended> {
-    match definition.dead_letters.clone() {
-        None => Ingest::new(home, definition, progress, memory, goal).await?.run().await,
-        Some(dead_letters) => {
-            let watched = (progress, memory);
-            Epochs::with_dead_letters(home, definition, dead_letters, watched, goal).await?.run().await
+    let Some(dead_letters) = definition.dead_letters.clone() else {
+        return Ingest::new(home, definition, progress, memory, goal).await?.run().await;
+    };
+    loop {
+        let (home, definition, letters) = (home.clone(), definition.clone(), dead_letters.clone());
+        let watched = (progress.clone(), memory.clone());
+        match Epochs::of_topic(home, definition, letters, watched, goal.clone()).await?.run().await? {
+            Ended::Grown => {}
+            ended => return Ok(ended),
         }
     }
 }

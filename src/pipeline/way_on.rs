@@ -2,7 +2,8 @@
 //!
 //! Owns [`WayOn`], the only place that makes commands out of what a decoder says about a record.
 //! - I1: what a hint tells to type works in this version: another table of the same topic, with the same declarations,
-//!   partitioning and order, whose column takes the record; or the same table, which puts such records aside.
+//!   partitioning and order, whose column takes the record; or the same table, which puts such records aside. Of several
+//!   tables of one topic it is always the latter.
 
 use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{Schema, TableMetadata};
@@ -23,6 +24,8 @@ pub struct WayOn {
     metadata_columns: MetadataColumns,
     partition_by: String,
     sort_by: String,
+    /// The table is one of several that the definition's topic fills.
+    is_one_of_several: bool,
 }
 
 impl WayOn {
@@ -36,12 +39,19 @@ impl WayOn {
             metadata_columns: definition.metadata_columns,
             partition_by: partition_text(table.default_partition_spec().fields(), schema),
             sort_by: sort_text(table.default_sort_order(), schema),
+            is_one_of_several: definition.fan_out.is_some(),
         })
     }
 
     /// What to do about a record.
     pub fn hint(&self, remedy: &Remedy) -> String {
         match remedy {
+            Remedy::Declare(_) if self.is_one_of_several => {
+                format!("its table has no column that takes it, but it can be put aside: {}", self.put_aside())
+            }
+            Remedy::Respell { words, .. } if self.is_one_of_several => {
+                format!("{words}; or it can be put aside: {}", self.put_aside())
+            }
             Remedy::Declare(column) => {
                 self.another_table("a table with another column takes it", &with(&self.declared, column))
             }

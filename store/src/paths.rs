@@ -132,6 +132,16 @@ impl StatePaths {
         format!("{}/{version:08}.json", self.pattern_versions(pattern))
     }
 
+    /// The notes of a fan-out's tables.
+    pub fn fan_out_tables(&self, group: Uuid) -> String {
+        format!("{}/fan-outs/{group}", self.0)
+    }
+
+    /// The note of the table of one value.
+    pub fn fan_out_table(&self, group: Uuid, value: &str) -> String {
+        format!("{}/{}.json", self.fan_out_tables(group), Segment::of_digest(value))
+    }
+
     pub fn status(&self, table: &TableName) -> String {
         format!("{}/status/{}.json", self.0, Segment::of(&table.to_plain_string()))
     }
@@ -171,7 +181,7 @@ impl ObjectKind {
             (_, "metadata") if name.starts_with("snap-") && name.ends_with(".avro") => ObjectKind::ManifestList,
             (_, "metadata") if name.ends_with(".avro") => ObjectKind::Manifest,
             (_, "epochs") if name.ends_with(".json") => ObjectKind::Epoch,
-            ("tables" | "patterns", _) if name.ends_with(".json") => ObjectKind::Definition,
+            ("tables" | "patterns" | "fan-outs", _) if name.ends_with(".json") => ObjectKind::Definition,
             (_, "status") if name.ends_with(".json") => ObjectKind::Status,
             _ if name == "service.json" => ObjectKind::Status,
             _ => ObjectKind::Other,
@@ -250,6 +260,11 @@ mod tests {
             (
                 state.pattern("a.*", 2),
                 "file:///s/patterns/~9919AA164E8D3371ACB66A041F51FD24/00000002.json",
+                ObjectKind::Definition,
+            ),
+            (
+                state.fan_out_table(Uuid::nil(), "a.*"),
+                "file:///s/fan-outs/00000000-0000-0000-0000-000000000000/~9919AA164E8D3371ACB66A041F51FD24.json",
                 ObjectKind::Definition,
             ),
             (state.registry_event(7), "file:///s/registry/000000000007.json", ObjectKind::Other),

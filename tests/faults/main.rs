@@ -15,6 +15,7 @@
 //!  foreign       somebody else changes the table or the topic
 //!  kafka         a real broker: transactions, holes, outages
 //!  several       one topic into several tables, killed and failing between them
+//!  fan_out       a topic of many types of records into a table for each
 //!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
 //!  python        the other readers
 //! ```
@@ -24,6 +25,8 @@
 
 #![expect(clippy::print_stdout, reason = "a matrix shows which of its cells were reached")]
 
+#[cfg(test)]
+mod fan_out;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]

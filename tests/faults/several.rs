@@ -10,19 +10,20 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
+use async_trait::async_trait;
 use iceberg::spec::{FormatVersion, Transform, UnboundPartitionSpec};
 use tableflow::definition::Definition;
 use tableflow::home::Home;
 use tableflow::pipeline::budget::TableMemory;
+use tableflow::pipeline::dispatch::{Dispatch, OneTable, Rows};
 use tableflow::pipeline::epochs::{Epochs, Sink};
 use tableflow::pipeline::job::{Ended, Goal};
 use tableflow::pipeline::progress::Progress;
-use tableflow::pipeline::staging::{Route, Rows};
 use tableflow::pipeline::target::Holds;
 use tableflow_catalog::TableCreation;
 use tableflow_catalog::fault::CommitFault::{ApplyThenUnknown, HoldThenUnknown, Pass, UnknownWithoutApplying};
-use tableflow_model::protocol::{EpochManifest, Intent, Ledger};
-use tableflow_model::{Error, Result, TableName};
+use tableflow_model::protocol::{Epoch, EpochManifest, Intent, Ledger};
+use tableflow_model::{Error, Records, Result, TableName};
 use tableflow_store::KillPoint;
 use tableflow_store::fault::{Effect, Fault, Operation};
 use tableflow_store::kill::ENVIRONMENT_VARIABLE;
@@ -51,20 +52,31 @@ const PASSES_MAX: u32 = 30;
 /// Enough commits in the last one for its metadata to be trimmed.
 const POINTS_OF_A_WORLD: usize = 3;
 
+/// The rows of one table, dealt out to two.
 #[derive(Debug)]
-struct ByParity;
+struct ByParity(OneTable);
 
-impl Route for ByParity {
-    fn split(&self, rows: &Rows) -> Result<Vec<Option<RecordBatch>>> {
-        let batch = &rows.batch;
-        let ids = batch.column_by_name("id").and_then(|ids| ids.as_any().downcast_ref::<Int64Array>());
-        let ids = ids.ok_or_else(|| Error::data("no ids"))?;
-        let of = |rest: i64| {
-            let mask: BooleanArray = ids.iter().map(|id| id.map(|id| id % 2 == rest)).collect();
-            filter_record_batch(batch, &mask).map(Some).map_err(|error| Error::internal(error.to_string()))
-        };
-        Ok(vec![of(0)?, of(1)?])
+#[async_trait]
+impl Dispatch for ByParity {
+    async fn rows(&mut self, records: &Records, epoch: Epoch) -> Result<Vec<Rows>> {
+        let mut rows = self.0.rows(records, epoch).await?;
+        for rows in &mut rows {
+            let [(_, batch)] = rows.parts.as_slice() else { return Err(Error::data("there is one table of rows")) };
+            rows.parts = vec![(0, of_parity(batch, 0)?), (1, of_parity(batch, 1)?)];
+        }
+        Ok(rows)
     }
+
+    fn dead_letters(&self) -> usize {
+        2
+    }
+}
+
+fn of_parity(batch: &RecordBatch, rest: i64) -> Result<RecordBatch> {
+    let ids = batch.column_by_name("id").and_then(|ids| ids.as_any().downcast_ref::<Int64Array>());
+    let ids = ids.ok_or_else(|| Error::data("no ids"))?;
+    let mask: BooleanArray = ids.iter().map(|id| id.map(|id| id % 2 == rest)).collect();
+    filter_record_batch(batch, &mask).map_err(|error| Error::internal(error.to_string()))
 }
 
 fn tables() -> [TableName; 2] {
@@ -93,7 +105,9 @@ async fn make_tables(home: &Home) {
 async fn run(home: Home, definition: Definition, tables: Vec<TableName>, goal: Goal) -> Result<Ended> {
     let sinks = tables.into_iter().map(|table| Sink { table, uuid: None, holds: Holds::Rows }).collect();
     let watched = (Arc::new(Progress::default()), TableMemory::new(1 << 30));
-    Epochs::new(home, definition, (sinks, Arc::new(ByParity)), watched, goal).await?.run().await
+    let like = home.catalog.load_table(&definition.table).await?;
+    let dispatch = Box::new(ByParity(OneTable::new(&home, &definition, &like.metadata).await?));
+    Epochs::new(home, definition, (sinks, dispatch), watched, goal).await?.run().await
 }
 
 /// The definition of `bronze.t`, as a job of its own into the two tables.

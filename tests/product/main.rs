@@ -7,6 +7,7 @@
 //!  world      a data directory, the binary, a running service
 //!  cli        verbs, their output and exit codes
 //!  enable     what is asked of a table, and the ways on that hints name
+//!  fan_out    a topic of many types of records
 //!  ease       what a newcomer meets
 //!  service    `up`: what changes while it runs, and how it ends
 //!  memory     how much is held before it is committed
@@ -31,6 +32,8 @@ mod ease;
 mod enable;
 #[cfg(test)]
 mod engines;
+#[cfg(test)]
+mod fan_out;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]

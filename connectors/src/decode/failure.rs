@@ -48,6 +48,8 @@ pub enum Reason {
     TooManyColumns,
     /// A map has a key twice.
     RepeatedKey,
+    /// It does not say which of several tables it belongs to.
+    NoTable,
 }
 
 impl Reason {
@@ -75,6 +77,7 @@ impl Reason {
             Reason::CaseCollision => "case-collision",
             Reason::TooManyColumns => "too-many-columns",
             Reason::RepeatedKey => "repeated-key",
+            Reason::NoTable => "no-table",
         }
     }
 }
@@ -100,7 +103,7 @@ pub struct RecordError {
 
 impl RecordError {
     /// A null value, at this place of the batch.
-    pub(super) fn tombstone(row: usize) -> Self {
+    pub fn tombstone(row: usize) -> Self {
         RecordError {
             row,
             reason: Reason::Tombstone,

@@ -9,6 +9,7 @@
 //!  raw       values as they are
 //!  binary    what formats share whose records are bytes of a schema
 //!  columns   columns that grow and can be taken back, which both fill
+//!  record_type  what type of record a record is, of topics that have many
 //!  schema    which schema a record was written with, and what a new one brings
 //!  pass      a batch record by record, and which of them became rows
 //!  metadata  where each row came from: topic, partition, offset, timestamp, key, headers
@@ -32,6 +33,7 @@ mod metadata;
 mod pass;
 mod protobuf;
 mod raw;
+mod record_type;
 mod schema;
 #[cfg(test)]
 mod shown;
@@ -43,6 +45,7 @@ pub use metadata::{MetadataColumns, RESERVED_PREFIX};
 pub use pass::Taken;
 pub use protobuf::ProtobufDecoder;
 pub use raw::RawDecoder;
+pub use record_type::{RecordType, RecordTypes, record_name};
 pub use schema::{Framing, Learned, Note, Opened, RegistryFraming, Rename, Widening};
 
 use std::fmt;

@@ -57,6 +57,9 @@ pub struct EnableArguments {
     /// The table that LOG writes such records to [default: the table's name and __dlq]
     #[arg(long, value_name = "NAME")]
     pub log_target: Option<String>,
+    /// A table for each type of record, called after it: record-name (of its schema), header:NAME, or field:PATH of JSON
+    #[arg(long, value_name = "BY", value_parser = super::values::with_hint::<definition::FanOutBy>)]
+    pub fan_out: Option<definition::FanOutBy>,
     /// How long rows may wait before they are committed [default: 10s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub commit_interval: Option<CommitInterval>,

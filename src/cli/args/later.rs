@@ -44,7 +44,6 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("--key", "tables are appended to, and rows need no key; `produce --key` gives records one"),
     ("--catalog", "the embedded catalog is used"),
     ("--register", "other engines open the embedded catalog"),
-    ("--fan-out", "a topic fills one table; enable it again with another --table for another one"),
     ("--readers", "the tables are for every reader of Iceberg v2"),
     ("--delete-encoding", "tables are appended to, and nothing is deleted"),
     ("--schema-mode", "columns are inferred, or declared with --columns"),

@@ -11,13 +11,13 @@ use tableflow_lake::layout::{
     arrow_schema, evolve, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
 };
 use tableflow_model::types::{flink_column, flink_name};
-use tableflow_model::{Error, Records, Result, Source};
+use tableflow_model::{Error, Records, Result, Source, TableName};
 
 use super::{Request, Settings};
-use crate::definition::{StartFrom, declared_columns};
+use crate::definition::{Definition, StartFrom, declared_columns};
 use crate::home::Home;
-use crate::pipeline::decoding::{Decoding, Stopped};
-use crate::pipeline::staging::decoding_for;
+use crate::pipeline::decoding::{Decoding, Stopped, Subjects};
+use crate::pipeline::dispatch::decoding_for;
 use crate::pipeline::way_on::is_namesake;
 
 /// Records looked at to infer columns when the table is made; more columns may come later.
@@ -39,22 +39,72 @@ pub(super) async fn new(
     request: &Request,
     settings: &Settings,
 ) -> Result<Layout> {
-    let (fields, mut notes) = columns(home, source, request, settings, Vec::new()).await?;
-    let schema = new_schema(&fields)?;
-    let partition_fields = parse_partition_by(&request.asked.partition_by, &schema)?;
+    let asked = &request.asked;
+    let mut found = columns(home, source, request, settings, Vec::new()).await?;
+    let taken = taken_names(&asked.partition_by, &found.0)?;
+    if !taken.is_empty() {
+        found = columns(home, source, request, settings, taken).await?;
+    }
+    laid_out(found, &asked.partition_by, &asked.sort_by)
+}
+
+/// The layout of a table for records that a job has read.
+pub(super) async fn of_records(
+    home: &Home,
+    definition: &Definition,
+    (table, subjects): (&TableName, Subjects),
+    sample: &Records,
+) -> Result<Layout> {
+    let Some(fan_out) = &definition.fan_out else {
+        return Err(Error::internal(format!("table {table} is not one of several")));
+    };
+    let mut found = columns_shown(home, definition, (table, &subjects), sample, Vec::new()).await?;
+    let taken = taken_names(&fan_out.partition_by, &found.0)?;
+    if !taken.is_empty() {
+        found = columns_shown(home, definition, (table, &subjects), sample, taken).await?;
+    }
+    laid_out(found, &fan_out.partition_by, &fan_out.sort_by)
+}
+
+/// The columns that the schemas of a type of record, and these records, show.
+async fn columns_shown(
+    home: &Home,
+    definition: &Definition,
+    (table, subjects): (&TableName, &Subjects),
+    sample: &Records,
+    taken: Vec<String>,
+) -> Result<(Fields, Vec<Note>)> {
+    let (declared, nothing) = (declared_columns(&definition.columns)?, arrow::datatypes::Schema::empty());
+    let mut decoding = Decoding::new(home, subjects.clone(), definition.format, &declared, &nothing, taken).await?;
+    for part in decoding.decode(sample, BadRecords::PassOver).await? {
+        if let Some(Stopped::Schema(error)) = part.stopped {
+            return Err(error);
+        }
+    }
+    let metadata = definition.metadata_columns.fields();
+    let columns: Fields = decoding.schema().fields().iter().cloned().chain(metadata).collect();
+    if columns.is_empty() {
+        return Err(Error::data(format!("no record that belongs to table {table} has a value in a field yet"))
+            .with_hint("declare columns for all tables with --columns, or keep the metadata columns"));
+    }
+    Ok((columns, decoding.notes().to_vec()))
+}
+
+/// The names of partition fields that a column has: the record with that name is the running job's matter too.
+fn taken_names(partition_by: &str, columns: &Fields) -> Result<Vec<String>> {
+    let schema = new_schema(columns)?;
+    let partition_fields = parse_partition_by(partition_by, &schema)?;
     let own_names = partition_fields.fields().iter().filter(|field| field.transform != Transform::Identity);
     let taken: Vec<String> = own_names.map(|field| field.name.clone()).collect();
-    let schema = match taken.iter().any(|name| schema.field_by_name(name).is_some()) {
-        // The record with that name is the running job's matter too.
-        true => {
-            let fields;
-            (fields, notes) = columns(home, source, request, settings, taken).await?;
-            new_schema(&fields)?
-        }
-        false => schema,
-    };
-    let partition_spec = partition_spec(&request.asked.partition_by, &schema)?;
-    let sort_order = parse_sort_by(&request.asked.sort_by, &schema)?;
+    let is_a_column = taken.iter().any(|name| schema.field_by_name(name).is_some());
+    Ok(if is_a_column { taken } else { Vec::new() })
+}
+
+/// Columns, parted and sorted.
+fn laid_out((fields, notes): (Fields, Vec<Note>), partition_by: &str, sort_by: &str) -> Result<Layout> {
+    let schema = new_schema(&fields)?;
+    let partition_spec = partition_spec(partition_by, &schema)?;
+    let sort_order = parse_sort_by(sort_by, &schema)?;
     Ok(Layout { schema, partition_spec, sort_order, notes })
 }
 
@@ -73,7 +123,8 @@ pub(super) async fn existing(
     settings: &Settings,
     table: &TableMetadata,
 ) -> Result<Layout> {
-    let decoding = decoding_for(home, &request.topic, settings.format, &settings.columns, table).await?;
+    let decoding =
+        decoding_for(home, Subjects::of_topic(&request.topic), settings.format, &settings.columns, table).await?;
     let known = arrow_schema(table.current_schema())?;
     for column in declared_columns(&settings.columns)? {
         let nullable = known.field_with_name(column.name()).is_ok_and(Field::is_nullable);
@@ -140,7 +191,8 @@ async fn columns(
 ) -> Result<(Fields, Vec<Note>)> {
     let declared = declared_columns(&settings.columns)?;
     let nothing = arrow::datatypes::Schema::empty();
-    let mut decoding = Decoding::new(home, &request.topic, settings.format, &declared, &nothing, taken).await?;
+    let mut decoding =
+        Decoding::new(home, Subjects::of_topic(&request.topic), settings.format, &declared, &nothing, taken).await?;
     if let Some(refusal) = decoding.take_refusal() {
         return Err(refusal);
     }

@@ -1,6 +1,7 @@
 //! A topic becomes a table.
 //!
-//! Owns [`Request`] (what was asked for) and [`Plan`] (what will be made). Planning validates everything and
+//! Owns [`Request`] (what was asked for) and [`Plan`] (what will be made: one table, or, in `fan_out`, one for each type of
+//! record). Planning validates everything and
 //! changes nothing; making the table and putting its definition follow.
 //! - I1: nothing is made unless everything can be: names, columns, partitioning, sorting, the topic.
 //! - I2: two topics never fill one table, and two tables never differ by case only.
@@ -10,6 +11,7 @@
 //!   differs is refused.
 //! - I5: what is not asked for is as it was when the table was last enabled, or else the default.
 
+pub mod fan_out;
 mod layout;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,11 +25,13 @@ use tableflow_lake::layout::arrow_schema;
 use tableflow_model::protocol::{Ledger, TopicPositions};
 use tableflow_model::types::flink_type;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TableName, TopicId, TopicName};
+use uuid::Uuid;
 
+use self::fan_out::FanOutPlan;
 use self::layout::Layout;
 use super::dead_letters;
 use super::decoding::format_of;
-use crate::definition::{Definition, ErrorHandling, Format, NewDefinition, StartFrom, Wanted};
+use crate::definition::{Definition, ErrorHandling, FanOutBy, Format, NewDefinition, StartFrom, Wanted};
 use crate::home::Home;
 
 /// The table property that says which topic fills it.
@@ -67,11 +71,20 @@ pub struct Asked {
     pub error_handling: Option<ErrorHandling>,
     /// The name of the table of dead letters.
     pub log_target: Option<String>,
+    /// A table for each type of record.
+    pub fan_out: Option<FanOutBy>,
 }
 
 /// What will be made.
 #[derive(Debug)]
-pub struct Plan {
+pub enum Plan {
+    Table(Box<TablePlan>),
+    FanOut(Box<FanOutPlan>),
+}
+
+/// One table for all of the topic's records.
+#[derive(Debug)]
+pub struct TablePlan {
     request: Request,
     topic_id: TopicId,
     settings: Settings,
@@ -112,6 +125,8 @@ pub struct PlanSummary {
     pub commit_interval_ms: u64,
     pub error_handling: ErrorHandling,
     pub dead_letters: Option<String>,
+    /// What tells the topic's types of records apart, each of which has a table of its own.
+    pub fan_out: Option<String>,
     pub exists: bool,
 }
 
@@ -151,6 +166,12 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
     check_mode(home, &request).await?;
     check_target(home, &request).await?;
     let existing = find_existing(home, &request).await?;
+    if let Some(by) = request.asked.fan_out.clone() {
+        let before = fan_out::definition_before(home, &request.table).await?;
+        let settings = settings(home, &request, before.clone(), source.as_mut()).await?;
+        let plan = FanOutPlan::new(home, (request, by), topic_id, settings, before).await?;
+        return Ok(Plan::FanOut(Box::new(plan)));
+    }
     let before = match &existing {
         Some(table) => definition_before(home, &request, table).await?,
         None => None,
@@ -168,7 +189,7 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
         let uuid = existing.as_ref().map(|table| table.metadata.uuid());
         dead_letters::check(home, &request.table, uuid, letters).await?;
     }
-    Ok(Plan { request, topic_id, settings, layout, existing })
+    Ok(Plan::Table(Box::new(TablePlan { request, topic_id, settings, layout, existing })))
 }
 
 /// A compacted topic holds the newest record of each key: a table of all records is what somebody asks for aloud.
@@ -210,22 +231,21 @@ async fn settings(
     if let Some(before) = before {
         dead_letters::check_kept(before, request.asked.log_target.as_deref())?;
     }
-    let needless = |handling: &ErrorHandling| *handling != ErrorHandling::Log && request.asked.log_target.is_some();
+    let fans_out = request.asked.fan_out.is_some();
     let error_handling = request.asked.error_handling.or(before.map(|it| it.error_handling)).unwrap_or_default();
-    if needless(&error_handling) {
+    let letters_wanted = error_handling == ErrorHandling::Log || fans_out;
+    if !letters_wanted && request.asked.log_target.is_some() {
         return Err(Error::usage("--log-target is for --error-handling LOG")
             .with_hint("say --error-handling LOG, or leave --log-target out"));
     }
     let kept = before.and_then(|before| before.dead_letters.as_ref()).map(|kept| kept.table.clone());
-    let dead_letters = match (kept, error_handling) {
-        (None, ErrorHandling::Log) => {
-            Some(dead_letters::name_for(&request.table, request.asked.log_target.as_deref())?)
-        }
+    let dead_letters = match (kept, letters_wanted) {
+        (None, true) => Some(dead_letters::name_for(&request.table, request.asked.log_target.as_deref())?),
         (kept, _) => kept,
     };
     let format = match request.asked.format.or(before.map(|it| it.format)) {
         Some(format) => format,
-        None => format_of(home, &request.topic).await?,
+        None => format_of(home, &request.topic, source).await?,
     };
     Ok(Settings {
         format,
@@ -316,6 +336,23 @@ async fn find_existing(home: &Home, request: &Request) -> Result<Option<LoadedTa
 
 impl Plan {
     pub fn summary(&self) -> Result<PlanSummary> {
+        match self {
+            Plan::Table(plan) => plan.summary(),
+            Plan::FanOut(plan) => Ok(plan.summary()),
+        }
+    }
+
+    /// Makes what is to be made, and puts the definition.
+    pub async fn carry_out(self, home: &Home) -> Result<Definition> {
+        match self {
+            Plan::Table(plan) => plan.carry_out(home).await,
+            Plan::FanOut(plan) => plan.carry_out(home).await,
+        }
+    }
+}
+
+impl TablePlan {
+    fn summary(&self) -> Result<PlanSummary> {
         let arrow = arrow_schema(&self.layout.schema)?;
         Ok(PlanSummary {
             topic: self.request.topic.to_string(),
@@ -330,57 +367,74 @@ impl Plan {
             commit_interval_ms: self.settings.commit_interval_ms,
             error_handling: self.settings.error_handling,
             dead_letters: self.settings.dead_letters.as_ref().map(TableName::to_plain_string),
+            fan_out: None,
             exists: self.existing.is_some(),
         })
     }
 
-    /// Makes the table and puts the definition.
-    pub async fn carry_out(self, home: &Home) -> Result<Definition> {
+    async fn carry_out(self, home: &Home) -> Result<Definition> {
+        let topic = self.request.topic.to_string();
         let table = match &self.existing {
             Some(table) => table.clone(),
-            None => self.make_table(home).await?,
+            None => create_table(home, &self.request.table, &self.layout, [(TOPIC_PROPERTY, topic)]).await?,
         };
-        let (request, settings) = (self.request, self.settings);
+        let (request, settings, uuid) = (self.request, self.settings, table.metadata.uuid());
         let dead_letters = match &settings.dead_letters {
-            Some(letters) => Some(dead_letters::make(home, &request.table, table.metadata.uuid(), letters).await?),
+            Some(letters) => Some(dead_letters::make(home, &request.table, uuid, letters).await?),
             None => None,
         };
-        let new = NewDefinition {
-            table: request.table,
-            table_uuid: table.metadata.uuid(),
-            topic: request.topic,
-            topic_id: self.topic_id,
-            registry: settings.format.has_schemas().then(|| home.registry_name.clone()),
-            format: settings.format,
-            columns: settings.columns,
-            metadata_columns: settings.metadata_columns,
-            commit_interval_ms: settings.commit_interval_ms,
-            from: settings.from,
-            from_offsets: settings.from_offsets,
-            retention_ms: settings.retention_ms,
-            error_handling: settings.error_handling,
-            dead_letters,
-            created_at: home.clock.now(),
-        };
-        home.definitions().create(new).await
+        let new = settings.into_definition(home, request, (self.topic_id, uuid));
+        home.definitions().create(NewDefinition { dead_letters, ..new }).await
     }
+}
 
-    async fn make_table(&self, home: &Home) -> Result<LoadedTable> {
-        let namespace = self.request.table.namespace();
-        match home.catalog.create_namespace(namespace, &Properties::new()).await {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+impl Settings {
+    /// The definition of a table that has no dead letters, and of one topic.
+    fn into_definition(self, home: &Home, request: Request, (topic_id, table_uuid): (TopicId, Uuid)) -> NewDefinition {
+        NewDefinition {
+            table: request.table,
+            table_uuid,
+            topic: request.topic,
+            topic_id,
+            registry: self.format.has_schemas().then(|| home.registry_name.clone()),
+            format: self.format,
+            columns: self.columns,
+            metadata_columns: self.metadata_columns,
+            commit_interval_ms: self.commit_interval_ms,
+            from: self.from,
+            from_offsets: self.from_offsets,
+            retention_ms: self.retention_ms,
+            error_handling: self.error_handling,
+            dead_letters: None,
+            fan_out: None,
+            created_at: home.clock.now(),
         }
-        let mut properties: HashMap<String, String> = write_properties().collect();
-        properties.insert(TOPIC_PROPERTY.to_owned(), self.request.topic.to_string());
-        let creation = TableCreation {
-            location: None,
-            schema: self.layout.schema.clone(),
-            partition_spec: Some(self.layout.partition_spec.clone().into_unbound()),
-            sort_order: Some(self.layout.sort_order.clone()),
-            properties,
-            format_version: FormatVersion::V2,
-        };
-        home.catalog.create_table(&self.request.table, creation).await
     }
+}
+
+async fn create_namespace(home: &Home, namespace: &str) -> Result<()> {
+    match home.catalog.create_namespace(namespace, &Properties::new()).await {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a table of rows, with these properties beside those that every table of ours has.
+async fn create_table<const N: usize>(
+    home: &Home,
+    table: &TableName,
+    layout: &Layout,
+    properties: [(&str, String); N],
+) -> Result<LoadedTable> {
+    create_namespace(home, table.namespace()).await?;
+    let own = properties.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let creation = TableCreation {
+        location: None,
+        schema: layout.schema.clone(),
+        partition_spec: Some(layout.partition_spec.clone().into_unbound()),
+        sort_order: Some(layout.sort_order.clone()),
+        properties: write_properties().chain(own).collect::<HashMap<String, String>>(),
+        format_version: FormatVersion::V2,
+    };
+    home.catalog.create_table(table, creation).await
 }

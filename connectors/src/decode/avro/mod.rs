@@ -39,6 +39,7 @@ use tableflow_model::{Error, Records, Result};
 use self::bind::{Known, bind};
 use self::program::Program;
 use self::schema::Schema;
+pub(super) use self::schema::record_name;
 use super::columns::fields::Fields;
 use super::columns::names::{TakenNames, clash, is_reserved};
 use super::pass::{Pass, Stop};

@@ -106,6 +106,20 @@ impl Reference {
     }
 }
 
+/// The full name of the record that a schema describes.
+pub(in crate::decode) fn record_name(text: &ResolvedSchema) -> Result<String> {
+    let schema = Schema::parse(text)?;
+    let named = match &schema.root {
+        Type::Reference(reference) => Some(schema.named(reference)?),
+        _ => None,
+    };
+    match named {
+        Some(Named { full_name, form: Form::Record(_), .. }) => Ok(full_name.clone()),
+        _ => Err(Error::data("the schema is not of one record type")
+            .with_hint("records have a name where each is written with a schema of its own record type")),
+    }
+}
+
 /// A name without its namespace.
 pub(super) fn short(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(_, short)| short)

@@ -13,7 +13,7 @@ const NUMBERS_MAX: i64 = 32;
 
 /// The index of a record, and the bytes of its message.
 #[inline]
-pub(super) fn read<'a>(opened: &Opened<'a>, index: &mut Vec<u32>) -> Read<&'a [u8]> {
+pub(in crate::decode) fn read<'a>(opened: &Opened<'a>, index: &mut Vec<u32>) -> Read<&'a [u8]> {
     if !opened.header_rest.is_empty() {
         numbers(&mut Cursor::new(opened.header_rest), index)?;
         return Ok(opened.payload);

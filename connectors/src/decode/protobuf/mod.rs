@@ -43,8 +43,9 @@ use tableflow_model::types::flink_column;
 use tableflow_model::{Error, Records, Result};
 
 use self::bind::{Known, bind};
+pub(super) use self::index::read as message_of;
 use self::program::Message;
-use self::schema::Schema;
+pub(super) use self::schema::Schema;
 use super::columns::fields::Fields;
 use super::columns::names::{TakenNames, clash, is_reserved};
 use super::pass::{Pass, Stop};
@@ -52,7 +53,7 @@ use super::{BadRecords, Decoded, Decoder, Framing, Learned, Reason, RecordError}
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// The first message of a schema.
-const FIRST: &[u32] = &[0];
+pub(super) const FIRST: &[u32] = &[0];
 
 /// Decodes the Protobuf records of one topic.
 pub struct ProtobufDecoder<F> {

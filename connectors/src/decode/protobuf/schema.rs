@@ -31,7 +31,7 @@ const CONFLUENT: &[(&str, &str)] = &[
 ];
 
 #[derive(Debug)]
-pub(super) struct Schema {
+pub(in crate::decode) struct Schema {
     file: FileDescriptor,
 }
 

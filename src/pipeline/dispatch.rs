@@ -1,0 +1,232 @@
+//! Records as rows of a job's tables.
+//!
+//! Owns [`Dispatch`], the trait of the ways to do it, [`Rows`], what it answers, and [`OneTable`], the way of a topic that
+//! fills one table. `fan_out` is the other one.
+//! - I1: every record before `next_offset` is a row, a dead letter, or counted as left out: once.
+//! - I2: at a record that cannot be decoded its partition stands still, or it is put aside, as the table's definition
+//!   says.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Fields, Schema};
+use async_trait::async_trait;
+use iceberg::spec::TableMetadata;
+use tableflow_connectors::decode::{BadRecords, Framing, MetadataColumns, Reason, RecordError, dead_letters};
+use tableflow_lake::layout::arrow_schema;
+use tableflow_model::protocol::{Epoch, Tally};
+use tableflow_model::{Error, Offset, Partition, Records, Result, TopicName};
+
+use super::decoding::{Decoding, Part, Stopped, Subjects};
+use super::way_on::WayOn;
+use crate::definition::{Definition, ErrorHandling, Format, declared_columns};
+use crate::home::Home;
+
+/// The places of the tables of a job with one table for rows.
+const ROWS: usize = 0;
+const DEAD_LETTERS: usize = 1;
+
+/// The rows of some records of one partition.
+#[derive(Debug)]
+pub struct Rows {
+    pub partition: Partition,
+    /// By the place of the table among the job's.
+    pub parts: Vec<(usize, RecordBatch)>,
+    /// How many records are rows of no table, or of that of dead letters.
+    pub tally: Tally,
+    /// Those records.
+    pub passed_over: Vec<PassedOver>,
+    pub next_offset: Offset,
+    pub halt: Option<Halt>,
+}
+
+/// A record that is a row of no table.
+#[derive(Clone, Debug)]
+pub struct PassedOver {
+    pub offset: Offset,
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl PassedOver {
+    pub fn of(records: &Records, failures: &[RecordError]) -> Vec<PassedOver> {
+        let offset = |row: usize| records.offsets.get(row).map_or(records.next_offset, |offset| Offset(*offset));
+        let of = |failure: &RecordError| PassedOver {
+            offset: offset(failure.row),
+            reason: failure.reason,
+            message: failure.message.clone(),
+        };
+        failures.iter().map(of).collect()
+    }
+}
+
+/// Why a partition stands still behind rows.
+#[derive(Debug)]
+pub enum Halt {
+    Failed(Error),
+    /// The next record is of a table that was made for it just now: the job begins again with it.
+    NewTable,
+}
+
+/// A way to make rows of records.
+#[async_trait]
+pub trait Dispatch: Send + std::fmt::Debug {
+    /// The rows of records of one partition, in their order; those of an epoch.
+    async fn rows(&mut self, records: &Records, epoch: Epoch) -> Result<Vec<Rows>>;
+
+    /// The place of the table of dead letters, where the job has one.
+    fn dead_letters(&self) -> usize;
+}
+
+/// What is the same for all tables of a job.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    pub topic: TopicName,
+    pub metadata_columns: MetadataColumns,
+    pub error_handling: ErrorHandling,
+    /// The records are dead letters: nobody need hear again that they were put aside.
+    pub of_letters: bool,
+}
+
+impl Manner {
+    pub fn of(definition: &Definition) -> Self {
+        Manner {
+            topic: definition.topic.clone(),
+            metadata_columns: definition.metadata_columns,
+            error_handling: definition.error_handling,
+            of_letters: false,
+        }
+    }
+
+    pub fn bad_records(&self) -> BadRecords {
+        match self.error_handling {
+            ErrorHandling::Suspend => BadRecords::Stop,
+            ErrorHandling::Skip | ErrorHandling::Log => BadRecords::PassOver,
+        }
+    }
+
+    /// What becomes of records that were passed over.
+    pub fn put_aside(
+        &self,
+        records: &Records,
+        passed_over: &[RecordError],
+        framing: Option<&dyn Framing>,
+        epoch: Epoch,
+    ) -> Result<(Option<RecordBatch>, Tally)> {
+        let Some(first) = passed_over.first() else { return Ok((None, Tally::default())) };
+        let (count, partition) = (passed_over.len() as u64, records.partition);
+        let offset = records.offsets.get(first.row).copied().unwrap_or_default();
+        if !self.of_letters {
+            tracing::warn!(topic = %self.topic, %partition, offset, reason = %first.reason, count, "records are put aside");
+        }
+        Ok(match self.error_handling {
+            ErrorHandling::Log => {
+                let letters = dead_letters::letters(&self.topic, records, passed_over, framing, epoch.0)?;
+                (Some(letters), Tally { dead_lettered: count, ..Tally::default() })
+            }
+            _ => (None, Tally { skipped: count, ..Tally::default() }),
+        })
+    }
+
+    /// The rows of a part: the columns of their values, then those that say where each came from.
+    pub fn value_and_origin(&self, records: &Records, part: &Part) -> Result<RecordBatch> {
+        let mut columns = part.batch.columns().to_vec();
+        columns.extend(self.metadata_columns.columns(&self.topic, records, &part.taken));
+        let values = part.batch.schema();
+        let fields: Fields = values.fields().iter().cloned().chain(self.metadata_columns.fields()).collect();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+            .map_err(|error| Error::internal("decoded columns do not fit together").with_source(error))
+    }
+
+    /// Why a table stops at a record.
+    pub fn stopped(&self, stopped: Stopped, way_on: &WayOn, partition: Partition, offset: Offset) -> Error {
+        let failure = match stopped {
+            Stopped::Record(failure) => failure,
+            Stopped::Schema(error) => return self.at(error, partition, offset),
+        };
+        let what = format!("record {offset} of partition {partition} of topic {} cannot be decoded", self.topic);
+        let error = Error::data(what).with_detail(failure.message).with_context("reason", failure.reason);
+        let error = self.at(error, partition, offset).with_context("path", failure.path);
+        error.with_hint(way_on.hint(&failure.remedy))
+    }
+
+    pub fn at(&self, error: Error, partition: Partition, offset: Offset) -> Error {
+        let error = error.with_context("topic", &self.topic).with_context("partition", partition);
+        error.with_context("offset", offset)
+    }
+}
+
+/// All records become rows of one table, or dead letters.
+#[derive(Debug)]
+pub struct OneTable {
+    manner: Manner,
+    decoding: Decoding,
+    way_on: WayOn,
+}
+
+impl OneTable {
+    /// For a table as it was declared (`--columns`), with the columns it has.
+    pub async fn new(home: &Home, definition: &Definition, table: &TableMetadata) -> Result<Self> {
+        check_registry(home, definition)?;
+        let (topic, format, columns) = (&definition.topic, definition.format, &definition.columns);
+        let decoding = decoding_for(home, Subjects::of_topic(topic), format, columns, table).await?;
+        Ok(OneTable { manner: Manner::of(definition), decoding, way_on: WayOn::of(definition, table)? })
+    }
+
+    fn rows_of(&self, records: &Records, part: Part, epoch: Epoch) -> Result<Rows> {
+        let batch = self.manner.value_and_origin(records, &part)?;
+        let framing = self.decoding.framing();
+        let (letters, tally) = self.manner.put_aside(records, &part.passed_over, framing, epoch)?;
+        let passed_over = PassedOver::of(records, &part.passed_over);
+        let next_offset = records.offsets.get(part.next).map_or(records.next_offset, |offset| Offset(*offset));
+        let failed = |stopped| self.manner.stopped(stopped, &self.way_on, records.partition, next_offset);
+        Ok(Rows {
+            partition: records.partition,
+            parts: std::iter::once((ROWS, batch)).chain(letters.map(|letters| (DEAD_LETTERS, letters))).collect(),
+            tally,
+            passed_over,
+            next_offset,
+            halt: part.stopped.map(failed).map(Halt::Failed),
+        })
+    }
+}
+
+#[async_trait]
+impl Dispatch for OneTable {
+    async fn rows(&mut self, records: &Records, epoch: Epoch) -> Result<Vec<Rows>> {
+        let parts = self.decoding.decode(records, self.manner.bad_records()).await?;
+        parts.into_iter().map(|part| self.rows_of(records, part, epoch)).collect()
+    }
+
+    fn dead_letters(&self) -> usize {
+        DEAD_LETTERS
+    }
+}
+
+/// The decoder of a table: what is declared must fit what it has.
+pub async fn decoding_for(
+    home: &Home,
+    subjects: Subjects,
+    format: Format,
+    columns: &str,
+    table: &TableMetadata,
+) -> Result<Decoding> {
+    let partition_fields = table.partition_specs_iter().flat_map(|spec| spec.fields()).map(|field| field.name.clone());
+    let (declared, schema) = (declared_columns(columns)?, arrow_schema(table.current_schema())?);
+    Decoding::new(home, subjects, format, &declared, &schema, partition_fields.collect()).await
+}
+
+/// Ids mean something in one registry alone.
+pub fn check_registry(home: &Home, definition: &Definition) -> Result<()> {
+    match &definition.registry {
+        Some(registry) if *registry != home.registry_name => {
+            let (table, topic, name) = (&definition.table, &definition.topic, &home.registry_name);
+            Err(Error::usage(format!("{table} takes its schemas from {registry}, and this process asks {name}"))
+                .with_detail("an id of one registry means another schema in another one")
+                .with_hint(format!(
+                    "set url in [registry]; if the registry moved: tableflow disable {table}, then tableflow enable {topic}"
+                )))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,134 @@
+//! A topic of many types of records is enabled: its tables come with its records.
+//!
+//! Owns [`FanOutPlan`], and how the table of one type is made.
+//! - I1: a topic that was enabled before goes on where it stood, with the tables that it had; one whose tables were
+//!   dropped begins anew.
+
+use tableflow_catalog::LoadedTable;
+use tableflow_model::{Error, ErrorKind, Records, Result, TableName, TopicId};
+use uuid::Uuid;
+
+use super::layout;
+use super::{PlanSummary, Request, Settings, TOPIC_PROPERTY, create_table};
+use crate::definition::{Definition, FanOut, FanOutBy, Format, NewDefinition};
+use crate::home::Home;
+use crate::pipeline::dead_letters;
+use crate::pipeline::fan_out::{GROUP_PROPERTY, VALUE_PROPERTY, subjects_of};
+
+/// What will be declared.
+#[derive(Debug)]
+pub struct FanOutPlan {
+    pub(super) request: Request,
+    pub(super) topic_id: TopicId,
+    pub(super) settings: Settings,
+    /// Of all its tables together.
+    group: Uuid,
+    exists: bool,
+    fan_out: FanOut,
+}
+
+impl FanOutPlan {
+    pub(super) async fn new(
+        home: &Home,
+        (request, by): (Request, FanOutBy),
+        topic_id: TopicId,
+        settings: Settings,
+        before: Option<Definition>,
+    ) -> Result<Self> {
+        check_by(&by, &settings)?;
+        let fan_out =
+            FanOut { by, partition_by: request.asked.partition_by.clone(), sort_by: request.asked.sort_by.clone() };
+        if let Some(kept) = before.as_ref().and_then(|before| before.fan_out.as_ref()).filter(|kept| **kept != fan_out)
+        {
+            return Err(Error::usage(format!("{} is fanned out by {} already", request.table, kept.by))
+                .with_detail("its tables keep what they were made by, their partitions and their order")
+                .with_hint("ask for the same, or for tables of another name with --table"));
+        }
+        let exists = before.is_some();
+        let group = before.map_or_else(|| home.ids.uuid(), |before| before.table_uuid);
+        if let Some(letters) = &settings.dead_letters {
+            dead_letters::check(home, &request.table, Some(group), letters).await?;
+        }
+        Ok(FanOutPlan { request, topic_id, settings, group, exists, fan_out })
+    }
+
+    pub fn summary(&self) -> PlanSummary {
+        PlanSummary {
+            topic: self.request.topic.to_string(),
+            table: self.request.table.to_plain_string(),
+            mode: "append",
+            format: self.settings.format,
+            format_version: 2,
+            columns: Vec::new(),
+            notes: Vec::new(),
+            partition_by: self.fan_out.partition_by.clone(),
+            sort_by: self.fan_out.sort_by.clone(),
+            commit_interval_ms: self.settings.commit_interval_ms,
+            error_handling: self.settings.error_handling,
+            dead_letters: self.settings.dead_letters.as_ref().map(TableName::to_plain_string),
+            fan_out: Some(self.fan_out.by.to_string()),
+            exists: self.exists,
+        }
+    }
+
+    /// Makes the table of dead letters, which has the job's ledger from the start, and puts the definition.
+    pub async fn carry_out(self, home: &Home) -> Result<Definition> {
+        let FanOutPlan { request, topic_id, settings, group, fan_out, .. } = self;
+        super::create_namespace(home, request.table.namespace()).await?;
+        let letters = settings.dead_letters.clone();
+        let letters = letters.ok_or_else(|| Error::internal("a fan-out has no table of dead letters"))?;
+        let letters = dead_letters::make(home, &request.table, group, &letters).await?;
+        let new = NewDefinition {
+            dead_letters: Some(letters),
+            fan_out: Some(fan_out),
+            ..settings.into_definition(home, request, (topic_id, group))
+        };
+        home.definitions().create(new).await
+    }
+}
+
+/// How the fan-out was last enabled, if its tables are still there (I1).
+pub(super) async fn definition_before(home: &Home, table: &TableName) -> Result<Option<Definition>> {
+    let Some(before) = home.definitions().find(table).await?.filter(|before| before.fan_out.is_some()) else {
+        return Ok(None);
+    };
+    match home.catalog.load_table(before.anchor()).await {
+        Ok(letters) => {
+            let uuid = before.dead_letters.as_ref().map(|letters| letters.table_uuid);
+            Ok(Some(before).filter(|_| uuid == Some(letters.metadata.uuid())))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn check_by(by: &FanOutBy, settings: &Settings) -> Result<()> {
+    let format = settings.format;
+    match by {
+        FanOutBy::RecordName if !format.has_schemas() => Err(Error::usage(format!(
+            "records of format {format} have no names of types"
+        ))
+        .with_hint("say --format avro, protobuf or json-schema; or fan out by header:NAME, or field:PATH of JSON")),
+        FanOutBy::Field(_) if !matches!(format, Format::Json | Format::JsonSchema) => {
+            Err(Error::usage(format!("a field of {format} cannot tell tables apart"))
+                .with_hint("fields are for JSON; fan out by record-name or header:NAME"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the table of one value, with the columns that its schemas and these records show.
+pub async fn make_table(
+    home: &Home,
+    definition: &Definition,
+    (table, value): (&TableName, &str),
+    sample: &Records,
+) -> Result<LoadedTable> {
+    let layout = layout::of_records(home, definition, (table, subjects_of(definition, value)), sample).await?;
+    let properties = [
+        (TOPIC_PROPERTY, definition.topic.to_string()),
+        (GROUP_PROPERTY, definition.table_uuid.to_string()),
+        (VALUE_PROPERTY, value.to_owned()),
+    ];
+    create_table(home, table, &layout, properties).await
+}

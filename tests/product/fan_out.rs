@@ -1,0 +1,105 @@
+//! A topic of many types of records: what a person sees of its tables.
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// A topic of orders and payments, `kind` in a field and in a header.
+fn events() -> World {
+    let world = World::new();
+    world.topic("events", 2);
+    let line = |kind: &str, value: Value| json!({"value": value, "headers": {"kind": kind}}).to_string() + "\n";
+    let lines = [
+        line("order", json!({"kind": "order", "id": 1, "amount": 2.5})),
+        line("payment", json!({"kind": "payment", "id": 1, "method": "card"})),
+        line("order", json!({"kind": "order", "id": 2})),
+    ];
+    world.produce_envelopes("events", &lines.concat());
+    world
+}
+
+#[test]
+fn each_type_has_a_table_with_its_own_columns() {
+    for by in ["field:kind", "header:kind"] {
+        let world = events();
+        let said = world.ok(&["enable", "events", "--fan-out", by, "--metadata-columns", "none"]);
+        assert!(said.contains(&format!("topic events becomes tables bronze.events__.., one for each {by}")), "{said}");
+        world.ok(&["sync"]);
+        let columns = |table: &str| {
+            let names = world.ok(&["query", &format!("SELECT * FROM {table} LIMIT 1"), "-o", "csv"]);
+            let mut names: Vec<String> = names.lines().next().unwrap().split(',').map(str::to_owned).collect();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(columns("events__order"), ["amount", "id", "kind"], "{by}");
+        assert_eq!(columns("events__payment"), ["id", "kind", "method"], "{by}");
+        assert_eq!(world.numbers("SELECT id FROM events__order ORDER BY id"), [1, 2]);
+        let status = world.status("events");
+        assert_eq!((&status["rows_committed"], &status["lag"]), (&json!(3), &json!(0)));
+        let described = world.json(&["describe", "events"]);
+        assert_eq!(described["fan_out"], by);
+        let tables: Vec<_> = described["tables"].as_array().unwrap().iter().map(|it| &it["rows_committed"]).collect();
+        assert_eq!(tables, [2, 1]);
+    }
+}
+
+#[test]
+fn a_fan_out_is_disabled_enabled_and_dropped_as_a_whole() {
+    let world = events();
+    let enable = ["enable", "events", "--fan-out", "field:kind", "--partition-by", "bucket(4, id)"];
+    world.ok(&enable);
+    world.ok(&["sync"]);
+    world.ok(&["disable", "events"]);
+    world.produce("events", "{\"kind\":\"refund\",\"id\":3}\n");
+    // As it was, from where it stood.
+    assert!(world.ok(&enable).contains("fills again"));
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("SELECT count(*) FROM events__order"), [2]);
+    assert_eq!(world.numbers("SELECT id FROM events__refund"), [3]);
+    world.run(&["enable", "events"]).failed(1, &["is filled by topic events already"]);
+    world.ok(&["disable", "events"]);
+    world.run(&["enable", "events", "--fan-out", "header:kind"]).failed(2, &["is fanned out by field:kind already"]);
+    world.ok(&["disable", "events", "--drop"]);
+    for table in ["events__order", "events__payment", "events__refund", "events__dlq"] {
+        world.run(&["query", &format!("SELECT 1 FROM {table}")]).failed(2, &[table]);
+    }
+    // And anew, from the beginning.
+    world.ok(&enable);
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("SELECT count(*) FROM events__order"), [2]);
+    let snapshot = world.json(&["history", "events__order"])[0]["snapshot_id"].to_string();
+    world.run(&["rollback", "events__order", "--to", &snapshot, "--replay"]).failed(1, &["events__order"]);
+}
+
+#[test]
+fn what_cannot_be_fanned_out_is_said_with_a_way_on() {
+    let world = events();
+    for (words, said) in [
+        (&["--fan-out", "record-name"][..], "records of format json have no names of types"),
+        (&["--fan-out", "record"], "does not say what tells the records of a topic apart"),
+        (&["--fan-out", "field:a..b"], "does not say what tells the records of a topic apart"),
+        (&["--fan-out", "field:kind", "--format", "avro"], "a field of avro cannot tell tables apart"),
+    ] {
+        world.run(&[&["enable", "events"], words].concat()).failed(2, &[said]);
+    }
+    // A record that says nothing stops the tables, and those before it are in.
+    world.ok(&["enable", "events", "--fan-out", "header:kind"]);
+    world.produce("events", "{\"id\":9}\n");
+    world.run(&["sync"]).failed(3, &["belongs to no table", "header kind is missing", "--error-handling LOG"]);
+    assert_eq!(world.numbers("SELECT id FROM events__order ORDER BY id"), [1, 2]);
+    world.ok(&["update", "events", "--error-handling", "LOG"]);
+    world.ok(&["sync"]);
+    assert_eq!(world.column("SELECT reason FROM events__dlq"), ["no-table"]);
+    // Types whose names differ by case alone would be one table to some engines.
+    world.produce_envelopes("events", &(json!({"value": {"id": 1}, "headers": {"kind": "ORDER"}}).to_string() + "\n"));
+    world.run(&["sync"]).failed(3, &["differ by case only", "ORDER"]);
+    // A table of that name that somebody else has is never taken.
+    let other = World::new();
+    other.topic("events", 1);
+    other.topic("events__mine", 1);
+    other.produce("events__mine", "{\"id\":1}\n");
+    other.ok(&["enable", "events__mine"]);
+    other.produce("events", "{\"kind\":\"mine\",\"id\":2}\n");
+    other.ok(&["enable", "events", "--fan-out", "field:kind"]);
+    other.run(&["sync", "events"]).failed(1, &["table bronze.events__mine exists"]);
+}
