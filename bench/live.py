@@ -109,7 +109,7 @@ def backfill(suite, broker, filled):
         watch, load = Watch(live.home), Load(service.process.pid)
         watch.seconds(WARM_UP_S)
         begins, cpu = time.time(), load.cpu_seconds()
-        live.enable(topics, 10)
+        live.enable(topics, interval_s)
         watch.until(lambda: all(watch.rows(topic) == ROWS for topic in topics), 10 * PATIENCE_S)
         ends, cpu = time.time(), load.cpu_seconds() - cpu
         produced = Produced(end(producer), [(name, partition) for partition in range(PARTITIONS)], 1)
