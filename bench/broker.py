@@ -6,6 +6,8 @@ import subprocess
 import time
 
 PATIENCE_S = 60
+PATIENTLY = {"operation_timeout": PATIENCE_S, "request_timeout": PATIENCE_S}
+CREATED_AT_ONCE = 500
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
 SETTINGS = """process.roles=broker,controller
 node.id=1
@@ -19,6 +21,8 @@ log.dirs={folder}/data
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
+# The rows have the same times on every day: they must not be too old.
+log.retention.ms=-1
 """
 
 
@@ -26,6 +30,11 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def wait_for(futures):
+    for future in futures.values():
+        future.result()
 
 
 class Broker:
@@ -57,6 +66,24 @@ class Broker:
                 if time.monotonic() - started > PATIENCE_S:
                     raise SystemExit(f"error: the broker does not answer, see {self.folder}/server.log")
                 time.sleep(0.1)
+
+    def create(self, topics, partitions):
+        """Topics that can be read and written at once: a broker answers before it leads what it made."""
+        from confluent_kafka import KafkaException, TopicPartition
+        from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        for first in range(0, len(topics), CREATED_AT_ONCE):
+            some = topics[first : first + CREATED_AT_ONCE]
+            wait_for(admin.create_topics([NewTopic(topic, partitions, 1) for topic in some], **PATIENTLY))
+            places = {TopicPartition(topic, part): OffsetSpec.latest() for topic in some for part in range(partitions)}
+            started = time.monotonic()
+            while time.monotonic() - started < PATIENCE_S:
+                try:
+                    wait_for(admin.list_offsets(places, request_timeout=PATIENCE_S))
+                    break
+                except KafkaException:
+                    time.sleep(0.1)
 
     def __exit__(self, *_):
         self.process.kill()

@@ -2,10 +2,13 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import time
 from dataclasses import dataclass
 from statistics import median
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -33,16 +36,19 @@ def run(command, environment=None):
     process.stdout.close()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise SystemExit(f"error: {' '.join(map(str, command))} ended with {process.returncode}")
+        raise SystemExit(f"error: {' '.join(words)[:500]} ended with {process.returncode}")
     return Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, output.decode())
 
 
 class Server:
-    """A process that answers each line with a line of JSON."""
+    """A process that answers each line with a line of JSON, until its stdin ends."""
 
-    def __init__(self, command):
+    def __init__(self, command, environment=None):
         words = [str(word) for word in command]
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        variables = {**os.environ, **(environment or {})}
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
+        )
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")
@@ -59,6 +65,23 @@ class Server:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+class Load:
+    """What a running process costs."""
+
+    def __init__(self, pid):
+        self.folder = pathlib.Path(f"/proc/{pid}")
+
+    def cpu_seconds(self):
+        """With its children, once it has waited for them."""
+        fields = (self.folder / "stat").read_text().rpartition(")")[2].split()
+        return sum(int(field) for field in fields[11:15]) / TICKS_PER_SECOND
+
+    def mebibytes(self, name="VmRSS"):
+        lines = (self.folder / "status").read_text().splitlines()
+        (kibibytes,) = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
+        return int(kibibytes) / 1024
 
 
 @dataclass
@@ -85,3 +108,11 @@ def alternate(ours, theirs, pairs=5):
         Spread([their for _, their in both]),
         Spread([their / our for our, their in both]),
     )
+
+
+def mebibytes(size):
+    return f"{size / 2**20:,.0f}"
+
+
+def rate_text(rate):
+    return f"{rate['median']:,.0f} [{rate['min']:,.0f}..{rate['max']:,.0f}]"

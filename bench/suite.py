@@ -6,6 +6,7 @@ usage: suite.py BINARIES    the folder with tableflow and tableflow-bench
 ends the run: then there is no figure at all.
 """
 
+import functools
 import os
 import pathlib
 import shutil
@@ -15,22 +16,18 @@ import sys
 import tempfile
 import time
 
+import live
 from broker import Broker
-from measure import Server, Spread, alternate, run
+from ingest import ingest
+from measure import Server, Spread, alternate, mebibytes, rate_text, run
 from report import Line, publish
+from sizes import COMMIT_FILES, HERE, PARTS, PLAIN, ROWS
 
-HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "python"))
 
 from read_table import metadata_location  # noqa: E402
 
-ROWS = int(os.environ.get("BENCH_ROWS", 5_000_000))
-COMMIT_FILES = [int(size) for size in os.environ.get("BENCH_COMMIT_FILES", "100 1000 10000").split()]
-
-# The folder of a broker's jars.
-KAFKA = os.environ["TABLEFLOW_KAFKA"]
-
-PLAIN, WITH_ORIGIN = "bronze.bids", "bronze.bids_with_origin"
+WITH_ORIGIN = "bronze.bids_with_origin"
 STARTS = 20
 PEER_COMMITS = 20
 IDLE_SECONDS = 5
@@ -67,35 +64,48 @@ class Suite:
         self.tableflow("topic", "create", "bids", "--partitions", "4")
         made = self.bench("generate", self.home, str(ROWS))
         print(f"{made['rows']:,} rows, {made['bytes']:,} bytes of JSON", file=sys.stderr)
-        self.append(made)
-        self.decoders(made)
-        self.cluster(made)
-        for size in COMMIT_FILES:
+        if "append" in PARTS:
+            self.append(made)
+        if "decoders" in PARTS:
+            self.decoders(made)
+        if not {"kafka", "freshness", "backfill", "tables"}.isdisjoint(PARTS):
+            self.kafka()
+        for size in COMMIT_FILES if "commits" in PARTS else []:
             self.commits(size)
-        self.reads(made)
-        self.process()
+        if "reads" in PARTS:
+            self.reads(made)
+        if "process" in PARTS:
+            self.process()
         return made
+
+    @functools.cached_property
+    def parts(self):
+        """Of the append, each alone."""
+        return self.bench("parts", self.home)
 
     def sync(self, made, table, origin):
         name = table.split(".")[1]
         self.tableflow("enable", "bids", "--table", name, "--metadata-columns", origin)
         usage = self.tableflow("sync", table, "-o", "json")
-        self.gate(made, table)
+        self.gate(made, table, self.home)
         return usage
 
-    def gate(self, made, table):
+    def gate(self, made, table, home):
+        """The table holds what was produced, by our own reader and another one."""
         sql = "select count(*), sum(price) from {table}"
         wanted = [made["rows"], made["price_sum"]]
-        ours = self.tableflow("query", sql.replace("{table}", table), "-o", "csv").output.splitlines()[-1]
+        quoted = ".".join(f'"{word}"' for word in table.split(".", 1))
+        query = [self.tableflow_binary, "--data-dir", home, "query", sql.replace("{table}", quoted), "-o", "csv"]
+        ours = run(query).output.splitlines()[-1]
         self.check(f"{table} (read by tableflow)", [int(value) for value in ours.split(",")], wanted)
-        theirs = self.peer("query", metadata_location(self.home, table), sql).json()["first"]
+        theirs = self.peer("query", metadata_location(home, table), sql).json()["first"]
         self.check(f"{table} (read by DuckDB)", [int(value) for value in theirs], wanted)
 
     def append(self, made):
         rows, gigabytes = made["rows"], made["bytes"] / 1e9
         plain = self.sync(made, PLAIN, "none")
         origin = self.sync(made, WITH_ORIGIN, "portable")
-        parts = self.bench("parts", self.home)
+        parts = self.parts
         peer = self.peer("append", self.home / "bids.ndjson", self.folder)
         theirs = peer.json()
         self.check("the peer's table", [theirs["rows"], theirs["price_sum"]], [rows, made["price_sum"]])
@@ -137,33 +147,16 @@ class Suite:
             megabytes = ours["rate"]["median"] * measured["bytes_per_row"] / 1e6
             self.add(f"part, decode {verb}: MB per CPU second", f"{megabytes:,.0f}")
 
-    def cluster(self, made):
-        """The whole way from a real broker, whose own work is not counted."""
-        with Broker(KAFKA, self.folder / "broker") as broker:
-            for format in "json", "avro":
-                self.from_cluster(made, broker, format)
-
-    def from_cluster(self, made, broker, format):
-        rows, topic, home = made["rows"], f"bids-{format}", self.folder / f"home-{format}"
-        environment = {"TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS": broker.servers}
-        filled = self.bench("fill", broker.servers, topic, format, str(rows))
-
-        def tableflow(*words):
-            return run([self.tableflow_binary, "--data-dir", home, *words], environment)
-
-        if format == "avro":
-            schema = self.folder / "bids.avsc"
-            schema.write_text(filled["schema"])
-            tableflow("schema", "register", f"{topic}-value", schema)
-        tableflow("enable", topic, "--table", "bids", "--metadata-columns", "none")
-        usage = tableflow("sync", PLAIN, "-o", "json")
-        sums = tableflow("query", f"select count(*), sum(price) from {PLAIN}", "-o", "csv").output.splitlines()[-1]
-        self.check(f"{PLAIN} of {format}", [int(value) for value in sums.split(",")], [rows, filled["price_sum"]])
-        what = f"from Kafka, {format}"
-        self.add(f"{what}: rows per CPU second", f"{rows / usage.cpu_seconds:,.0f}")
-        self.add(f"{what}: CPU seconds per GB", f"{usage.cpu_seconds / (filled['bytes'] / 1e9):.2f}")
-        self.add(f"{what}: wall seconds; peak memory, MiB", f"{usage.seconds:.2f}; {mebibytes(usage.rss_bytes)}")
-        self.add(f"{what}: commits", str(usage.json()[0]["commits"]))
+    def kafka(self):
+        """What runs against a real broker."""
+        with Broker(os.environ["TABLEFLOW_KAFKA"], self.folder / "broker") as broker:
+            topics = ingest(self, broker) if "kafka" in PARTS else []
+            if "freshness" in PARTS:
+                live.freshness(self, broker)
+            if "backfill" in PARTS and topics:
+                live.backfill(self, broker, topics)
+            if "tables" in PARTS:
+                live.tables(self, broker)
 
     def commits(self, size):
         folder = self.folder / "commits"
@@ -224,14 +217,6 @@ class Suite:
         return mebibytes(int(kibibytes) * 1024)
 
 
-def mebibytes(size):
-    return f"{size / 2**20:,.0f}"
-
-
-def rate_text(rate):
-    return f"{rate['median']:,.0f} [{rate['min']:,.0f}..{rate['max']:,.0f}]"
-
-
 def faster(ratios):
     return f"{ratios.text(2)} x faster than peer"
 
@@ -241,7 +226,7 @@ def main(binaries):
     try:
         suite = Suite(pathlib.Path(binaries).resolve(), folder)
         made = suite.measure()
-        publish(HERE.parent, suite.lines, made)
+        publish(HERE.parent, suite.lines, made, page=not any(name.startswith("BENCH_") for name in os.environ))
     finally:
         shutil.rmtree(folder)
 

@@ -4,6 +4,8 @@
 //!  bids      the rows, the same every time
 //!  generate  a topic of them, and the same rows as a file of lines for the peers
 //!  fill      a topic of a real cluster, of the same rows
+//!  fetch     the reading of such a topic alone: the limit's first part
+//!  serve     the service over a cluster's topics, which counts its requests; its objects near, or as far away as S3's
 //!  parts     each part of the append alone, in one thread, by CPU time: the limit of their sum
 //!  framed    the decoding of formats with schemas alone, beside other decoders: `avro`, `protobuf`
 //!  commits   commits to tables of many files: time, bytes, requests
@@ -15,12 +17,15 @@
 mod avro;
 mod bids;
 mod commits;
+mod distance;
+mod fetch;
 mod fill;
 mod framed;
 mod generate;
 mod parts;
 mod protobuf;
 mod queries;
+mod serve;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -45,6 +50,16 @@ enum Verb {
     Generate { directory: PathBuf, rows: u64 },
     /// Make and fill a topic of a cluster
     Fill { servers: String, topic: String, format: fill::Format, rows: u64 },
+    /// Measure the reading of a topic of a cluster
+    Fetch { servers: String, topic: String },
+    /// Run the service; each line of stdin is answered with the requests to the store so far
+    Serve {
+        directory: PathBuf,
+        servers: String,
+        /// Objects are as far away as S3's
+        #[arg(long)]
+        far: bool,
+    },
     /// Measure the parts of the append over that topic
     Parts { directory: PathBuf },
     /// Measure the decoding of so many rows of Avro
@@ -63,6 +78,8 @@ fn main() -> ExitCode {
         Verb::Fill { servers, topic, format, rows } => {
             fill::run(&servers, &topic, format, rows).and_then(|filled| print(&filled))
         }
+        Verb::Fetch { servers, topic } => fetch::run(&servers, &topic).and_then(|fetched| print(&fetched)),
+        Verb::Serve { directory, servers, far } => serve::run(&directory, &servers, far),
         Verb::Parts { directory } => parts::run(&directory).and_then(|parts| print(&parts)),
         Verb::Avro { rows } => avro::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Protobuf { rows } => protobuf::run(rows).and_then(|decoders| print(&decoders)),

@@ -1,0 +1,28 @@
+"""How much is measured: bench/run says what each of these means."""
+
+import os
+import pathlib
+
+HERE = pathlib.Path(__file__).resolve().parent
+# The table of most measurements.
+PLAIN = "bronze.bids"
+
+
+def whole(name, default):
+    return int(os.environ.get(name, default))
+
+
+def wholes(name, default):
+    return [int(word) for word in os.environ.get(name, default).split()]
+
+
+ROWS = whole("BENCH_ROWS", 5_000_000)
+COMMIT_FILES = wholes("BENCH_COMMIT_FILES", "100 1000 10000")
+PEER_ROWS = whole("BENCH_PEER_ROWS", 2_000_000)
+PEERS = os.environ.get("BENCH_PEERS", "flink connect").split()
+FRESHNESS_INTERVALS_S = wholes("BENCH_FRESHNESS", "1 2 10")
+LIVE_RATE = whole("BENCH_LIVE_RATE", 20_000)
+LIVE_SECONDS = whole("BENCH_LIVE_SECONDS", 30)
+TABLES = whole("BENCH_TABLES", 1_000)
+IDLE_TABLES = whole("BENCH_IDLE_TABLES", 3_000)
+PARTS = os.environ.get("BENCH_PARTS", "append decoders kafka freshness backfill tables commits reads process").split()
