@@ -119,7 +119,11 @@ impl FanOutTables {
     ) -> Result<LoadedTable> {
         let found = match home.catalog.load_table(table).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return make_table(home, definition, (table, value), sample).await;
+                match make_table(home, definition, (table, value), sample).await {
+                    // A replay and a job may meet the same type at once.
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => home.catalog.load_table(table).await?,
+                    made => return made,
+                }
             }
             found => found?,
         };
