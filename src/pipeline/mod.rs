@@ -7,6 +7,8 @@
 //!  matching    topics that patterns name become tables, as they come
 //!  job         what every job has: a goal, an end, patience
 //!  intake      what a job takes its rows from
+//!  lanes       turns for those who are far behind
+//!  pace        when a topic is looked at, and when an epoch is due
 //!  feed        a topic as a job reads it
 //!  replay      dead letters through the decoder again
 //!  decoding    records -> columns, by the schemas that they name
@@ -38,7 +40,9 @@ mod feed;
 pub mod ingest;
 mod intake;
 pub mod job;
+pub mod lanes;
 pub mod matching;
+mod pace;
 pub mod progress;
 pub mod replay;
 pub mod rollback;
