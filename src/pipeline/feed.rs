@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::budget::{Share, TableMemory};
 use super::dispatch::{Dispatch, Halt, Rows};
+use super::gone::{check_within, deleted, is_gone};
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};
 use super::lanes::Turn;
@@ -135,7 +136,7 @@ impl Feed {
                 (false, false) => range.start,
             };
             let offset = *offsets.entry(partition).or_insert(first);
-            self.check_within(partition, range, offset)?;
+            check_within(&self.topic, partition, range, offset)?;
             ahead.records += u64::try_from(range.end.0 - offset.0).unwrap_or(0);
             ahead.ends_sum += range.end.0;
         }
@@ -221,37 +222,12 @@ impl Feed {
         if behind > LIVE_RECORDS_MAX && !self.wait_for_turn(bytes).await {
             return Ok(Vec::new());
         }
+        // Nothing was fetched for long: what it was to be fetched from may be gone (I1).
+        self.offsets(Some(positions.clone())).await?;
         self.reader.source().seek(positions).await?;
         self.resting = false;
         self.pace.found(Instant::now());
         self.reader.poll().await
-    }
-
-    fn check_within(&self, partition: Partition, range: Range, offset: Offset) -> Result<()> {
-        if offset < range.start {
-            return Err(Error::data(format!(
-                "records {offset} to {} of partition {partition} of topic {} are gone before they were read",
-                range.start.0 - 1,
-                self.topic
-            ))
-            .with_hint(format!(
-                "the topic keeps records for less than the table was late; a table of what is there: `tableflow enable \
-                 {} --table NAME`",
-                self.topic
-            )));
-        }
-        if offset > range.end {
-            return Err(Error::data(format!(
-                "partition {partition} of topic {} ends at {}, before offset {offset} that the table has read",
-                self.topic, range.end
-            ))
-            .with_hint(format!(
-                "the topic lost records that the table has; restore it, or fill another table from what is there: \
-                 `tableflow enable {} --table NAME`",
-                self.topic
-            )));
-        }
-        Ok(())
     }
 
     /// The topic was deleted, perhaps made again. What was read of it is the table's, and is committed first; where
@@ -465,15 +441,4 @@ impl Intake for Feed {
         self.turn = None;
         self.resting = true;
     }
-}
-
-/// What a table whose topic is gone says. To make the topic again is no way on: it would be another one.
-pub fn deleted(topic: &TopicName) -> Error {
-    Error::data(format!("topic {topic} was deleted"))
-        .with_hint("`tableflow disable` the table; its rows stay. A topic made again fills another table")
-}
-
-/// Does a source say so of its topic?
-fn is_gone(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
 }

@@ -10,6 +10,7 @@
 //!  lanes       turns for those who are far behind
 //!  pace        when a topic is looked at, and when an epoch is due
 //!  feed        a topic as a job reads it
+//!  gone        what became of records and topics that are not there
 //!  replay      dead letters through the decoder again
 //!  decoding    records -> columns, by the schemas that they name
 //!  dispatch    records -> rows of a job's tables
@@ -37,6 +38,7 @@ pub mod enable;
 pub mod epochs;
 pub mod fan_out;
 mod feed;
+mod gone;
 pub mod ingest;
 mod intake;
 pub mod job;
