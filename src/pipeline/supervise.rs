@@ -4,8 +4,8 @@
 //! [`catch_up`], one job to its end, for those who do not stay.
 //! - I1: one table's end, error or panic touches no other table.
 //! - I2: a job that ended stays ended, with its reason, until a person changes the definition (`resume` does).
-//! - I3: a change made by another process is noticed within [`LOOK_EVERY`], with many tables within [`PAUSES_PER_LOOK`]
-//!   times as long as their definitions take to list.
+//! - I3: a change made by another process is noticed within [`LOOK_EVERY`]; with so many tables that their definitions take
+//!   long to list, within [`LOOK_EVERY_MAX`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -30,8 +30,9 @@ use crate::home::Home;
 /// How often definitions are looked at: a listing, no reads where nothing changed.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Ten thousand tables take a while to list: the pause after a look is so many times as long as the look was.
+/// Ten thousand tables take a while to list: the pause after a look is so many times as long as the look was, up to a limit.
 const PAUSES_PER_LOOK: u32 = 30;
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(10);
 
 /// Long enough that a job which cannot begin costs nothing.
 const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -92,13 +93,13 @@ impl Supervisor {
     /// Runs until `stop`, then drains: every job commits what it holds.
     pub async fn run(&mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            let looked_at = Instant::now();
             self.collect().await;
+            let looked_at = Instant::now();
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the definitions cannot be read, trying again");
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY.max(looked_at.elapsed() * PAUSES_PER_LOOK)) => {}
+                () = tokio::time::sleep(pause_after(looked_at.elapsed())) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -236,6 +237,11 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// I3.
+fn pause_after(look: Duration) -> Duration {
+    (look * PAUSES_PER_LOOK).clamp(LOOK_EVERY, LOOK_EVERY_MAX)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
