@@ -6,6 +6,7 @@
 //!   server, and waits for it without holding a thread.
 //! - I3: records of one partition come in offset order, each once, with nothing between left out.
 //! - I4: what was polled is of the topic that was sought in, or [`Source::confirm`] says that it may not be.
+//! - I5: only what was sought is fetched ahead, at most [`Source::queued_bytes_max`] a partition.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,11 +67,21 @@ pub trait Source: Send {
     /// Every partition with the range of offsets that can be read.
     async fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>>;
 
+    /// How many records lie behind these places; a question for many to ask often, and not an urgent one. `Conflict` where
+    /// a partition ends before its place.
+    async fn records_behind(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<u64>;
+
     /// Sets where each partition is read from next. Partitions not named are not read.
     async fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()>;
 
     /// What is there now, about `bytes_max` bytes at most (one record is always returned whole).
     fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>>;
+
+    /// What a partition that is read may hold fetched and not yet polled.
+    fn queued_bytes_max(&self) -> u64;
+
+    /// Reads no further and holds nothing that was fetched, until the next `seek` (I5).
+    fn rest(&mut self) -> Result<()>;
 
     /// Asked before what was polled is committed (I4); `Conflict` where the topic is another one by now.
     async fn confirm(&mut self) -> Result<()>;

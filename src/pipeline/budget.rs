@@ -1,31 +1,50 @@
 //! One memory budget for all tables.
 //!
-//! Owns [`TableMemory`], the sum, and [`Share`], what one job holds of it.
+//! Owns [`TableMemory`], the sum, and [`Share`], what one job holds of it. A part of the budget is the lane's, where tables
+//! that are far behind fetch ([`Lane`]); what is staged has the rest.
 //! - I1: when what all jobs hold exceeds the budget, every job that holds its fair share or more commits early;
 //!   so memory falls without any job waiting for another.
 //! - I2: a job says what it holds after every poll, and gives all of it back when it ends, however it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+
+use super::lanes::Lane;
+
+/// The lane gets one part in so many.
+const LANE_SHARE: u64 = 4;
+
+/// Tables that catch up at the same time, for each core: while one waits for a broker or a disk another one decodes.
+const PLACES_PER_CORE: usize = 2;
 
 /// What all jobs of a process may hold, and do.
 #[derive(Debug)]
 pub struct TableMemory {
     bytes_max: u64,
+    staged_bytes_max: u64,
     bytes_held: AtomicU64,
     jobs: AtomicUsize,
+    lane: Arc<Lane>,
 }
 
 impl TableMemory {
     pub fn new(bytes_max: u64) -> Arc<Self> {
-        Arc::new(TableMemory { bytes_max, bytes_held: AtomicU64::new(0), jobs: AtomicUsize::new(0) })
+        let lane_bytes = bytes_max / LANE_SHARE;
+        let lane = Lane::new(lane_bytes, available_parallelism().map_or(1, usize::from) * PLACES_PER_CORE);
+        let (bytes_held, jobs) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Arc::new(TableMemory { bytes_max, staged_bytes_max: bytes_max - lane_bytes, bytes_held, jobs, lane })
     }
 
-    /// A further job's part, of nothing as yet.
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max
     }
 
+    pub fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    /// A further job's part, of nothing as yet.
     pub fn share(self: &Arc<Self>) -> Share {
         self.jobs.fetch_add(1, Ordering::Relaxed);
         Share { memory: self.clone(), bytes: 0 }
@@ -49,9 +68,14 @@ impl Share {
     /// Must this job commit now (I1)?
     pub fn must_flush(&self) -> bool {
         let memory = &self.memory;
-        let fair = memory.bytes_max / memory.jobs.load(Ordering::Relaxed).max(1) as u64;
+        let bytes_max = memory.staged_bytes_max;
+        let fair = bytes_max / memory.jobs.load(Ordering::Relaxed).max(1) as u64;
         let all = memory.bytes_held.load(Ordering::Relaxed);
-        self.bytes >= memory.bytes_max || (all > memory.bytes_max && self.bytes >= fair)
+        self.bytes >= bytes_max || (all > bytes_max && self.bytes >= fair)
+    }
+
+    pub fn lane(&self) -> &Arc<Lane> {
+        &self.memory.lane
     }
 }
 
@@ -66,9 +90,16 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
+    /// One in which so much may be staged.
+    fn with_staged(bytes: u64) -> Arc<TableMemory> {
+        let memory = TableMemory::new(bytes * LANE_SHARE / (LANE_SHARE - 1));
+        assert_eq!(memory.staged_bytes_max, bytes);
+        memory
+    }
+
     #[test]
     fn i1_over_budget_those_with_a_fair_share_or_more_commit() {
-        let memory = TableMemory::new(1000);
+        let memory = with_staged(1000);
         let mut shares: Vec<Share> = (0..4).map(|_| memory.share()).collect();
         let mut hold = |bytes: [u64; 4]| {
             shares.iter_mut().zip(bytes).for_each(|(share, bytes)| share.hold(bytes));
@@ -81,7 +112,7 @@ mod tests {
 
     #[test]
     fn i2_a_job_that_ends_gives_everything_back() {
-        let memory = TableMemory::new(1000);
+        let memory = with_staged(1000);
         let (mut first, mut second) = (memory.share(), memory.share());
         first.hold(900);
         second.hold(500);

@@ -6,8 +6,11 @@
 //! - I2: at a record that cannot be decoded its partition stands still; the epoch before it is due at once.
 //! - I3: a stop is noticed within a poll; what was read by then is committed first.
 //! - I4: no row is committed of a topic that may be another one than the ledger's.
+//! - I5: a table that is far behind fetches only in its turn; one whose topic is quiet, or whose commit takes long, fetches
+//!   nothing at all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,17 +24,18 @@ use tokio::time::Instant;
 
 use super::budget::{Share, TableMemory};
 use super::dispatch::{Dispatch, Halt, Rows};
+use super::gone::{check_within, deleted, is_gone};
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};
-use super::progress::{Progress, State};
+use super::lanes::Turn;
+use super::pace::Pace;
+use super::progress::{Progress, State, Trouble};
 use super::staging::{EpochFiles, Reader};
 use crate::definition::{Definition, StartFrom};
 use crate::home::Home;
 
-/// How often a quiet topic is looked at: each look is a few `stat` calls, which add up over a thousand tables. The pause
-/// doubles while the topic stays quiet, and never exceeds the commit interval.
-const IDLE_PAUSE_MIN: Duration = Duration::from_millis(50);
-const IDLE_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// A table that is behind by more is far behind, unless so much came in since its last epoch began: then it keeps up.
+const LIVE_RECORDS_MAX: u64 = 1_000;
 
 /// Asking a topic for its ends costs more than a small poll. The pause doubles while the topic stays quiet.
 const LOOK_AHEAD_EVERY_MIN: Duration = Duration::from_millis(500);
@@ -47,8 +51,14 @@ pub struct Feed {
     topic_id: TopicId,
     from: StartFrom,
     from_offsets: Option<BTreeMap<Partition, Offset>>,
-    interval: Duration,
+    pace: Pace,
+    /// Dropped before the turn: what is given to the next one is free by then.
     reader: Reader,
+    turn: Option<Turn>,
+    /// Nothing is fetched: it is asked now and then whether there is something (I5).
+    resting: bool,
+    /// The sum of the topic's ends when the last epoch began.
+    ends_sum: Option<i64>,
     goal: Goal,
     /// Where a [`Goal::CatchUp`] ends: where the topic ended when the job first looked.
     ends: Option<BTreeMap<Partition, Offset>>,
@@ -84,8 +94,11 @@ impl Feed {
             topic_id: definition.topic_id,
             from: definition.from,
             from_offsets: definition.from_offsets.clone(),
-            interval: Duration::from_millis(definition.commit_interval_ms),
+            pace: Pace::new(Duration::from_millis(definition.commit_interval_ms), Instant::now()),
             reader: Reader::new(source, dispatch),
+            turn: None,
+            resting: false,
+            ends_sum: None,
             goal,
             ends: None,
             tally: Tally::default(),
@@ -102,12 +115,17 @@ impl Feed {
         Positions(BTreeMap::from([(self.topic.clone(), positions)]))
     }
 
-    async fn offsets(&mut self, known: Option<BTreeMap<Partition, Offset>>) -> Result<BTreeMap<Partition, Offset>> {
+    /// Where the epoch starts, and how far that is from the topic's ends.
+    async fn offsets(
+        &mut self,
+        known: Option<BTreeMap<Partition, Offset>>,
+    ) -> Result<(BTreeMap<Partition, Offset>, Ahead)> {
         let known = known.or_else(|| self.from_offsets.clone());
         // A definition of the first release does not say where `latest` was.
         let latest = known.is_none() && self.from == StartFrom::Latest;
         let partitions_known = known.is_some();
         let mut offsets = known.unwrap_or_default();
+        let mut ahead = Ahead::default();
         let ranges = self.reader.source().ranges().await?;
         self.ends.get_or_insert_with(|| ranges.iter().map(|(partition, range)| (*partition, range.end)).collect());
         for (partition, range) in ranges {
@@ -118,36 +136,98 @@ impl Feed {
                 (false, false) => range.start,
             };
             let offset = *offsets.entry(partition).or_insert(first);
-            self.check_within(partition, range, offset)?;
+            check_within(&self.topic, partition, range, offset)?;
+            ahead.records += u64::try_from(range.end.0 - offset.0).unwrap_or(0);
+            ahead.ends_sum += range.end.0;
         }
-        Ok(offsets)
+        Ok((offsets, ahead))
     }
 
-    fn check_within(&self, partition: Partition, range: Range, offset: Offset) -> Result<()> {
-        if offset < range.start {
-            return Err(Error::data(format!(
-                "records {offset} to {} of partition {partition} of topic {} are gone before they were read",
-                range.start.0 - 1,
-                self.topic
-            ))
-            .with_hint(format!(
-                "the topic keeps records for less than the table was late; a table of what is there: `tableflow enable \
-                 {} --table NAME`",
-                self.topic
-            )));
+    /// Goes to where the epoch starts, in its turn if that is far behind (I5); `None` where the job is stopped first.
+    async fn enter(
+        &mut self,
+        known: Option<BTreeMap<Partition, Offset>>,
+    ) -> Result<Option<BTreeMap<Partition, Offset>>> {
+        if self.turn.as_ref().is_some_and(Turn::is_wanted) {
+            self.rest();
         }
-        if offset > range.end {
-            return Err(Error::data(format!(
-                "partition {partition} of topic {} ends at {}, before offset {offset} that the table has read",
-                self.topic, range.end
-            ))
-            .with_hint(format!(
-                "the topic lost records that the table has; restore it, or fill another table from what is there: \
-                 `tableflow enable {} --table NAME`",
-                self.topic
-            )));
+        let (mut offsets, mut ahead) = self.offsets(known.clone()).await?;
+        let came_in = self.ends_sum.map_or(0, |before| u64::try_from(ahead.ends_sum - before).unwrap_or(0));
+        let far_behind = ahead.records > LIVE_RECORDS_MAX.max(came_in);
+        let bytes = self.queued_bytes(&offsets);
+        if !far_behind {
+            self.turn = None;
+        } else if !self.turn.as_ref().is_some_and(|turn| turn.is_enough_for(bytes)) {
+            if !self.wait_for_turn(bytes).await {
+                return Ok(None);
+            }
+            // Records may be gone by now, and others have come.
+            (offsets, ahead) = self.offsets(known).await?;
         }
-        Ok(())
+        self.ends_sum = Some(ahead.ends_sum);
+        self.note_lag(ahead.records);
+        self.looked_ahead = Some(Instant::now());
+        self.resting = ahead.records == 0 && (self.resting || came_in == 0) && self.follows();
+        match self.resting {
+            true => self.rest(),
+            false => self.reader.source().seek(&offsets).await?,
+        }
+        Ok(Some(offsets))
+    }
+
+    /// What may be fetched ahead of these places.
+    fn queued_bytes(&mut self, places: &BTreeMap<Partition, Offset>) -> u64 {
+        self.reader.source().queued_bytes_max() * places.len() as u64
+    }
+
+    /// False where the job is stopped first.
+    async fn wait_for_turn(&mut self, bytes: u64) -> bool {
+        // A part of the lane is held by nobody who waits for the whole.
+        self.rest();
+        let lane = self.memory.lane().clone();
+        let mut turn = pin!(lane.turn(bytes));
+        self.turn = tokio::select! {
+            biased;
+            turn = &mut turn => turn,
+            () = std::future::ready(()) => None,
+        };
+        if self.turn.is_none() {
+            let reason = format!("it waits for its turn to catch up: {} tables have theirs", lane.turns());
+            self.progress.set_state(State::Pending, Some(Trouble { reason, hint: None }));
+            self.turn = tokio::select! {
+                turn = &mut turn => turn,
+                () = self.goal.stopped() => None,
+            };
+        }
+        self.progress.set_state(State::Backfilling, None);
+        self.turn.is_some()
+    }
+
+    /// One that follows its topic: there are times when it has nothing to do.
+    fn follows(&self) -> bool {
+        matches!(self.goal, Goal::Follow(_))
+    }
+
+    /// What is there, decoded. A topic that rests is asked whether there is something; if so it is read from here on, in
+    /// its turn if that is much (I5).
+    async fn look(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<Vec<Rows>> {
+        if !self.resting {
+            return self.reader.poll().await;
+        }
+        let behind = self.reader.source().records_behind(positions).await?;
+        if behind == 0 {
+            return Ok(Vec::new());
+        }
+        let bytes = self.queued_bytes(positions);
+        if behind > LIVE_RECORDS_MAX && !self.wait_for_turn(bytes).await {
+            return Ok(Vec::new());
+        }
+        // Nothing was fetched for long: what it was to be fetched from may be gone (I1).
+        self.offsets(Some(positions.clone())).await?;
+        self.reader.source().seek(positions).await?;
+        self.resting = false;
+        self.pace.found(Instant::now());
+        self.reader.poll().await
     }
 
     /// The topic was deleted, perhaps made again. What was read of it is the table's, and is committed first; where
@@ -202,15 +282,36 @@ impl Feed {
             u64::try_from(range.end.0 - next.0).unwrap_or(0)
         };
         let lag = ranges.iter().map(behind).sum();
-        self.progress.lag_records.store(lag, Ordering::Relaxed);
-        if lag == 0 {
-            self.progress.set_state(State::Syncing, None);
+        self.note_lag(lag);
+        if lag <= LIVE_RECORDS_MAX {
+            self.turn = None;
         }
         Ok(ranges.keys().any(|partition| !positions.contains_key(partition)))
     }
 
+    fn note_lag(&self, records: u64) {
+        self.progress.lag_records.store(records, Ordering::Relaxed);
+        if records == 0 {
+            self.progress.set_state(State::Syncing, None);
+        }
+    }
+
     fn is_full(&self, files: &EpochFiles) -> bool {
         files.file_bytes() >= FILE_BYTES_TARGET || files.files_done() >= EPOCH_FILES_MAX || self.memory.must_flush()
+    }
+
+    /// Waits until the next look. A topic that is quiet need not be fetched (I5).
+    async fn idle(&mut self, looked_at: Instant, has_rows: bool) {
+        if !self.resting && self.pace.is_quiet(looked_at) {
+            match has_rows {
+                // What it has is soon committed; whoever waits for the turn need not wait for that.
+                true => self.turn = None,
+                false if self.follows() => self.rest(),
+                false => {}
+            }
+        }
+        let next = self.pace.found_nothing(looked_at, Instant::now(), self.resting);
+        self.goal.wait(next).await;
     }
 
     /// I3. Asked before every poll, so that a busy topic cannot keep a job from ending.
@@ -228,6 +329,13 @@ impl Feed {
     }
 }
 
+/// What lies between a place and the topic's ends.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ahead {
+    records: u64,
+    ends_sum: i64,
+}
+
 #[async_trait]
 impl Intake for Feed {
     /// Goes to where the epoch starts: the ledger's positions, and the beginning of partitions that it does not
@@ -236,6 +344,8 @@ impl Intake for Feed {
         // One of an epoch that came to nothing is met again where it stands.
         self.failure = None;
         self.reader.begin(epoch);
+        self.pace.begin(Instant::now());
+        self.memory.hold(0);
         let found = match self.reader.source().topic_id().await {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -257,23 +367,20 @@ impl Intake for Feed {
             }
             known => {
                 self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
-                let offsets = self.offsets(known.map(|known| known.offsets)).await?;
-                self.reader.source().seek(&offsets).await?;
-                Ok(Start::At(offsets))
+                let entered = self.enter(known.map(|known| known.offsets)).await?;
+                Ok(entered.map_or(Start::Ended(Ended::Stopped), Start::At))
             }
         }
     }
 
     /// Takes rows until the epoch is due. Answers how the job ends, if it does after this epoch.
     async fn fill(&mut self, files: &mut EpochFiles) -> Result<Option<Ended>> {
-        let mut due: Option<Instant> = None;
-        let idle_pause_max = self.interval.clamp(IDLE_PAUSE_MIN, IDLE_PAUSE_MAX);
-        let mut idle_pause = IDLE_PAUSE_MIN;
         loop {
             if let Some(ended) = self.goal_reached(files) {
                 return Ok(Some(ended));
             }
-            let polled = match self.reader.poll().await {
+            let looked_at = Instant::now();
+            let polled = match self.look(&files.positions).await {
                 Err(error) if is_gone(&error) => return self.gone(error, files),
                 polled => polled?,
             };
@@ -281,8 +388,8 @@ impl Intake for Feed {
             self.take(polled, files).await?;
             self.memory.hold(files.memory() as u64);
             self.progress.buffered(files.records(), files.memory() as u64);
-            if files.moved {
-                due.get_or_insert_with(|| Instant::now() + self.interval);
+            if !nothing {
+                self.pace.found(looked_at);
             }
             if self.failure.is_some() {
                 let at_once = !files.moved;
@@ -293,18 +400,16 @@ impl Intake for Feed {
             }
             match self.look_ahead(&files.positions, nothing).await {
                 Ok(true) => return Ok(None),
+                Err(error) if is_gone(&error) && self.resting => return self.gone(error, files),
                 Err(error) if !is_gone(&error) => return Err(error),
                 _ => {}
             }
-            if due.is_some_and(|due| Instant::now() >= due) || self.is_full(files) {
+            if files.moved && (self.pace.is_due(Instant::now()) || self.is_full(files)) {
                 return Ok(None);
             }
             if nothing {
-                let idle = Instant::now() + idle_pause;
-                self.goal.wait(due.map_or(idle, |due| due.min(idle))).await;
-                idle_pause = (idle_pause * 2).min(idle_pause_max);
+                self.idle(looked_at, files.moved).await;
             } else {
-                idle_pause = IDLE_PAUSE_MIN;
                 tokio::task::yield_now().await;
             }
         }
@@ -312,6 +417,7 @@ impl Intake for Feed {
 
     /// Makes sure of what was read, before it is committed (I4).
     async fn confirm(&mut self) -> Result<()> {
+        self.pace.staged(Instant::now());
         self.reader.source().confirm().await
     }
 
@@ -326,15 +432,13 @@ impl Intake for Feed {
     fn take_failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
-}
 
-/// What a table whose topic is gone says. To make the topic again is no way on: it would be another one.
-pub fn deleted(topic: &TopicName) -> Error {
-    Error::data(format!("topic {topic} was deleted"))
-        .with_hint("`tableflow disable` the table; its rows stay. A topic made again fills another table")
-}
-
-/// Does a source say so of its topic?
-fn is_gone(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
+    /// Gives back what it fetches from, and then the turn.
+    fn rest(&mut self) {
+        if let Err(error) = self.reader.source().rest() {
+            tracing::warn!(topic = %self.topic, %error, "partitions were not given back");
+        }
+        self.turn = None;
+        self.resting = true;
+    }
 }

@@ -4,6 +4,7 @@
 //! happened. No decision about offsets, conflicts or generations is taken here.
 //! - I1: what the machine is told about a table is what the next commit is built on (one base, rule S1).
 //! - I2: whatever fails outside is tried again; what only a person can mend ends the job with a reason.
+//! - I3: while a commit takes long nothing is fetched ahead.
 //!
 //! Neighbours: `feed` reads the topic, `staging` writes the files; `epochs` drives jobs with several tables.
 
@@ -19,7 +20,7 @@ use tableflow_model::{Error, ErrorKind, Result};
 use super::budget::TableMemory;
 use super::dispatch::OneTable;
 use super::feed::Feed;
-use super::intake::{Intake, Start};
+use super::intake::{Intake, Start, while_resting};
 use super::job::{Ended, Goal, Patience};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, StagedFiles, TableFiles};
@@ -79,7 +80,7 @@ impl Ingest {
         self.progress.set_state(State::Backfilling, None);
         loop {
             event = match machine.next(event)? {
-                DirectStep::Load => match self.target.look(&mut self.patience).await? {
+                DirectStep::Load => match while_resting(&mut self.feed, self.target.look(&mut self.patience)).await? {
                     Look::Facts(facts) => DirectEvent::Loaded(facts),
                     Look::Failed => DirectEvent::LoadFailed,
                 },
@@ -95,7 +96,8 @@ impl Ingest {
                 },
                 DirectStep::Publish { assertion, ledger } => self.publish(&assertion, &ledger).await?,
                 DirectStep::PublishIdentical => {
-                    DirectEvent::Published(self.target.publish_again(&mut self.patience).await?)
+                    let publish = self.target.publish_again(&mut self.patience);
+                    DirectEvent::Published(while_resting(&mut self.feed, publish).await?)
                 }
                 DirectStep::Committed { ledger } => match self.after_commit(&ledger.positions) {
                     Some(failure) => return Ok(Ended::Suspended(failure)),
@@ -154,7 +156,8 @@ impl Ingest {
             properties: self.target.ledger_properties(ledger)?,
             retention: Retention { age_max_ms: self.definition.retention_ms, ..Retention::default() },
         };
-        Ok(DirectEvent::Published(self.target.publish(assertion, &append, &mut self.patience).await?))
+        let publish = self.target.publish(assertion, &append, &mut self.patience);
+        Ok(DirectEvent::Published(while_resting(&mut self.feed, publish).await?))
     }
 
     /// The epoch is in. A record that stopped it ends the job.

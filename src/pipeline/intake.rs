@@ -1,8 +1,11 @@
 //! What a job takes its rows from.
 //!
-//! Owns [`Intake`]: a topic ([`Feed`](super::feed::Feed)), or dead letters ([`Letters`](super::replay::Letters)).
+//! Owns [`Intake`]: a topic ([`Feed`](super::feed::Feed)), or dead letters ([`Letters`](super::replay::Letters)). Beside it
+//! [`while_resting`], for what a job waits for meanwhile.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tableflow_model::protocol::{Epoch, Positions};
@@ -10,6 +13,9 @@ use tableflow_model::{Error, Offset, Partition, Result};
 
 use super::job::Ended;
 use super::staging::EpochFiles;
+
+/// A commit that takes longer is not worth what is fetched ahead meanwhile.
+const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// Where an epoch starts.
 #[derive(Debug)]
@@ -36,4 +42,17 @@ pub trait Intake: Send + std::fmt::Debug {
 
     /// What ended the last epoch, if that ends the job.
     fn take_failure(&mut self) -> Option<Error>;
+
+    /// Nothing is taken for a while: until `start` nothing has to be there in advance.
+    fn rest(&mut self) {}
+}
+
+/// Does something outside that may take long; the intake holds nothing for all that time.
+pub async fn while_resting<T>(intake: &mut dyn Intake, work: impl Future<Output = T> + Send) -> T {
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(REST_AFTER, &mut work).await {
+        return done;
+    }
+    intake.rest();
+    work.await
 }

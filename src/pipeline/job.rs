@@ -40,12 +40,17 @@ impl Goal {
         stop.is_cancelled()
     }
 
+    /// Until the job is told to stop.
+    pub async fn stopped(&self) {
+        let (Goal::Follow(stop) | Goal::CatchUp(stop)) = self;
+        stop.cancelled().await;
+    }
+
     /// Until then, or until the job is told to stop (I2).
     pub async fn wait(&self, until: Instant) {
-        let (Goal::Follow(stop) | Goal::CatchUp(stop)) = self;
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
-            () = stop.cancelled() => {}
+            () = self.stopped() => {}
         }
     }
 }

@@ -7,7 +7,10 @@
 //!  matching    topics that patterns name become tables, as they come
 //!  job         what every job has: a goal, an end, patience
 //!  intake      what a job takes its rows from
+//!  lanes       turns for those who are far behind
+//!  pace        when a topic is looked at, and when an epoch is due
 //!  feed        a topic as a job reads it
+//!  gone        what became of records and topics that are not there
 //!  replay      dead letters through the decoder again
 //!  decoding    records -> columns, by the schemas that they name
 //!  dispatch    records -> rows of a job's tables
@@ -35,10 +38,13 @@ pub mod enable;
 pub mod epochs;
 pub mod fan_out;
 mod feed;
+mod gone;
 pub mod ingest;
 mod intake;
 pub mod job;
+pub mod lanes;
 pub mod matching;
+mod pace;
 pub mod progress;
 pub mod replay;
 pub mod rollback;

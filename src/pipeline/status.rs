@@ -14,7 +14,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
 
 use super::epochs::decided_above;
 use super::fan_out::{FanOutTable, FanOutTables};
-use super::feed::deleted;
+use super::gone::deleted;
 use super::progress::{Report, State, Trouble};
 use super::replay::replayed;
 use crate::definition::Unreadable;

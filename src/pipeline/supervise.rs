@@ -4,7 +4,8 @@
 //! [`catch_up`], one job to its end, for those who do not stay.
 //! - I1: one table's end, error or panic touches no other table.
 //! - I2: a job that ended stays ended, with its reason, until a person changes the definition (`resume` does).
-//! - I3: a change made by another process is noticed within [`LOOK_EVERY`].
+//! - I3: a change made by another process is noticed within [`LOOK_EVERY`]; with so many tables that their definitions take
+//!   long to list, within [`LOOK_EVERY_MAX`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use tableflow_model::{Error, ErrorKind, Millis, Result, TableName};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::TableMemory;
 use super::epochs::Epochs;
 use super::ingest::Ingest;
 use super::job::{Ended, Goal, verdict};
+use super::lanes::Lane;
 use super::progress::{Progress, Report, State, Trouble};
 use super::status::{put_report, status_of};
 use crate::definition::{Definition, Definitions, Wanted};
@@ -26,6 +29,10 @@ use crate::home::Home;
 
 /// How often definitions are looked at: a listing, no reads where nothing changed.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Ten thousand tables take a while to list: the pause after a look is so many times as long as the look was, up to a limit.
+const PAUSES_PER_LOOK: u32 = 30;
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(10);
 
 /// Long enough that a job which cannot begin costs nothing.
 const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -75,6 +82,10 @@ impl Supervisor {
         Supervisor { home, definitions, memory, board, jobs, known, unreadable, resting }
     }
 
+    pub fn lane(&self) -> Arc<Lane> {
+        self.memory.lane().clone()
+    }
+
     pub fn board(&self) -> Board {
         self.board.clone()
     }
@@ -83,11 +94,12 @@ impl Supervisor {
     pub async fn run(&mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             self.collect().await;
+            let looked_at = Instant::now();
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the definitions cannot be read, trying again");
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(pause_after(looked_at.elapsed())) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -121,20 +133,20 @@ impl Supervisor {
             };
             known.insert(uri, definition);
         }
-        self.known = known;
-        let wanted: HashMap<TableName, Definition> =
-            self.known.values().map(|definition| (definition.table.clone(), definition.clone())).collect();
+        let wanted: HashMap<&TableName, &Definition> =
+            known.values().map(|definition| (&definition.table, definition)).collect();
         for table in self.tables() {
-            let changed = wanted.get(&table) != self.jobs.get(&table).map(|job| &job.definition);
+            let changed = wanted.get(&table).copied() != self.jobs.get(&table).map(|job| &job.definition);
             if changed {
                 self.stop(&table);
             }
         }
         for (table, definition) in wanted {
-            if definition.wanted == Wanted::Running && !self.jobs.contains_key(&table) {
-                self.start(definition);
+            if definition.wanted == Wanted::Running && !self.jobs.contains_key(table) {
+                self.start(definition.clone());
             }
         }
+        self.known = known;
         self.report_resting().await;
         Ok(())
     }
@@ -225,6 +237,11 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// I3.
+fn pause_after(look: Duration) -> Duration {
+    (look * PAUSES_PER_LOOK).clamp(LOOK_EVERY, LOOK_EVERY_MAX)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -18,11 +18,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Health, metrics, registry};
+use crate::pipeline::lanes::Lane;
 use crate::pipeline::supervise::Board;
 
 /// What there is to serve.
 pub struct Served {
     pub board: Board,
+    pub lane: Arc<Lane>,
     pub(super) health: Arc<Health>,
     pub clock: Arc<dyn Clock>,
     pub registry: EmbeddedRegistry,
@@ -31,6 +33,7 @@ pub struct Served {
 #[derive(Clone)]
 struct Shared {
     board: Board,
+    lane: Arc<Lane>,
     health: Arc<Health>,
     clock: Arc<dyn Clock>,
 }
@@ -53,13 +56,13 @@ pub fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) {
-    let Served { board, health, clock, registry } = served;
+    let Served { board, lane, health, clock, registry } = served;
     let routes = Router::new()
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/startup", get(startup))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Shared { board, health, clock })
+        .with_state(Shared { board, lane, health, clock })
         .merge(registry::routes(registry));
     let served = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = served.await {
@@ -83,5 +86,8 @@ async fn ready(State(Shared { health, .. }): State<Shared>) -> impl IntoResponse
 }
 
 async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render(&shared.board, shared.clock.now()))
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        metrics::render(&shared.board, &shared.lane, shared.clock.now()),
+    )
 }

@@ -9,11 +9,12 @@ use metrics::{Label, counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tableflow_model::{Millis, TableName};
 
+use crate::pipeline::lanes::Lane;
 use crate::pipeline::progress::{Progress, State};
 use crate::pipeline::supervise::Board;
 
 /// The text of one scrape.
-pub fn render(board: &Board, now: Millis) -> String {
+pub fn render(board: &Board, lane: &Lane, now: Millis) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     let jobs: Vec<_> = match board.lock() {
         Ok(board) => board.iter().map(|(table, progress)| (table.clone(), progress.clone())).collect(),
@@ -21,6 +22,9 @@ pub fn render(board: &Board, now: Millis) -> String {
     };
     with_local_recorder(&recorder, || {
         gauge!("tableflow_tables").set(jobs.len() as f64);
+        gauge!("tableflow_backfill_turns").set(lane.turns() as f64);
+        gauge!("tableflow_backfill_waiting").set(lane.waiting() as f64);
+        gauge!("tableflow_backfill_fetch_bytes").set(lane.bytes_taken() as f64);
         for (table, progress) in &jobs {
             record(table, progress, now);
         }

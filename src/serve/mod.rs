@@ -56,7 +56,8 @@ pub async fn run(
     let mut supervisor = Supervisor::new(home, memory_bytes_max);
     let health = Arc::new(Health { started: AtomicBool::new(false), stop: stop.clone() });
     let drained = CancellationToken::new();
-    let served = http::Served { board: supervisor.board(), health: health.clone(), clock, registry };
+    let served =
+        http::Served { board: supervisor.board(), lane: supervisor.lane(), health: health.clone(), clock, registry };
     let http = tokio::spawn(http::serve(listener, served, drained.clone()));
     let serving = async {
         supervisor.look().await?;

@@ -28,6 +28,8 @@ pub struct Product {
     servers: Option<String>,
     /// The address of a schema registry, where it is not the embedded one.
     registry: Option<String>,
+    /// Settings, as variables of the environment.
+    settings: Vec<(String, String)>,
     /// What the topic holds.
     sent: Arc<Mutex<Rows>>,
 }
@@ -84,6 +86,7 @@ impl Product {
             topic: "t".to_owned(),
             servers: None,
             registry: None,
+            settings: Vec::new(),
             sent: Arc::default(),
         };
         product.run(&["topic", "create", "t", "--partitions", "2"]).good("topic create");
@@ -96,7 +99,18 @@ impl Product {
         let temporary = TempDir::new().unwrap();
         let directory = temporary.path().join("data");
         let (topic, servers) = (topic.to_owned(), Some(servers.to_owned()));
-        Product { _temporary: Some(temporary), directory, topic, servers, registry: None, sent: Arc::default() }
+        let (registry, settings, sent) = Default::default();
+        Product { _temporary: Some(temporary), directory, topic, servers, registry, settings, sent }
+    }
+
+    /// Another topic of the cluster, whose table is in the same directory.
+    pub fn beside(&self, topic: &str) -> Product {
+        Product { topic: topic.to_owned(), sent: Arc::default(), ..self.share() }
+    }
+
+    /// A setting by its variable, from now on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.settings.push((variable.to_owned(), value.to_owned()));
     }
 
     pub fn ask_registry(&mut self, url: &str) {
@@ -118,7 +132,8 @@ impl Product {
     pub fn share(&self) -> Product {
         let (directory, topic) = (self.directory.clone(), self.topic.clone());
         let (servers, registry) = (self.servers.clone(), self.registry.clone());
-        Product { _temporary: None, directory, topic, servers, registry, sent: self.sent.clone() }
+        let (settings, sent) = (self.settings.clone(), self.sent.clone());
+        Product { _temporary: None, directory, topic, servers, registry, settings, sent }
     }
 
     pub fn directory(&self) -> &Path {
@@ -129,6 +144,7 @@ impl Product {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tableflow"));
         command.arg("--data-dir").arg(&self.directory).args(arguments);
         command.env_remove("TABLEFLOW_KILL_AT").env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         if let Some(servers) = &self.servers {
             command.env("TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS", servers);
         }
@@ -320,11 +336,21 @@ impl Up {
         stream
     }
 
-    /// A metric of the one table.
+    /// A metric of the one table, or of the whole service.
     pub fn metric(&self, name: &str) -> f64 {
         let (_, answer) = self.get("/metrics");
-        let value = |line: &str| line.strip_prefix(name)?.split_once("} ")?.1.parse().ok();
+        let value = |line: &str| line.strip_prefix(name)?.rsplit_once(' ')?.1.parse().ok();
         answer.lines().find_map(value).unwrap_or_else(|| panic!("no {name} in {answer}"))
+    }
+
+    /// A metric of each table that has it, by the labels.
+    pub fn metrics(&self, name: &str) -> BTreeMap<String, f64> {
+        let (_, answer) = self.get("/metrics");
+        let value = |line: &str| {
+            let (labels, value) = line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} ")?;
+            Some((labels.to_owned(), value.parse().ok()?))
+        };
+        answer.lines().filter_map(value).collect()
     }
 
     pub fn is_running(&mut self) -> bool {

@@ -22,6 +22,7 @@ use tableflow_model::{Error, Result, TopicName};
 
 use super::failure::{about_cluster, code_of};
 use super::properties::Properties;
+use super::questions::Questions;
 
 /// How long a question to the cluster may take.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -48,8 +49,11 @@ const OF_READERS: [(&str, &str); 9] = [
 const DEFAULTS: [(&str, &str); 2] = [("client.id", "tableflow"), ("reconnect.backoff.max.ms", "1000")];
 
 /// What one partition may hold fetched and not yet taken, in KiB; and as many records of the smallest kind.
-const QUEUED_KIBIBYTES_MAX: &str = "4096";
+const QUEUED_KIBIBYTES_MAX: u64 = 4096;
 const QUEUED_RECORDS_MIN: &str = "100000";
+
+/// The same, in bytes.
+pub(super) const QUEUED_BYTES_MAX: u64 = QUEUED_KIBIBYTES_MAX * 1024;
 
 /// What librdkafka tells a client beside its answers.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +99,7 @@ pub(super) struct Cluster {
     context: Context,
     /// Reads nothing (I4).
     for_questions: Mutex<Option<Arc<Consumer>>>,
+    pub questions: Questions,
     readers: Mutex<Vec<Client>>,
 }
 
@@ -114,8 +119,8 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// Nothing is connected before it is used.
     pub fn new(properties: Properties) -> Arc<Self> {
-        let (for_questions, readers) = Default::default();
-        Arc::new(Cluster { properties, context: Context::default(), for_questions, readers })
+        let (for_questions, questions, readers) = Default::default();
+        Arc::new(Cluster { properties, context: Context::default(), for_questions, questions, readers })
     }
 
     /// A client's settings: the person's over the defaults, and those given over both.
@@ -160,7 +165,7 @@ impl Cluster {
 
     fn connect(&self) -> Result<Arc<Consumer>> {
         let mut config = self.config(&OF_READERS);
-        config.set("queued.max.messages.kbytes", QUEUED_KIBIBYTES_MAX);
+        config.set("queued.max.messages.kbytes", QUEUED_KIBIBYTES_MAX.to_string());
         config.set("queued.min.messages", QUEUED_RECORDS_MIN);
         let consumer: Consumer = config.create_with_context(self.context()).map_err(|error| refused(&error))?;
         let consumer = Arc::new(consumer);

@@ -7,6 +7,8 @@
 //!  client      one connection to the cluster, shared by all that reads from it
 //!  failure     what went wrong, in our words
 //!  native      the calls that the safe crate lacks; the only `unsafe`
+//!  together    many questions of a kind in few calls
+//!  questions   what topics are, and where they begin and end
 //!  source      one topic, read
 //!  batch       what was fetched, as records over one buffer
 //!  producer    records to a topic
@@ -29,7 +31,9 @@ mod failure;
 mod native;
 mod producer;
 mod properties;
+mod questions;
 mod source;
+mod together;
 mod topics;
 
 pub use properties::Properties;

@@ -1,7 +1,8 @@
 //! The calls of librdkafka that the safe crate lacks.
 //!
-//! Owns [`FetchQueue`], one partition's fetched records taken by the array, and [`describe_topics`], which names topics'
-//! ids. The only `unsafe` of the workspace; nothing unsafe leaves this file.
+//! Owns [`FetchQueue`], one partition's fetched records taken by the array, [`describe_topics`], which names topics' ids,
+//! and [`list_offsets`], which has an answer for each partition. The only `unsafe` of the workspace; nothing unsafe leaves
+//! this file.
 //! - I1: a queue keeps its client alive, and is destroyed before it.
 //! - I2: a message is destroyed when its visitor returns; what a visitor is given does not outlive the call.
 //! - I3: whatever librdkafka allocates for a call is freed on every way out of it.
@@ -184,20 +185,54 @@ pub(super) fn describe_topics(
         return Err(Failed { code, words: String::new() });
     };
     let mut names_c: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    let handle = client.client().native_ptr();
-    // SAFETY: the client outlives the call; each thing made here is destroyed below (I3), the event last, since the
-    // result is part of it.
+    // SAFETY: the collection outlives the call that copies it, and is destroyed here (I3).
     unsafe {
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names_c.as_mut_ptr(), names_c.len());
-        let options =
-            sys::rd_kafka_AdminOptions_new(handle, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let ask = |options: *mut _, queue| sys::rd_kafka_DescribeTopics(handle(client), topics, options, queue);
+        let described = administer(client, operation, timeout, ask, |event| descriptions(event));
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        described
+    }
+}
+
+fn handle(client: &BaseConsumer<Context>) -> *mut sys::rd_kafka_t {
+    client.client().native_ptr()
+}
+
+/// Puts an administrator's question, and reads the answer when it is there.
+///
+/// # Safety
+/// `ask` puts a question of that kind with the options, to be answered in the queue; `read` reads its answer and keeps no
+/// part of it.
+unsafe fn administer<T>(
+    client: &BaseConsumer<Context>,
+    operation: sys::rd_kafka_admin_op_t,
+    timeout: Duration,
+    ask: impl FnOnce(*mut sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
+    read: impl FnOnce(NonNull<sys::rd_kafka_event_t>) -> Result<T, Failed>,
+) -> Result<T, Failed> {
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client outlives the call; each thing made here is destroyed below (I3), the event last, since the
+    // result is part of it. The isolation level is a valid one; options that it means nothing to refuse it, with an error.
+    unsafe {
+        let options = sys::rd_kafka_AdminOptions_new(handle(client), operation);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
-        let queue = sys::rd_kafka_queue_new(handle);
-        sys::rd_kafka_DescribeTopics(handle, topics, options, queue);
+        if matches!(operation, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS) {
+            let level = sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
+            let refused = sys::rd_kafka_AdminOptions_set_isolation_level(options, level);
+            if !refused.is_null() {
+                sys::rd_kafka_error_destroy(refused);
+            }
+        }
+        let queue = sys::rd_kafka_queue_new(handle(client));
+        ask(options, queue);
         let event = sys::rd_kafka_queue_poll(queue, timeout_ms);
-        let described = match NonNull::new(event) {
-            Some(event) => descriptions(event),
+        let answer = match NonNull::new(event) {
+            Some(event) => match sys::rd_kafka_event_error(event.as_ptr()) {
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => read(event),
+                code => Err(Failed { code, words: text(sys::rd_kafka_event_error_string(event.as_ptr())) }),
+            },
             None => Err(Failed {
                 code: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT,
                 words: "no answer in time".to_owned(),
@@ -208,8 +243,73 @@ pub(super) fn describe_topics(
         }
         sys::rd_kafka_queue_destroy(queue);
         sys::rd_kafka_AdminOptions_destroy(options);
-        sys::rd_kafka_TopicCollection_destroy(topics);
-        described
+        answer
+    }
+}
+
+/// One of the two places that every partition has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edge {
+    Beginning,
+    /// Behind the last record that is committed.
+    End,
+}
+
+/// Asks where partitions begin or end; waits at most as long as told. Answers stand in the order asked, each partition
+/// once; what is wrong with one is its own answer.
+pub(super) fn list_offsets(
+    client: &BaseConsumer<Context>,
+    places: &[(&str, i32)],
+    edge: Edge,
+    timeout: Duration,
+) -> Result<Vec<Result<i64, Failed>>, Failed> {
+    let spec = match edge {
+        Edge::Beginning => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
+        Edge::End => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
+    };
+    // SAFETY: the list outlives the call that copies it, and is destroyed here (I3); a place added to it is part of it.
+    unsafe {
+        let asked = sys::rd_kafka_topic_partition_list_new(i32::try_from(places.len()).unwrap_or(0));
+        for (topic, partition) in places {
+            let Ok(topic) = CString::new(*topic) else { continue };
+            let added = sys::rd_kafka_topic_partition_list_add(asked, topic.as_ptr(), *partition);
+            (*added).offset = spec as i64;
+        }
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+        let ask = |options: *mut _, queue| sys::rd_kafka_ListOffsets(handle(client), asked, options, queue);
+        let answered = administer(client, operation, timeout, ask, |event| Ok(offsets(event)));
+        sys::rd_kafka_topic_partition_list_destroy(asked);
+        match answered {
+            Ok(answered) if answered.len() == places.len() => Ok(answered),
+            Ok(_) => Err(Failed {
+                code: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG,
+                words: "offsets were listed of other partitions than asked for".to_owned(),
+            }),
+            // So it is said when none of the partitions has a leader. Whether their topic is there its description says.
+            Err(Failed { code: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NOENT, words }) => {
+                Err(Failed { code: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, words })
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+}
+
+/// # Safety
+/// The event is the answer to a question for offsets.
+unsafe fn offsets(event: NonNull<sys::rd_kafka_event_t>) -> Vec<Result<i64, Failed>> {
+    // SAFETY: as the caller promises; all that is read belongs to the event, and is copied.
+    unsafe {
+        let result = sys::rd_kafka_event_ListOffsets_result(event.as_ptr());
+        let mut count = 0;
+        let infos = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
+        let offset = |index| {
+            let place = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index));
+            match (*place).err {
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok((*place).offset),
+                code => Err(Failed { code, words: text(sys::rd_kafka_err2str(code)) }),
+            }
+        };
+        (0..count).map(offset).collect()
     }
 }
 
@@ -218,10 +318,6 @@ pub(super) fn describe_topics(
 unsafe fn descriptions(event: NonNull<sys::rd_kafka_event_t>) -> Result<Descriptions, Failed> {
     // SAFETY: as the caller promises; all that is read belongs to the event, and is copied.
     unsafe {
-        let code = sys::rd_kafka_event_error(event.as_ptr());
-        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(Failed { code, words: text(sys::rd_kafka_event_error_string(event.as_ptr())) });
-        }
         let result = sys::rd_kafka_event_DescribeTopics_result(event.as_ptr());
         let mut count = 0;
         let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);

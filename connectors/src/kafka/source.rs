@@ -21,9 +21,9 @@ use tableflow_model::source::Range;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Records, Result, Source, TopicId, TopicName};
 
 use super::batch::BatchOfRecords;
-use super::client::{ANSWER_WITHIN, Cluster, Consumer, Lease};
+use super::client::{Cluster, Lease, QUEUED_BYTES_MAX};
 use super::failure::{about_topic, code_of};
-use super::native::{Description, Failed, FetchQueue, Fetched, describe_topics};
+use super::native::{Description, FetchQueue, Fetched};
 
 /// The size of a record before any was seen.
 const RECORD_BYTES_GUESS: usize = 256;
@@ -34,10 +34,6 @@ const GONE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Records taken from a partition in one call.
 const RECORDS_MAX: usize = 10_000;
-
-/// What ListOffsets takes in place of a time; in a list of offsets they have these names.
-const EARLIEST: ListOffset = ListOffset::Beginning;
-const LATEST: ListOffset = ListOffset::End;
 
 /// librdkafka's code, and its words.
 type Failure = (Code, String);
@@ -133,11 +129,8 @@ impl KafkaSource {
 
 /// What the cluster says of a topic.
 pub(super) async fn describe(cluster: &Arc<Cluster>, topic: &TopicName) -> Result<Description> {
-    let name = topic.clone();
-    let described = cluster.ask(move |consumer| Ok(describe_topics(consumer, &[name.as_str()], ANSWER_WITHIN))).await?;
-    let first = described
-        .and_then(|described| described.into_iter().next().map_or_else(|| Err(Failed::unknown_topic()), |(_, it)| it));
-    first.map_err(|failed| match about_topic(topic, failed.code(), &failed.words) {
+    let described = cluster.questions.describe(cluster, topic).await?;
+    described.map_err(|failed| match about_topic(topic, failed.code(), &failed.words) {
         error if error.kind() == ErrorKind::Unavailable => cluster.error(failed.code(), &failed.words),
         error => error,
     })
@@ -152,55 +145,38 @@ fn list(topic: &TopicName, partitions: impl IntoIterator<Item = (i32, ListOffset
     Ok(list)
 }
 
-/// The offsets that each partition has at this place.
-fn offsets_at(
-    consumer: &Consumer,
-    topic: &TopicName,
-    partitions: &[i32],
-    place: ListOffset,
-) -> Result<BTreeMap<i32, i64>, Failure> {
-    let asked = list(topic, partitions.iter().map(|partition| (*partition, place)));
-    let asked = asked.map_err(|error| (Code::Unknown, error.to_string()))?;
-    let answered = consumer.offsets_for_times(asked, ANSWER_WITHIN);
-    let answered = answered.map_err(|error| (code_of(&error), error.to_string()))?;
-    let mut found = BTreeMap::new();
-    for element in answered.elements() {
-        if let Err(error) = element.error() {
-            return Err((code_of(&error), error.to_string()));
-        }
-        if let ListOffset::Offset(offset) = element.offset() {
-            found.insert(element.partition(), offset);
-        }
-    }
-    Ok(found)
-}
-
 #[async_trait]
 impl Source for KafkaSource {
     async fn topic_id(&mut self) -> Result<TopicId> {
         let id = self.describe().await?.id;
         if self.id.is_some_and(|known| known != id) {
             // What was fetched may be of either topic.
-            let partitions: Vec<i32> = self.readers.iter().map(|reader| reader.partition).collect();
-            self.stop(&partitions)?;
+            self.rest()?;
         }
         self.id = Some(id);
         Ok(id)
     }
 
     async fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>> {
-        let partitions = self.describe().await?.partitions;
-        let topic = self.topic.clone();
-        let asked = self.cluster.ask(move |consumer| {
-            let at = |place| offsets_at(consumer, &topic, &partitions, place);
-            Ok(at(EARLIEST).and_then(|starts| Ok((starts, at(LATEST)?))))
-        });
-        let (starts, ends) = asked.await?.map_err(|(code, words)| self.failed(code, &words))?;
-        let range = |(partition, end): (i32, i64)| {
-            let start = starts.get(&partition).copied().unwrap_or(end).min(end);
-            (Partition(partition), Range { start: Offset(start), end: Offset(end) })
-        };
-        Ok(ends.into_iter().map(range).collect())
+        let Description { id, partitions } = self.describe().await?;
+        if self.id.is_some_and(|known| known != id) {
+            return Err(Error::conflict(format!("topic {} was deleted and made again", self.topic)));
+        }
+        let places = partitions.iter().map(|partition| (self.topic.clone(), *partition)).collect();
+        let found = self.cluster.questions.ranges(&self.cluster, places).await?;
+        let found = found.map_err(|failed| self.failed(failed.code(), &failed.words))?;
+        let range = |(start, end): (i64, i64)| Range { start: Offset(start.min(end)), end: Offset(end) };
+        Ok(partitions.into_iter().map(Partition).zip(found.into_iter().map(range)).collect())
+    }
+
+    async fn records_behind(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<u64> {
+        let places = positions.keys().map(|partition| (self.topic.clone(), partition.0)).collect();
+        let ends = self.cluster.questions.look(&self.cluster, places).await?;
+        let ends = ends.map_err(|failed| self.failed(failed.code(), &failed.words))?;
+        let behind = positions.values().zip(ends).map(|(next, end)| u64::try_from(end - next.0));
+        behind
+            .sum::<Result<u64, _>>()
+            .map_err(|_| Error::conflict(format!("topic {} ends before what was read of it", self.topic)))
     }
 
     /// I1.
@@ -251,6 +227,16 @@ impl Source for KafkaSource {
             Some((code, words)) => Err(self.failed(code, &words)),
             None => Ok(polled),
         }
+    }
+
+    fn queued_bytes_max(&self) -> u64 {
+        QUEUED_BYTES_MAX
+    }
+
+    fn rest(&mut self) -> Result<()> {
+        self.failure = None;
+        let partitions: Vec<i32> = self.readers.iter().map(|reader| reader.partition).collect();
+        self.stop(&partitions)
     }
 
     async fn confirm(&mut self) -> Result<()> {
@@ -307,8 +293,7 @@ impl PartitionReader {
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
-        let partitions: Vec<i32> = self.readers.iter().map(|reader| reader.partition).collect();
-        if let Err(error) = self.stop(&partitions) {
+        if let Err(error) = self.rest() {
             tracing::warn!(topic = %self.topic, %error, "partitions were not given back");
         }
     }

@@ -163,6 +163,25 @@ impl Source for LocalSource {
         LocalSource::poll(self, bytes_max)
     }
 
+    async fn records_behind(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<u64> {
+        let ranges = LocalSource::ranges(self)?;
+        let end = |partition: &Partition| ranges.get(partition).map_or(Offset(0), |range| range.end);
+        let behind = positions.iter().map(|(partition, next)| u64::try_from(end(partition).0 - next.0));
+        behind
+            .sum::<std::result::Result<u64, _>>()
+            .map_err(|_| Error::conflict(format!("topic {} ends before what was read of it", self.watch.topic().name)))
+    }
+
+    /// A poll reads from the disk what it hands out.
+    fn queued_bytes_max(&self) -> u64 {
+        0
+    }
+
+    fn rest(&mut self) -> Result<()> {
+        self.readers.iter_mut().for_each(PartitionReader::stop);
+        Ok(())
+    }
+
     /// Nothing to ask: each poll made sure (I3).
     async fn confirm(&mut self) -> Result<()> {
         Ok(())

@@ -3,6 +3,7 @@
 //! ```text
 //!  broker    a broker of the tests' own
 //!  topics    what becomes of a topic: transactions, holes, partitions, another topic of that name
+//!  many      many tables at once: turns to catch up, topics that are quiet
 //!  outages   brokers and services that die
 //!  verbs     topics by our own commands
 //!  registry  a schema registry that is not ours
@@ -12,6 +13,7 @@
 
 mod broker;
 mod formats;
+mod many;
 mod outages;
 mod registry;
 mod server;
@@ -60,6 +62,24 @@ impl KafkaTopic {
         topic.produce(10);
         topic.product.enable();
         topic
+    }
+
+    /// Another topic, for a table in the same directory.
+    fn beside(&self, partitions: u32) -> Self {
+        let topic = fresh_name();
+        let topic = KafkaTopic { servers: self.servers.clone(), product: self.product.beside(&topic), topic };
+        topic.ask("kafka_create", json!({"partitions": partitions, "config": {}}));
+        topic
+    }
+
+    /// A name for its table, where a directory has several.
+    fn table(&self) -> String {
+        self.topic.replace('-', "_")
+    }
+
+    fn enable(&self) {
+        let arguments = ["enable", &self.topic, "--table", &self.table(), "--commit-interval", "50ms"];
+        self.product.run(&arguments).good("enable");
     }
 
     fn ask(&self, verb: &str, mut order: Value) -> Value {

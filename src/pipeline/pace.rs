@@ -1,0 +1,169 @@
+//! When a topic is looked at, and when an epoch is due.
+//!
+//! Owns [`Pace`]; the time comes as an argument.
+//! - I1: an epoch is due one interval after the last look that found nothing: a row of a topic that is looked at seldom is
+//!   committed as soon as one of a busy topic.
+//! - I2: a topic is looked at after pauses that double while it stays quiet, up to [`PAUSE_MAX`] while it is read, and up to
+//!   the interval, within [`REST_PAUSE_MIN`] and [`REST_PAUSE_MAX`], while it rests.
+//! - I3: commits that take long stretch the interval, so that a table waits at least as long as it commits: when the store
+//!   is slow, or many tables are due at once, there are fewer and larger commits, not a queue of them.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How often a quiet topic is looked at: each look is a few `stat` calls, or looks into queues, which add up over a thousand
+/// tables.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// A topic that was quiet for so long rests: nothing is fetched of it, and its end is asked for now and then.
+const REST_AFTER: Duration = Duration::from_secs(5);
+const REST_PAUSE_MIN: Duration = Duration::from_secs(1);
+const REST_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// The interval is at least so many times as long as the last commit took (I3), and stretched to so much at most: what a
+/// commit took that had to wait for a store says nothing about the next one.
+const COMMITS_PER_INTERVAL: u32 = 2;
+const STRETCHED_MAX: Duration = Duration::from_secs(60);
+
+/// The pace of one job.
+#[derive(Debug)]
+pub struct Pace {
+    interval: Duration,
+    /// The interval of this epoch (I3).
+    stretched: Duration,
+    pause: Duration,
+    /// The last look that found something, or the epoch's beginning.
+    found_at: Instant,
+    /// The last look that found nothing, or the epoch's beginning (I1).
+    found_nothing_at: Instant,
+    due: Option<Instant>,
+    staged_at: Option<Instant>,
+}
+
+impl Pace {
+    pub fn new(interval: Duration, now: Instant) -> Self {
+        Pace {
+            interval,
+            stretched: interval,
+            pause: PAUSE_MIN,
+            found_at: now,
+            found_nothing_at: now,
+            due: None,
+            staged_at: None,
+        }
+    }
+
+    /// An epoch begins; the one before it, if it was staged, is committed by now (I3).
+    pub fn begin(&mut self, now: Instant) {
+        if let Some(staged_at) = self.staged_at.take() {
+            let long = (now - staged_at) * COMMITS_PER_INTERVAL;
+            self.stretched = self.interval.max(long.min(STRETCHED_MAX));
+        }
+        *self = Pace { stretched: self.stretched, ..Pace::new(self.interval, now) };
+    }
+
+    /// An epoch is whole, and goes to be committed.
+    pub fn staged(&mut self, now: Instant) {
+        self.staged_at = Some(now);
+    }
+
+    /// A look found something.
+    pub fn found(&mut self, now: Instant) {
+        self.due.get_or_insert(self.found_nothing_at + self.stretched);
+        self.found_at = now;
+        self.pause = PAUSE_MIN;
+    }
+
+    /// A look that began then found nothing. Answers when the next one is to be, counted from now (I2).
+    pub fn found_nothing(&mut self, looked_at: Instant, now: Instant, rests: bool) -> Instant {
+        self.found_nothing_at = looked_at;
+        let next = now + self.pause;
+        let pause_max = match rests {
+            true => self.interval.clamp(REST_PAUSE_MIN, REST_PAUSE_MAX),
+            false => self.interval.clamp(PAUSE_MIN, PAUSE_MAX),
+        };
+        self.pause = (self.pause * 2).min(pause_max);
+        // What is due and has not come yet is no reason to look at once.
+        self.due.filter(|due| *due > now).map_or(next, |due| due.min(next))
+    }
+
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| now >= due)
+    }
+
+    /// Was there nothing for so long that it may rest?
+    pub fn is_quiet(&self, now: Instant) -> bool {
+        now - self.found_at >= REST_AFTER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn i1_an_epoch_is_due_an_interval_after_the_last_look_that_found_nothing() {
+        let began = Instant::now();
+        let mut pace = Pace::new(10 * SECOND, began);
+        pace.found_nothing(began + 3 * SECOND, began + 4 * SECOND, true);
+        assert!(!pace.is_due(began + 100 * SECOND), "nothing is never due");
+        pace.found(began + 9 * SECOND);
+        pace.found_nothing(began + 10 * SECOND, began + 10 * SECOND, false);
+        pace.found(began + 11 * SECOND);
+        assert!(!pace.is_due(began + 12 * SECOND));
+        assert!(pace.is_due(began + 13 * SECOND));
+        pace.begin(began + 14 * SECOND);
+        assert!(!pace.is_due(began + 100 * SECOND));
+    }
+
+    #[test]
+    fn i2_pauses_double_up_to_what_the_topic_s_state_allows() {
+        let now = Instant::now();
+        for (interval, rests, longest) in [
+            (10, false, PAUSE_MAX),
+            (0, false, PAUSE_MIN),
+            (10, true, 10 * SECOND),
+            (0, true, SECOND),
+            (99, true, 10 * SECOND),
+        ] {
+            let mut pace = Pace::new(interval * SECOND, now);
+            let pauses: Vec<_> = (0..12).map(|_| pace.found_nothing(now, now, rests) - now).collect();
+            assert_eq!((pauses.first(), pauses.last()), (Some(&PAUSE_MIN), Some(&longest)), "{interval} {rests}");
+            pace.found(now);
+            pace.begin(now);
+            assert_eq!(pace.found_nothing(now, now, rests) - now, PAUSE_MIN);
+        }
+    }
+
+    #[test]
+    fn i2_a_pause_ends_where_the_epoch_is_due() {
+        let now = Instant::now();
+        let mut pace = Pace::new(SECOND, now);
+        pace.found(now);
+        let looks: Vec<_> = (0..8).map(|_| pace.found_nothing(now, now + SECOND - PAUSE_MIN * 3, false)).collect();
+        assert_eq!(looks.last(), Some(&(now + SECOND)));
+    }
+
+    #[test]
+    fn i3_long_commits_stretch_the_interval_within_bounds() {
+        let now = Instant::now();
+        let mut pace = Pace::new(SECOND, now);
+        let mut interval_after = |took: Duration| {
+            pace.staged(now);
+            pace.begin(now + took);
+            pace.stretched
+        };
+        assert_eq!(interval_after(SECOND / 10), SECOND);
+        assert_eq!(interval_after(5 * SECOND), 10 * SECOND);
+        assert_eq!(interval_after(500 * SECOND), STRETCHED_MAX);
+        assert_eq!(interval_after(SECOND / 2), SECOND);
+        let mut long = Pace::new(600 * SECOND, now);
+        long.staged(now);
+        long.begin(now + 500 * SECOND);
+        assert_eq!(long.stretched, 600 * SECOND, "never shorter than it was declared");
+    }
+}
