@@ -8,7 +8,8 @@
 //!  protobuf  Protobuf messages likewise
 //!  raw       values as they are
 //!  binary    what formats share whose records are bytes of a schema
-//!  columns   columns that grow and can be taken back, which both fill
+//!  columns   columns that grow and can be taken back, which all of them fill
+//!  value_columns  those of a table: what schemas and records add to them
 //!  record_type  what type of record a record is, of topics that have many
 //!  schema    which schema a record was written with, and what a new one brings
 //!  pass      a batch record by record, and which of them became rows
@@ -37,6 +38,7 @@ mod record_type;
 mod schema;
 #[cfg(test)]
 mod shown;
+mod value_columns;
 
 pub use avro::AvroDecoder;
 pub use failure::{Reason, RecordError, Remedy};
