@@ -171,11 +171,15 @@ impl Decoding {
         taken: Vec<String>,
     ) -> Result<Self> {
         let framing = RegistryFraming::default();
+        let mut notes = Vec::new();
         let (decoder, schema_type): (Box<dyn Decoder>, _) = match format {
-            Format::Json => (Box::new(JsonDecoder::new(declared, table)?.keep_clear_of(taken, table)?), None),
-            Format::JsonSchema => {
-                let decoder = JsonDecoder::new(declared, table)?.keep_clear_of(taken, table)?.framed(framing);
-                (Box::new(decoder), Some(SchemaType::Json))
+            Format::Json | Format::JsonSchema => {
+                let decoder = JsonDecoder::new(declared, table)?.keep_clear_of(taken, table)?;
+                notes = decoder.notes();
+                match format {
+                    Format::JsonSchema => (Box::new(decoder.framed(framing)), Some(SchemaType::Json)),
+                    _ => (Box::new(decoder), None),
+                }
             }
             Format::Avro => {
                 let table = with_declared(declared, table)?;
@@ -189,7 +193,7 @@ impl Decoding {
             Format::Raw => (Box::new(RawDecoder::new(raw_type(declared)?.as_ref(), table)?), None),
         };
         let schemas = schema_type.map(|schema_type| Schemas { home: home.clone(), subjects, schema_type });
-        let mut decoding = Decoding { decoder, schemas, notes: Vec::new(), refusal: None };
+        let mut decoding = Decoding { decoder, schemas, notes, refusal: None };
         decoding.learn_versions().await?;
         Ok(decoding)
     }

@@ -94,6 +94,13 @@ fn odd_shapes() -> Vec<Odd> {
             "select t",
             json!({"t": "1969-12-31T23:59:59.999Z"}),
         ),
+        (
+            "nanoseconds",
+            "t TIMESTAMP_LTZ(6)",
+            r#"{"t":"1969-12-31T23:59:59.123456789Z"}"#.to_owned(),
+            "select t",
+            json!({"t": "1969-12-31T23:59:59.123456Z"}),
+        ),
     ]
 }
 
@@ -106,7 +113,8 @@ fn odd_records_are_rows() {
         world.produce_raw(name, record.as_bytes());
         let declared = ["--columns", columns];
         let words: &[&str] = if columns.is_empty() { &[] } else { &declared };
-        world.ok(&[&["enable", name], words].concat());
+        let said = world.ok(&[&["enable", name], words].concat());
+        assert_eq!(said.contains("note: t a table keeps microseconds"), columns.contains("TIMESTAMP"), "{said}");
     }
     world.ok(&["sync"]);
     for (name, _, _, select, row) in &cases {

@@ -22,9 +22,6 @@ use crate::decode::columns::column::{Column, Values};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::map::Map;
 
-const NANOS_HINT: &str = "declare the column with microseconds (TIMESTAMP_LTZ(6) or TIMESTAMP(6)), which takes records \
-                          with nothing beyond them, or write timestamp-micros";
-
 /// What earlier schemas told of the columns, by their whole names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
@@ -153,7 +150,7 @@ impl<'s> Binder<'s> {
     fn first_type(&self, avro: &'s Type) -> Result<DataType> {
         Ok(match avro {
             Type::Array(items) => match self.entry(items)? {
-                Some((key, value)) => map_of(key.data_type().ok_or_else(lost)?, self.first_type(value)?, true),
+                Some((key, value)) => map_of(key.data_type(), self.first_type(value)?, true),
                 None => list_of(self.first_type(items)?, true),
             },
             Type::Map(values) => map_of(DataType::Utf8, self.first_type(values)?, true),
@@ -162,16 +159,10 @@ impl<'s> Binder<'s> {
                 None => DataType::Struct(Default::default()),
             },
             other => match self.scalar(other)? {
-                Some((scalar, _)) => scalar.data_type().ok_or_else(|| self.too_fine())?,
+                Some((scalar, _)) => scalar.data_type(),
                 None => DataType::Struct(Default::default()),
             },
         })
-    }
-
-    fn too_fine(&self) -> Error {
-        Error::data(format!("{} counts nanoseconds, which need Iceberg format version 3", self.at.path()))
-            .with_detail("tables are of format version 2, which has microseconds")
-            .with_hint(NANOS_HINT)
     }
 
     fn scalar(&self, avro: &'s Type) -> Result<Option<Noted>> {
@@ -253,7 +244,7 @@ impl<'s> Binder<'s> {
     fn scalar_value(&mut self, avro: &'s Type, column: &mut Column) -> Result<Step> {
         let Some((scalar, note)) = self.scalar(avro)? else { return Err(self.at.unfit(column, &type_name(avro))) };
         self.at.scalar(scalar.fits(&column.data_type()), column, &type_name(avro))?;
-        if let Some(words) = note {
+        if let Some(words) = note.filter(|_| !scalar.keeps_nanoseconds_in(&column.data_type())) {
             self.at.note(words);
         }
         Ok(Step::Scalar(scalar))

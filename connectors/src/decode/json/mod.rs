@@ -13,7 +13,8 @@
 //! ```
 //!
 //! - I1: every field of every record taken is in a column; only null, `{}` and `[]` may have none yet.
-//! - I2: a column never changes its type; a value that does not fit exactly stops at its record.
+//! - I2: a column never changes its type; a value that does not fit exactly stops at its record, but for times, which are
+//!   cut to the microsecond.
 //! - I3: the rows do not depend on where the batches were cut, save that whole numbers become DOUBLE if
 //!   a fraction follows within the batch that first shows them.
 //! - I4: a record that fails changes neither rows nor schema; a JSON Schema that is refused changes nothing.
@@ -45,7 +46,7 @@ use tableflow_model::{Records, Result};
 use self::shape::Shape;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, Decoded, Decoder, Framing, Learned, RecordError};
+use super::{BadRecords, Decoded, Decoder, Framing, Learned, Note, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Objects and arrays inside of each other: serde_json reads so many before it gives up.
@@ -73,6 +74,11 @@ impl JsonDecoder {
     pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
         let columns = ValueColumns::new(declare::columns(declared, table)?);
         Ok(JsonDecoder { framing: None, known: HashSet::new(), columns })
+    }
+
+    /// What its columns do not keep of what may be written for them.
+    pub fn notes(&self) -> Vec<Note> {
+        declare::notes(self.columns.schema().fields())
     }
 
     /// Takes records that name a JSON Schema.
