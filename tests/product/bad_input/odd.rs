@@ -80,6 +80,11 @@ fn odd_shapes() -> Vec<Odd> {
             "select \"a b\" a, \"a.b\" b, \"select\" c, \"ä\" d, \"a\"\"b\" e",
             json!({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}),
         ),
+    ]
+}
+
+fn odd_times() -> Vec<Odd> {
+    vec![
         (
             "year_9999",
             "t TIMESTAMP_LTZ(3)",
@@ -107,7 +112,7 @@ fn odd_shapes() -> Vec<Odd> {
 #[test]
 fn odd_records_are_rows() {
     let world = World::new();
-    let cases: Vec<Odd> = odd_values().into_iter().chain(odd_shapes()).collect();
+    let cases: Vec<Odd> = odd_values().into_iter().chain(odd_shapes()).chain(odd_times()).collect();
     for (name, columns, record, _, _) in &cases {
         world.topic(name, 1);
         world.produce_raw(name, record.as_bytes());

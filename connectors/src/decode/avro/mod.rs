@@ -44,7 +44,7 @@ pub(super) use self::schema::record_name;
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, Decoded, Decoder, Framing, Learned, Reason, RecordError};
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Reason, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Decodes the Avro records of one topic.
@@ -69,10 +69,10 @@ impl<F: Framing> AvroDecoder<F> {
         Ok(AvroDecoder { framing, columns, programs, known })
     }
 
-    /// Keeps new columns from having one of these names: a table's partition fields.
+    /// Holds its columns to what the table allows.
     #[must_use]
-    pub fn keep_clear_of(mut self, names: impl IntoIterator<Item = String>, table: &datatypes::Schema) -> Self {
-        self.columns.keep_clear_of(names, table);
+    pub fn keep_to(mut self, rules: &ColumnRules, table: &datatypes::Schema) -> Self {
+        self.columns.keep_to(rules, table);
         self
     }
 }

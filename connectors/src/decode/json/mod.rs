@@ -46,7 +46,7 @@ use tableflow_model::{Records, Result};
 use self::shape::Shape;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, Decoded, Decoder, Framing, Learned, Note, RecordError};
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Note, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Objects and arrays inside of each other: serde_json reads so many before it gives up.
@@ -88,9 +88,9 @@ impl JsonDecoder {
         self
     }
 
-    /// Keeps new columns from having one of these names: a table's partition fields.
-    pub fn keep_clear_of(mut self, names: impl IntoIterator<Item = String>, table: &Schema) -> Result<Self> {
-        self.columns.keep_clear_of(names, table);
+    /// Holds its columns to what the table allows.
+    pub fn keep_to(mut self, rules: &ColumnRules, table: &Schema) -> Result<Self> {
+        self.columns.keep_to(rules, table);
         declare::check_names(&self.columns.fields, &self.columns.taken)?;
         Ok(self)
     }
@@ -104,17 +104,17 @@ impl JsonDecoder {
         foreseen: &mut Option<Shape>,
     ) -> std::result::Result<(), Stop> {
         let value = self.open(records, index)?;
-        let ValueColumns { fields, taken, .. } = &mut self.columns;
+        let ValueColumns { fields, taken, evolution, .. } = &mut self.columns;
         if stream::read(fields, value, row).is_ok() {
             return Ok(());
         }
         fields.roll_back(row);
-        let mut read = careful::read(fields, taken, value, row, foreseen.as_ref());
+        let mut read = careful::read(fields, (taken, *evolution), value, row, foreseen.as_ref());
         if foreseen.is_none() && matches!(read, Ok(true)) {
             // Only for a record that is good anyway: bad ones must not make every record look ahead.
             fields.roll_back(row);
             let ahead = foreseen.insert(foresee(records, index, self.framing.as_deref()));
-            read = careful::read(fields, taken, value, row, Some(ahead));
+            read = careful::read(fields, (taken, *evolution), value, row, Some(ahead));
         }
         match read {
             Ok(true) => self.columns.settle(),
@@ -145,7 +145,7 @@ impl Decoder for JsonDecoder {
     }
 
     fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
-        let learned = self.columns.learn(key, |columns| schema::bind(text, columns))?;
+        let ((), learned) = self.columns.learn(key, |columns| Ok(((), schema::bind(text, columns)?)))?;
         self.known.insert(key);
         Ok(learned)
     }

@@ -47,7 +47,7 @@ pub(super) use self::schema::Schema;
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, Decoded, Decoder, Framing, Learned, Reason, RecordError};
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Reason, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// The first message of a schema.
@@ -80,10 +80,10 @@ impl<F: Framing> ProtobufDecoder<F> {
         Ok(ProtobufDecoder { framing, columns, programs, wanted: None, known })
     }
 
-    /// Keeps new columns from having one of these names: a table's partition fields.
+    /// Holds its columns to what the table allows.
     #[must_use]
-    pub fn keep_clear_of(mut self, names: impl IntoIterator<Item = String>, table: &datatypes::Schema) -> Self {
-        self.columns.keep_clear_of(names, table);
+    pub fn keep_to(mut self, rules: &ColumnRules, table: &datatypes::Schema) -> Self {
+        self.columns.keep_to(rules, table);
         self
     }
 }

@@ -220,8 +220,8 @@ fn a_column_keeps_its_type_and_a_refused_schema_changes_nothing() {
 #[test]
 fn a_name_that_a_partition_field_has_is_refused() {
     let columns = Table::new(parse_columns("ts BIGINT").unwrap());
-    let taken = ["ts_day", "ts"].map(str::to_owned);
-    let mut decoder = AvroDecoder::new(FirstByte, &columns).unwrap().keep_clear_of(taken, &columns);
+    let rules = ColumnRules { partition_fields: ["ts_day", "ts"].map(str::to_owned).into(), ..ColumnRules::default() };
+    let mut decoder = AvroDecoder::new(FirstByte, &columns).unwrap().keep_to(&rules, &columns);
     let error = refusal(&mut decoder, &record(r#"{"name":"ts_day","type":"int"}"#));
     assert!(error.starts_with("error: the name ts_day belongs to a partition field of the table"), "{error}");
     decoder.add_schema(SchemaKey::id(1), &record(r#"{"name":"ts","type":"long"}"#)).unwrap();
