@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use arrow::datatypes::Field;
 use serde::{Deserialize, Serialize};
-use tableflow_connectors::decode::MetadataColumns;
+use tableflow_connectors::decode::{Evolution, MetadataColumns};
 use tableflow_model::{
     Error, ErrorKind, JobName, Millis, Offset, Partition, Result, TableName, TopicId, TopicName, types,
 };
@@ -106,6 +106,11 @@ impl ErrorHandling {
     fn is_suspend(&self) -> bool {
         *self == ErrorHandling::Suspend
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_additive(evolution: &Evolution) -> bool {
+    *evolution == Evolution::Additive
 }
 
 /// What of a record says which of several tables it belongs to.
@@ -215,6 +220,8 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
+    #[serde(default, skip_serializing_if = "is_additive")]
+    pub evolution: Evolution,
     #[serde(default, skip_serializing_if = "ErrorHandling::is_suspend")]
     pub error_handling: ErrorHandling,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -242,6 +249,7 @@ pub struct NewDefinition {
     pub from: StartFrom,
     pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
+    pub evolution: Evolution,
     pub error_handling: ErrorHandling,
     pub dead_letters: Option<DeadLetters>,
     pub fan_out: Option<FanOut>,
@@ -276,6 +284,7 @@ impl From<NewDefinition> for Definition {
             from: new.from,
             from_offsets: new.from_offsets,
             retention_ms: new.retention_ms,
+            evolution: new.evolution,
             error_handling: new.error_handling,
             dead_letters: new.dead_letters,
             fan_out: new.fan_out,

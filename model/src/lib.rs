@@ -29,7 +29,7 @@ pub mod types;
 pub use clock::{Clock, Ids, Millis};
 pub use error::{Error, ErrorKind, Result};
 pub use name::{JobName, TableName, TopicName};
-pub use records::{Records, Span};
+pub use records::{Appended, Appendings, Records, Span, TimestampType};
 pub use secret::Secret;
 pub use segment::Segment;
 pub use source::{Offset, Partition, Source, TopicId};

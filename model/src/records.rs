@@ -5,6 +5,7 @@
 //! - I1: offsets rise strictly; `next_offset` is greater than every one of them (holes are legal).
 //! - I2: every span lies inside the buffer; a null is [`Span::NULL`].
 //! - I3: all columns have the same length; `header_ends` are cumulative.
+//! - I4: what records of one batch of the log share is kept once for all neighbours that have it, so it costs nothing a record.
 
 use bytes::Bytes;
 
@@ -39,6 +40,53 @@ impl Span {
     }
 }
 
+/// Who gave a record its timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The producer.
+    CreateTime,
+    /// The log.
+    LogAppendTime,
+}
+
+impl TimestampType {
+    /// As Kafka writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TimestampType::CreateTime => "CreateTime",
+            TimestampType::LogAppendTime => "LogAppendTime",
+        }
+    }
+}
+
+/// How a record got into its log; what is not known is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Which leader of the partition took it in.
+    pub leader_epoch: Option<i32>,
+    pub timestamp_type: Option<TimestampType>,
+}
+
+/// How consecutive records got into their log, by stretches (I4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appendings(Vec<(usize, Appended)>);
+
+impl Appendings {
+    /// Says it of all records below `end` that nothing was said of.
+    #[inline]
+    pub fn push(&mut self, end: usize, appended: Appended) {
+        match self.0.last_mut() {
+            Some((last, known)) if *known == appended => *last = end,
+            _ => self.0.push((end, appended)),
+        }
+    }
+
+    pub fn of(&self, row: usize) -> Appended {
+        let at = self.0.partition_point(|(end, _)| *end <= row);
+        self.0.get(at).map(|(_, appended)| *appended).unwrap_or_default()
+    }
+}
+
 /// Consecutive records of one partition of one topic.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
@@ -53,6 +101,7 @@ pub struct Records {
     pub headers: Vec<(Span, Span)>,
     /// For each record, the end of its headers in `headers`.
     pub header_ends: Vec<u32>,
+    pub appendings: Appendings,
     /// Where to read on: past the last record and past any hole after it.
     pub next_offset: Offset,
 }
@@ -108,5 +157,24 @@ impl Records {
         self.header_spans(row)
             .iter()
             .map(|(name, value)| (name.of(&self.buffer).unwrap_or_default(), value.of(&self.buffer)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i4_neighbours_share_how_they_were_appended() {
+        let by = |leader_epoch| Appended { leader_epoch: Some(leader_epoch), ..Appended::default() };
+        let mut appendings = Appendings::default();
+        for (end, epoch) in [(2, 1), (3, 1), (4, 2), (4, 3), (6, 1)] {
+            appendings.push(end, by(epoch));
+        }
+        assert_eq!(
+            (0..7).map(|row| appendings.of(row).leader_epoch).collect::<Vec<_>>(),
+            [1, 1, 1, 2, 1, 1, 0].map(|epoch| (epoch > 0).then_some(epoch))
+        );
+        assert_eq!(appendings.0.len(), 4);
     }
 }

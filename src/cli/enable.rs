@@ -88,8 +88,10 @@ fn asked(arguments: &EnableArguments) -> Asked {
         partition_by: arguments.partition_by.clone().unwrap_or_default(),
         sort_by: arguments.sort_by.clone().unwrap_or_default(),
         metadata_columns: arguments.metadata_columns.map(|columns| match columns {
+            MetadataColumns::Portable => decode::MetadataColumns::Portable,
             MetadataColumns::None => decode::MetadataColumns::None,
-            _ => decode::MetadataColumns::Portable,
+            MetadataColumns::Cflt => decode::MetadataColumns::Cflt,
+            MetadataColumns::Confluent => decode::MetadataColumns::Confluent,
         }),
         commit_interval_ms: arguments.commit_interval.map(CommitInterval::as_ms),
         from: arguments.from.map(|from| match from {
@@ -97,6 +99,7 @@ fn asked(arguments: &EnableArguments) -> Asked {
             EnableFrom::Latest => StartFrom::Latest,
         }),
         retention_ms: arguments.retention_ms,
+        evolution: arguments.evolution.map(Into::into),
         error_handling: arguments.error_handling.map(Into::into),
         log_target: arguments.log_target.clone(),
         fan_out: arguments.fan_out.clone(),

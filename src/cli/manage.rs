@@ -100,6 +100,9 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
         if let Some(retention_ms) = arguments.retention_ms {
             definition.retention_ms = retention_ms;
         }
+        if let Some(word) = arguments.evolution {
+            definition.evolution = word.into();
+        }
         if let Some(word) = arguments.error_handling {
             definition.error_handling = word.into();
         }

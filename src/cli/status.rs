@@ -4,7 +4,7 @@ use std::io::Write;
 
 use iceberg::spec::TableMetadata;
 use serde::Serialize;
-use tableflow_connectors::decode::MetadataColumns;
+use tableflow_connectors::decode::{Evolution, MetadataColumns};
 use tableflow_lake::layout::{arrow_schema, partition_text, sort_text};
 use tableflow_model::Result;
 
@@ -57,6 +57,7 @@ struct Description {
     /// The table of the records that could not be decoded.
     dead_letters: Option<String>,
     metadata_columns: MetadataColumns,
+    evolution: Evolution,
     commit_interval_ms: u64,
     retention_ms: i64,
 }
@@ -151,6 +152,7 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
         error_handling: definition.error_handling,
         dead_letters: definition.dead_letters.map(|letters| letters.table.to_plain_string()),
         metadata_columns: definition.metadata_columns,
+        evolution: definition.evolution,
         commit_interval_ms: definition.commit_interval_ms,
         retention_ms: definition.retention_ms,
     };

@@ -13,16 +13,17 @@ use std::collections::BTreeSet;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tableflow_connectors::decode::{
-    AvroDecoder, BadRecords, Decoded, Decoder, Framing, JsonDecoder, Note, ProtobufDecoder, RawDecoder, Reason,
-    RecordError, RegistryFraming, Taken, record_name,
+    AvroDecoder, BadRecords, ColumnRules, Decoded, Decoder, Evolution, Framing, JsonDecoder, MetadataColumns, Note,
+    ProtobufDecoder, RawDecoder, Reason, RecordError, RegistryFraming, Taken, record_name,
 };
 use tableflow_connectors::registry::{
     self, Include, RegisteredSchema, RegistryError, SchemaKey, SchemaType, Version, VersionWanted,
 };
 use tableflow_connectors::topics::first_poll;
+use tableflow_model::types::flink_name;
 use tableflow_model::{Error, ErrorKind, Records, Result, Source, TopicName};
 
-use crate::definition::Format;
+use crate::definition::{Definition, Format, declared_columns};
 use crate::home::Home;
 
 /// Older versions than these are learnt when a record has them.
@@ -33,6 +34,29 @@ const PEEK_BYTES: usize = 64 * 1024;
 
 /// The name of the column that raw records fill.
 const RAW_COLUMN: &str = "value";
+
+/// How a topic's records become rows of a table, as a person said it.
+#[derive(Clone, Debug)]
+pub struct Terms<'a> {
+    pub subjects: Subjects,
+    pub format: Format,
+    /// As given to `--columns`.
+    pub columns: &'a str,
+    pub metadata_columns: MetadataColumns,
+    pub evolution: Evolution,
+}
+
+impl<'a> Terms<'a> {
+    pub fn of(definition: &'a Definition) -> Self {
+        Terms {
+            subjects: Subjects::of_topic(&definition.topic),
+            format: definition.format,
+            columns: &definition.columns,
+            metadata_columns: definition.metadata_columns,
+            evolution: definition.evolution,
+        }
+    }
+}
 
 /// The decoder of one table.
 pub struct Decoding {
@@ -161,35 +185,36 @@ pub fn format_by(schema_type: SchemaType) -> Format {
 }
 
 impl Decoding {
-    /// For a table with these columns, and those declared beside them. No new column gets a name that is taken.
-    pub async fn new(
-        home: &Home,
-        subjects: Subjects,
-        format: Format,
-        declared: &[Field],
-        table: &Schema,
-        taken: Vec<String>,
-    ) -> Result<Self> {
+    /// For a table with these columns, and those declared beside them, which keep to the rules.
+    pub async fn new(home: &Home, terms: Terms<'_>, table: &Schema, rules: &ColumnRules) -> Result<Self> {
+        let Terms { subjects, format, columns, metadata_columns, .. } = terms;
+        let declared = &declared_columns(columns)?;
+        check_declared(declared, metadata_columns)?;
+        let table = &metadata_columns.left_out_of(table);
         let framing = RegistryFraming::default();
+        let mut notes = Vec::new();
         let (decoder, schema_type): (Box<dyn Decoder>, _) = match format {
-            Format::Json => (Box::new(JsonDecoder::new(declared, table)?.keep_clear_of(taken, table)?), None),
-            Format::JsonSchema => {
-                let decoder = JsonDecoder::new(declared, table)?.keep_clear_of(taken, table)?.framed(framing);
-                (Box::new(decoder), Some(SchemaType::Json))
+            Format::Json | Format::JsonSchema => {
+                let decoder = JsonDecoder::new(declared, table)?.keep_to(rules, table)?;
+                notes = decoder.notes();
+                match format {
+                    Format::JsonSchema => (Box::new(decoder.framed(framing)), Some(SchemaType::Json)),
+                    _ => (Box::new(decoder), None),
+                }
             }
             Format::Avro => {
                 let table = with_declared(declared, table)?;
-                (Box::new(AvroDecoder::new(framing, &table)?.keep_clear_of(taken, &table)), Some(SchemaType::Avro))
+                (Box::new(AvroDecoder::new(framing, &table)?.keep_to(rules, &table)), Some(SchemaType::Avro))
             }
             Format::Protobuf => {
                 let table = with_declared(declared, table)?;
-                let decoder = ProtobufDecoder::new(framing, &table)?.keep_clear_of(taken, &table);
+                let decoder = ProtobufDecoder::new(framing, &table)?.keep_to(rules, &table);
                 (Box::new(decoder), Some(SchemaType::Protobuf))
             }
             Format::Raw => (Box::new(RawDecoder::new(raw_type(declared)?.as_ref(), table)?), None),
         };
         let schemas = schema_type.map(|schema_type| Schemas { home: home.clone(), subjects, schema_type });
-        let mut decoding = Decoding { decoder, schemas, notes: Vec::new(), refusal: None };
+        let mut decoding = Decoding { decoder, schemas, notes, refusal: None };
         decoding.learn_versions().await?;
         Ok(decoding)
     }
@@ -361,6 +386,14 @@ fn with_declared(declared: &[Field], table: &Schema) -> Result<Schema> {
         }
     }
     Ok(Schema::new(fields))
+}
+
+/// No declared column has a name of the metadata columns.
+fn check_declared(declared: &[Field], metadata_columns: MetadataColumns) -> Result<()> {
+    let reserved = |column: &Field| Some((flink_name(column.name()), metadata_columns.reserves(column.name())?));
+    let Some((name, prefix)) = declared.iter().find_map(reserved) else { return Ok(()) };
+    Err(Error::usage(format!("column {name} cannot be declared"))
+        .with_hint(format!("names that begin with {prefix} belong to the metadata columns")))
 }
 
 /// Whether raw records are declared text.

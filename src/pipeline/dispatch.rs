@@ -12,14 +12,16 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Fields, Schema};
 use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
-use tableflow_connectors::decode::{BadRecords, Framing, MetadataColumns, Reason, RecordError, dead_letters};
+use tableflow_connectors::decode::{
+    BadRecords, ColumnRules, Framing, MetadataColumns, Reason, RecordError, dead_letters,
+};
 use tableflow_lake::layout::arrow_schema;
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Offset, Partition, Records, Result, TopicName};
 
-use super::decoding::{Decoding, Part, Stopped, Subjects};
+use super::decoding::{Decoding, Part, Stopped, Terms};
 use super::way_on::WayOn;
-use crate::definition::{Definition, ErrorHandling, Format, declared_columns};
+use crate::definition::{Definition, ErrorHandling};
 use crate::home::Home;
 
 /// The places of the tables of a job with one table for rows.
@@ -168,8 +170,7 @@ impl OneTable {
     /// For a table as it was declared (`--columns`), with the columns it has.
     pub async fn new(home: &Home, definition: &Definition, table: &TableMetadata) -> Result<Self> {
         check_registry(home, definition)?;
-        let (topic, format, columns) = (&definition.topic, definition.format, &definition.columns);
-        let decoding = decoding_for(home, Subjects::of_topic(topic), format, columns, table).await?;
+        let decoding = decoding_for(home, Terms::of(definition), table).await?;
         Ok(OneTable { manner: Manner::of(definition), decoding, way_on: WayOn::of(definition, table)? })
     }
 
@@ -204,16 +205,16 @@ impl Dispatch for OneTable {
 }
 
 /// The decoder of a table: what is declared must fit what it has.
-pub async fn decoding_for(
-    home: &Home,
-    subjects: Subjects,
-    format: Format,
-    columns: &str,
-    table: &TableMetadata,
-) -> Result<Decoding> {
-    let partition_fields = table.partition_specs_iter().flat_map(|spec| spec.fields()).map(|field| field.name.clone());
-    let (declared, schema) = (declared_columns(columns)?, arrow_schema(table.current_schema())?);
-    Decoding::new(home, subjects, format, &declared, &schema, partition_fields.collect()).await
+pub async fn decoding_for(home: &Home, terms: Terms<'_>, table: &TableMetadata) -> Result<Decoding> {
+    let partition_fields = || table.partition_specs_iter().flat_map(|spec| spec.fields());
+    let name_of = |id: i32| table.current_schema().name_by_field_id(id).map(str::to_owned);
+    let rules = ColumnRules {
+        metadata: terms.metadata_columns,
+        partition_fields: partition_fields().map(|field| field.name.clone()).collect(),
+        partition_sources: partition_fields().filter_map(|field| name_of(field.source_id)).collect(),
+        evolution: terms.evolution,
+    };
+    Decoding::new(home, terms, &*arrow_schema(table.current_schema())?, &rules).await
 }
 
 /// Ids mean something in one registry alone.

@@ -59,6 +59,12 @@ impl WayOn {
                 let words = format!("{words}; where every record has {}", flink_name(column.name()));
                 self.another_table(&words, &with(&self.declared, column))
             }
+            Remedy::Evolve => format!(
+                "let its columns follow the records (`tableflow update {} --evolution additive`), or put such records \
+                 aside: {}",
+                self.table,
+                self.put_aside()
+            ),
             Remedy::Respell { words, .. } | Remedy::Produce(words) => {
                 format!("{words}; no table takes this record, but it can be put aside: {}", self.put_aside())
             }
@@ -84,8 +90,8 @@ impl WayOn {
             let columns: Vec<String> = declared.iter().map(flink_column).collect();
             flags.push(format!("--columns {}", quoted(&columns.join(", "))));
         }
-        if self.metadata_columns == MetadataColumns::None {
-            flags.push("--metadata-columns none".to_owned());
+        if self.metadata_columns != MetadataColumns::default() {
+            flags.push(format!("--metadata-columns {}", self.metadata_columns.word()));
         }
         flags.extend(layout.iter().filter(|part| part.fits).map(LayoutPart::flag));
         let (table, topic, flags) = (&self.table, &self.topic, flags.join(" "));

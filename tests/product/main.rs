@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!  world      a data directory, the binary, a running service
+//!  columns    which columns a table has, and whether they follow the topic
 //!  cli        verbs, their output and exit codes
 //!  enable     what is asked of a table, and the ways on that hints name
 //!  fan_out    a topic of many types of records
@@ -26,6 +27,8 @@
 mod bad_input;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod columns;
 #[cfg(test)]
 mod ease;
 #[cfg(test)]

@@ -84,7 +84,7 @@ def plain(value):
         return value.astimezone(datetime.timezone.utc).isoformat()
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
     return value
 

@@ -46,6 +46,8 @@ pub enum Reason {
     /// A new field differs only by case from a column.
     CaseCollision,
     TooManyColumns,
+    /// A new field, in a table whose columns stay as they are.
+    NewColumn,
     /// A map has a key twice.
     RepeatedKey,
     /// It does not say which of several tables it belongs to.
@@ -76,6 +78,7 @@ impl Reason {
             Reason::ReservedName => "reserved-name",
             Reason::CaseCollision => "case-collision",
             Reason::TooManyColumns => "too-many-columns",
+            Reason::NewColumn => "new-column",
             Reason::RepeatedKey => "repeated-key",
             Reason::NoTable => "no-table",
         }
@@ -122,6 +125,8 @@ pub enum Remedy {
     /// A column whose name differs by case is in the way: what the producer has to do, or, if no record has the column's
     /// spelling, the column that takes its place.
     Respell { column: FieldRef, words: String },
+    /// The table takes the record if its columns may follow the records.
+    Evolve,
     /// No table takes the record: what its producer has to do.
     Produce(String),
 }

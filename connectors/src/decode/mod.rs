@@ -8,8 +8,11 @@
 //!  protobuf  Protobuf messages likewise
 //!  raw       values as they are
 //!  binary    what formats share whose records are bytes of a schema
-//!  columns   columns that grow and can be taken back, which both fill
+//!  columns   columns that grow and can be taken back, which all of them fill
+//!  value_columns  those of a table: what schemas and records add to them
 //!  record_type  what type of record a record is, of topics that have many
+//!  rules     what a table lets its columns become
+//!  changes   what one set of columns has that another has not
 //!  schema    which schema a record was written with, and what a new one brings
 //!  pass      a batch record by record, and which of them became rows
 //!  metadata  where each row came from: topic, partition, offset, timestamp, key, headers
@@ -25,6 +28,7 @@
 
 mod avro;
 mod binary;
+mod changes;
 mod columns;
 pub mod dead_letters;
 mod failure;
@@ -34,11 +38,14 @@ mod pass;
 mod protobuf;
 mod raw;
 mod record_type;
+mod rules;
 mod schema;
 #[cfg(test)]
 mod shown;
+mod value_columns;
 
 pub use avro::AvroDecoder;
+pub use changes::added;
 pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
@@ -46,6 +53,7 @@ pub use pass::Taken;
 pub use protobuf::ProtobufDecoder;
 pub use raw::RawDecoder;
 pub use record_type::{RecordType, RecordTypes, record_name};
+pub use rules::{ColumnRules, Evolution};
 pub use schema::{Framing, Learned, Note, Opened, RegistryFraming, Rename, Widening};
 
 use std::fmt;

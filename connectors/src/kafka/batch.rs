@@ -5,7 +5,7 @@
 //! - I2: a batch that was too large is cut only between records, by whoever asks [`BatchOfRecords::is_full`].
 
 use tableflow_model::records::Span;
-use tableflow_model::{Error, Offset, Partition, Records, Result};
+use tableflow_model::{Appendings, Error, Offset, Partition, Records, Result};
 
 use super::native::Record;
 
@@ -18,6 +18,7 @@ pub(super) struct BatchOfRecords {
     values: Vec<Span>,
     headers: Vec<(Span, Span)>,
     header_ends: Vec<u32>,
+    appendings: Appendings,
 }
 
 impl BatchOfRecords {
@@ -31,6 +32,7 @@ impl BatchOfRecords {
             values: Vec::with_capacity(records),
             headers: Vec::new(),
             header_ends: Vec::with_capacity(records),
+            appendings: Appendings::default(),
         }
     }
 
@@ -54,6 +56,7 @@ impl BatchOfRecords {
             return Err(error);
         }
         self.offsets.push(record.offset);
+        self.appendings.push(self.offsets.len(), record.appended);
         self.timestamps.push(record.timestamp_ms);
         self.keys.push(key);
         self.values.push(value);
@@ -84,6 +87,7 @@ impl BatchOfRecords {
             values: self.values,
             headers: self.headers,
             header_ends: self.header_ends,
+            appendings: self.appendings,
             next_offset,
         }
     }

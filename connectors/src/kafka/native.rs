@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka_sys as sys;
-use tableflow_model::TopicId;
+use tableflow_model::{Appended, TimestampType, TopicId};
 use uuid::Uuid;
 
 use super::client::Context;
@@ -35,6 +35,7 @@ pub(super) enum Fetched<'a> {
 pub(super) struct Record<'a> {
     pub offset: i64,
     pub timestamp_ms: i64,
+    pub appended: Appended,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     headers: Option<NonNull<sys::rd_kafka_headers_t>>,
@@ -146,9 +147,16 @@ unsafe fn fetched<'a>(message: NonNull<sys::rd_kafka_message_t>) -> Fetched<'a> 
             sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
                 let mut headers = ptr::null_mut();
                 sys::rd_kafka_message_headers(message.as_ptr(), &mut headers);
+                let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+                let timestamp_ms = sys::rd_kafka_message_timestamp(message.as_ptr(), &mut kind);
+                let epoch = sys::rd_kafka_message_leader_epoch(message.as_ptr());
                 Fetched::Record(Record {
                     offset: fields.offset,
-                    timestamp_ms: sys::rd_kafka_message_timestamp(message.as_ptr(), ptr::null_mut()),
+                    timestamp_ms,
+                    appended: Appended {
+                        leader_epoch: (epoch >= 0).then_some(epoch),
+                        timestamp_type: timestamp_type(kind),
+                    },
                     key: bytes(fields.key, fields.key_len),
                     value: bytes(fields.payload, fields.len),
                     headers: NonNull::new(headers),
@@ -160,6 +168,14 @@ unsafe fn fetched<'a>(message: NonNull<sys::rd_kafka_message_t>) -> Fetched<'a> 
                 Fetched::Failed(Failed { code, words: String::from_utf8_lossy(words).into_owned() })
             }
         }
+    }
+}
+
+fn timestamp_type(kind: sys::rd_kafka_timestamp_type_t) -> Option<TimestampType> {
+    match kind {
+        sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => Some(TimestampType::CreateTime),
+        sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => Some(TimestampType::LogAppendTime),
+        sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => None,
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! Neighbours: `decode` reads the records, `partition_log` writes the bytes.
 
-use tableflow_model::{Error, Millis, Offset, Result};
+use tableflow_model::{Appended, Error, Millis, Offset, Result, TimestampType};
 
 use super::varint;
 use crate::topics::HeaderField;
@@ -42,6 +42,7 @@ pub(super) struct Header {
     pub base_offset: i64,
     /// Of the whole batch, this header included.
     pub total_bytes: usize,
+    leader_epoch: i32,
     attributes: i16,
     pub last_offset_delta: i32,
     pub base_timestamp: i64,
@@ -63,6 +64,7 @@ impl Header {
         let header = Header {
             base_offset: i64::from_be_bytes(field(bytes, 0)?),
             total_bytes: LENGTH_PREFIX_BYTES + length,
+            leader_epoch: i32::from_be_bytes(field(bytes, 12)?),
             attributes: i16::from_be_bytes(field(bytes, 21)?),
             last_offset_delta: i32::from_be_bytes(field(bytes, 23)?),
             base_timestamp: i64::from_be_bytes(field(bytes, 27)?),
@@ -91,6 +93,15 @@ impl Header {
     /// The one timestamp of all records, where the log and not the producer gave it.
     pub fn log_append_time(&self) -> Option<i64> {
         (self.attributes & LOG_APPEND_TIME_BIT != 0).then_some(self.max_timestamp)
+    }
+
+    /// How its records got into the log.
+    pub fn appended(&self) -> Appended {
+        let by_log = self.attributes & LOG_APPEND_TIME_BIT != 0;
+        Appended {
+            leader_epoch: (self.leader_epoch >= 0).then_some(self.leader_epoch),
+            timestamp_type: Some(if by_log { TimestampType::LogAppendTime } else { TimestampType::CreateTime }),
+        }
     }
 }
 

@@ -87,6 +87,7 @@ pub(super) fn decode(
         truncate(records, rows_before, headers_before);
         return Err(BadBatch::Records);
     }
+    records.appendings.push(records.len(), header.appended());
     Ok(header)
 }
 

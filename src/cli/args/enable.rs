@@ -3,6 +3,7 @@
 //! Values that are not served yet are hidden from the help; `later` refuses them by name.
 
 use clap::{Args, ValueEnum};
+use tableflow_connectors::decode;
 use tableflow_model::TopicName;
 
 use super::{TableArgument, topic_name};
@@ -51,6 +52,9 @@ pub struct EnableArguments {
     /// How records are decoded
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, ignore_case = true)]
     pub format: TopicFormat,
+    /// Whether the columns follow the records and their schemas [default: additive]
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
+    pub evolution: Option<Evolution>,
     /// What happens at a record that cannot be decoded [default: SUSPEND]
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub error_handling: Option<ErrorHandling>,
@@ -79,10 +83,13 @@ pub struct EnableArguments {
 
 #[derive(Clone, Debug, Args)]
 #[command(group = clap::ArgGroup::new("settings").multiple(true).required(true)
-    .args(["error_handling", "log_target", "commit_interval", "retention_ms"]))]
+    .args(["evolution", "error_handling", "log_target", "commit_interval", "retention_ms"]))]
 pub struct UpdateArguments {
     #[command(flatten)]
     pub table: TableArgument,
+    /// Whether the columns follow the records and their schemas
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
+    pub evolution: Option<Evolution>,
     /// What happens at a record that cannot be decoded
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub error_handling: Option<ErrorHandling>,
@@ -151,6 +158,25 @@ impl TopicFormat {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Evolution {
+    /// They stay as they are: a schema that would change them stops the table
+    Strict,
+    /// New ones are added, and those that there are become wider
+    Additive,
+    #[value(hide = true)]
+    Mirror,
+}
+
+impl From<Evolution> for decode::Evolution {
+    fn from(word: Evolution) -> Self {
+        match word {
+            Evolution::Strict => decode::Evolution::Strict,
+            Evolution::Additive | Evolution::Mirror => decode::Evolution::Additive,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ErrorHandling {
     /// The table stops, with the reason; nothing is lost
     #[value(name = "SUSPEND")]
@@ -187,8 +213,8 @@ pub enum MetadataColumns {
     Portable,
     /// Rows do not say it
     None,
-    #[value(hide = true)]
+    /// Confluent's, with the names of its PORTABLE: cflt_metadata_topic and so on
     Cflt,
-    #[value(hide = true)]
+    /// Confluent's, with the names of its DEFAULT: $$topic and so on
     Confluent,
 }

@@ -6,13 +6,14 @@ use clap::ValueEnum;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use tableflow_model::{Error, Result};
 
-use super::enable::{EnableArguments, MetadataColumns, Mode, TableFormat, TopicFormat};
+use super::enable::{EnableArguments, Evolution, Mode, TableFormat, TopicFormat};
 use super::topic::{ProduceArguments, ProduceFormat};
 use super::{QueryArguments, Verb};
 
 pub(super) fn check(verb: &Verb) -> Result<()> {
     match verb {
         Verb::Enable(arguments) => check_enable(arguments),
+        Verb::Update(arguments) => check_evolution(arguments.evolution),
         Verb::Produce(arguments) => check_produce(arguments),
         Verb::Query(arguments) => check_query(arguments),
         _ => Ok(()),
@@ -48,7 +49,6 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("--delete-encoding", "tables are appended to, and nothing is deleted"),
     ("--schema-mode", "columns are inferred, or declared with --columns"),
     ("--data-retention-ms", "rows stay"),
-    ("--evolution", "a new field becomes a new column"),
 ];
 
 /// A word that clap does not know and the lists above do.
@@ -89,11 +89,14 @@ fn check_enable(arguments: &EnableArguments) -> Result<()> {
     if arguments.format == TopicFormat::Debezium {
         return Err(later("--format", "debezium", "use avro or json: the envelope is a row"));
     }
-    if let Some(columns) = arguments.metadata_columns {
-        let served = [MetadataColumns::Portable, MetadataColumns::None];
-        serve("--metadata-columns", columns, &served, "use portable or none")?;
-    }
+    check_evolution(arguments.evolution)?;
     Ok(())
+}
+
+fn check_evolution(evolution: Option<Evolution>) -> Result<()> {
+    let Some(evolution) = evolution else { return Ok(()) };
+    let instead = "use additive: a column that the newest schema no longer has stays, and is null in new rows";
+    serve("--evolution", evolution, &[Evolution::Strict, Evolution::Additive], instead)
 }
 
 fn check_produce(arguments: &ProduceArguments) -> Result<()> {

@@ -30,7 +30,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use tableflow_model::TopicName;
 
 pub use enable::{
-    EnableArguments, EnableFrom, ErrorHandling, MetadataColumns, Mode, TableFormat, TopicFormat, UpdateArguments,
+    EnableArguments, EnableFrom, ErrorHandling, Evolution, MetadataColumns, Mode, TableFormat, TopicFormat,
+    UpdateArguments,
 };
 pub use schema::{Reference, RegisterArguments, SchemaFormat, SchemaVerb, ShowArguments};
 pub use topic::{ConsumeArguments, ConsumeFrom, ProduceArguments, ProduceFormat, TopicSetting, TopicVerb};

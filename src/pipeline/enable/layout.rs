@@ -3,9 +3,9 @@
 //! Owns [`Layout`]: of a new table, from what is declared and what the topic's first records show, or of one that exists,
 //! which a request may not contradict (I4 of `enable`).
 
-use arrow::datatypes::{Field, Fields};
+use arrow::datatypes::{Field, FieldRef, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
-use tableflow_connectors::decode::{BadRecords, MetadataColumns, Note, RESERVED_PREFIX, RecordError, Remedy};
+use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Note, RecordError, Remedy};
 use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
     arrow_schema, evolve, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
@@ -16,7 +16,7 @@ use tableflow_model::{Error, Records, Result, Source, TableName};
 use super::{Request, Settings};
 use crate::definition::{Definition, StartFrom, declared_columns};
 use crate::home::Home;
-use crate::pipeline::decoding::{Decoding, Stopped, Subjects};
+use crate::pipeline::decoding::{Decoding, Stopped, Subjects, Terms};
 use crate::pipeline::dispatch::decoding_for;
 use crate::pipeline::way_on::is_namesake;
 
@@ -72,10 +72,12 @@ async fn columns_shown(
     definition: &Definition,
     (table, subjects): (&TableName, &Subjects),
     sample: &Records,
-    taken: Vec<String>,
+    partition_fields: Vec<String>,
 ) -> Result<(Fields, Vec<Note>)> {
-    let (declared, nothing) = (declared_columns(&definition.columns)?, arrow::datatypes::Schema::empty());
-    let mut decoding = Decoding::new(home, subjects.clone(), definition.format, &declared, &nothing, taken).await?;
+    let nothing = arrow::datatypes::Schema::empty();
+    let rules = ColumnRules { metadata: definition.metadata_columns, partition_fields, ..ColumnRules::default() };
+    let terms = Terms { subjects: subjects.clone(), ..Terms::of(definition) };
+    let mut decoding = Decoding::new(home, terms, &nothing, &rules).await?;
     for part in decoding.decode(sample, BadRecords::PassOver).await? {
         if let Some(Stopped::Schema(error)) = part.stopped {
             return Err(error);
@@ -108,6 +110,16 @@ fn laid_out((fields, notes): (Fields, Vec<Note>), partition_by: &str, sort_by: &
     Ok(Layout { schema, partition_spec, sort_order, notes })
 }
 
+fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
+    Terms {
+        subjects: Subjects::of_topic(&request.topic),
+        format: settings.format,
+        columns: &settings.columns,
+        metadata_columns: settings.metadata_columns,
+        evolution: settings.evolution,
+    }
+}
+
 fn partition_spec(text: &str, schema: &Schema) -> Result<PartitionSpec> {
     parse_partition_by(text, schema)?.bind(schema.clone()).map_err(|error| {
         Error::usage("the partition columns do not fit together")
@@ -123,8 +135,7 @@ pub(super) async fn existing(
     settings: &Settings,
     table: &TableMetadata,
 ) -> Result<Layout> {
-    let decoding =
-        decoding_for(home, Subjects::of_topic(&request.topic), settings.format, &settings.columns, table).await?;
+    let decoding = decoding_for(home, terms(request, settings), table).await?;
     let known = arrow_schema(table.current_schema())?;
     for column in declared_columns(&settings.columns)? {
         let nullable = known.field_with_name(column.name()).is_ok_and(Field::is_nullable);
@@ -135,11 +146,8 @@ pub(super) async fn existing(
                 .with_hint("declare it without NOT NULL, or enable the topic into another table with --table"));
         }
     }
+    check_metadata(request, settings.metadata_columns, &known)?;
     let metadata = settings.metadata_columns.fields();
-    let has_metadata = known.fields().iter().any(|field| field.name().starts_with(RESERVED_PREFIX));
-    if settings.metadata_columns == MetadataColumns::None && has_metadata {
-        return Err(differs(request, "--metadata-columns", "none", "portable"));
-    }
     let columns: Fields = decoding.schema().fields().iter().cloned().chain(metadata).collect();
     let schema = match evolve(table.current_schema(), table.last_column_id(), &columns)? {
         Some(evolution) => evolution.schema,
@@ -153,6 +161,27 @@ pub(super) async fn existing(
     };
     check_layout(request, &layout)?;
     Ok(layout)
+}
+
+/// A table without metadata columns may get some, and keeps those that it has.
+fn check_metadata(request: &Request, asked: MetadataColumns, table: &arrow::datatypes::Schema) -> Result<()> {
+    let has = MetadataColumns::of_table(table);
+    if has != MetadataColumns::None && has != asked {
+        return Err(differs(request, "--metadata-columns", asked.word(), has.word()));
+    }
+    let reserved = |field: &&FieldRef| asked.reserves(field.name()).is_some();
+    match table.fields().iter().find(reserved).filter(|_| has != asked) {
+        Some(field) => Err(Error::usage(format!(
+            "column {} of table {} has a name of the metadata columns",
+            flink_name(field.name()),
+            request.table
+        ))
+        .with_hint(format!(
+            "leave --metadata-columns out, or make another table: tableflow enable {} --table NAME",
+            request.topic
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn check_layout(request: &Request, layout: &Layout) -> Result<()> {
@@ -187,12 +216,13 @@ async fn columns(
     source: &mut dyn Source,
     request: &Request,
     settings: &Settings,
-    taken: Vec<String>,
+    partition_fields: Vec<String>,
 ) -> Result<(Fields, Vec<Note>)> {
     let declared = declared_columns(&settings.columns)?;
     let nothing = arrow::datatypes::Schema::empty();
-    let mut decoding =
-        Decoding::new(home, Subjects::of_topic(&request.topic), settings.format, &declared, &nothing, taken).await?;
+    // What it begins with is no evolution.
+    let rules = ColumnRules { metadata: settings.metadata_columns, partition_fields, ..ColumnRules::default() };
+    let mut decoding = Decoding::new(home, terms(request, settings), &nothing, &rules).await?;
     if let Some(refusal) = decoding.take_refusal() {
         return Err(refusal);
     }
@@ -247,6 +277,7 @@ fn undecodable(request: &Request, records: &Records, failure: RecordError) -> Er
         Remedy::Declare(column) => {
             format!("declare a column that takes it: --columns \"{}\"", flink_column(&column))
         }
+        Remedy::Evolve => "declare a column for the field with --columns".to_owned(),
         Remedy::Respell { words, .. } | Remedy::Produce(words) => {
             format!("{words}; --from latest begins behind what is there")
         }

@@ -20,7 +20,7 @@ use arrow::datatypes::FieldRef;
 use iceberg::spec::{FormatVersion, TableMetadata};
 use serde::{Deserialize, Serialize};
 use tableflow_catalog::{LoadedTable, Properties, TableCreation};
-use tableflow_connectors::decode::MetadataColumns;
+use tableflow_connectors::decode::{Evolution, MetadataColumns};
 use tableflow_lake::layout::arrow_schema;
 use tableflow_model::protocol::{Ledger, TopicPositions};
 use tableflow_model::types::flink_type;
@@ -68,6 +68,7 @@ pub struct Asked {
     pub commit_interval_ms: Option<u64>,
     pub from: Option<StartFrom>,
     pub retention_ms: Option<i64>,
+    pub evolution: Option<Evolution>,
     pub error_handling: Option<ErrorHandling>,
     /// The name of the table of dead letters.
     pub log_target: Option<String>,
@@ -104,6 +105,7 @@ struct Settings {
     /// Where `latest` is.
     from_offsets: Option<BTreeMap<Partition, Offset>>,
     retention_ms: i64,
+    evolution: Evolution,
     error_handling: ErrorHandling,
     /// The table of dead letters: one that it has, or that is needed now.
     dead_letters: Option<TableName>,
@@ -255,6 +257,7 @@ async fn settings(
         from,
         from_offsets,
         retention_ms: retention_ms.unwrap_or(RETENTION_MS_DEFAULT),
+        evolution: request.asked.evolution.or(before.map(|it| it.evolution)).unwrap_or_default(),
         error_handling,
         dead_letters,
     })
@@ -404,6 +407,7 @@ impl Settings {
             from: self.from,
             from_offsets: self.from_offsets,
             retention_ms: self.retention_ms,
+            evolution: self.evolution,
             error_handling: self.error_handling,
             dead_letters: None,
             fan_out: None,

@@ -26,7 +26,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Records, Result};
 
 pub use self::tables::{FanOutTable, FanOutTables, GROUP_PROPERTY, VALUE_PROPERTY};
 use self::value::{Found, Values};
-use super::decoding::{Decoding, Part, Stopped, Subjects};
+use super::decoding::{Decoding, Part, Stopped, Subjects, Terms};
 use super::dispatch::{Dispatch, Halt, Manner, PassedOver, Rows, check_registry, decoding_for};
 use super::target;
 use super::way_on::WayOn;
@@ -99,9 +99,8 @@ impl FanOut {
         let (mut children, mut places) = (Vec::new(), Vec::new());
         for FanOutTable { value, table, .. } in tables.iter() {
             let loaded = target::load(home, table).await?;
-            let subjects = subjects_of(definition, value);
-            let (format, columns) = (definition.format, &definition.columns);
-            let decoding = decoding_for(home, subjects, format, columns, &loaded.metadata).await?;
+            let terms = Terms { subjects: subjects_of(definition, value), ..Terms::of(definition) };
+            let decoding = decoding_for(home, terms, &loaded.metadata).await?;
             places.push(Some(children.len()));
             values.number(value);
             children.push(Child { decoding, way_on: WayOn::of(definition, &loaded.metadata)? });

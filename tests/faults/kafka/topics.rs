@@ -29,6 +29,25 @@ fn a_topic_becomes_a_table_and_stays_in_step() {
 }
 
 #[test]
+fn rows_can_say_which_leader_took_them_in_and_who_gave_their_time() {
+    for (config, kind) in
+        [(json!({}), "CreateTime"), (json!({"message.timestamp.type": "LogAppendTime"}), "LogAppendTime")]
+    {
+        let topic = KafkaTopic::new(1, &config);
+        topic.produce(5);
+        let enable = ["enable", &topic.topic, "--table", "t", "--metadata-columns", "cflt"];
+        topic.product.run(&enable).good("enable");
+        topic.product.run(&["sync"]).good("sync");
+        let rows = topic.product.rows_by("duckdb", "t", kind);
+        assert_eq!(rows.len(), 5);
+        for row in rows {
+            assert_eq!(row["cflt_metadata_timestamp_type"], kind, "{row:?}");
+            assert_eq!((&row["cflt_metadata_leader_epoch"], &row["cflt_metadata_partition"]), (&json!(0), &json!(0)));
+        }
+    }
+}
+
+#[test]
 fn f24_of_transactions_what_is_committed_is_there_and_nothing_else() {
     let topic = KafkaTopic::with_table();
     let how = |end: &str, id: &str| json!({"transaction": end, "transactional_id": id, "partition": 0});

@@ -80,6 +80,11 @@ fn odd_shapes() -> Vec<Odd> {
             "select \"a b\" a, \"a.b\" b, \"select\" c, \"ä\" d, \"a\"\"b\" e",
             json!({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}),
         ),
+    ]
+}
+
+fn odd_times() -> Vec<Odd> {
+    vec![
         (
             "year_9999",
             "t TIMESTAMP_LTZ(3)",
@@ -94,19 +99,27 @@ fn odd_shapes() -> Vec<Odd> {
             "select t",
             json!({"t": "1969-12-31T23:59:59.999Z"}),
         ),
+        (
+            "nanoseconds",
+            "t TIMESTAMP_LTZ(6)",
+            r#"{"t":"1969-12-31T23:59:59.123456789Z"}"#.to_owned(),
+            "select t",
+            json!({"t": "1969-12-31T23:59:59.123456Z"}),
+        ),
     ]
 }
 
 #[test]
 fn odd_records_are_rows() {
     let world = World::new();
-    let cases: Vec<Odd> = odd_values().into_iter().chain(odd_shapes()).collect();
+    let cases: Vec<Odd> = odd_values().into_iter().chain(odd_shapes()).chain(odd_times()).collect();
     for (name, columns, record, _, _) in &cases {
         world.topic(name, 1);
         world.produce_raw(name, record.as_bytes());
         let declared = ["--columns", columns];
         let words: &[&str] = if columns.is_empty() { &[] } else { &declared };
-        world.ok(&[&["enable", name], words].concat());
+        let said = world.ok(&[&["enable", name], words].concat());
+        assert_eq!(said.contains("note: t a table keeps microseconds"), columns.contains("TIMESTAMP"), "{said}");
     }
     world.ok(&["sync"]);
     for (name, _, _, select, row) in &cases {

@@ -11,49 +11,46 @@ use arrow::datatypes::DataType;
 use tableflow_model::types::{flink_name, list_of, map_of};
 use tableflow_model::{Error, Result};
 
-use super::program::{Branch, Entry, Field, Null, Program, Row, Step, Union};
+use super::program::{Entry, Field, Program, Row, Step};
 use super::scalar::{Noted, Scalar};
-use super::schema::{Form, Member, Named, Schema, Type, short};
+use super::schema::{Form, Member, Named, Schema, Type};
+use super::telling::Telling;
+use super::union::optional;
 use crate::decode::Learned;
-use crate::decode::binary::binding::{Binding, DEPTH_MAX};
+use crate::decode::binary::binding::Binding;
 use crate::decode::columns::column::{Column, Values};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::map::Map;
-
-const NANOS_HINT: &str = "declare the column with microseconds (TIMESTAMP_LTZ(6) or TIMESTAMP(6)), which takes records \
-                          with nothing beyond them, or write timestamp-micros";
-const VALID_UNION: &str = "Avro's unions have each type once, and no union among them";
 
 /// What earlier schemas told of the columns, by their whole names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     /// Rows whose columns are the branches of a union.
-    unions: HashSet<String>,
+    pub unions: HashSet<String>,
     /// The column that a name means, where it is no column itself.
     aliases: HashMap<String, String>,
 }
 
 /// The program of a schema, for these columns, which it may add to or widen. If it fails, they are of no use.
 pub(super) fn bind(schema: &Schema, columns: &mut Fields, known: &mut Known) -> Result<(Program, Learned)> {
-    let mut binder = Binder { schema, known, at: Binding::default(), telling: HashMap::new() };
+    let mut binder = Binder { schema, known, at: Binding::default(), telling: Telling::default() };
     let program = binder.record(&schema.root, columns)?;
     Ok((program, binder.at.finish(columns)?))
 }
 
 /// A field that looks for its column.
-struct Asked<'n> {
-    name: &'n str,
-    aliases: Vec<&'n str>,
+pub(super) struct Asked<'n> {
+    pub name: &'n str,
+    pub aliases: Vec<&'n str>,
     /// All fields of its record.
-    siblings: &'n [&'n str],
+    pub siblings: &'n [&'n str],
 }
 
-struct Binder<'s> {
-    schema: &'s Schema,
-    known: &'s mut Known,
-    at: Binding,
-    /// What is known of definitions: whether they tell anything.
-    telling: HashMap<&'s str, bool>,
+pub(super) struct Binder<'s> {
+    pub schema: &'s Schema,
+    pub known: &'s mut Known,
+    pub at: Binding,
+    telling: Telling<'s>,
 }
 
 impl<'s> Binder<'s> {
@@ -106,9 +103,9 @@ impl<'s> Binder<'s> {
     }
 
     /// A field of a row, or a branch of a union; one that tells nothing has no column (I3).
-    fn field(&mut self, asked: &Asked<'_>, avro: &'s Type, columns: &mut Fields) -> Result<Option<Field>> {
+    pub fn field(&mut self, asked: &Asked<'_>, avro: &'s Type, columns: &mut Fields) -> Result<Option<Field>> {
         self.at.down(asked.name)?;
-        if !self.tells(avro, 0)? {
+        if !self.telling.of(avro, self.schema)? {
             self.at.note("holds nothing, and gets no column");
             self.at.up();
             return Ok(None);
@@ -153,7 +150,7 @@ impl<'s> Binder<'s> {
     fn first_type(&self, avro: &'s Type) -> Result<DataType> {
         Ok(match avro {
             Type::Array(items) => match self.entry(items)? {
-                Some((key, value)) => map_of(key.data_type().ok_or_else(lost)?, self.first_type(value)?, true),
+                Some((key, value)) => map_of(key.data_type(), self.first_type(value)?, true),
                 None => list_of(self.first_type(items)?, true),
             },
             Type::Map(values) => map_of(DataType::Utf8, self.first_type(values)?, true),
@@ -162,16 +159,10 @@ impl<'s> Binder<'s> {
                 None => DataType::Struct(Default::default()),
             },
             other => match self.scalar(other)? {
-                Some((scalar, _)) => scalar.data_type().ok_or_else(|| self.too_fine())?,
+                Some((scalar, _)) => scalar.data_type(),
                 None => DataType::Struct(Default::default()),
             },
         })
-    }
-
-    fn too_fine(&self) -> Error {
-        Error::data(format!("{} counts nanoseconds, which need Iceberg format version 3", self.at.path()))
-            .with_detail("tables are of format version 2, which has microseconds")
-            .with_hint(NANOS_HINT)
     }
 
     fn scalar(&self, avro: &'s Type) -> Result<Option<Noted>> {
@@ -183,7 +174,7 @@ impl<'s> Binder<'s> {
     }
 
     /// How a value gets into its column.
-    fn value(&mut self, avro: &'s Type, column: &mut Column) -> Result<Step> {
+    pub fn value(&mut self, avro: &'s Type, column: &mut Column) -> Result<Step> {
         if let Some(step) = self.branch_of_union(avro, column)? {
             return Ok(step);
         }
@@ -242,144 +233,22 @@ impl<'s> Binder<'s> {
     }
 
     /// Only a field of a record can do without a column.
-    fn check_tells(&mut self, avro: &'s Type) -> Result<()> {
-        if self.tells(avro, 0)? {
+    pub fn check_tells(&mut self, avro: &'s Type) -> Result<()> {
+        if self.telling.of(avro, self.schema)? {
             return Ok(());
         }
         Err(Error::data(format!("{} is {}, which holds nothing", self.at.path(), type_name(avro)))
             .with_hint("a table has no type for it: give it a field, or another type"))
     }
 
-    fn union_value(&mut self, branches: &'s [Type], avro: &'s Type, column: &mut Column) -> Result<Step> {
-        match optional(branches) {
-            Some((null, inner)) => {
-                self.check_tells(inner)?;
-                Ok(Step::Optional(null, Box::new(self.value(inner, column)?)))
-            }
-            None => match &mut column.values {
-                Values::Row(columns) => Ok(Step::Union(self.union(branches, columns)?)),
-                _ => Err(self.at.unfit(column, &type_name(avro))),
-            },
-        }
-    }
-
-    /// The branches of a union, each into the column that has the name of its type.
-    fn union(&mut self, branches: &'s [Type], columns: &mut Fields) -> Result<Union> {
-        self.known.unions.insert(self.at.path());
-        let names = self.branch_names(branches)?;
-        let mut bound = Vec::with_capacity(branches.len());
-        for (branch, name) in branches.iter().zip(&names) {
-            bound.push(match branch {
-                Type::Null => Branch::Null,
-                _ => match self.field(&self.branch(name, branch)?, branch, columns)? {
-                    Some(field) => Branch::Field(field),
-                    None => Branch::Empty,
-                },
-            });
-        }
-        if !bound.iter().any(|branch| matches!(branch, Branch::Field(_))) {
-            return Err(Error::data(format!("{} is a union that holds nothing", self.at.place()))
-                .with_hint("a table has no type for it: give it a branch with a value"));
-        }
-        self.at.note("is a union: a row with a field for each of its types");
-        self.at.check_required(columns, &[])?;
-        Ok(Union { branches: bound })
-    }
-
-    /// The names of the branches: of the types, whole where two differ by namespace alone.
-    fn branch_names(&self, branches: &'s [Type]) -> Result<Vec<String>> {
-        let whole: Vec<String> = branches.iter().map(|branch| self.branch_name(branch)).collect::<Result<_>>()?;
-        if let Some(twice) =
-            whole.iter().enumerate().find(|(index, name)| whole.iter().take(*index).any(|n| n == *name))
-        {
-            return Err(Error::data(format!("{} is a union that has {} twice", self.at.place(), twice.1))
-                .with_hint(VALID_UNION));
-        }
-        let alike = |name: &str| whole.iter().filter(|other| short(other) == short(name)).count();
-        Ok(whole.iter().map(|name| if alike(name) > 1 { name.clone() } else { short(name).to_owned() }).collect())
-    }
-
-    fn branch_name(&self, branch: &'s Type) -> Result<String> {
-        match branch {
-            Type::Reference(reference) => Ok(self.schema.named(reference)?.full_name.clone()),
-            Type::Union(_) => {
-                Err(Error::data(format!("{} is a union right inside of a union", self.at.place()))
-                    .with_hint(VALID_UNION))
-            }
-            other => Ok(type_name(other)),
-        }
-    }
-
-    fn branch<'n>(&self, name: &'n str, branch: &'s Type) -> Result<Asked<'n>>
-    where
-        's: 'n,
-    {
-        Ok(Asked { name, aliases: self.branch_aliases(branch)?, siblings: &[] })
-    }
-
-    fn branch_aliases(&self, branch: &'s Type) -> Result<Vec<&'s str>> {
-        let Type::Reference(reference) = branch else { return Ok(Vec::new()) };
-        Ok(self.schema.named(reference)?.aliases.iter().map(|alias| short(alias)).collect())
-    }
-
-    /// A value that is no union for a column that another schema made of one.
-    fn branch_of_union(&mut self, avro: &'s Type, column: &mut Column) -> Result<Option<Step>> {
-        if matches!(avro, Type::Union(_)) || !self.known.unions.contains(&self.at.path()) {
-            return Ok(None);
-        }
-        let Values::Row(columns) = &mut column.values else { return Ok(None) };
-        let name = short(&self.branch_name(avro)?).to_owned();
-        let field =
-            self.field(&Asked { name: &name, aliases: self.branch_aliases(avro)?, siblings: &[] }, avro, columns)?;
-        Ok(field.map(|field| Step::Branch(Box::new(field))))
-    }
-
     fn scalar_value(&mut self, avro: &'s Type, column: &mut Column) -> Result<Step> {
         let Some((scalar, note)) = self.scalar(avro)? else { return Err(self.at.unfit(column, &type_name(avro))) };
         self.at.scalar(scalar.fits(&column.data_type()), column, &type_name(avro))?;
-        if let Some(words) = note {
+        if let Some(words) = note.filter(|_| !scalar.keeps_nanoseconds_in(&column.data_type())) {
             self.at.note(words);
         }
         Ok(Step::Scalar(scalar))
     }
-
-    /// Whether values of a type say anything (I3).
-    fn tells(&mut self, avro: &'s Type, depth: usize) -> Result<bool> {
-        let Type::Reference(reference) = avro else { return Ok(!matches!(avro, Type::Null)) };
-        let named = self.schema.named(reference)?;
-        let members = match &named.form {
-            Form::Fixed { size, .. } => return Ok(*size > 0),
-            Form::Enum(_) => return Ok(true),
-            Form::Record(members) => members,
-        };
-        if let Some(known) = self.telling.get(named.full_name.as_str()) {
-            return Ok(*known);
-        }
-        // One that contains itself, or is too deep, is refused where it is bound.
-        if depth > DEPTH_MAX {
-            return Ok(true);
-        }
-        self.telling.insert(&named.full_name, true);
-        let mut tells = false;
-        for member in members {
-            tells = tells || self.tells(&member.member_type, depth + 1)?;
-        }
-        self.telling.insert(&named.full_name, tells);
-        Ok(tells)
-    }
-}
-
-/// The one type of a union beside null, and which branch null is.
-fn optional(branches: &[Type]) -> Option<(Null, &Type)> {
-    let (tag, inner) = match branches {
-        [inner] => (1, inner),
-        [Type::Null, inner] => (0, inner),
-        [inner, Type::Null] => (1, inner),
-        _ => return None,
-    };
-    // A union right inside of a union is none of Avro's.
-    let valid = !matches!(inner, Type::Null | Type::Union(_));
-    valid.then_some((Null { tag, branches: branches.len() as i64 }, inner))
 }
 
 fn lost() -> Error {
@@ -387,7 +256,7 @@ fn lost() -> Error {
 }
 
 /// A type as a message names it, and its branch of a union.
-fn type_name(avro: &Type) -> String {
+pub(super) fn type_name(avro: &Type) -> String {
     match avro {
         Type::Null => "null",
         Type::Boolean => "boolean",

@@ -7,6 +7,7 @@
 //!  schema            a schema's text, names resolved
 //!  scalar            which scalars and logical types there are, and the columns that take them
 //!  bind    program   a schema and the columns into a program; the columns that it adds
+//!  union   telling   the branches of unions; types that say nothing
 //!  cursor  read      a record's bytes, and the run of a program over them
 //! ```
 //!
@@ -25,61 +26,53 @@ mod program;
 mod read;
 mod scalar;
 mod schema;
+mod telling;
 #[cfg(test)]
 mod tests;
+mod union;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
 use arrow::datatypes::{self, SchemaRef};
-use tableflow_model::types::flink_column;
-use tableflow_model::{Error, Records, Result};
+use tableflow_model::{Records, Result};
 
 use self::bind::{Known, bind};
 use self::program::Program;
 use self::schema::Schema;
 pub(super) use self::schema::record_name;
 use super::columns::fields::Fields;
-use super::columns::names::{TakenNames, clash, is_reserved};
 use super::pass::{Pass, Stop};
-use super::{BadRecords, Decoded, Decoder, Framing, Learned, Reason, RecordError};
+use super::value_columns::ValueColumns;
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Reason, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Decodes the Avro records of one topic.
 pub struct AvroDecoder<F> {
     framing: F,
-    columns: Fields,
+    columns: ValueColumns,
     programs: HashMap<SchemaKey, Program>,
     known: Known,
-    taken: TakenNames,
-    schema: SchemaRef,
-    schema_version: u64,
 }
 
 impl<F> fmt::Debug for AvroDecoder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AvroDecoder").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("AvroDecoder").field("columns", &self.columns).finish_non_exhaustive()
     }
 }
 
 impl<F: Framing> AvroDecoder<F> {
     /// A decoder for a table with these columns; the metadata columns are passed over.
     pub fn new(framing: F, table: &datatypes::Schema) -> Result<Self> {
-        let value_columns = table.fields().iter().filter(|field| !is_reserved(field.name()));
-        let columns = Fields::of(value_columns, false).map_err(|field| {
-            Error::usage(format!("Avro cannot fill the column {}", flink_column(field)))
-                .with_hint("keys of maps are text, whole numbers or booleans; timestamps have microseconds")
-        })?;
-        let schema = Arc::new(datatypes::Schema::new(columns.schema_fields()));
-        let (programs, known, taken) = Default::default();
-        Ok(AvroDecoder { framing, columns, programs, known, taken, schema, schema_version: 0 })
+        let columns = ValueColumns::of_table(table, "Avro")?;
+        let (programs, known) = Default::default();
+        Ok(AvroDecoder { framing, columns, programs, known })
     }
 
-    /// Keeps new columns from having one of these names: a table's partition fields.
+    /// Holds its columns to what the table allows.
     #[must_use]
-    pub fn keep_clear_of(mut self, names: impl IntoIterator<Item = String>, table: &datatypes::Schema) -> Self {
-        self.taken = TakenNames::new(names, table);
+    pub fn keep_to(mut self, rules: &ColumnRules, table: &datatypes::Schema) -> Self {
+        self.columns.keep_to(rules, table);
         self
     }
 }
@@ -116,38 +109,26 @@ impl<F: Framing> Run<'_, F> {
 impl<F: Framing> Decoder for AvroDecoder<F> {
     fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
         let Self { framing, programs, columns, .. } = self;
-        let mut run = Run { framing, programs, columns, program: None };
+        let mut run = Run { framing, programs, columns: &mut columns.fields, program: None };
         let pass = Pass::over(records, first_row, bad, |index, row| run.record(records, index, row));
-        let batch = self.columns.finish_batch(&self.schema, pass.rows());
+        let batch = columns.finish(pass.rows());
         pass.with(batch)
     }
 
     fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
-        let placed = |error: Error| error.with_context("schema", key);
-        let avro = Schema::parse(text).map_err(placed)?;
-        // Bound to columns of its own, so that a schema that is refused changes nothing.
-        let mut columns = self.columns.copy();
         let mut known = self.known.clone();
-        let (program, learned) = bind(&avro, &mut columns, &mut known).map_err(placed)?;
-        let fields = columns.schema_fields();
-        if let Some(clash) = clash(&fields, &self.taken) {
-            return Err(placed(Error::data(clash.message()).with_hint("rename the field in the schema")));
-        }
-        (self.columns, self.known) = (columns, known);
+        let bound = self.columns.learn(key, |columns| bind(&Schema::parse(text)?, columns, &mut known));
+        let (program, learned) = bound?;
+        self.known = known;
         self.programs.insert(key, program);
-        let schema = Arc::new(datatypes::Schema::new(fields));
-        if schema != self.schema {
-            self.schema = schema;
-            self.schema_version += 1;
-        }
         Ok(learned)
     }
 
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.columns.schema()
     }
 
     fn schema_version(&self) -> u64 {
-        self.schema_version
+        self.columns.version()
     }
 }

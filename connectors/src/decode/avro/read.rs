@@ -185,6 +185,7 @@ fn rare(kind: &Scalar, values: &mut Values, input: &mut Cursor<'_>) -> Read {
     match (kind, values) {
         (Scalar::Int, Values::Bigint(numbers)) => numbers.push(input.int()?.into())?,
         (Scalar::Int, Values::Double(numbers)) => numbers.push(input.int()?.into())?,
+        (Scalar::Timestamp { unit: Unit::Nanos, .. }, Values::Bigint(numbers)) => numbers.push(input.long()?)?,
         (Scalar::Float, Values::Float(numbers)) => numbers.push(input.float()?)?,
         (Scalar::Float, Values::Double(numbers)) => numbers.push(input.float()?.into())?,
         (Scalar::Text, Values::Bytes(bytes)) => bytes.runs.push(input.text()?)?,
@@ -211,8 +212,7 @@ fn timestamp(unit: Unit, value: i64) -> Result<i64, Misfit> {
     match unit {
         Unit::Millis => temporal::timestamp_of_millis(value),
         Unit::Micros => temporal::timestamp_of_micros(value),
-        Unit::Nanos if value % NANOS_A_MICRO == 0 => temporal::timestamp_of_micros(value / NANOS_A_MICRO),
-        Unit::Nanos => Err(temporal::MICROS),
+        Unit::Nanos => temporal::timestamp_of_micros(value.div_euclid(NANOS_A_MICRO)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an Avro type without parts is, and which columns take it.
 //!
 //! Owns the table of scalars and logical types.
-//! - I1: a column takes a scalar only if it holds every value of it exactly.
+//! - I1: a column takes a scalar only if it holds every value of it exactly; of nanoseconds it keeps whole microseconds.
 //! - I2: a logical type that Avro does not know, or that stands on another type than its own, is passed over with a note;
 //!   so the specification wants it.
 
@@ -13,6 +13,7 @@ use tableflow_model::{Error, Result};
 
 use super::schema::{Form, Logical, Named, Type};
 use crate::decode::columns::column::Taking;
+use crate::decode::columns::temporal::FINER;
 
 /// What a DECIMAL is when its schema does not say.
 const PRECISION_DEFAULT: u64 = 10;
@@ -86,9 +87,9 @@ impl Scalar {
         }))
     }
 
-    /// The column that it gets. None holds nanoseconds in format version 2.
-    pub fn data_type(&self) -> Option<DataType> {
-        Some(match self {
+    /// The column that it gets.
+    pub fn data_type(&self) -> DataType {
+        match self {
             Scalar::Boolean => DataType::Boolean,
             Scalar::Int => DataType::Int32,
             Scalar::Long => DataType::Int64,
@@ -99,23 +100,20 @@ impl Scalar {
             Scalar::Decimal { precision, scale, .. } => DataType::Decimal128(*precision, *scale),
             Scalar::Date => DataType::Date32,
             Scalar::TimeMillis | Scalar::TimeMicros => DataType::Time64(TimeUnit::Microsecond),
-            Scalar::Timestamp { unit: Unit::Nanos, .. } => return None,
             Scalar::Timestamp { zoned, .. } => timestamp_column(*zoned),
-        })
+        }
     }
 
     /// Whether a column of this type takes every value (I1).
     pub fn fits(&self, column: &DataType) -> Taking {
         use DataType::{Binary, Decimal128, Float32, Float64, Int32, Int64, Utf8};
-        let own = self.data_type();
-        if own.as_ref() == Some(column) {
+        if self.data_type() == *column {
             return Taking::Takes;
         }
         match (self, column) {
             (Scalar::Int, Int64 | Float64) | (Scalar::Float, Float64) => Taking::Takes,
             (Scalar::Text | Scalar::Enum(_), Binary) | (Scalar::Bytes, Utf8) => Taking::Takes,
-            // Declared by the table: taken if nothing is beyond the microsecond.
-            (Scalar::Timestamp { zoned, .. }, _) if *column == timestamp_column(*zoned) => Taking::Takes,
+            _ if self.keeps_nanoseconds_in(column) => Taking::Takes,
             (Scalar::Long, Int32) => Taking::Widened(Int64),
             (Scalar::Double, Float32) => Taking::Widened(Float64),
             (Scalar::Decimal { precision, scale, .. }, Decimal128(held, held_scale)) if scale == held_scale => {
@@ -127,6 +125,11 @@ impl Scalar {
             }
             _ => Taking::Never,
         }
+    }
+
+    /// Whether the table has a column of whole numbers for them, so that nothing is cut off.
+    pub fn keeps_nanoseconds_in(&self, column: &DataType) -> bool {
+        matches!((self, column), (Scalar::Timestamp { unit: Unit::Nanos, .. }, DataType::Int64))
     }
 }
 
@@ -153,7 +156,7 @@ fn long(logical: &Logical) -> Noted {
         "local-timestamp-nanos" => (Unit::Nanos, false),
         _ => return (Scalar::Long, Some(passed_over(logical))),
     };
-    let note = (unit == Unit::Nanos).then(|| "a table keeps microseconds: records with more are refused".to_owned());
+    let note = (unit == Unit::Nanos).then(|| format!("{FINER}; a column BIGINT keeps all"));
     (Scalar::Timestamp { unit, zoned }, note)
 }
 

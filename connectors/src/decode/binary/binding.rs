@@ -12,8 +12,8 @@ use crate::decode::columns::LEAVES_MAX;
 use crate::decode::columns::column::{Column, Taking};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::map::Map;
-use crate::decode::columns::names::{flaw, is_reserved};
-use crate::decode::{Learned, Note, RESERVED_PREFIX, Rename, Widening};
+use crate::decode::columns::names::flaw;
+use crate::decode::{Learned, Note, Rename, Widening};
 
 /// How deep rows, lists and maps may lie inside of each other: as deep as in JSON.
 pub(in crate::decode) const DEPTH_MAX: usize = 127;
@@ -128,12 +128,6 @@ impl Binding {
     pub fn check_new(&self, columns: &Fields) -> Result<()> {
         let name = self.path.last().map_or("", String::as_str);
         let rename = "rename the field in the schema";
-        if self.path.len() == 1 && is_reserved(name) {
-            let what = format!("the schema has a field {}, a name of the metadata columns", flink_name(name));
-            return Err(Error::data(what)
-                .with_detail(format!("names that begin with {RESERVED_PREFIX} are theirs"))
-                .with_hint(rename));
-        }
         if let Some((twin, _)) = columns.namesake(name) {
             let what = format!("field {} differs only by case from column {}", self.path(), flink_name(twin));
             return Err(Error::data(what).with_hint("engines cannot tell them apart: use one spelling in the schemas"));

@@ -1,7 +1,7 @@
 //! Which names columns may have.
 //!
 //! Owns the rules that hold for every format.
-//! - I1: names that begin with the reserved prefix belong to the metadata columns.
+//! - I1: names that begin as those of the table's metadata columns do belong to them.
 //! - I2: no two columns of a table have one name when it is written whole, as `a.b`: neither as Iceberg writes it, where
 //!   a list's element is `l.element`, nor as Parquet does, where it is `l.list.element`.
 //! - I3: no column that the table lacks gets the name of one of its partition fields: Iceberg refuses that.
@@ -13,11 +13,11 @@ use tableflow_model::types::flink_name;
 
 use super::column::map_parts;
 use super::place::Step;
-use crate::decode::RESERVED_PREFIX;
+use crate::decode::{ColumnRules, MetadataColumns};
 
-/// Whether a name at the top of a table belongs to the metadata columns (I1).
+/// Whether a name at the top of a table belongs to our own metadata columns (I1).
 pub(in crate::decode) fn is_reserved(name: &str) -> bool {
-    name.to_lowercase().starts_with(RESERVED_PREFIX)
+    MetadataColumns::None.reserves(name).is_some()
 }
 
 /// Why no column can be called that, if none can.
@@ -31,15 +31,25 @@ pub(in crate::decode) fn flaw(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Names of partition fields that no column has (I3).
+/// Names that no new column gets.
 #[derive(Debug, Default)]
-pub(in crate::decode) struct TakenNames(HashSet<String>);
+pub(in crate::decode) struct TakenNames {
+    metadata: MetadataColumns,
+    /// Of partition fields (I3).
+    partition_fields: HashSet<String>,
+}
 
 impl TakenNames {
     /// A partition by the values of a column has the column's own name.
-    pub fn new(names: impl IntoIterator<Item = String>, table: &Schema) -> Self {
+    pub fn new(rules: &ColumnRules, table: &Schema) -> Self {
         let known: HashSet<String> = WholeNames::of(table.fields()).in_iceberg.into_iter().collect();
-        TakenNames(names.into_iter().filter(|name| !known.contains(name)).collect())
+        let partition_fields = rules.partition_fields.iter().filter(|name| !known.contains(*name)).cloned().collect();
+        TakenNames { metadata: rules.metadata, partition_fields }
+    }
+
+    /// How a name begins that belongs to the metadata columns, at the top of the table (I1).
+    pub fn reserved(&self, name: &str) -> Option<&'static str> {
+        self.metadata.reserves(name)
     }
 }
 
@@ -72,7 +82,7 @@ impl Clash {
 /// The first name that stands in the way of a table with these columns (I2, I3).
 pub(in crate::decode) fn clash(columns: &[FieldRef], taken: &TakenNames) -> Option<Clash> {
     let WholeNames { in_iceberg, in_parquet } = WholeNames::of(columns);
-    if let Some(name) = in_iceberg.iter().find(|name| taken.0.contains(*name)) {
+    if let Some(name) = in_iceberg.iter().find(|name| taken.partition_fields.contains(*name)) {
         return Some(Clash { name: name.clone(), with: "a partition field of the table" });
     }
     let name = [in_iceberg, in_parquet].into_iter().find_map(|names| {

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, StringArray};
+use arrow::array::{ArrayRef, GenericByteArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{BinaryType, ByteArrayType, DataType, Utf8Type};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tableflow_model::types::Width;
@@ -73,6 +73,36 @@ impl Runs {
     }
 }
 
+/// A column that is runs, and says what else it takes.
+trait OverRuns {
+    type Arrow: ByteArrayType<Offset = i32>;
+
+    fn runs(&mut self) -> &mut Runs;
+}
+
+impl<C: OverRuns> Store for C {
+    fn data_type(&self) -> DataType {
+        C::Arrow::DATA_TYPE
+    }
+
+    fn pad(&mut self, rows: usize) {
+        self.runs().pad(rows);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.runs().truncate(rows);
+    }
+
+    fn keep(&mut self, first: usize, marks: &[bool]) {
+        self.runs().keep(first, marks);
+    }
+
+    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+        let (offsets, bytes) = self.runs().finish();
+        Arc::new(GenericByteArray::<C::Arrow>::new(offsets, bytes.into(), nulls))
+    }
+}
+
 pub(in crate::decode) struct Texts {
     pub runs: Runs,
     /// Declared by the user: takes any JSON value, what is no text as its JSON text.
@@ -92,26 +122,11 @@ impl Texts {
     }
 }
 
-impl Store for Texts {
-    fn data_type(&self) -> DataType {
-        DataType::Utf8
-    }
+impl OverRuns for Texts {
+    type Arrow = Utf8Type;
 
-    fn pad(&mut self, rows: usize) {
-        self.runs.pad(rows);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.runs.truncate(rows);
-    }
-
-    fn keep(&mut self, first: usize, marks: &[bool]) {
-        self.runs.keep(first, marks);
-    }
-
-    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
-        let (offsets, bytes) = self.runs.finish();
-        Arc::new(StringArray::new(offsets, bytes.into(), nulls))
+    fn runs(&mut self) -> &mut Runs {
+        &mut self.runs
     }
 }
 
@@ -144,26 +159,11 @@ impl Binaries {
     }
 }
 
-impl Store for Binaries {
-    fn data_type(&self) -> DataType {
-        DataType::Binary
-    }
+impl OverRuns for Binaries {
+    type Arrow = BinaryType;
 
-    fn pad(&mut self, rows: usize) {
-        self.runs.pad(rows);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.runs.truncate(rows);
-    }
-
-    fn keep(&mut self, first: usize, marks: &[bool]) {
-        self.runs.keep(first, marks);
-    }
-
-    fn finish(&mut self, _rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
-        let (offsets, bytes) = self.runs.finish();
-        Arc::new(BinaryArray::new(offsets, bytes.into(), nulls))
+    fn runs(&mut self) -> &mut Runs {
+        &mut self.runs
     }
 }
 

@@ -21,26 +21,29 @@ use crate::decode::columns::list::List;
 use crate::decode::columns::map::Map;
 use crate::decode::columns::names::{TakenNames, clash};
 use crate::decode::columns::place::{Step, declaration, written};
-use crate::decode::{Reason, RecordError, Remedy};
+use crate::decode::{Evolution, Reason, RecordError, Remedy};
 
 /// Appends one record as row `row`; answers whether it added columns. If it fails, half of it is left behind.
 /// Columns that are added give way to what is foreseen of the records after this one.
 pub(super) fn read(
     fields: &mut Fields,
-    taken: &TakenNames,
+    (taken, evolution): (&TakenNames, Evolution),
     value: &[u8],
     row: usize,
     foreseen: Option<&Shape>,
 ) -> Result<bool, Box<RecordError>> {
-    let mut reader = Reader { path: Vec::new(), depth: 0, leaves: fields.leaves(), added: Vec::new() };
-    let read = reader.record(fields, value, row, foreseen).and_then(|()| reader.check_names(fields, taken));
+    let mut reader =
+        Reader { taken, evolution, path: Vec::new(), depth: 0, leaves: fields.leaves(), added: Vec::new() };
+    let read = reader.record(fields, value, row, foreseen).and_then(|()| reader.check_names(fields));
     match read {
         Ok(()) => Ok(!reader.added.is_empty()),
         Err(fault) => Err(Box::new(reader.explain(fields, *fault, value))),
     }
 }
 
-struct Reader {
+struct Reader<'t> {
+    taken: &'t TakenNames,
+    evolution: Evolution,
     /// Where the reader is; after an error, where it was.
     path: Vec<Step>,
     depth: usize,
@@ -56,7 +59,7 @@ fn failed<T>(fault: Fault) -> Read<T> {
     Err(Box::new(fault))
 }
 
-impl Reader {
+impl Reader<'_> {
     fn record(&mut self, fields: &mut Fields, value: &[u8], row: usize, foreseen: Option<&Shape>) -> Read {
         let raw: &RawValue = match serde_json::from_slice(value) {
             Ok(raw) => raw,
@@ -93,11 +96,11 @@ impl Reader {
     }
 
     /// The names of the columns that were added, in the whole table.
-    fn check_names(&mut self, fields: &Fields, taken: &TakenNames) -> Read {
+    fn check_names(&mut self, fields: &Fields) -> Read {
         if self.added.is_empty() {
             return Ok(());
         }
-        let Some(clash) = clash(&fields.schema_fields(), taken) else { return Ok(()) };
+        let Some(clash) = clash(&fields.schema_fields(), self.taken) else { return Ok(()) };
         // A record mostly adds one column; of several, the one that the name begins with.
         let at = self.added.iter().rev().find(|path| clash.is_at(path)).or(self.added.last());
         self.path = at.cloned().unwrap_or_default();
@@ -128,8 +131,12 @@ impl Reader {
         if let Some(foreseen) = foreseen {
             shape.refine(foreseen);
         }
-        if let Some(fault) = names::check(name, fields, &shape, self.path.len() == 1, row) {
+        let top_level = (self.path.len() == 1).then_some(self.taken);
+        if let Some(fault) = names::check(name, fields, &shape, top_level, row) {
             return failed(fault);
+        }
+        if self.evolution == Evolution::Strict {
+            return failed(Fault::new_column());
         }
         let Some(column) = shape.data_type().and_then(|data_type| Column::new(&data_type, true, false)) else {
             return Ok(None);
@@ -231,6 +238,7 @@ impl Reader {
         let subject = if self.path.is_empty() { "the value" } else { &path };
         let remedy = match fault.cure {
             Cure::Produce(words) => Remedy::Produce(words),
+            Cure::Evolve => Remedy::Evolve,
             Cure::Respell { column, words } => Remedy::Respell { column: column.into(), words },
             // No type takes what no reader goes down to.
             Cure::Declare { .. } if nesting(&String::from_utf8_lossy(value)) > DEPTH_MAX => {

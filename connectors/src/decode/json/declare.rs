@@ -4,14 +4,15 @@
 //! - I1: the table's columns come first, in its order; declared ones that it has not come after them.
 //! - I2: what is declared has the type that the table has, or it is refused.
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use tableflow_model::types::{Width, flink_column, flink_field_type, flink_name, flink_type};
 use tableflow_model::{Error, Result};
 
-use crate::decode::RESERVED_PREFIX;
 use crate::decode::columns::column::{Column, Values, has_text_keys, map_parts};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::names::{self, TakenNames, is_reserved};
+use crate::decode::columns::temporal::FINER;
+use crate::decode::{Note, RESERVED_PREFIX};
 
 /// The value columns of a table (its metadata columns are passed over) and of a declaration.
 pub(super) fn columns(declared: &[Field], table: &Schema) -> Result<Fields> {
@@ -87,6 +88,31 @@ fn mark(column: &mut Column, declared: &Field, is_new: bool) -> Result<()> {
             Ok(())
         }
         _ => Err(unlike(declared, &table_type)),
+    }
+}
+
+/// What columns do not keep of what may be written for them.
+pub(super) fn notes(columns: &[FieldRef]) -> Vec<Note> {
+    let mut notes = Vec::new();
+    columns.iter().for_each(|column| note(column, column.name(), &mut notes));
+    notes
+}
+
+fn note(field: &Field, path: &str, notes: &mut Vec<Note>) {
+    match field.data_type() {
+        DataType::Timestamp(..) | DataType::Time64(_) => {
+            notes.push(Note { path: path.to_owned(), words: FINER.to_owned() });
+        }
+        DataType::Struct(children) => {
+            children.iter().for_each(|child| note(child, &format!("{path}.{}", child.name()), notes));
+        }
+        DataType::List(element) => note(element, &format!("{path}.element"), notes),
+        DataType::Map(entries, _) => {
+            if let Some((_, value)) = map_parts(entries) {
+                note(value, &format!("{path}.value"), notes);
+            }
+        }
+        _ => {}
     }
 }
 

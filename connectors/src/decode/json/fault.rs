@@ -30,6 +30,8 @@ pub(super) struct Fault {
 #[derive(Debug)]
 pub(super) enum Cure {
     Produce(String),
+    /// Let the table have another column.
+    Evolve,
     /// Declare the place, or the one so many levels up, as this field.
     Declare {
         up: usize,
@@ -68,6 +70,12 @@ impl Fault {
         let message = format!("is {found}, its column is {}{why}", flink_field_type(column));
         let column = Field::new("", fitting(misfit, found, column), column.is_nullable());
         Fault { reason, message, cure: Cure::Declare { up: 0, column } }
+    }
+
+    /// A field that has no column, in a table whose columns stay as they are.
+    pub fn new_column() -> Self {
+        let message = "has no column, and the table's evolution is strict".to_owned();
+        Fault { reason: Reason::NewColumn, message, cure: Cure::Evolve }
     }
 
     /// Null, or nothing at all, where a value must be.

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! - I1: every field of every record taken is in a column; only null, `{}` and `[]` may have none yet.
-//! - I2: a column never changes its type; a value that does not fit exactly stops at its record.
+//! - I2: a column never changes its type; a value that does not fit exactly stops at its record, but for times, which are
+//!   cut to the microsecond.
 //! - I3: the rows do not depend on where the batches were cut, save that whole numbers become DOUBLE if
 //!   a fraction follows within the batch that first shows them.
 //! - I4: a record that fails changes neither rows nor schema; a JSON Schema that is refused changes nothing.
@@ -37,17 +38,15 @@ mod tests;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde_json::value::RawValue;
-use tableflow_model::{Error, Records, Result};
+use tableflow_model::{Records, Result};
 
 use self::shape::Shape;
-use super::columns::fields::Fields;
-use super::columns::names::{TakenNames, clash};
 use super::pass::{Pass, Stop};
-use super::{BadRecords, Decoded, Decoder, Framing, Learned, RecordError};
+use super::value_columns::ValueColumns;
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Note, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Objects and arrays inside of each other: serde_json reads so many before it gives up.
@@ -60,15 +59,12 @@ pub struct JsonDecoder {
     /// None: records are JSON from their first byte on.
     framing: Option<Box<dyn Framing>>,
     known: HashSet<SchemaKey>,
-    columns: Fields,
-    taken: TakenNames,
-    schema: SchemaRef,
-    schema_version: u64,
+    columns: ValueColumns,
 }
 
 impl fmt::Debug for JsonDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JsonDecoder").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("JsonDecoder").field("columns", &self.columns).finish_non_exhaustive()
     }
 }
 
@@ -76,10 +72,13 @@ impl JsonDecoder {
     /// A decoder for a table with these columns; `declared` ones (`--columns`) that it has not are added to
     /// it. A declared STRING takes any JSON value.
     pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
-        let columns = declare::columns(declared, table)?;
-        let schema = Arc::new(Schema::new(columns.schema_fields()));
-        let (known, taken) = Default::default();
-        Ok(JsonDecoder { framing: None, known, columns, taken, schema, schema_version: 0 })
+        let columns = ValueColumns::new(declare::columns(declared, table)?);
+        Ok(JsonDecoder { framing: None, known: HashSet::new(), columns })
+    }
+
+    /// What its columns do not keep of what may be written for them.
+    pub fn notes(&self) -> Vec<Note> {
+        declare::notes(self.columns.schema().fields())
     }
 
     /// Takes records that name a JSON Schema.
@@ -89,10 +88,10 @@ impl JsonDecoder {
         self
     }
 
-    /// Keeps new columns from having one of these names: a table's partition fields.
-    pub fn keep_clear_of(mut self, names: impl IntoIterator<Item = String>, table: &Schema) -> Result<Self> {
-        self.taken = TakenNames::new(names, table);
-        declare::check_names(&self.columns, &self.taken)?;
+    /// Holds its columns to what the table allows.
+    pub fn keep_to(mut self, rules: &ColumnRules, table: &Schema) -> Result<Self> {
+        self.columns.keep_to(rules, table);
+        declare::check_names(&self.columns.fields, &self.columns.taken)?;
         Ok(self)
     }
 
@@ -105,22 +104,23 @@ impl JsonDecoder {
         foreseen: &mut Option<Shape>,
     ) -> std::result::Result<(), Stop> {
         let value = self.open(records, index)?;
-        if stream::read(&mut self.columns, value, row).is_ok() {
+        let ValueColumns { fields, taken, evolution, .. } = &mut self.columns;
+        if stream::read(fields, value, row).is_ok() {
             return Ok(());
         }
-        self.columns.roll_back(row);
-        let mut read = careful::read(&mut self.columns, &self.taken, value, row, foreseen.as_ref());
+        fields.roll_back(row);
+        let mut read = careful::read(fields, (taken, *evolution), value, row, foreseen.as_ref());
         if foreseen.is_none() && matches!(read, Ok(true)) {
             // Only for a record that is good anyway: bad ones must not make every record look ahead.
-            self.columns.roll_back(row);
+            fields.roll_back(row);
             let ahead = foreseen.insert(foresee(records, index, self.framing.as_deref()));
-            read = careful::read(&mut self.columns, &self.taken, value, row, Some(ahead));
+            read = careful::read(fields, (taken, *evolution), value, row, Some(ahead));
         }
         match read {
-            Ok(true) => self.settle(),
+            Ok(true) => self.columns.settle(),
             Ok(false) => {}
             Err(failure) => {
-                self.columns.roll_back(row);
+                fields.roll_back(row);
                 return Err(Stop::failed(RecordError { row: index, ..*failure }));
             }
         }
@@ -134,46 +134,28 @@ impl JsonDecoder {
         let opened = framing.open(records, index).map_err(Stop::failed)?;
         if self.known.contains(&opened.schema) { Ok(opened.payload) } else { Err(Stop::Needs(opened.schema)) }
     }
-
-    fn settle(&mut self) {
-        self.columns.settle();
-        self.schema = Arc::new(Schema::new(self.columns.schema_fields()));
-        self.schema_version += 1;
-    }
 }
 
 impl Decoder for JsonDecoder {
     fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
         let mut foreseen = None;
         let pass = Pass::over(records, first_row, bad, |index, row| self.record(records, index, row, &mut foreseen));
-        let batch = self.columns.finish_batch(&self.schema, pass.rows());
+        let batch = self.columns.finish(pass.rows());
         pass.with(batch)
     }
 
     fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
-        let placed = |error: Error| error.with_context("schema", key);
-        let mut columns = self.columns.copy();
-        let learned = schema::bind(text, &mut columns).map_err(placed)?;
-        let fields = columns.schema_fields();
-        if let Some(clash) = clash(&fields, &self.taken) {
-            return Err(placed(Error::data(clash.message()).with_hint("rename the field in the schema")));
-        }
-        self.columns = columns;
+        let ((), learned) = self.columns.learn(key, |columns| Ok(((), schema::bind(text, columns)?)))?;
         self.known.insert(key);
-        let schema = Arc::new(Schema::new(fields));
-        if schema != self.schema {
-            self.schema = schema;
-            self.schema_version += 1;
-        }
         Ok(learned)
     }
 
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.columns.schema()
     }
 
     fn schema_version(&self) -> u64 {
-        self.schema_version
+        self.columns.version()
     }
 }
 

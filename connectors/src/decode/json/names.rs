@@ -10,20 +10,27 @@ use tableflow_model::types::flink_name;
 
 use super::fault::Fault;
 use super::shape::Shape;
+use crate::decode::Reason;
 use crate::decode::columns::fields::Fields;
-use crate::decode::columns::names::{Clash, flaw, is_reserved};
-use crate::decode::{RESERVED_PREFIX, Reason};
+use crate::decode::columns::names::{Clash, TakenNames, flaw};
 
-/// What is wrong with the name of a field that is new in `row`, among its siblings, or with a name inside of it.
-pub(super) fn check(name: &str, siblings: &Fields, shape: &Shape, top_level: bool, row: usize) -> Option<Fault> {
-    if top_level && is_reserved(name) {
-        let message = format!("has a name that begins with {RESERVED_PREFIX}, as metadata columns do");
+/// What is wrong with the name of a field that is new in `row`, among its siblings, or with a name inside of it; at the top
+/// of the table some names are taken.
+pub(super) fn check(
+    name: &str,
+    siblings: &Fields,
+    shape: &Shape,
+    top_level: Option<&TakenNames>,
+    row: usize,
+) -> Option<Fault> {
+    if let Some(prefix) = top_level.and_then(|taken| taken.reserved(name)) {
+        let message = format!("has a name that begins with {prefix}, as metadata columns do");
         return Some(Fault::new(Reason::ReservedName, message, "rename the field where it is produced"));
     }
     if let Some((twin, column)) = siblings.namesake(name) {
         let fault = collision(name, twin);
         // In a record that has both, neither spelling helps.
-        let respelt = top_level && column.len() <= row;
+        let respelt = top_level.is_some() && column.len() <= row;
         return Some(if respelt { fault.respelt(column.declared(name)) } else { fault });
     }
     bad(name).or_else(|| inside(shape))

@@ -19,9 +19,9 @@ use crate::decode::Learned;
 use crate::decode::binary::binding::Binding;
 use crate::decode::columns::column::{Column, Taking, Values};
 use crate::decode::columns::fields::Fields;
+use crate::decode::columns::temporal::FINER;
 
-const TIMESTAMP_NOTE: &str = "a table keeps microseconds: records with more are refused; a column ROW<seconds BIGINT, nanos \
-                              INT> keeps all";
+const NANOS_HINT: &str = "a column ROW<seconds BIGINT, nanos INT> keeps all";
 const JSON_NOTE: &str = "may have any shape, and becomes STRING, as JSON";
 
 /// What earlier schemas told: the column where a message at this place had a field's number.
@@ -181,8 +181,8 @@ impl Binder<'_> {
             return Ok(Some(Form::Wrapper(scalar)));
         }
         let (form, note, own) = match (name, shapeless(message)) {
-            ("google.protobuf.Timestamp", _) => (Form::Timestamp, TIMESTAMP_NOTE, timestamp()),
-            (_, Some(shapeless)) => (Form::Json(shapeless), JSON_NOTE, DataType::Utf8),
+            ("google.protobuf.Timestamp", _) => (Form::Timestamp, format!("{FINER}; {NANOS_HINT}"), timestamp()),
+            (_, Some(shapeless)) => (Form::Json(shapeless), JSON_NOTE.to_owned(), DataType::Utf8),
             _ => return Ok(None),
         };
         let taking = if column.data_type() == own { Taking::Takes } else { Taking::Never };

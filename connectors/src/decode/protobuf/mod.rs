@@ -36,20 +36,18 @@ mod wire;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
 use arrow::datatypes::{self, SchemaRef};
-use tableflow_model::types::flink_column;
-use tableflow_model::{Error, Records, Result};
+use tableflow_model::{Records, Result};
 
 use self::bind::{Known, bind};
 pub(super) use self::index::read as message_of;
 use self::program::Message;
 pub(super) use self::schema::Schema;
 use super::columns::fields::Fields;
-use super::columns::names::{TakenNames, clash, is_reserved};
 use super::pass::{Pass, Stop};
-use super::{BadRecords, Decoded, Decoder, Framing, Learned, Reason, RecordError};
+use super::value_columns::ValueColumns;
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Reason, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// The first message of a schema.
@@ -58,14 +56,11 @@ pub(super) const FIRST: &[u32] = &[0];
 /// Decodes the Protobuf records of one topic.
 pub struct ProtobufDecoder<F> {
     framing: F,
-    columns: Fields,
+    columns: ValueColumns,
     programs: HashMap<SchemaKey, Programs>,
     /// What a record had that no program knows: it is bound when its schema is added.
     wanted: Option<(SchemaKey, Vec<u32>)>,
     known: Known,
-    taken: TakenNames,
-    schema: SchemaRef,
-    schema_version: u64,
 }
 
 /// The message types of one schema that are bound, by their indexes.
@@ -73,27 +68,22 @@ type Programs = Vec<(Vec<u32>, Message)>;
 
 impl<F> fmt::Debug for ProtobufDecoder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProtobufDecoder").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("ProtobufDecoder").field("columns", &self.columns).finish_non_exhaustive()
     }
 }
 
 impl<F: Framing> ProtobufDecoder<F> {
     /// A decoder for a table with these columns; the metadata columns are passed over.
     pub fn new(framing: F, table: &datatypes::Schema) -> Result<Self> {
-        let value_columns = table.fields().iter().filter(|field| !is_reserved(field.name()));
-        let columns = Fields::of(value_columns, false).map_err(|field| {
-            Error::usage(format!("Protobuf cannot fill the column {}", flink_column(field)))
-                .with_hint("keys of maps are text, whole numbers or booleans; timestamps have microseconds")
-        })?;
-        let schema = Arc::new(datatypes::Schema::new(columns.schema_fields()));
-        let (programs, known, taken) = Default::default();
-        Ok(ProtobufDecoder { framing, columns, programs, wanted: None, known, taken, schema, schema_version: 0 })
+        let columns = ValueColumns::of_table(table, "Protobuf")?;
+        let (programs, known) = Default::default();
+        Ok(ProtobufDecoder { framing, columns, programs, wanted: None, known })
     }
 
-    /// Keeps new columns from having one of these names: a table's partition fields.
+    /// Holds its columns to what the table allows.
     #[must_use]
-    pub fn keep_clear_of(mut self, names: impl IntoIterator<Item = String>, table: &datatypes::Schema) -> Self {
-        self.taken = TakenNames::new(names, table);
+    pub fn keep_to(mut self, rules: &ColumnRules, table: &datatypes::Schema) -> Self {
+        self.columns.keep_to(rules, table);
         self
     }
 }
@@ -139,10 +129,10 @@ impl<'a, F: Framing> Run<'a, F> {
 impl<F: Framing> Decoder for ProtobufDecoder<F> {
     fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
         let Self { framing, programs, columns, .. } = self;
-        let mut run = Run { framing, programs, columns, index: Vec::new(), program: None };
+        let mut run = Run { framing, programs, columns: &mut columns.fields, index: Vec::new(), program: None };
         let pass = Pass::over(records, first_row, bad, |place, row| run.record(records, place, row));
         let index = run.index;
-        let batch = self.columns.finish_batch(&self.schema, pass.rows());
+        let batch = columns.finish(pass.rows());
         let decoded = pass.with(batch);
         self.wanted = decoded.needs.map(|key| (key, index));
         decoded
@@ -150,37 +140,26 @@ impl<F: Framing> Decoder for ProtobufDecoder<F> {
 
     /// Binds the message type that the last record needed, or else the schema's first.
     fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
-        let placed = |error: Error| error.with_context("schema", key);
         let index = match &self.wanted {
             Some((wanted, index)) if *wanted == key => index.clone(),
             _ => FIRST.to_vec(),
         };
-        let message = Schema::parse(text).and_then(|schema| schema.message(&index)).map_err(placed)?;
-        // Bound to columns of its own, so that a schema that is refused changes nothing.
-        let mut columns = self.columns.copy();
         let mut known = self.known.clone();
-        let (program, learned) = bind(&message, &mut columns, &mut known).map_err(placed)?;
-        let fields = columns.schema_fields();
-        if let Some(clash) = clash(&fields, &self.taken) {
-            return Err(placed(Error::data(clash.message()).with_hint("rename the field in the schema")));
-        }
-        (self.columns, self.known) = (columns, known);
+        let bound =
+            self.columns.learn(key, |columns| bind(&Schema::parse(text)?.message(&index)?, columns, &mut known));
+        let (program, learned) = bound?;
+        self.known = known;
         let programs = self.programs.entry(key).or_default();
         programs.retain(|(bound, _)| *bound != index);
         programs.push((index, program));
-        let schema = Arc::new(datatypes::Schema::new(fields));
-        if schema != self.schema {
-            self.schema = schema;
-            self.schema_version += 1;
-        }
         Ok(learned)
     }
 
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.columns.schema()
     }
 
     fn schema_version(&self) -> u64 {
-        self.schema_version
+        self.columns.version()
     }
 }

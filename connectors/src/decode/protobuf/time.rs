@@ -1,7 +1,7 @@
 //! `google.protobuf.Timestamp` into a column of timestamps.
 //!
 //! Owns [`timestamp`].
-//! - I1: what is kept is what was sent: nanoseconds beyond the microsecond are refused.
+//! - I1: a time is cut to the microsecond at or before it, as everywhere: `columns::temporal`.
 //! - I2: one that comes in two parts is one: what the second does not say is the first's.
 
 use super::wire::WireType;
@@ -41,9 +41,6 @@ pub(super) fn timestamp(bytes: &[u8], column: &mut Column, row: usize) -> Read {
 fn micros(seconds: i64, nanos: i64) -> Result<i64, Misfit> {
     if !(0..NANOS_A_SECOND).contains(&nanos) {
         return Err(Misfit::Range("a Timestamp has 0 to 999999999 nanoseconds"));
-    }
-    if nanos % NANOS_A_MICRO != 0 {
-        return Err(temporal::MICROS);
     }
     let whole = seconds.checked_mul(MICROS_A_SECOND).and_then(|micros| micros.checked_add(nanos / NANOS_A_MICRO));
     temporal::timestamp_of_micros(whole.unwrap_or(i64::MAX))

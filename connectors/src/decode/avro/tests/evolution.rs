@@ -179,13 +179,18 @@ fn values_of_each_version_are_kept_in_the_column_that_became_wider() {
 }
 
 #[test]
-fn a_table_that_is_there_keeps_its_columns_and_may_ask_for_microseconds() {
+fn a_table_that_is_there_keeps_its_columns_and_may_ask_for_nanoseconds() {
     let mut decoder = table("z BIGINT, ts TIMESTAMP_LTZ(6), _tableflow_offset BIGINT");
     let fields = r#"{"name":"ts","type":{"type":"long","logicalType":"timestamp-nanos"}},{"name":"a","type":"int"}"#;
     let learned = decoder.add_schema(SchemaKey::id(1), &record(fields)).unwrap();
     assert_eq!(columns(&decoder), "z BIGINT, ts TIMESTAMP_LTZ(6), a INT");
-    assert_eq!(notes(&learned), ["ts: a table keeps microseconds: records with more are refused"]);
-    assert_eq!(rows(&mut decoder, &[value(1, &[&long(5_000), &[2]])]), ["- | 5us | 1"]);
-    let decoded = decode(&mut decoder, &[value(1, &[&long(5_001), &[2]])]);
-    assert_eq!(decoded.failure.unwrap().message, "$.ts cannot be kept: a table keeps 6 digits after the second");
+    let words = "ts: a table keeps microseconds: finer digits are cut off; a column BIGINT keeps all";
+    assert_eq!(notes(&learned), [words]);
+    let values = [5_000, 5_999, -1, -1_000].map(|nanos| value(1, &[&long(nanos), &[2]]));
+    assert_eq!(rows(&mut decoder, &values), ["- | 5us | 1", "- | 5us | 1", "- | -1us | 1", "- | -1us | 1"]);
+
+    let mut whole = table("ts BIGINT");
+    let learned = whole.add_schema(SchemaKey::id(1), &record(fields)).unwrap();
+    assert_eq!((columns(&whole).as_str(), notes(&learned)), ("ts BIGINT, a INT", vec![]));
+    assert_eq!(rows(&mut whole, &[value(1, &[&long(-5_001), &[2]])]), ["-5001 | 1"]);
 }

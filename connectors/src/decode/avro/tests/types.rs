@@ -30,6 +30,8 @@ const TYPES: &[(&str, &str, &str, &[u8], &str)] = &[
     (r#"{"type":"long","logicalType":"time-micros"}"#, "TIME(6)", "", &[4], "2us"),
     (r#"{"type":"long","logicalType":"timestamp-millis"}"#, "TIMESTAMP_LTZ(6)", "", &[4], "2000us"),
     (r#"{"type":"long","logicalType":"timestamp-micros"}"#, "TIMESTAMP_LTZ(6)", "", &[3], "-2us"),
+    (r#"{"type":"long","logicalType":"timestamp-nanos"}"#, "TIMESTAMP_LTZ(6)", "a table keeps microseconds: finer digits are cut off; a column BIGINT keeps all", &[0xce, 0xf], "0us"),
+    (r#"{"type":"long","logicalType":"local-timestamp-nanos"}"#, "TIMESTAMP(6)", "a table keeps microseconds: finer digits are cut off; a column BIGINT keeps all", &[1], "-1us"),
     (r#"{"type":"long","logicalType":"local-timestamp-millis"}"#, "TIMESTAMP(6)", "", &[4], "2000us"),
     (r#"{"type":"long","logicalType":"local-timestamp-micros"}"#, "TIMESTAMP(6)", "", &[4], "2us"),
     (r#"{"type":"string","logicalType":"uuid"}"#, "STRING", "", &[2, b'x'], "\"x\""),

@@ -12,7 +12,7 @@ use tableflow_model::types::{flink_column, parse_columns};
 
 use super::*;
 use crate::decode::shown::{records, shown};
-use crate::decode::{Reason, Remedy};
+use crate::decode::{Evolution, Reason, Remedy};
 
 fn lines(text: &str) -> Records {
     records(&text.lines().map(Some).collect::<Vec<_>>())

@@ -43,8 +43,12 @@ const TAKEN: &[(&str, &str, &[&str])] = &[
     ),
     ("BYTES", r#""AAEC" "" "/w==""#, &["[0, 1, 2]", "[]", "[255]"]),
     ("DATE", r#""1970-01-02" 1 -1"#, &["day 1", "day 1", "day -1"]),
-    ("TIME", r#""00:00:01.5""#, &["1500000us"]),
-    ("TIMESTAMP(3)", r#""1970-01-01T00:00:01" 1000 -1"#, &["1000000us", "1000000us", "-1000us"]),
+    ("TIME", r#""00:00:01.5" "00:00:00.0000019""#, &["1500000us", "1us"]),
+    (
+        "TIMESTAMP(3)",
+        r#""1970-01-01T00:00:01" 1000 -1 "1969-12-31T23:59:59.123456789""#,
+        &["1000000us", "1000000us", "-1000us", "-876544us"],
+    ),
     (
         "TIMESTAMP_LTZ(3)",
         r#""1970-01-01T01:00:01+01:00" "1970-01-01T00:00:01" 1000"#,
@@ -140,4 +144,14 @@ fn text_is_kept_to_the_last_character() {
     let value = r#"{"v":"nul \u0000, pair \ud83d\ude00, slash \/, line \u2028"}"#;
     let decoded = table("v STRING").decode(&lines(value));
     assert_eq!(decoded.batch.column(0).as_string::<i32>().value(0), "nul \0, pair \u{1f600}, slash /, line \u{2028}");
+}
+
+#[test]
+fn i2_what_is_cut_off_is_said_before() {
+    let columns =
+        parse_columns("a INT, t TIME, r ROW<l ARRAY<TIMESTAMP(3)>>, m MAP<STRING, TIMESTAMP_LTZ(3)>").unwrap();
+    let decoder = JsonDecoder::new(&columns, &Schema::empty()).unwrap();
+    let notes = decoder.notes();
+    assert_eq!(notes.iter().map(|note| note.path.as_str()).collect::<Vec<_>>(), ["t", "r.l.element", "m.value"]);
+    assert!(notes.iter().all(|note| note.words == "a table keeps microseconds: finer digits are cut off"));
 }

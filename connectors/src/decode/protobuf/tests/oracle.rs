@@ -75,7 +75,7 @@ impl Maker {
         let mut message = DynamicMessage::new(descriptor.clone());
         if descriptor.full_name() == "google.protobuf.Timestamp" {
             message.set_field_by_name("seconds", Value::I64(i64::from(self.0.next_u32()) - (1 << 31)));
-            message.set_field_by_name("nanos", Value::I32(self.below(1_000_000) as i32 * 1000));
+            message.set_field_by_name("nanos", Value::I32(self.below(1_000_000_000) as i32));
             return message;
         }
         for field in descriptor.fields() {

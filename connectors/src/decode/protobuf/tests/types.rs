@@ -51,6 +51,8 @@ const TYPES: &[Case] = &[
     ("Point v", "ROW<x INT, y INT>", &[10, 0], "{x: 0, y: 0}", "-"),
     ("google.protobuf.Timestamp v", "TIMESTAMP_LTZ(6)", &[10, 6, 8, 1, 16, 0xd0, 0x86, 3], "1000050us", "-"),
     ("google.protobuf.Timestamp v", "TIMESTAMP_LTZ(6)", &[10, 0], "0us", "-"),
+    ("google.protobuf.Timestamp v", "TIMESTAMP_LTZ(6)", &[10, 3, 16, 0xe7, 7], "0us", "-"),
+    ("google.protobuf.Timestamp v", "TIMESTAMP_LTZ(6)", &[10, 17, 8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 16, 0xff, 0x93, 0xeb, 0xdc, 3], "-1us", "-"),
     ("google.protobuf.Duration v", "ROW<seconds BIGINT, nanos INT>", &[10, 4, 8, 1, 16, 5], "{seconds: 1, nanos: 5}", "-"),
     ("google.protobuf.Any v", "ROW<type_url STRING, value BYTES>", &[10, 6, 10, 1, b'u', 18, 1, 9], "{type_url: \"u\", value: [9]}", "-"),
     ("google.protobuf.Int64Value v", "BIGINT", &[10, 2, 8, 1], "1", "-"),
@@ -105,7 +107,7 @@ fn what_a_table_does_not_keep_is_said() {
     assert_eq!(
         notes(&learned),
         [
-            "t: a table keeps microseconds: records with more are refused; a column ROW<seconds BIGINT, nanos INT> keeps all",
+            "t: a table keeps microseconds: finer digits are cut off; a column ROW<seconds BIGINT, nanos INT> keeps all",
             "s: may have any shape, and becomes STRING, as JSON",
             "e: holds nothing, and gets no column",
             "n: holds nothing, and gets no column",
