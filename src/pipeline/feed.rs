@@ -275,6 +275,8 @@ impl Intake for Feed {
             }
             let polled = match self.reader.poll().await {
                 Err(error) if is_gone(&error) => return self.gone(error, files),
+                // Whoever fails behind what was read fails again where the next epoch starts.
+                Err(_) if files.moved => return Ok(None),
                 polled => polled?,
             };
             let nothing = polled.is_empty();

@@ -269,6 +269,33 @@ fn f26_a_registry_that_does_not_answer_loses_and_skips_nothing() {
     registered.sync_and_check("the registry answers again");
 }
 
+/// A wrong address answers that there is no such page: no word about a schema, so nothing is put aside for it.
+#[test]
+fn f26_a_page_that_is_not_there_is_no_schema_that_is_unknown() {
+    let mut registered = Registered::new(Keeper::Theirs, "avro");
+    let door = Registry::shared().through_a_door();
+    registered.topic.product.ask_registry(&door.url());
+    let (v1, v2) = (avro(V1), avro(V2));
+    let good = [first(1)];
+    registered.send_as(&[(&v1, &good)], good.iter().map(row).collect());
+    let topic = &registered.topic;
+    topic.product.run(&["enable", &topic.topic, "--table", "t", "--error-handling", "SKIP"]).good("enable");
+    topic.product.run(&["sync"]).good("sync");
+    let new = [second(2)];
+    registered.send_as(&[(&v2, &new)], new.iter().map(row).collect());
+    // Of a proxy, and of a registry whose root is elsewhere.
+    for body in ["<html>", r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#] {
+        door.answer_404(Some(body));
+        let failed = topic.product.run(&["sync"]);
+        assert!(!failed.status.success(), "{body}");
+        let status = topic.product.status();
+        assert_eq!((&status["rows_skipped"], &status["rows_committed"]), (&json!(0), &json!(1)), "{body}: {status}");
+        topic.product.run(&["resume", "t"]).good("resume");
+    }
+    door.answer_404(None);
+    registered.sync_and_check("the address is right again");
+}
+
 /// Ids of another registry mean other schemas: a table asks the one that it was enabled with.
 #[test]
 fn a_table_is_not_filled_with_the_schemas_of_another_registry() {

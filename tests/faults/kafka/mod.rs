@@ -3,6 +3,7 @@
 //! ```text
 //!  broker    a broker of the tests' own
 //!  topics    what becomes of a topic: transactions, holes, partitions, another topic of that name
+//!  batches   batches that are damaged, or lie
 //!  outages   brokers and services that die
 //!  verbs     topics by our own commands
 //!  registry  a schema registry that is not ours
@@ -10,6 +11,7 @@
 //!  server    what brokers and registries are: processes that end with the tests
 //! ```
 
+mod batches;
 mod broker;
 mod formats;
 mod outages;
