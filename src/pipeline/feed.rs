@@ -257,6 +257,7 @@ impl Intake for Feed {
             }
             known => {
                 self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
+                self.progress.counted(self.tally);
                 let offsets = self.offsets(known.map(|known| known.offsets)).await?;
                 self.reader.source().seek(&offsets).await?;
                 Ok(Start::At(offsets))

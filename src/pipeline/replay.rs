@@ -20,11 +20,13 @@ use serde::Serialize;
 use tableflow_connectors::decode::dead_letters;
 use tableflow_lake::layout::conform;
 use tableflow_model::protocol::{Epoch, Ledger, Positions, Tally, TopicPositions};
-use tableflow_model::{Error, ErrorKind, JobName, Offset, Partition, Records, Result, Span, TableName, TopicId, TopicName};
+use tableflow_model::{
+    Error, ErrorKind, JobName, Offset, Partition, Records, Result, Span, TableName, TopicId, TopicName,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::TableMemory;
-use super::dispatch::{Dispatch, Halt, Rows};
+use super::dispatch::{Dispatch, Halt, PassedOver, Rows};
 use super::epochs::{Epochs, tables_of};
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};

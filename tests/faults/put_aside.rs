@@ -145,7 +145,10 @@ fn f39_one_bad_record_in_a_hundred_and_nothing_but_bad_ones() {
         let place = |bad: &&(u64, u64)| reason.contains(&format!("record {} of partition {} of", bad.1, bad.0));
         let (partition, offset) = *mixed.bad.keys().find(place).unwrap_or_else(|| panic!("{status}"));
         assert_eq!(status["partitions"][partition as usize]["next_offset"], offset, "{status}");
-        assert!(mixed.bad.range((partition, 0)..(partition, offset)).next().is_none(), "it stops at the first: {status}");
+        assert!(
+            mixed.bad.range((partition, 0)..(partition, offset)).next().is_none(),
+            "it stops at the first: {status}"
+        );
         let read = [0, 1].map(|partition: usize| status["partitions"][partition]["next_offset"].as_u64().unwrap());
         let lag = mixed.sent - read[0] - read[1];
         let counts = ["rows_committed", "lag", "rows_skipped", "rows_dead_lettered"].map(|name| status[name].as_u64());
@@ -357,7 +360,10 @@ fn a_replay_takes_what_is_asked_for_and_can_be_decoded_and_nothing_else() {
         topic.product.run(&["dlq", "replay", "a", "-o", "json"]).good("a replay of what is not registered").json();
     assert_eq!((&none["rows_replayed"], &none["letters_left"]), (&json!(0), &json!(3)));
     let stay = &none["stay"][0];
-    assert_eq!((&stay["reason"], &stay["letters"], &stay["offset"]), (&json!("schema-id-unknown"), &json!(3), &json!(2)));
+    assert_eq!(
+        (&stay["reason"], &stay["letters"], &stay["offset"]),
+        (&json!("schema-id-unknown"), &json!(3), &json!(2))
+    );
     assert!(stay["message"].as_str().unwrap().contains("knows no schema of id 2"), "{stay}");
     topic.register();
     topic.send(1);
@@ -397,8 +403,17 @@ fn what_becomes_of_bad_records_can_be_changed_at_any_time() {
     let mut skipped = 0;
     for handling in ["SKIP", "LOG", "SKIP", "LOG"] {
         mixed.product.run(&["update", "t", "--error-handling", handling]).good("update");
+        let before = mixed.product.status();
         let up = mixed.product.up();
         mixed.product.run(&["resume", "t"]).good("resume");
+        // Counters begin where the ledger stands, whatever the job does with bad records.
+        wait_until("the counters are the ledger's", || {
+            let counters = up.get("/metrics").1;
+            ["skipped", "dead_lettered"].iter().all(|what| {
+                let count = &before[format!("rows_{what}")];
+                counters.contains(&format!("tableflow_records_{what}_total{{table=\"bronze.t\"}} {count}\n"))
+            })
+        });
         mixed.send(9);
         let bad = mixed.bad.len() as u64;
         wait_until("every record is somewhere", || {

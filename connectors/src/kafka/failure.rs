@@ -37,6 +37,11 @@ pub(super) fn about_topic(topic: &TopicName, code: Code, words: &str) -> Error {
     with_words(error, code, words)
 }
 
+/// Whether a failure is the topic's own, and says nothing of the way to the cluster.
+pub(super) fn is_of_topic(code: Code) -> bool {
+    matches!(code, Code::TopicAuthorizationFailed | Code::BadMessage | Code::BadCompression | Code::NotImplemented)
+}
+
 /// An error about the cluster, or the way to it.
 pub(super) fn about_cluster(code: Code, words: &str) -> Error {
     let error = match code {

@@ -1,6 +1,9 @@
 //! Records by registered schemas: written by Confluent's serializers, with our registry and with another house's.
 
 use serde_json::{Value, json};
+use tableflow_connectors::registry::RegistryClient;
+use tableflow_connectors::registry::client::{ClientOptions, Credentials};
+use tableflow_connectors::registry::conformance;
 
 use super::KafkaTopic;
 use super::registry::Registry;
@@ -224,6 +227,15 @@ fn records_without_a_known_schema_are_told_and_can_be_put_aside() {
     assert_eq!(seen, expected);
     assert!(letters.iter().any(|letter| letter["value_schema"] == "id 99"), "{letters:?}");
     assert_eq!(product.status()["rows_dead_lettered"], bad.len());
+}
+
+/// What our own registry judges so, as far as the two agree.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_houses_registry_judges_changes_alike() {
+    let url = Registry::shared().url();
+    let client = RegistryClient::new(ClientOptions::new(&url, Credentials::None).unwrap()).unwrap();
+    let judged = conformance::levels(&client, "levels").await;
+    judged.unwrap_or_else(|error| panic!("{}", error.report()));
 }
 
 /// A schema that no table can hold is for a person to decide about, whatever becomes of bad records.

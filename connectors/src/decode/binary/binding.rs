@@ -18,8 +18,8 @@ use crate::decode::{Learned, Note, RESERVED_PREFIX, Rename, Widening};
 /// How deep rows, lists and maps may lie inside of each other: as deep as in JSON.
 pub(in crate::decode) const DEPTH_MAX: usize = 127;
 
-/// Each scalar that a table can have, with a hundred rows, lists and maps around it.
-const PLACES_MAX: usize = 100 * LEAVES_MAX;
+/// Each scalar that a table can have, with twenty rows, lists and maps of its own around it.
+const PLACES_MAX: usize = 20 * LEAVES_MAX;
 
 #[derive(Debug, Default)]
 pub(in crate::decode) struct Binding {

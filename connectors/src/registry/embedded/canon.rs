@@ -184,7 +184,7 @@ mod tests {
         let of = |schema_type, text| Schema::new(schema_type, text);
         let json = (of(SchemaType::Json, r#"{"if":true}"#), of(SchemaType::Json, r#"{"if":false}"#));
         let found = compare((&json.0, &[]), (&json.1, &[]), Compatibility::Backward).unwrap();
-        assert!(found[0].contains("\"if\" changed, which is not compared"), "{found:?}");
+        assert!(found[0].contains("\"if\" of the schema changed, which is not compared"), "{found:?}");
         assert!(compare((&json.0, &[]), (&json.0, &[]), Compatibility::Full).unwrap().is_empty());
         let avro = of(SchemaType::Avro, "\"int\"");
         let found = compare((&avro, &[]), (&json.0, &[]), Compatibility::Forward).unwrap();
