@@ -9,7 +9,7 @@ SHELL := /bin/bash
 FEATURES := --features kill-points
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test check format lint docs rust python deep bench
+.PHONY: help build demo test check format lint docs rust python deep fuzz bench
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -52,6 +52,9 @@ python:
 
 deep:  ## the long tests; PART=kills runs one part
 	scripts/deep $(PART)
+
+fuzz:  ## looks for inputs that break a decoder, SECONDS_EACH=20; TARGETS="avro json" some of them
+	fuzz/run $(TARGETS)
 
 bench:  ## the benchmarks
 	bench/run

@@ -137,9 +137,11 @@ impl Records {
             values: spans(&self.values),
             headers: Vec::new(),
             header_ends: Vec::with_capacity(rows.len()),
+            appendings: Appendings::default(),
             next_offset: self.next_offset,
         };
-        for row in rows {
+        for (place, row) in rows.iter().enumerate() {
+            some.appendings.push(place + 1, self.appendings.of(*row));
             some.headers.extend_from_slice(self.header_spans(*row));
             some.header_ends.push(u32::try_from(some.headers.len()).unwrap_or(u32::MAX));
         }

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write, stderr, stdin};
 use std::sync::Arc;
 
-use serde::Serialize;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tableflow_connectors::registry::{
-    Form, Include, RegisteredSchema, RegistryClient, Schema, SchemaId, SchemaKey, SchemaReference, SchemaRegistry,
-    SchemaType, SubjectVersion, Version, VersionWanted,
+    Form, Include, Reason, RegisteredSchema, RegistryClient, Schema, SchemaId, SchemaKey, SchemaReference,
+    SchemaRegistry, SchemaType, SubjectVersion, Version, VersionWanted,
 };
 use tableflow_model::{Error, Result};
 use uuid::Uuid;
@@ -20,6 +21,9 @@ use super::session::Session;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::{self, Format};
+
+/// Below it two subjects have little in common.
+const SIMILARITY_MIN: f64 = 0.85;
 
 /// A registry takes no more.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -180,7 +184,12 @@ async fn show_version(
     subject: &str,
     version: VersionWanted,
 ) -> Result<(SchemaDocument, Schema)> {
-    let found = registry.version(subject, version, Include::Live).await?;
+    let found = match registry.version(subject, version, Include::Live).await {
+        Err(error) if error.reason() == Some(Reason::SubjectNotFound) => {
+            return Err(with_nearest(registry, subject, error.into()).await);
+        }
+        found => found?,
+    };
     let level = registry.compatibility(Some(subject)).await?;
     let document = SchemaDocument {
         subject: Some(found.subject),
@@ -194,6 +203,18 @@ async fn show_version(
         schema: None,
     };
     Ok((document, found.schema))
+}
+
+/// The error, with the subject that may have been meant.
+async fn with_nearest(registry: &dyn SchemaRegistry, subject: &str, error: Error) -> Error {
+    let subjects = registry.subjects("", Include::Live).await.unwrap_or_default();
+    let ranked = subjects.iter().map(|known| (strsim::jaro_winkler(known, subject), known));
+    match ranked.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((similarity, nearest)) if similarity >= SIMILARITY_MIN => {
+            error.with_hint(format!("did you mean {nearest}?"))
+        }
+        _ => error,
+    }
 }
 
 async fn show_id(registry: &dyn SchemaRegistry, id: SchemaId) -> Result<(SchemaDocument, Schema)> {
@@ -212,9 +233,18 @@ async fn show_id(registry: &dyn SchemaRegistry, id: SchemaId) -> Result<(SchemaD
     Ok((document, schema))
 }
 
+/// JSON whose keys stay in their order.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum Ordered {
+    Object(IndexMap<String, Ordered>),
+    Array(Vec<Ordered>),
+    Other(Value),
+}
+
 /// JSON with line breaks, everything else as it is.
 fn readable(schema: &Schema) -> String {
-    let pretty = serde_json::from_str::<Value>(&schema.text).and_then(|value| serde_json::to_string_pretty(&value));
+    let pretty = serde_json::from_str::<Ordered>(&schema.text).and_then(|value| serde_json::to_string_pretty(&value));
     pretty.unwrap_or_else(|_| schema.text.clone())
 }
 

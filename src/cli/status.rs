@@ -21,6 +21,18 @@ use crate::pipeline::status::{TableStatus, status_of};
 const SHOWN: [&str; 9] =
     ["table", "topic", "status", "rows_committed", "rows_buffered", "lag", "last_commit_at", "diverged", "reason"];
 
+/// And of what is zero in most tables, where it is not in one of these.
+fn shown(statuses: &[TableStatus]) -> Vec<&'static str> {
+    let mut shown = SHOWN.to_vec();
+    if statuses.iter().any(|status| status.rows_skipped > 0) {
+        shown.push("rows_skipped");
+    }
+    if statuses.iter().any(|status| status.rows_dead_lettered > 0) {
+        shown.push("rows_dead_lettered");
+    }
+    shown
+}
+
 /// What a table is made of. Of several, each has its own: `describe` names them.
 #[derive(Debug, Default, Serialize)]
 struct Shape {
@@ -76,7 +88,7 @@ pub async fn list(arguments: &ListArguments, session: &Session, out: &mut dyn Wr
         return patterns(session, out).await;
     }
     let statuses = all(session).await?;
-    output::documents(session.format, &statuses, &SHOWN, out)?;
+    output::documents(session.format, &statuses, &shown(&statuses), out)?;
     Ok(Exit::Done)
 }
 
@@ -110,7 +122,7 @@ pub async fn status(arguments: &StatusArguments, session: &Session, out: &mut dy
         }
         None => {
             let statuses = all(session).await?;
-            output::documents(session.format, &statuses, &SHOWN, out)?;
+            output::documents(session.format, &statuses, &shown(&statuses), out)?;
             statuses
         }
     };

@@ -129,7 +129,7 @@ fn check_keys(known: &Dict, layer: &impl Provider, name: &str) -> Result<()> {
             continue;
         }
         let error = Error::usage(format!("{name} sets {path}, which is not a setting"));
-        return Err(match nearest(&path, &all) {
+        return Err(match nearest_section(&path, &all).or_else(|| nearest(&path, &all).cloned()) {
             Some(close) => error.with_hint(format!("did you mean {close}?")),
             None => error.with_hint(format!("the settings are: {}", all.join(", "))),
         });
@@ -158,6 +158,16 @@ fn paths(dict: &Dict, prefix: &str) -> Vec<String> {
 
 /// Below it two names have little in common; found by trying misspellings of the names in use.
 const SIMILARITY_MIN: f64 = 0.75;
+/// A short word has to be nearer: "kafak", "kafk" and "kakfa" are, "data" is not.
+const SECTION_SIMILARITY_MIN: f64 = 0.85;
+
+/// For a section that there is not, the one that may be meant where its keys are not ours to know.
+fn nearest_section(path: &str, all: &[String]) -> Option<String> {
+    let (section, key) = path.split_once('.')?;
+    let is_known = section == KAFKA || all.iter().any(|known| known.starts_with(&format!("{section}.")));
+    let is_meant = !is_known && strsim::jaro_winkler(section, KAFKA) >= SECTION_SIMILARITY_MIN;
+    is_meant.then(|| format!("{KAFKA}.{key}"))
+}
 
 /// The most similar name: whole paths are compared, and last parts, for a key in the wrong section.
 fn nearest<'a>(path: &str, all: &'a [String]) -> Option<&'a String> {

@@ -112,17 +112,20 @@ impl RegistryConfig {
             let is_empty = *self == RegistryConfig::default();
             return if is_empty { Ok(None) } else { Err(no_url()) };
         };
+        let text = |name: &str, setting: &SecretText| {
+            setting.resolve(&variable).map_err(|error| error.with_context("setting", format!("registry.{name}")))
+        };
         let (user_info, token) = (self.user_info.as_ref(), self.token.as_ref());
         let credentials = match (user_info, token) {
             (None, None) => Credentials::None,
-            (Some(user_info), None) => Credentials::Basic(user_info.resolve(&variable)?),
-            (None, Some(token)) => Credentials::Bearer(token.resolve(&variable)?),
+            (Some(user_info), None) => Credentials::Basic(text("basic.auth.user.info", user_info)?),
+            (None, Some(token)) => Credentials::Bearer(text("bearer.auth.token", token)?),
             (Some(_), Some(_)) => {
                 return Err(Error::usage("the registry has two kinds of credentials")
                     .with_hint("keep one of basic.auth.user.info and bearer.auth.token"));
             }
         };
-        let mut options = ClientOptions::new(url.resolve(&variable)?.expose(), credentials)?;
+        let mut options = ClientOptions::new(text("url", url)?.expose(), credentials)?;
         options.ca.clone_from(&self.ca);
         options.certificate = match (self.certificate.clone(), self.key.clone()) {
             (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
@@ -221,7 +224,9 @@ mod tests {
             ("url = 7", "url is not a text"),
             ("url = 'http://r'\nbearer.auth.token = 4711", "bearer.auth.token is not a text"),
             ("url = 'http://r'\nbearer.auth.token = { env = 'NONE' }", "the environment's NONE, which is not set"),
+            ("url = 'http://r'\nbearer.auth.token = { env = 'NONE' }", "setting=registry.bearer.auth.token"),
             ("url = 'http://r'\nbearer.auth.token = { file = '/nowhere' }", "the file /nowhere"),
+            ("url = { env = 'NONE' }", "setting=registry.url"),
             (
                 "url = 'http://r'\nbearer.auth.token = { vault = 'canary' }",
                 "bearer.auth.token.vault, which is not a setting",

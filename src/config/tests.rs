@@ -59,6 +59,7 @@ fn i2_unknown_keys_are_refused_with_the_nearest() {
         ("[service]\nlisten_on = '127.0.0.1:1'", "service.listen_on", "did you mean service.listen?"),
         ("[default]\nnamespace = 'x'", "default.namespace", "did you mean defaults.namespace?"),
         ("commit_interval = '1s'", "commit_interval", "did you mean defaults.commit_interval?"),
+        ("[kafak]\n'bootstrap.servers' = 'x'", "kafak.bootstrap.servers", "did you mean kafka.bootstrap.servers?"),
         ("[memory.budget]\nx = 1", "memory.budget.x", "did you mean memory.budget?"),
         ("[tables.orders]\nmode = 'append'", "tables.orders.mode", "the settings are: data_dir, "),
     ];

@@ -24,7 +24,14 @@ const SUFFIX: &str = "__dlq";
 /// Where the dead letters of a table go, unless it is said.
 pub fn name_for(table: &TableName, asked: Option<&str>) -> Result<TableName> {
     match asked {
-        Some(name) => TableName::new(table.namespace(), name),
+        Some(name) if name == table.name() => Err(Error::usage(format!("{table} cannot hold its own dead letters"))
+            .with_hint(format!("name another table with --log-target, or none: they go into {name}{SUFFIX} then"))),
+        Some(name) => match name.rsplit_once('.') {
+            Some((_, last)) => Err(Error::usage(format!("--log-target {name} is a name with a dot"))
+                .with_detail("dead letters lie in the namespace of their table")
+                .with_hint(format!("--log-target {last}"))),
+            None => TableName::new(table.namespace(), name),
+        },
         None => TableName::new(table.namespace(), &format!("{}{SUFFIX}", table.name())),
     }
 }

@@ -367,6 +367,7 @@ impl Intake for Feed {
             }
             known => {
                 self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
+                self.progress.counted(self.tally);
                 let entered = self.enter(known.map(|known| known.offsets)).await?;
                 Ok(entered.map_or(Start::Ended(Ended::Stopped), Start::At))
             }
@@ -382,6 +383,8 @@ impl Intake for Feed {
             let looked_at = Instant::now();
             let polled = match self.look(&files.positions).await {
                 Err(error) if is_gone(&error) => return self.gone(error, files),
+                // Whoever fails behind what was read fails again where the next epoch starts.
+                Err(_) if files.moved => return Ok(None),
                 polled => polled?,
             };
             let nothing = polled.is_empty();

@@ -8,8 +8,7 @@
 //! - I3: what a person asks for can only leave letters out, never take in others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take_record_batch;
@@ -17,14 +16,17 @@ use arrow::datatypes::{Int32Type, Int64Type, Schema, TimestampMicrosecondType};
 use async_trait::async_trait;
 use bytes::{BufMut, BytesMut};
 use futures::StreamExt;
+use serde::Serialize;
 use tableflow_connectors::decode::dead_letters;
 use tableflow_lake::layout::conform;
 use tableflow_model::protocol::{Epoch, Ledger, Positions, Tally, TopicPositions};
-use tableflow_model::{Error, JobName, Offset, Partition, Records, Result, Span, TableName, TopicId, TopicName};
+use tableflow_model::{
+    Error, ErrorKind, JobName, Offset, Partition, Records, Result, Span, TableName, TopicId, TopicName,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::TableMemory;
-use super::dispatch::{Dispatch, Halt, Rows};
+use super::dispatch::{Dispatch, Halt, PassedOver, Rows};
 use super::epochs::{Epochs, tables_of};
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};
@@ -42,11 +44,44 @@ const COUNTER: Partition = Partition(0);
 type Letter = (i32, i64, i64);
 
 /// What a replay came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     pub rows: u64,
-    /// Letters that cannot be decoded still.
-    pub left: u64,
+    /// Letters that were not asked for.
+    pub not_asked_for: u64,
+    /// Those that cannot be decoded still, by why.
+    pub stay: Vec<Stay>,
+}
+
+/// Letters that stay for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stay {
+    pub reason: &'static str,
+    pub letters: u64,
+    /// What is said of the first of them, and where that is.
+    pub message: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+impl Replayed {
+    pub fn left(&self) -> u64 {
+        self.not_asked_for + self.stay.iter().map(|stay| stay.letters).sum::<u64>()
+    }
+
+    fn stays(&mut self, letter: &PassedOver, partition: Partition) {
+        let reason = letter.reason.code();
+        match self.stay.iter_mut().find(|stay| stay.reason == reason) {
+            Some(stay) => stay.letters += 1,
+            None => self.stay.push(Stay {
+                reason,
+                letters: 1,
+                message: letter.message.clone(),
+                partition: partition.0,
+                offset: letter.offset.0,
+            }),
+        }
+    }
 }
 
 /// The name of a table's replay job; those of the jobs that fill tables have a dot.
@@ -87,7 +122,7 @@ pub async fn replay(
     };
     let mut definition = definition.clone();
     definition.job = job_of(&definition)?;
-    let left = Arc::new(AtomicU64::new(0));
+    let found = Arc::new(Mutex::new(Replayed::default()));
     let before = replayed_of(home, &definition).await?;
     loop {
         let (sinks, dispatch) = tables_of(home, &again(&definition), dead_letters.clone()).await?;
@@ -99,7 +134,7 @@ pub async fn replay(
             condition: condition.map(str::to_owned),
             dispatch,
             memory: memory.clone(),
-            left: left.clone(),
+            found: found.clone(),
         };
         let (progress, goal) = (Arc::new(Progress::default()), Goal::CatchUp(CancellationToken::new()));
         let job = Epochs::over_letters(home.clone(), definition.clone(), (sinks, Box::new(letters)), progress, goal);
@@ -110,7 +145,8 @@ pub async fn replay(
         }
     }
     let after = replayed_of(home, &definition).await?;
-    Ok(Replayed { rows: after.saturating_sub(before), left: left.load(Ordering::Relaxed) })
+    let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Replayed { rows: after.saturating_sub(before), ..found })
 }
 
 async fn replayed_of(home: &Home, definition: &Definition) -> Result<u64> {
@@ -134,8 +170,8 @@ pub struct Letters {
     condition: Option<String>,
     dispatch: Box<dyn Dispatch>,
     memory: Arc<TableMemory>,
-    /// How many letters the last look found that cannot be decoded still.
-    left: Arc<AtomicU64>,
+    /// What the last look found.
+    found: Arc<Mutex<Replayed>>,
 }
 
 impl std::fmt::Debug for Letters {
@@ -168,7 +204,9 @@ impl Intake for Letters {
         let mut replayed = Replayed::default();
         while let Some(batch) = stream.next().await {
             let batch = conform(&batch.map_err(query_error)?, &shape)?;
-            for letters in by_partition(&batch, wanted.as_ref())? {
+            let (asked_for, others) = by_partition(&batch, wanted.as_ref())?;
+            replayed.not_asked_for += others;
+            for letters in asked_for {
                 for rows in self.rows(&letters, start, &mut replayed).await? {
                     files.write(&rows).await?;
                     match rows.halt {
@@ -179,7 +217,7 @@ impl Intake for Letters {
                 }
             }
         }
-        self.left.store(replayed.left, Ordering::Relaxed);
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = replayed;
         Ok(Some(Ended::CaughtUp))
     }
 
@@ -211,7 +249,7 @@ impl Letters {
             let indices: Vec<u32> = indices.map(|(_, index)| index).collect();
             from = rows.next_offset;
             replayed.rows += indices.len() as u64;
-            replayed.left += rows.passed_over.len() as u64;
+            rows.passed_over.iter().for_each(|passed_over| replayed.stays(passed_over, records.partition));
             if !indices.is_empty() {
                 rows.parts.push((self.dispatch.dead_letters(), done(letters, indices)?));
             }
@@ -224,11 +262,24 @@ impl Letters {
     }
 }
 
+/// What a person's condition was refused with: of the statement around it they know nothing.
+pub fn refused_condition(condition: &str, error: Error) -> Error {
+    if error.kind() != ErrorKind::Usage {
+        return error;
+    }
+    let detail = error.detail().unwrap_or_else(|| error.message()).lines().next().unwrap_or_default().to_owned();
+    let columns: Vec<String> = dead_letters::fields().iter().map(|field| field.name().clone()).collect();
+    Error::usage(format!("--where {condition:?} is no condition on dead letters"))
+        .with_detail(detail)
+        .with_hint(format!("their columns are {}; \"partition\" and \"offset\" in quotes", columns.join(", ")))
+}
+
 /// The letters that a person's condition names (I3).
 async fn chosen(queries: QuerySession, letters: &TableName, condition: &str) -> Result<BTreeSet<Letter>> {
     let letters = outstanding(letters);
     let sql = format!("SELECT \"partition\", \"offset\", epoch FROM ({letters}) AS letters WHERE {condition}");
-    let mut stream = queries.stream(&sql, None).await?;
+    let stream = queries.stream(&sql, None).await;
+    let mut stream = stream.map_err(|error| refused_condition(condition, error))?;
     let mut chosen = BTreeSet::new();
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(query_error)?;
@@ -243,20 +294,23 @@ fn letter(batch: &RecordBatch, row: usize) -> Option<Letter> {
     Some((partition.value(row), number("offset")?, number("epoch")?))
 }
 
-/// The letters that are wanted, partition by partition, in the order of their offsets.
-fn by_partition(batch: &RecordBatch, wanted: Option<&BTreeSet<Letter>>) -> Result<Vec<RecordBatch>> {
+/// The letters that are wanted, partition by partition, in the order of their offsets; and how many are not.
+fn by_partition(batch: &RecordBatch, wanted: Option<&BTreeSet<Letter>>) -> Result<(Vec<RecordBatch>, u64)> {
     let mut rows: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
+    let mut others = 0;
     for (row, index) in (0..batch.num_rows()).zip(0_u32..) {
         let letter = letter(batch, row).ok_or_else(foreign)?;
         if wanted.is_none_or(|wanted| wanted.contains(&letter)) {
             rows.entry(letter.0).or_default().push(index);
+        } else {
+            others += 1;
         }
     }
     let taken = |rows: Vec<u32>| {
         take_record_batch(batch, &UInt32Array::from(rows))
             .map_err(|error| Error::internal("dead letters cannot be picked out").with_source(error))
     };
-    rows.into_values().map(taken).collect()
+    Ok((rows.into_values().map(taken).collect::<Result<_>>()?, others))
 }
 
 fn foreign() -> Error {

@@ -72,11 +72,16 @@ impl Names {
 }
 
 impl Names {
-    /// What to do about a table that the planner did not find.
-    pub fn hint_for_missing(&self, error: &DataFusionError) -> Option<String> {
+    /// The table that the planner did not find, as it is written.
+    pub fn missing(error: &DataFusionError) -> Option<&str> {
         let DataFusionError::Plan(words) = error.find_root() else { return None };
         let written = words.strip_prefix("table '")?.split_once("' not found")?.0;
-        let name = written.rsplit('.').next().unwrap_or(written);
+        Some(written.rsplit('.').next().unwrap_or(written))
+    }
+
+    /// What to do about it.
+    pub fn hint_for_missing(&self, error: &DataFusionError) -> Option<String> {
+        let name = Self::missing(error)?;
         let distance = |table: &&(String, String)| strsim::damerau_levenshtein(&table.1.to_lowercase(), name);
         // Two slips of the finger are a misspelling, more is another name.
         let close = self.tables.iter().min_by_key(distance).filter(|table| distance(table) <= 2);

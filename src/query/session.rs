@@ -4,6 +4,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type};
@@ -34,6 +35,9 @@ const CATALOG: &str = "tableflow";
 /// Where unqualified names are looked up by DataFusion; ours are resolved before.
 const DEFAULT_NAMESPACE: &str = "bronze";
 
+/// How long a list of topics is waited for, only to give a hint.
+const TOPICS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Each costs a planning of the statement.
 const RESPELLINGS_MAX: usize = 1000;
 
@@ -56,7 +60,7 @@ impl QuerySession {
         let namespaces = Namespaces::list(&self.home, travel).await?;
         let names = write_out_tables(&mut statement, &namespaces).await?;
         let context = self.context(namespaces)?;
-        let plan = read_literals(plan(&context, statement, &names).await?).map_err(query_error)?;
+        let plan = read_literals(plan(&context, statement, &names, &self.home).await?).map_err(query_error)?;
         let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         reads_only.verify_plan(&plan).map_err(|error| {
             Error::usage("only reads are allowed here")
@@ -99,7 +103,7 @@ async fn write_out_tables(statement: &mut Statement, namespaces: &Namespaces) ->
 }
 
 /// Plans a statement as it is written, and respells a name only where that fails.
-async fn plan(context: &SessionContext, mut statement: Statement, names: &Names) -> Result<LogicalPlan> {
+async fn plan(context: &SessionContext, mut statement: Statement, names: &Names, home: &Home) -> Result<LogicalPlan> {
     let mut nested = false;
     for _ in 0..RESPELLINGS_MAX {
         let planned = PlannerStatement::Statement(Box::new(statement.clone()));
@@ -111,13 +115,25 @@ async fn plan(context: &SessionContext, mut statement: Statement, names: &Names)
             continue;
         }
         if nested || !respell_nested(&mut statement, names) {
-            let missing = names.hint_for_missing(&error);
+            let topic = match Names::missing(&error) {
+                Some(name) => topic_of_name(home, name).await,
+                None => None,
+            };
+            let missing = topic.or_else(|| names.hint_for_missing(&error));
             return Err(missing.into_iter().fold(query_error(error), Error::with_hint));
         }
         nested = true;
     }
     Err(Error::usage(format!("more than {RESPELLINGS_MAX} names are not written as the columns are"))
         .with_hint("write them in double quotes, exactly as `tableflow describe` shows them"))
+}
+
+/// What to do about a topic that is no table yet, if there is one of that name; a cluster that does not answer is not
+/// waited for.
+async fn topic_of_name(home: &Home, name: &str) -> Option<String> {
+    let topics = tokio::time::timeout(TOPICS_WITHIN, home.topics.names()).await.ok()?.ok()?;
+    let topic = topics.iter().find(|topic| topic.as_str().eq_ignore_ascii_case(name))?;
+    Some(format!("{topic} is a topic, and no table yet: `tableflow enable {topic}` makes it one"))
 }
 
 /// The same batches, up to the first that is wrong: a sum of DECIMALs may have more digits than its type, and functions

@@ -2,7 +2,7 @@
 //!
 //! Owns [`KillPoint`], the one list of them. Built with the cargo feature `kill-points`, a process whose
 //! environment says `TABLEFLOW_KILL_AT=<name>` or `<name>:<nth>` sends itself SIGKILL when it passes that point
-//! (the nth time). Without the feature [`at`] is empty.
+//! (the nth time); with `<name>:<nth>:panic` the task that passes it panics. Without the feature [`at`] is empty.
 //! - I1: every I/O edge of the commit path has a point on each side.
 //! - I2: [`KillPoint::ALL`] holds every point, so that a test can assert that each one is hit.
 //!
@@ -119,24 +119,33 @@ mod armed {
 
     use super::{ENVIRONMENT_VARIABLE, KillPoint};
 
-    static TARGET: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static TARGET: OnceLock<Option<Target>> = OnceLock::new();
     static PASSES: AtomicU64 = AtomicU64::new(0);
 
+    struct Target {
+        name: String,
+        nth: u64,
+        panics: bool,
+    }
+
     pub(super) fn pass(point: KillPoint) {
-        let Some((name, nth)) = TARGET.get_or_init(target) else { return };
-        if name == point.name() && PASSES.fetch_add(1, Ordering::SeqCst) + 1 == *nth {
+        let Some(target) = TARGET.get_or_init(target) else { return };
+        if target.name == point.name() && PASSES.fetch_add(1, Ordering::SeqCst) + 1 == target.nth {
+            if target.panics {
+                std::panic::resume_unwind(Box::new(format!("a test asked for a panic at {point}")));
+            }
             while kill_process(getpid(), Signal::KILL).is_ok() {
                 std::thread::park();
             }
         }
     }
 
-    fn target() -> Option<(String, u64)> {
+    fn target() -> Option<Target> {
         let text = std::env::var(ENVIRONMENT_VARIABLE).ok()?;
-        match text.split_once(':') {
-            Some((name, nth)) => Some((name.to_owned(), nth.parse().ok()?)),
-            None => Some((text, 1)),
-        }
+        let mut words = text.split(':');
+        let name = words.next()?.to_owned();
+        let nth = words.next().map_or(Some(1), |nth| nth.parse().ok())?;
+        Some(Target { name, nth, panics: words.next() == Some("panic") })
     }
 }
 

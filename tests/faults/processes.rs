@@ -34,6 +34,29 @@ fn f5_a_service_that_stood_still_is_fenced_by_the_one_that_went_on() {
     product.sync_and_check("sync after the fenced service ended");
 }
 
+/// Whatever fails inside of one table's job, the other one goes on, and the process too.
+#[test]
+fn f38_a_panic_in_one_tables_job_stops_that_table_alone() {
+    let product = Product::with_table();
+    product.run(&["enable", "t", "--table", "other", "--commit-interval", "50ms"]).good("enable");
+    let up = product.up_with(&[("TABLEFLOW_KILL_AT", "data-file-before:1:panic")]);
+    let status = || product.run(&["status", "-o", "json"]).json().as_array().unwrap().clone();
+    wait_until("one table stops", || status().iter().any(|table| table["status"] == "Suspended"));
+    product.produce(20).good("produce");
+    wait_until("the other one goes on", || status().iter().any(|table| table["rows_committed"] == 25));
+    let stopped = status().into_iter().find(|table| table["status"] == "Suspended").unwrap();
+    assert_eq!(stopped["rows_committed"], 0, "{stopped}");
+    assert!(stopped["reason"].as_str().unwrap().contains("failed inside"), "{stopped}");
+    assert!(stopped["hint"].as_str().unwrap().contains("tableflow resume"), "{stopped}");
+    product.run(&["resume", stopped["table"].as_str().unwrap()]).good("resume");
+    wait_until("it goes on too", || status().iter().all(|table| table["rows_committed"] == 25));
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", product.log());
+    for table in ["t", "other"] {
+        product.check_in(&[table], &format!("a panic in the job of {}: {table}", stopped["table"]));
+    }
+}
+
 #[test]
 fn f5_a_service_whose_lease_was_taken_ends_and_leaves_it_alone() {
     let product = Product::with_table();

@@ -158,6 +158,22 @@ impl Product {
         self.command(arguments).output().unwrap().into()
     }
 
+    /// And the most memory that it was seen to have, in bytes.
+    pub fn run_measured(&self, arguments: &[&str]) -> (Done, u64) {
+        let mut command = self.command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || Done::from(child.wait_with_output().unwrap()));
+            let mut peak = 0;
+            while !waiting.is_finished() {
+                peak = peak.max(peak_bytes(&status).unwrap_or(0));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            (waiting.join().unwrap(), peak)
+        })
+    }
+
     /// A verb that is killed when it passes a point the nth time.
     pub fn run_until(&self, arguments: &[&str], point: &str, nth: u32) -> Done {
         self.command(arguments).env("TABLEFLOW_KILL_AT", format!("{point}:{nth}")).output().unwrap().into()
@@ -282,7 +298,13 @@ impl Product {
     }
 
     pub fn up(&self) -> Up {
+        self.up_with(&[])
+    }
+
+    /// A service with these variables in its environment.
+    pub fn up_with(&self, environment: &[(&str, &str)]) -> Up {
         let mut command = self.command(&["up", "--listen", "127.0.0.1:0"]);
+        command.envs(environment.iter().copied());
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
@@ -373,6 +395,13 @@ impl Drop for Up {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What Linux says of a process.
+fn peak_bytes(status: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(status).ok()?;
+    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(peak.split_whitespace().next()?.parse::<u64>().ok()? << 10)
 }
 
 fn ends_of(rows: &Rows) -> Ends {

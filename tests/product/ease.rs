@@ -269,5 +269,36 @@ fn a_word_of_a_later_version_is_known() {
     for verb in ["compact", "run", "doctor", "catalog"] {
         world.run(&[verb, "x"]).failed(2, &[&format!("{verb} comes later"), "hint: "]);
     }
-    world.run(&["enable", "t", "--match", "o.*"]).failed(2, &["--match comes later", "hint: "]);
+    world.run(&["enable", "t", "--evolution", "strict"]).failed(2, &["--evolution", "comes later", "hint: "]);
+}
+
+#[test]
+fn dead_letters_are_shown_as_what_they_are_and_lie_in_a_table_of_their_own() {
+    let world = World::new();
+    for topic in ["letters", "none"] {
+        world.topic(topic, 1);
+        world.produce(topic, "{\"n\":1}\n{\"n\":\"two\"}\n");
+    }
+    for (target, says, hint) in [
+        ("letters", "bronze.letters cannot hold its own dead letters", "letters__dlq"),
+        ("bronze.bad", "--log-target bronze.bad is a name with a dot", "--log-target bad"),
+    ] {
+        let words = ["enable", "letters", "--error-handling", "LOG", "--log-target", target];
+        world.run(&words).failed(2, &[says, hint]);
+    }
+    // A topic that is no table is not taken for a misspelling of one.
+    world.topic("letter", 1);
+    world.ok(&["enable", "letters", "--error-handling", "LOG"]);
+    world.run(&["query", "select * from letter"]).failed(2, &["letter is a topic", "`tableflow enable letter`"]);
+    world.ok(&["enable", "none", "--error-handling", "SKIP"]);
+    world.produce_raw("letters", b"\xff\xfe\n");
+    world.ok(&["sync"]);
+    let listed = world.ok(&["list"]);
+    assert!(listed.contains("rows_skipped") && listed.contains("rows_dead_lettered"), "{listed}");
+    let shown = world.json(&["dlq", "show", "letters"]);
+    assert_eq!((&shown[0]["value"], &shown[0]["value_bytes"]), (&json!("{\"n\":\"two\"}"), &Value::Null));
+    assert_eq!((&shown[1]["value"], &shown[1]["value_bytes"]), (&Value::Null, &json!("//4=")));
+    world.run(&["dlq", "list", "none"]).failed(2, &["none keeps no dead letters", "passed over and counted", "LOG"]);
+    let wrong = world.run(&["dlq", "list", "letters", "--where", "reson = 'x'"]);
+    wrong.failed(2, &["--where \"reson = 'x'\" is no condition", "their columns are topic, partition"]);
 }

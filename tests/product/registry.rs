@@ -35,6 +35,10 @@ fn the_service_and_the_verbs_have_one_registry() {
     assert_eq!(service.terminate().code(), Some(0));
     let shown = world.json(&["schema", "show", "orders-value", "--version", "1"]);
     assert_eq!((&shown["schema"], &shown["id"]), (&json!(ORDER), &json!(1)));
+    // For people the keys stand as their author wrote them.
+    let readable = world.ok(&["schema", "show", "orders-value", "--version", "1"]);
+    assert!(readable.find("\"type\": \"record\"") < readable.find("\"fields\""), "{readable}");
+    world.run(&["schema", "show", "order-value"]).failed(1, &["not found", "did you mean orders-value?"]);
     let changes = world.json(&["schema", "diff", "orders-value"]);
     assert_eq!((&changes[0]["change"], &changes[0]["path"]), (&json!("added"), &json!("fields.amount")));
     register_at(&elsewhere, &url, ORDER).failed(1, &["does not answer", "check that it runs"]);

@@ -11,6 +11,7 @@ import traceback
 
 import expected
 import kafka
+import kafka_log
 import read_table
 import registered
 
@@ -118,6 +119,7 @@ def rename(order):
 
 ORDERS = {f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values, rows)}
 ORDERS.update(kafka.ORDERS)
+ORDERS.update(kafka_log.ORDERS)
 ORDERS.update(registered.ORDERS)
 
 

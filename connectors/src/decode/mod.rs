@@ -51,6 +51,7 @@ pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
 pub use pass::Taken;
 pub use protobuf::ProtobufDecoder;
+pub(crate) use protobuf::compile as compile_protobuf;
 pub use raw::RawDecoder;
 pub use record_type::{RecordType, RecordTypes, record_name};
 pub use rules::{ColumnRules, Evolution};

@@ -24,11 +24,22 @@ pub(super) fn about_topic(topic: &TopicName, code: Code, words: &str) -> Error {
         Code::AutoOffsetReset | Code::OffsetOutOfRange => {
             return Error::conflict(format!("a place in topic {topic} is not there any more")).with_detail(words);
         }
+        Code::BadMessage | Code::BadCompression | Code::NotImplemented => {
+            Error::unavailable(format!("a batch of topic {topic} cannot be read")).with_hint(
+                "it is damaged where the cluster keeps it, or too large when unpacked: reading goes on when another replica \
+                 leads or the batch is mended, or is gone and another table is enabled",
+            )
+        }
         Code::TopicAuthorizationFailed => Error::unavailable(format!("topic {topic} may not be read"))
             .with_hint(format!("the cluster's administrator grants it: READ and DESCRIBE on topic {topic}")),
         _ => return about_cluster(code, words).with_context("topic", topic),
     };
     with_words(error, code, words)
+}
+
+/// Whether a failure is the topic's own, and says nothing of the way to the cluster.
+pub(super) fn is_of_topic(code: Code) -> bool {
+    matches!(code, Code::TopicAuthorizationFailed | Code::BadMessage | Code::BadCompression | Code::NotImplemented)
 }
 
 /// An error about the cluster, or the way to it.

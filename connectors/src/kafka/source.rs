@@ -22,7 +22,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Records, Result, Sour
 
 use super::batch::BatchOfRecords;
 use super::client::{Cluster, Lease, QUEUED_BYTES_MAX};
-use super::failure::{about_topic, code_of};
+use super::failure::{about_topic, code_of, is_of_topic};
 use super::native::{Description, FetchQueue, Fetched};
 
 /// The size of a record before any was seen.
@@ -119,7 +119,7 @@ impl KafkaSource {
 
     fn failed(&self, code: Code, words: &str) -> Error {
         match about_topic(&self.topic, code, words) {
-            error if error.kind() == ErrorKind::Unavailable && code != Code::TopicAuthorizationFailed => {
+            error if error.kind() == ErrorKind::Unavailable && !is_of_topic(code) => {
                 self.cluster.error(code, words).with_context("topic", &self.topic)
             }
             error => error,

@@ -55,6 +55,7 @@ pub async fn run(registry: &dyn SchemaRegistry, prefix: &str, abilities: Abiliti
         levels_are_kept,
         a_level_lets_in_what_it_says,
         a_transitive_level_looks_at_all_versions,
+        levels_hold_for_protobuf_and_json,
         avro_refers_to_avro,
         protobuf_and_json_refer_to_others,
         what_is_referred_to_stays,
@@ -62,6 +63,12 @@ pub async fn run(registry: &dyn SchemaRegistry, prefix: &str, abilities: Abiliti
         a_normal_form_is_found_again,
     ];
     Ok(())
+}
+
+/// Of the suite, what the levels let in of Protobuf and JSON Schema.
+pub async fn levels(registry: &dyn SchemaRegistry, prefix: &str) -> Result<()> {
+    levels_hold_for_protobuf_and_json(&Place { registry, prefix: prefix.to_owned(), abilities: Abilities::APICURIO })
+        .await
 }
 
 struct Place<'a> {
@@ -337,6 +344,39 @@ async fn a_transitive_level_looks_at_all_versions(place: &Place<'_>) -> Result<(
         match expected {
             true => equal("the third version", &registered?.version, &Version(3))?,
             false => refused("the third version", registered, Reason::Incompatible)?,
+        }
+    }
+    Ok(())
+}
+
+/// Only changes that all registries judge alike: of the others each has rules of its own.
+async fn levels_hold_for_protobuf_and_json(place: &Place<'_>) -> Result<()> {
+    let proto = |fields: &str| {
+        Schema::new(SchemaType::Protobuf, format!("syntax = \"proto3\";\npackage n;\nmessage M {{\n{fields}}}\n"))
+    };
+    let json = |properties: &str| {
+        let text = format!(r#"{{"type":"object","properties":{{{properties}}},"additionalProperties":false}}"#);
+        Schema::new(SchemaType::Json, text)
+    };
+    let message = proto("  int64 a = 1;\n");
+    let object = json(r#""a":{"type":"integer"}"#);
+    let cases = [
+        ("added", &message, proto("  int64 a = 1;\n  string b = 2;\n"), true),
+        ("changed", &message, proto("  string a = 1;\n"), false),
+        ("property", &object, json(r#""a":{"type":"integer"},"b":{"type":"string"}"#), true),
+        ("wider", &object, json(r#""a":{"type":"number"}"#), true),
+        ("other", &object, json(r#""a":{"type":"string"}"#), false),
+    ];
+    for (name, before, after, expected) in cases {
+        let subject = place.subject(name);
+        place.level(name, Compatibility::Backward).await?;
+        place.register(name, before).await?;
+        let found = place.registry.incompatibilities(&subject, Some(VersionWanted::Latest), &after).await?;
+        equal(&format!("case {name}: compatible"), &found.is_empty(), &expected)?;
+        let registered = place.registry.register(&subject, &after, Form::Given).await;
+        match expected {
+            true => equal("the next version", &registered?.version, &Version(2))?,
+            false => refused("the next version", registered, Reason::Incompatible)?,
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! Owns [`Broker`].
 //! - I1: it listens on loopback, on ports that were free, and keeps its data in a directory of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -57,6 +57,24 @@ impl Broker {
         if let Some(server) = self.running.lock().unwrap().take() {
             server.kill();
         }
+    }
+
+    /// As an administrator does it: a log that was closed is not looked through when it is opened again.
+    pub fn stop(&self) {
+        if let Some(server) = self.running.lock().unwrap().take() {
+            server.end();
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        if let Some(server) = self.running.lock().unwrap().as_ref() {
+            server.signal(name);
+        }
+    }
+
+    /// The first segment of a topic's one partition.
+    pub fn log_of(&self, topic: &str) -> PathBuf {
+        self.directory.path().join(format!("data/{topic}-0/{:020}.log", 0))
     }
 
     pub fn servers(&self) -> String {

@@ -1,6 +1,9 @@
 //! Records by registered schemas: written by Confluent's serializers, with our registry and with another house's.
 
 use serde_json::{Value, json};
+use tableflow_connectors::registry::RegistryClient;
+use tableflow_connectors::registry::client::{ClientOptions, Credentials};
+use tableflow_connectors::registry::conformance;
 
 use super::KafkaTopic;
 use super::registry::Registry;
@@ -226,6 +229,15 @@ fn records_without_a_known_schema_are_told_and_can_be_put_aside() {
     assert_eq!(product.status()["rows_dead_lettered"], bad.len());
 }
 
+/// What our own registry judges so, as far as the two agree.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_houses_registry_judges_changes_alike() {
+    let url = Registry::shared().url();
+    let client = RegistryClient::new(ClientOptions::new(&url, Credentials::None).unwrap()).unwrap();
+    let judged = conformance::levels(&client, "levels").await;
+    judged.unwrap_or_else(|error| panic!("{}", error.report()));
+}
+
 /// A schema that no table can hold is for a person to decide about, whatever becomes of bad records.
 #[test]
 fn n14_a_schema_that_fits_no_table_suspends_it_behind_the_rows_before() {
@@ -267,6 +279,33 @@ fn f26_a_registry_that_does_not_answer_loses_and_skips_nothing() {
     assert_eq!((&status["rows_skipped"], &status["status"]), (&json!(0), &json!("Pending")), "{status}");
     door.set(true);
     registered.sync_and_check("the registry answers again");
+}
+
+/// A wrong address answers that there is no such page: no word about a schema, so nothing is put aside for it.
+#[test]
+fn f26_a_page_that_is_not_there_is_no_schema_that_is_unknown() {
+    let mut registered = Registered::new(Keeper::Theirs, "avro");
+    let door = Registry::shared().through_a_door();
+    registered.topic.product.ask_registry(&door.url());
+    let (v1, v2) = (avro(V1), avro(V2));
+    let good = [first(1)];
+    registered.send_as(&[(&v1, &good)], good.iter().map(row).collect());
+    let topic = &registered.topic;
+    topic.product.run(&["enable", &topic.topic, "--table", "t", "--error-handling", "SKIP"]).good("enable");
+    topic.product.run(&["sync"]).good("sync");
+    let new = [second(2)];
+    registered.send_as(&[(&v2, &new)], new.iter().map(row).collect());
+    // Of a proxy, and of a registry whose root is elsewhere.
+    for body in ["<html>", r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#] {
+        door.answer_404(Some(body));
+        let failed = topic.product.run(&["sync"]);
+        assert!(!failed.status.success(), "{body}");
+        let status = topic.product.status();
+        assert_eq!((&status["rows_skipped"], &status["rows_committed"]), (&json!(0), &json!(1)), "{body}: {status}");
+        topic.product.run(&["resume", "t"]).good("resume");
+    }
+    door.answer_404(None);
+    registered.sync_and_check("the address is right again");
 }
 
 /// Ids of another registry mean other schemas: a table asks the one that it was enabled with.

@@ -54,7 +54,7 @@ fn watch(up: &Up, count: usize) -> (f64, f64) {
 }
 
 #[test]
-fn f28_many_backlogs_in_a_small_budget_arrive_once_and_in_turn() {
+fn f29_many_backlogs_in_a_small_budget_arrive_once_and_in_turn() {
     let topics = backlogs(6);
     let up = topics[0].product.up();
     wait_until("some rows are committed", || topics.iter().any(|topic| committed(&up, topic) > 0.0));
@@ -78,7 +78,7 @@ fn f28_many_backlogs_in_a_small_budget_arrive_once_and_in_turn() {
 }
 
 #[test]
-fn f28_a_live_table_stays_fresh_while_others_catch_up() {
+fn f29_a_live_table_stays_fresh_while_others_catch_up() {
     let mut live = KafkaTopic::new(2, &json!({}));
     live.product.set(BUDGET.0, BUDGET.1);
     live.produce(10);
@@ -108,7 +108,7 @@ fn f28_a_live_table_stays_fresh_while_others_catch_up() {
 }
 
 #[test]
-fn f28_a_stop_ends_the_wait_for_a_turn() {
+fn f29_a_stop_ends_the_wait_for_a_turn() {
     let topics = backlogs(8);
     let up = topics[0].product.up();
     wait_until("somebody waits for a turn", || up.metric("tableflow_backfill_waiting") > 0.0);
@@ -121,7 +121,7 @@ fn f28_a_stop_ends_the_wait_for_a_turn() {
 }
 
 #[test]
-fn f29_a_topic_that_rests_wakes_and_one_that_is_deleted_meanwhile_is_told() {
+fn a_topic_that_rests_wakes_and_one_that_is_deleted_meanwhile_is_told() {
     let topic = KafkaTopic::with_table();
     topic.product.sync_and_check("before");
     // In step from the beginning, it rests at once; then long enough to rest again.

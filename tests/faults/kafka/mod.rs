@@ -4,6 +4,7 @@
 //!  broker    a broker of the tests' own
 //!  topics    what becomes of a topic: transactions, holes, partitions, another topic of that name
 //!  many      many tables at once: turns to catch up, topics that are quiet
+//!  batches   batches that are damaged, or lie
 //!  outages   brokers and services that die
 //!  verbs     topics by our own commands
 //!  registry  a schema registry that is not ours
@@ -11,6 +12,7 @@
 //!  server    what brokers and registries are: processes that end with the tests
 //! ```
 
+mod batches;
 mod broker;
 mod formats;
 mod many;

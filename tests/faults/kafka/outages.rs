@@ -36,6 +36,31 @@ fn f19_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing() {
     assert!(up.wait().success(), "{}", topic.product.log());
 }
 
+/// F42: connections that are open, and nobody at their other end.
+#[test]
+fn f42_a_broker_that_stands_still_is_told_and_waited_for() {
+    let broker = Broker::start();
+    let topic = KafkaTopic::of(&broker, 2, &json!({}));
+    topic.produce(10);
+    topic.product.enable();
+    let up = topic.product.up();
+    wait_until("the first rows", || topic.product.status()["rows_committed"] == topic.product.records());
+    topic.produce(50);
+    broker.signal("STOP");
+    // It answers all the while, and says what it waits for.
+    assert_eq!(up.get("/health/live").0, 200);
+    wait_until("the outage is told", || {
+        topic.product.run(&["status", "-o", "json"]).json().to_string().contains("does not answer")
+    });
+    assert_eq!(up.get("/health/live").0, 200);
+    broker.signal("CONT");
+    topic.produce(20);
+    wait_until("the service goes on", || topic.product.status()["rows_committed"] == topic.product.records());
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+    topic.product.check("a broker that stood still");
+}
+
 #[test]
 fn f6_a_service_on_kafka_killed_at_any_moment_loses_and_doubles_nothing() {
     let topic = KafkaTopic::with_table();

@@ -2,6 +2,7 @@
 //!
 //! Owns [`Registry`], and a [`Door`] to it.
 
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,8 +61,14 @@ impl Registry {
         let (port, inside) = (listener.local_addr().unwrap().port(), self.port);
         let open = Arc::new(AtomicBool::new(true));
         let is_open = open.clone();
+        let answer: Arc<Mutex<Option<String>>> = Arc::default();
+        let instead = answer.clone();
         std::thread::spawn(move || {
             for outer in listener.incoming().filter_map(Result::ok).filter(|_| is_open.load(Ordering::Relaxed)) {
+                if let Some(answer) = instead.lock().unwrap().clone() {
+                    turn_away(outer, &answer);
+                    continue;
+                }
                 let Ok(inner) = TcpStream::connect(("127.0.0.1", inside)) else { continue };
                 for (mut from, mut to) in [(outer.try_clone().unwrap(), inner.try_clone().unwrap()), (inner, outer)] {
                     std::thread::spawn(move || {
@@ -71,7 +78,7 @@ impl Registry {
                 }
             }
         });
-        Door { port, open }
+        Door { port, open, answer }
     }
 }
 
@@ -80,6 +87,18 @@ impl Registry {
 pub struct Door {
     port: u16,
     open: Arc<AtomicBool>,
+    answer: Arc<Mutex<Option<String>>>,
+}
+
+/// Reads one request, and answers with this.
+fn turn_away(mut stream: TcpStream, answer: &str) {
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
+        request.extend(byte);
+    }
+    let _ = stream.write_all(answer.as_bytes());
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
 impl Door {
@@ -89,5 +108,11 @@ impl Door {
 
     pub fn set(&self, open: bool) {
         self.open.store(open, Ordering::Relaxed);
+    }
+
+    /// Whoever comes gets a 404 with this body, until it is taken back.
+    pub fn answer_404(&self, body: Option<&str>) {
+        let head = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length:";
+        *self.answer.lock().unwrap() = body.map(|body| format!("{head} {}\r\n\r\n{body}", body.len()));
     }
 }

@@ -52,6 +52,25 @@ impl Server {
         let _ = self.shell.kill();
         let _ = self.shell.wait();
     }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.process]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// SIGTERM, and its end.
+    pub fn end(mut self) {
+        self.signal("TERM");
+        let running =
+            || Command::new("kill").args(["-0", &self.process]).stderr(Stdio::null()).status().unwrap().success();
+        let started = Instant::now();
+        while running() {
+            assert!(started.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
 }
 
 /// A program that starts quickly and stays small.

@@ -195,6 +195,78 @@ fn f23_partitions_that_are_added_are_read_from_their_beginning() {
     topic.product.check("partitions were added");
 }
 
+/// It is read from its first offset, not from the first one that is left.
+#[test]
+fn f21_records_of_a_new_partition_that_expired_unread_are_told() {
+    let topic = KafkaTopic::with_table();
+    topic.product.sync_and_check("before");
+    topic.ask("kafka_add_partitions", json!({"partitions": 3}));
+    let gone = topic.next(6).into_iter().map(|value| json!({"value": value, "partition": 2})).collect::<Vec<_>>();
+    topic.ask("kafka_produce", json!({"records": gone}));
+    topic.ask("kafka_delete_records", json!({"partition": 2, "before": 3}));
+    let sync = topic.product.run(&["sync"]);
+    assert!(!sync.status.success());
+    let told = "records 0 to 2 of partition 2";
+    assert!(sync.stderr.contains(told) && sync.stderr.contains("gone before they were read"), "{}", sync.stderr);
+    assert_eq!(topic.product.status()["status"], "Suspended", "{}", topic.product.status());
+    topic.product.check("the rows from before");
+}
+
+/// What a client fetches goes on by offsets, and the topic made again has those too: nothing of it becomes a row.
+#[test]
+fn f22_a_topic_made_again_between_two_looks_gives_no_row() {
+    let topic = KafkaTopic::new(1, &json!({}));
+    topic.product.run(&["enable", &topic.topic, "--table", "t", "--commit-interval", "1h"]).good("enable");
+    let up = topic.product.up();
+    let first = topic.next(10).into_iter().map(|value| json!({"value": value})).collect::<Vec<_>>();
+    topic.ask("kafka_produce", json!({"records": first}));
+    wait_until("the first topic is read", || up.metric("tableflow_records_buffered") == 10.0);
+    topic.ask("kafka_delete", json!({}));
+    topic.ask("kafka_create", json!({"partitions": 1}));
+    let second = (0..50).map(|id| json!({"value": {"id": 1000 + id}})).collect::<Vec<_>>();
+    topic.ask("kafka_produce", json!({"records": second}));
+    // Until it reads on in the second one, or notices.
+    let started = Instant::now();
+    while up.metric("tableflow_records_buffered") == 10.0 && started.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("buffered: {}", up.metric("tableflow_records_buffered"));
+    up.signal("TERM");
+    up.wait();
+    let rows = topic.product.rows_by("tableflow", "t", "a topic made again between two looks");
+    assert!(rows.iter().all(|row| row["id"].as_u64().unwrap() < 1000), "rows of the second topic: {rows:?}");
+    let sync = topic.product.run(&["sync"]);
+    assert!(sync.stderr.contains("re-created"), "{}", sync.stderr);
+}
+
+/// F40: a poll gives each partition its share, whatever lies in the others.
+#[test]
+fn f40_a_partition_with_nearly_everything_does_not_starve_the_other() {
+    let topic = KafkaTopic::new(2, &json!({}));
+    let padding = "x".repeat(1000);
+    let records = |count: u64, partition: u32| -> serde_json::Value {
+        (0..count).map(|id| json!({"value": {"id": id, "p": padding}, "partition": partition})).collect()
+    };
+    topic.ask("kafka_produce", json!({"records": records(20_000, 0)}));
+    topic.ask("kafka_produce", json!({"records": records(200, 1)}));
+    topic.product.enable();
+    let up = topic.product.up();
+    let places = || {
+        let partitions = topic.product.status()["partitions"].clone();
+        [0, 1].map(|partition: usize| partitions[partition]["next_offset"].as_u64().unwrap_or(0))
+    };
+    let mut seen = [0, 0];
+    wait_until("the small partition is read", || {
+        seen = places();
+        seen[1] == 200
+    });
+    println!("the large one was read to {} of 20000 by then", seen[0]);
+    wait_until("all is read", || places() == [20_000, 200]);
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+    assert_eq!(topic.product.status()["rows_committed"], 20_200);
+}
+
 #[test]
 fn two_tables_of_one_topic_are_each_filled_from_their_own_place() {
     let topic = KafkaTopic::with_table();

@@ -32,6 +32,14 @@ fn odd_values() -> Vec<Odd> {
             "select cast(m as varchar) m",
             json!({"m": "125.00"}),
         ),
+        // Clocks in Berlin went from 2 to 3 o'clock that night, and from 3 back to 2 on the other.
+        (
+            "times_that_no_clock_or_two_showed",
+            "t TIMESTAMP(3), z TIMESTAMP_LTZ(3)",
+            r#"{"t":"2026-03-29T02:30:00","z":"2026-10-25T02:30:00+01:00"}"#.to_owned(),
+            "select cast(t as varchar) t, z",
+            json!({"t": "2026-03-29T02:30:00", "z": "2026-10-25T01:30:00Z"}),
+        ),
         ("escaped_nul", "", r#"{"s":"a\u0000b"}"#.to_owned(), "select octet_length(s) n", json!({"n": 3})),
         ("surrogate_pair", "", r#"{"s":"\ud83d\ude00"}"#.to_owned(), "select s", json!({"s": "😀"})),
         ("escapes", "", r#"{"s":"\"\\\/\b\f\n\r\té"}"#.to_owned(), "select s", json!({"s": "\"\\/\u{8}\u{c}\n\r\té"})),

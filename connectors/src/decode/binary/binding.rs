@@ -3,7 +3,7 @@
 //! Owns [`Binding`]: the rules that hold for the columns of every schema, whatever its language.
 //! - I1: a column that is there keeps its type or becomes wider; a new one is nullable and has a name that one can have.
 //! - I2: no binding goes deeper than [`DEPTH_MAX`], into a type that contains itself, or over more than [`LEAVES_MAX`]
-//!   scalars: definitions may double at each level.
+//!   scalars, or to more than [`PLACES_MAX`] places, though none of them has one: definitions may double at each level.
 
 use tableflow_model::types::{flink_name, flink_type};
 use tableflow_model::{Error, Result};
@@ -18,6 +18,9 @@ use crate::decode::{Learned, Note, Rename, Widening};
 /// How deep rows, lists and maps may lie inside of each other: as deep as in JSON.
 pub(in crate::decode) const DEPTH_MAX: usize = 127;
 
+/// Each scalar that a table can have, with twenty rows, lists and maps of its own around it.
+const PLACES_MAX: usize = 20 * LEAVES_MAX;
+
 #[derive(Debug, Default)]
 pub(in crate::decode) struct Binding {
     /// The names of the columns down to here.
@@ -25,13 +28,21 @@ pub(in crate::decode) struct Binding {
     /// The definitions down to here.
     within: Vec<String>,
     leaves: usize,
+    places: usize,
     learned: Learned,
 }
 
 impl Binding {
-    /// One level down; answers an error if that is too deep.
+    /// One level down; answers an error if that is too deep, or one place too many.
     pub fn down(&mut self, name: &str) -> Result<()> {
         self.path.push(name.to_owned());
+        self.places += 1;
+        if self.places > PLACES_MAX {
+            return Err(Error::data(format!(
+                "the schema has more than {PLACES_MAX} fields, whole or inside of others"
+            ))
+            .with_hint("definitions that are used again and again double at each level: flatten them"));
+        }
         if self.path.len() > DEPTH_MAX {
             return Err(Error::data(format!("the schema is nested more than {DEPTH_MAX} levels deep"))
                 .with_hint("flatten the records: engines do not read rows that lie so deep"));

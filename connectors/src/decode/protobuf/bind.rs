@@ -24,9 +24,9 @@ use crate::decode::columns::temporal::FINER;
 const NANOS_HINT: &str = "a column ROW<seconds BIGINT, nanos INT> keeps all";
 const JSON_NOTE: &str = "may have any shape, and becomes STRING, as JSON";
 
-/// What earlier schemas told: the column where a message at this place had a field's number.
+/// What earlier schemas told: by place and message, the column where a field's number was.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known(HashMap<(String, u32), String>);
+pub(super) struct Known(HashMap<String, HashMap<u32, String>>);
 
 /// The program of a message type, for these columns, which it may add to or widen. If it fails, they are of no use.
 pub(super) fn bind(message: &MessageDescriptor, columns: &mut Fields, known: &mut Known) -> Result<(Message, Learned)> {
@@ -99,11 +99,11 @@ impl Binder<'_> {
         columns: &Fields,
     ) -> Option<usize> {
         let at = format!("{} {}", message.full_name(), self.at.beside(""));
-        let number = (at.clone(), field.number());
+        let known = self.known.0.entry(at).or_default();
         let mut column = field.name().to_owned();
         let mut index = columns.index_of(&column);
         if index.is_none()
-            && let Some(earlier) = self.known.0.get(&number).filter(|earlier| !names.contains(earlier))
+            && let Some(earlier) = known.get(&field.number()).filter(|earlier| !names.contains(earlier))
             && let Some((place, held)) = columns.find_index(earlier)
             && suits(field, &held.data_type())
         {
@@ -112,8 +112,8 @@ impl Binder<'_> {
             self.at.goes_into(&column);
         }
         // A column has one number at a time.
-        self.known.0.retain(|(place, _), known| *place != at || *known != column);
-        self.known.0.insert(number, column);
+        known.retain(|_, known| *known != column);
+        known.insert(field.number(), column);
         index
     }
 

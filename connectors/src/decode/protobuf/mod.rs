@@ -44,6 +44,7 @@ use self::bind::{Known, bind};
 pub(super) use self::index::read as message_of;
 use self::program::Message;
 pub(super) use self::schema::Schema;
+pub(crate) use self::schema::compile;
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;

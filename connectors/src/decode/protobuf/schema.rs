@@ -30,6 +30,11 @@ const CONFLUENT: &[(&str, &str)] = &[
     ("confluent/type/decimal.proto", include_str!("confluent_decimal.proto")),
 ];
 
+/// A schema's own file, if it compiles.
+pub fn compile(schema: &ResolvedSchema) -> Result<FileDescriptor> {
+    Schema::parse(schema).map(|schema| schema.file)
+}
+
 #[derive(Debug)]
 pub(in crate::decode) struct Schema {
     file: FileDescriptor,

@@ -4,8 +4,8 @@
 //! ([`compare`]), for all types of schemas. Pure.
 //! - I1: white space makes no other schema. The normal form makes none of the order of keys, nor of a namespace that
 //!   is written once or in every name.
-//! - I2: what cannot be compared is not called compatible: of JSON Schema and Protobuf only an equal schema, or the
-//!   level NONE, is let in. No crate compares them as Confluent does, and a guess here breaks readers elsewhere.
+//! - I2: what cannot be compared is not called compatible: a guess here breaks readers elsewhere. No crate compares
+//!   JSON Schema and Protobuf as Confluent does.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,6 +14,7 @@ use super::super::refusal::{Reason, RegistryError, Result};
 use super::super::registry::{Compatibility, Form};
 use super::super::schema::{Schema, SchemaType};
 use super::avro::{self, AvroSchema};
+use super::{json, protobuf};
 
 /// A schema that another one refers to, by its name there.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub(super) struct Referenced<'a> {
 /// A schema and what it refers to, dependencies first.
 pub(super) type WithReferences<'a> = (&'a Schema, &'a [Referenced<'a>]);
 
-fn invalid(message: impl std::fmt::Display) -> RegistryError {
+pub(super) fn invalid(message: impl std::fmt::Display) -> RegistryError {
     RegistryError::refused(Reason::InvalidSchema, format!("Invalid schema: {message}"))
 }
 
@@ -35,11 +36,11 @@ pub(super) fn prepare(schema: &Schema, referenced: &[Referenced<'_>], form: Form
             parse((schema, referenced))?;
             match form {
                 Form::Given => compact(&schema.text)?,
-                Form::Normalized => avro::normalized(&json(&schema.text)?).to_string(),
+                Form::Normalized => avro::normalized(&json_value(&schema.text)?).to_string(),
             }
         }
         SchemaType::Json => {
-            let value = json(&schema.text)?;
+            let value = json_value(&schema.text)?;
             if !matches!(value, Value::Object(_) | Value::Bool(_)) {
                 return Err(invalid("a JSON schema is an object or a boolean"));
             }
@@ -54,6 +55,7 @@ pub(super) fn prepare(schema: &Schema, referenced: &[Referenced<'_>], form: Form
             if text.is_empty() {
                 return Err(invalid("it is empty"));
             }
+            protobuf::parse((schema, referenced))?;
             text.to_owned()
         }
     };
@@ -66,24 +68,40 @@ pub(super) fn compare(
     before: WithReferences<'_>,
     level: Compatibility,
 ) -> Result<Vec<String>> {
-    let (types, texts) = ((new.0.schema_type, before.0.schema_type), (&new.0.text, &before.0.text));
+    let types = (new.0.schema_type, before.0.schema_type);
     if types.0 != types.1 {
         return Ok(vec![format!("it is {}, and the new schema is {}", types.1, types.0)]);
     }
-    if types.0 != SchemaType::Avro {
-        let is_same = texts.0 == texts.1 && new.0.references == before.0.references;
-        let message = format!("changes of {} schemas are not compared here: set the subject's level to NONE", types.0);
-        return Ok(Vec::from_iter((!is_same).then_some(message)));
-    }
-    let (new, before) = (parse(new)?, parse(before)?);
+    // What one schema has against another one's records.
+    let reads: Box<dyn Fn(bool) -> Vec<String>> = match types.0 {
+        SchemaType::Avro => {
+            let (new, before) = (parse(new)?, parse(before)?);
+            Box::new(move |back| match back {
+                true => avro::incompatibilities(&new, &before),
+                false => avro::incompatibilities(&before, &new),
+            })
+        }
+        SchemaType::Json => {
+            let (new, before) = (json::JsonSchema::parse(new)?, json::JsonSchema::parse(before)?);
+            Box::new(move |back| match back {
+                true => json::incompatibilities(&new, &before),
+                false => json::incompatibilities(&before, &new),
+            })
+        }
+        SchemaType::Protobuf => {
+            let (new, before) = (protobuf::parse(new)?, protobuf::parse(before)?);
+            Box::new(move |back| match back {
+                true => protobuf::incompatibilities(&new, &before),
+                false => protobuf::incompatibilities(&before, &new),
+            })
+        }
+    };
     let mut found = Vec::new();
     if level.looks_backward() {
-        let messages = avro::incompatibilities(&new, &before);
-        found.extend(messages.into_iter().map(|message| format!("the new schema cannot read it: {message}")));
+        found.extend(reads(true).into_iter().map(|message| format!("the new schema cannot read it: {message}")));
     }
     if level.looks_forward() {
-        let messages = avro::incompatibilities(&before, &new);
-        found.extend(messages.into_iter().map(|message| format!("it cannot read the new schema: {message}")));
+        found.extend(reads(false).into_iter().map(|message| format!("it cannot read the new schema: {message}")));
     }
     Ok(found)
 }
@@ -91,12 +109,12 @@ pub(super) fn compare(
 fn parse((schema, referenced): WithReferences<'_>) -> Result<AvroSchema> {
     let mut texts = Vec::new();
     for Referenced { name, schema } in referenced {
-        texts.push(json(&schema.text).map_err(|error| invalid(format!("{name}: {error}")))?);
+        texts.push(json_value(&schema.text).map_err(|error| invalid(format!("{name}: {error}")))?);
     }
-    avro::parse(&json(&schema.text)?, &texts).map_err(invalid)
+    avro::parse(&json_value(&schema.text)?, &texts).map_err(invalid)
 }
 
-fn json(text: &str) -> Result<Value> {
+pub(super) fn json_value(text: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|error| invalid(format!("it is not JSON: {error}")))
 }
 
@@ -152,6 +170,8 @@ mod tests {
             (SchemaType::Json, "[]", "an object or a boolean"),
             (SchemaType::Json, "{\"a\":1,}", "not JSON"),
             (SchemaType::Protobuf, " \n", "it is empty"),
+            (SchemaType::Protobuf, "syntax = \"proto3\"; message M { Missing a = 1; }", "Missing"),
+            (SchemaType::Protobuf, "syntax = \"proto3\"; import \"missing.proto\";", "missing.proto"),
         ];
         for (schema_type, text, words) in cases {
             let error = prepared(schema_type, text, Form::Given).unwrap_err();
@@ -162,9 +182,9 @@ mod tests {
     #[test]
     fn i2_what_cannot_be_compared_is_not_called_compatible() {
         let of = |schema_type, text| Schema::new(schema_type, text);
-        let json = (of(SchemaType::Json, "{}"), of(SchemaType::Json, "true"));
+        let json = (of(SchemaType::Json, r#"{"if":true}"#), of(SchemaType::Json, r#"{"if":false}"#));
         let found = compare((&json.0, &[]), (&json.1, &[]), Compatibility::Backward).unwrap();
-        assert!(found[0].contains("not compared here"), "{found:?}");
+        assert!(found[0].contains("\"if\" of the schema changed, which is not compared"), "{found:?}");
         assert!(compare((&json.0, &[]), (&json.0, &[]), Compatibility::Full).unwrap().is_empty());
         let avro = of(SchemaType::Avro, "\"int\"");
         let found = compare((&avro, &[]), (&json.0, &[]), Compatibility::Forward).unwrap();

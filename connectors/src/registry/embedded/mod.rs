@@ -4,7 +4,7 @@
 //!  state   the registry as of its last event, and what it decides: pure
 //!  log     the events, numbered and put once
 //!  canon   schema texts in one form, and what is wrong with them
-//!  avro    Avro schemas read, and whether one reads what another wrote
+//!  avro, json, protobuf  whether one schema reads what another wrote
 //! ```
 //!
 //! Owns [`EmbeddedRegistry`]: the trait's calls, each decided on the newest state.
@@ -15,7 +15,9 @@
 
 mod avro;
 mod canon;
+mod json;
 mod log;
+mod protobuf;
 mod state;
 
 use std::sync::Arc;

@@ -262,3 +262,12 @@ fn a_text_of_64_mib_works() {
         decode(&mut decoder, &[value(1, &[&[10], &varint(text.len()), text.as_bytes()]), value(1, &[&run(1, "y")])]);
     assert_eq!((decoded.taken.len(), decoded.failure), (2, None));
 }
+
+#[test]
+fn i2_messages_that_double_and_hold_nothing_are_refused_at_once() {
+    let double = |n: usize| format!("message L{n} {{ L{0} a = 1; L{0} b = 2; }}", n - 1);
+    let levels: String = (1..=60).map(double).collect();
+    let schema = proto3(&format!("message Order {{ int32 i = 1; L60 v = 2; }} message L0 {{}} {levels}"));
+    let error = refusal(&mut table(""), &schema);
+    assert!(error.starts_with("error: the schema has more than 20000 fields"), "{error}");
+}
