@@ -178,5 +178,8 @@ mod tests {
             [1, 1, 1, 2, 1, 1, 0].map(|epoch| (epoch > 0).then_some(epoch))
         );
         assert_eq!(appendings.0.len(), 4);
+        let all = Records { offsets: (0..6).collect(), appendings, ..Records::default() };
+        let some = all.only(&[0, 3, 5]);
+        assert_eq!([0, 1, 2].map(|row| some.appendings.of(row).leader_epoch), [Some(1), Some(2), Some(1)]);
     }
 }
