@@ -41,6 +41,10 @@ const LIVE_RECORDS_MAX: u64 = 1_000;
 const LOOK_AHEAD_EVERY_MIN: Duration = Duration::from_millis(500);
 const LOOK_AHEAD_EVERY_MAX: Duration = Duration::from_secs(30);
 
+/// A topic that is not there is looked for so often, and so far apart, before it counts as deleted.
+const GONE_LOOKS: u32 = 4;
+const GONE_PAUSE: Duration = Duration::from_millis(500);
+
 /// An epoch of this many files is committed at once: a manifest must stay small (bad input: a partition value a row).
 const EPOCH_FILES_MAX: usize = 1000;
 
@@ -236,7 +240,24 @@ impl Feed {
         if files.moved {
             return Ok(None);
         }
-        Err(Error::conflict(format!("topic {} is no longer the one that was read", self.topic)).with_source(error))
+        Err(self.another(error))
+    }
+
+    fn another(&self, error: Error) -> Error {
+        Error::conflict(format!("topic {} is no longer the one that was read", self.topic)).with_source(error)
+    }
+
+    /// The id that the topic has. One that is being made again is not there for a moment.
+    async fn found_id(&mut self) -> Result<TopicId> {
+        for _ in 0..GONE_LOOKS {
+            match self.reader.source().topic_id().await {
+                Err(error) if error.kind() == ErrorKind::NotFound && self.follows() => {
+                    self.goal.wait(Instant::now() + GONE_PAUSE).await;
+                }
+                found => return found,
+            }
+        }
+        self.reader.source().topic_id().await
     }
 
     /// One poll into the files.
@@ -346,7 +367,7 @@ impl Intake for Feed {
         self.reader.begin(epoch);
         self.pace.begin(Instant::now());
         self.memory.hold(0);
-        let found = match self.reader.source().topic_id().await {
+        let found = match self.found_id().await {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let gone = deleted(&self.topic);
@@ -368,7 +389,11 @@ impl Intake for Feed {
             known => {
                 self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
                 self.progress.counted(self.tally);
-                let entered = self.enter(known.map(|known| known.offsets)).await?;
+                let entered = match self.enter(known.map(|known| known.offsets)).await {
+                    // It went since its id was asked for: the next start says what became of it.
+                    Err(error) if is_gone(&error) => return Err(self.another(error)),
+                    entered => entered?,
+                };
                 Ok(entered.map_or(Start::Ended(Ended::Stopped), Start::At))
             }
         }
