@@ -2,9 +2,9 @@
 //!
 //! - I1: every target has a corpus, and every corpus a target.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use tableflow_fuzz::TARGETS;
 
@@ -13,11 +13,10 @@ const INPUT_TIME_MAX: Duration = Duration::from_secs(5);
 /// What the process may have at its peak: an input is a few kilobytes.
 const MEMORY_MAX_KIB: u64 = 512 * 1024;
 
-fn inputs(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+fn inputs(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.sort();
-    paths
+    Ok(paths)
 }
 
 fn corpus() -> PathBuf {
@@ -27,7 +26,7 @@ fn corpus() -> PathBuf {
 #[test]
 fn every_input_of_the_corpora_breaks_no_law() {
     for (name, body) in TARGETS {
-        let inputs = inputs(&corpus().join(name));
+        let inputs = inputs(&corpus().join(name)).unwrap();
         assert!(inputs.len() > 3, "{name}");
         for path in inputs {
             let input = fs::read(&path).unwrap();
@@ -45,7 +44,7 @@ fn every_input_of_the_corpora_breaks_no_law() {
 
 #[test]
 fn i1_every_corpus_has_a_target() {
-    for folder in inputs(&corpus()) {
+    for folder in inputs(&corpus()).unwrap() {
         let name = folder.file_name().unwrap().to_str().unwrap();
         assert!(tableflow_fuzz::body(name).is_some(), "{name}");
     }
