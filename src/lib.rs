@@ -12,6 +12,7 @@
 //!  lease       who runs the service of that directory
 //!  pipeline    topics into tables: the jobs that make the definitions true
 //!  query       SQL over the tables
+//!  doctor      what tables need, and what of it is missing
 //!  serve       the service: every table, and HTTP beside them
 //!  demo        the shop
 //!  output      how results are printed
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod definition;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod home;
 pub mod lease;

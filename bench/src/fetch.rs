@@ -26,7 +26,7 @@ pub struct Fetched {
 #[tokio::main(flavor = "current_thread")]
 pub async fn run(servers: &str, topic: &str) -> Result<Fetched> {
     let settings = BTreeMap::from([("bootstrap.servers".to_owned(), servers.to_owned())]);
-    let topics = KafkaTopics::new(Properties::new(&settings)?);
+    let topics = KafkaTopics::new(Box::new(move || Properties::new(&settings)))?;
     let mut source = topics.source(&topic.parse()?).await?;
     source.topic_id().await?;
     let ranges = source.ranges().await?;

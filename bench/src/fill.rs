@@ -35,7 +35,7 @@ pub struct Filled {
 #[tokio::main(flavor = "current_thread")]
 pub async fn run(servers: &str, topic: &str, format: Format, rows: u64) -> Result<Filled> {
     let settings = BTreeMap::from([("bootstrap.servers".to_owned(), servers.to_owned())]);
-    let (topics, topic) = (KafkaTopics::new(Properties::new(&settings)?), topic.parse()?);
+    let (topics, topic) = (KafkaTopics::new(Box::new(move || Properties::new(&settings)))?, topic.parse()?);
     topics.create(&topic, PARTITIONS, &BTreeMap::new()).await?;
     let mut producer = topics.producer(&topic).await?;
     let mut filled = Filled { bytes: 0, price_sum: 0, schema: avro::SCHEMA };

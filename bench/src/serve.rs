@@ -42,7 +42,7 @@ pub fn run(directory: &Path, servers: &str, far: bool) -> Result<()> {
     let home = runtime.block_on(Home::open(directory))?;
     let home = if far { runtime.block_on(from_afar(home))? } else { home };
     let settings = BTreeMap::from([("bootstrap.servers".to_owned(), servers.to_owned())]);
-    let home = home.with_topics(Arc::new(KafkaTopics::new(Properties::new(&settings)?)));
+    let home = home.with_topics(Arc::new(KafkaTopics::new(Box::new(move || Properties::new(&settings)))?));
     let (store, stop) = (home.store.clone(), CancellationToken::new());
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let serving = runtime.spawn(serve::run(home, listen, MEMORY_BYTES_MAX, stop.clone(), |_| Ok(())));

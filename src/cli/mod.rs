@@ -8,6 +8,7 @@ mod completion;
 mod consume;
 mod demo;
 mod dlq;
+mod doctor;
 mod enable;
 mod history;
 mod man;
@@ -64,6 +65,7 @@ pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
         Verb::History(words) => history::history(&words, &session().await?, out).await,
         Verb::Files(words) => history::files(&words, &session().await?, out).await,
         Verb::Rollback(words) => rollback::run(&words, &session().await?, out).await,
+        Verb::Doctor => doctor::run(&global, out).await,
         Verb::Completion(words) => completion::run(&words, out),
         Verb::Man => man::run(out),
         Verb::Version => version::run(global.output, out),

@@ -51,8 +51,9 @@ impl Session {
     fn new(global: &GlobalArguments, config: Config, home: Home) -> Result<Self> {
         let home = match &config.kafka {
             Some(kafka) => {
-                let properties = kafka.properties(|name| std::env::var(name).ok())?;
-                home.with_topics(Arc::new(KafkaTopics::new(properties)))
+                let kafka = kafka.clone();
+                let settings = move || kafka.properties(|name| std::env::var(name).ok());
+                home.with_topics(Arc::new(KafkaTopics::new(Box::new(settings))?))
             }
             None => home,
         };

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
 use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_connectors::decode::{Evolution, MetadataColumns};
@@ -16,6 +17,9 @@ use crate::output;
 use crate::pipeline::enable::{Asked, ColumnSummary};
 use crate::pipeline::progress::State;
 use crate::pipeline::status::{TableStatus, status_of};
+
+/// So many tables are asked about at a time.
+const SIDE_BY_SIDE: usize = 32;
 
 /// What a table shows of a status; the other formats have every field.
 const SHOWN: [&str; 9] =
@@ -133,9 +137,8 @@ pub async fn status(arguments: &StatusArguments, session: &Session, out: &mut dy
 async fn all(session: &Session) -> Result<Vec<TableStatus>> {
     let Listing { definitions, unreadable } = session.enabled().await?;
     let mut statuses: Vec<_> = unreadable.iter().map(TableStatus::unreadable).collect();
-    for definition in &definitions {
-        statuses.push(status_of(&session.home, definition).await?);
-    }
+    let asked = stream::iter(&definitions).map(|definition| status_of(&session.home, definition));
+    statuses.extend(asked.buffered(SIDE_BY_SIDE).try_collect::<Vec<_>>().await?);
     if statuses.is_empty() {
         session.remark_on_no_tables();
     }

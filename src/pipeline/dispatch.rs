@@ -39,7 +39,26 @@ pub struct Rows {
     /// Those records.
     pub passed_over: Vec<PassedOver>,
     pub next_offset: Offset,
+    pub leader_epoch: LeaderEpoch,
     pub halt: Option<Halt>,
+}
+
+/// Under which leader the last record before a position was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaderEpoch {
+    /// No record came.
+    AsBefore,
+    Known(i32),
+    Unknown,
+}
+
+impl LeaderEpoch {
+    /// Where records were taken up to there.
+    pub fn before(next_offset: Offset, records: &Records) -> Self {
+        let taken = records.offsets.partition_point(|offset| *offset < next_offset.0);
+        let Some(last) = taken.checked_sub(1) else { return LeaderEpoch::AsBefore };
+        records.appendings.of(last).leader_epoch.map_or(LeaderEpoch::Unknown, LeaderEpoch::Known)
+    }
 }
 
 /// A record that is a row of no table.
@@ -187,6 +206,7 @@ impl OneTable {
             tally,
             passed_over,
             next_offset,
+            leader_epoch: LeaderEpoch::before(next_offset, records),
             halt: part.stopped.map(failed).map(Halt::Failed),
         })
     }

@@ -68,6 +68,8 @@ pub struct Feed {
     ends: Option<BTreeMap<Partition, Offset>>,
     /// What the ledger counts before this epoch.
     tally: Tally,
+    /// What it says of the last records before it.
+    leader_epochs: BTreeMap<Partition, i32>,
     /// A record that cannot be decoded: the epoch before it is committed, then the job ends (I2).
     failure: Option<Error>,
     /// A table was made for the next record: the epoch before it is committed, then the job begins again with it.
@@ -106,6 +108,7 @@ impl Feed {
             goal,
             ends: None,
             tally: Tally::default(),
+            leader_epochs: BTreeMap::new(),
             failure: None,
             grows: false,
             progress,
@@ -389,6 +392,8 @@ impl Intake for Feed {
             known => {
                 self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
                 self.progress.counted(self.tally);
+                self.leader_epochs = known.as_ref().map(|known| known.leader_epochs.clone()).unwrap_or_default();
+                self.reader.source().expect_leader_epochs(&self.leader_epochs);
                 let entered = match self.enter(known.map(|known| known.offsets)).await {
                     // It went since its id was asked for: the next start says what became of it.
                     Err(error) if is_gone(&error) => return Err(self.another(error)),
@@ -453,7 +458,15 @@ impl Intake for Feed {
     fn positions(&self, files: &EpochFiles) -> Positions {
         let mut tally = self.tally;
         tally += files.tally;
-        self.named(TopicPositions { tally, ..TopicPositions::new(self.topic_id, files.positions.clone()) })
+        let mut leader_epochs = self.leader_epochs.clone();
+        for (partition, epoch) in &files.leader_epochs {
+            match epoch {
+                Some(epoch) => leader_epochs.insert(*partition, *epoch),
+                None => leader_epochs.remove(partition),
+            };
+        }
+        let positions = TopicPositions::new(self.topic_id, files.positions.clone());
+        self.named(TopicPositions { tally, leader_epochs, ..positions })
     }
 
     /// The record that ended the last epoch, if one did.

@@ -16,7 +16,7 @@ use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Offset, Partition, Result, Source};
 use tableflow_store::Store;
 
-use super::dispatch::{Dispatch, Rows};
+use super::dispatch::{Dispatch, LeaderEpoch, Rows};
 
 /// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
 const POLL_BYTES: usize = 1024 * 1024;
@@ -63,6 +63,8 @@ impl std::fmt::Debug for Reader {
 pub struct EpochFiles {
     tables: Vec<TableFiles>,
     pub positions: BTreeMap<Partition, Offset>,
+    /// Of the last records before the positions, where this epoch has read some.
+    pub leader_epochs: BTreeMap<Partition, Option<i32>>,
     /// The records before the positions that are not rows of the first table.
     pub tally: Tally,
     pub moved: bool,
@@ -70,7 +72,8 @@ pub struct EpochFiles {
 
 impl EpochFiles {
     pub fn new(tables: Vec<TableFiles>, positions: BTreeMap<Partition, Offset>) -> Self {
-        EpochFiles { tables, positions, tally: Tally::default(), moved: false }
+        let (leader_epochs, tally, moved) = (BTreeMap::new(), Tally::default(), false);
+        EpochFiles { tables, positions, leader_epochs, tally, moved }
     }
 
     /// How many records the epoch holds so far.
@@ -102,6 +105,11 @@ impl EpochFiles {
                 .await?;
         }
         self.tally += rows.tally;
+        match rows.leader_epoch {
+            LeaderEpoch::AsBefore => {}
+            LeaderEpoch::Known(epoch) => drop(self.leader_epochs.insert(rows.partition, Some(epoch))),
+            LeaderEpoch::Unknown => drop(self.leader_epochs.insert(rows.partition, None)),
+        }
         let before = self.positions.insert(rows.partition, rows.next_offset);
         self.moved |= before != Some(rows.next_offset);
         Ok(())

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::ROLLED_BACK_TO;
 use tableflow_model::protocol::Ledger;
-use tableflow_model::{Error, ErrorKind, Offset, Result, TableName};
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TableName};
 
 use super::epochs::decided_above;
 use super::fan_out::{FanOutTable, FanOutTables};
@@ -123,12 +123,13 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
     let tally = ledger.as_ref().map(|ledger| ledger.positions.tally()).unwrap_or_default();
     let property = |name: &str| table.as_ref().and_then(|table| table.metadata.properties().get(name).cloned());
     let dead_lettered = tally.dead_lettered.saturating_sub(replayed(definition, property));
-    let (partitions, no_topic) = match partitions(home, definition, ledger).await {
-        Ok(partitions) => (partitions, None),
-        Err(error) => (Vec::new(), Some(without_topic(definition, &error))),
+    let (partitions, no_topic, open) = match partitions(home, definition, ledger).await {
+        Ok((partitions, open)) => (partitions, None, open),
+        Err(error) => (Vec::new(), Some(without_topic(definition, &error)), None),
     };
     let served = live_service(home).await.is_some();
     let (status, trouble) = state(definition, report.as_ref(), table.as_ref(), no_topic, served);
+    let trouble = trouble.or(open);
     let metadata = table.as_ref().map(|table| &table.metadata);
     let rows_in: Vec<&TableMetadata> = match definition.fan_out {
         Some(_) => tables.iter().map(|(_, table)| table.metadata.as_ref()).collect(),
@@ -292,14 +293,19 @@ fn pause_of(definition: &Definition, table: Option<&LoadedTable>) -> Trouble {
     }
 }
 
-/// I1. Offsets of a topic that was made again have nothing to do with those in the ledger.
-async fn partitions(home: &Home, definition: &Definition, ledger: Option<Ledger>) -> Result<Vec<PartitionStatus>> {
+/// I1. Offsets of a topic that was made again have nothing to do with those in the ledger. Beside the partitions, what holds
+/// up a table that has everything it may read.
+async fn partitions(
+    home: &Home,
+    definition: &Definition,
+    ledger: Option<Ledger>,
+) -> Result<(Vec<PartitionStatus>, Option<Trouble>)> {
     let mut source = home.source(&definition.topic).await?;
     let (topic_id, ranges) = (source.topic_id().await?, source.ranges().await?);
     let positions = ledger.and_then(|mut ledger| ledger.positions.0.remove(&definition.topic));
     let positions = positions.filter(|positions| positions.id == topic_id);
     let known = positions.map(|positions| positions.offsets).unwrap_or_default();
-    let partition = |(partition, range): (tableflow_model::Partition, tableflow_model::source::Range)| {
+    let partition = |(partition, range): (Partition, tableflow_model::source::Range)| {
         let Offset(next) = known.get(&partition).copied().unwrap_or(range.start);
         PartitionStatus {
             partition: partition.0,
@@ -308,5 +314,23 @@ async fn partitions(home: &Home, definition: &Definition, ledger: Option<Ledger>
             lag: (range.end.0 - next).max(0),
         }
     };
-    Ok(ranges.into_iter().map(partition).collect())
+    let partitions: Vec<PartitionStatus> = ranges.into_iter().map(partition).collect();
+    let in_step = partitions.iter().all(|partition| partition.lag == 0);
+    let open = if in_step { open_transaction(source.as_mut(), &partitions).await? } else { None };
+    Ok((partitions, open))
+}
+
+/// Records that nobody may read yet, since a transaction before them is open.
+async fn open_transaction(source: &mut dyn Source, partitions: &[PartitionStatus]) -> Result<Option<Trouble>> {
+    let numbers: Vec<Partition> = partitions.iter().map(|partition| Partition(partition.partition)).collect();
+    let ends = source.uncommitted_ends(&numbers).await?;
+    let waiting = |it: &PartitionStatus| Some(ends.get(&Partition(it.partition))?.0 - it.end_offset);
+    let held_up = partitions.iter().find_map(|it| waiting(it).filter(|count| *count > 0).map(|count| (it, count)));
+    Ok(held_up.and_then(|(it, count)| {
+        let (partition, from) = (it.partition, it.end_offset);
+        let reason = format!("{count} records of partition {partition} from offset {from} on wait for the end of a transaction");
+        let hint = "they are read when it is committed or aborted; of a producer that is gone: `kafka-transactions find-hanging`, \
+                    then `abort`";
+        trouble(&reason, Some(hint))
+    }))
 }

@@ -24,12 +24,8 @@ pub struct Product {
     _temporary: Option<TempDir>,
     directory: PathBuf,
     topic: String,
-    /// The address of a Kafka cluster, where topics are not embedded ones.
-    servers: Option<String>,
-    /// The address of a schema registry, where it is not the embedded one.
-    registry: Option<String>,
     /// Settings, as variables of the environment.
-    settings: Vec<(String, String)>,
+    settings: BTreeMap<String, String>,
     /// What the topic holds.
     sent: Arc<Mutex<Rows>>,
 }
@@ -84,9 +80,7 @@ impl Product {
             _temporary: None,
             directory,
             topic: "t".to_owned(),
-            servers: None,
-            registry: None,
-            settings: Vec::new(),
+            settings: BTreeMap::new(),
             sent: Arc::default(),
         };
         product.run(&["topic", "create", "t", "--partitions", "2"]).good("topic create");
@@ -96,11 +90,24 @@ impl Product {
 
     /// A data directory beside a topic of a Kafka cluster, which is there already.
     pub fn on_kafka(servers: &str, topic: &str) -> Self {
+        Self::with_settings(topic, &[("TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS", servers)])
+    }
+
+    /// The same, on a cluster whose client's settings are in a file.
+    pub fn on_kafka_by(properties: &Path, topic: &str) -> Self {
+        Self::with_settings(topic, &[("TABLEFLOW__KAFKA__PROPERTIES_FILE", properties.to_str().unwrap())])
+    }
+
+    fn with_settings(topic: &str, settings: &[(&str, &str)]) -> Self {
         let temporary = TempDir::new().unwrap();
         let directory = temporary.path().join("data");
-        let (topic, servers) = (topic.to_owned(), Some(servers.to_owned()));
-        let (registry, settings, sent) = Default::default();
-        Product { _temporary: Some(temporary), directory, topic, servers, registry, settings, sent }
+        let (topic, none) = (topic.to_owned(), BTreeMap::new());
+        let mut product =
+            Product { _temporary: Some(temporary), directory, topic, settings: none, sent: Arc::default() };
+        for (name, value) in settings {
+            product.set(name, value);
+        }
+        product
     }
 
     /// Another topic of the cluster, whose table is in the same directory.
@@ -110,11 +117,11 @@ impl Product {
 
     /// A setting by its variable, from now on.
     pub fn set(&mut self, variable: &str, value: &str) {
-        self.settings.push((variable.to_owned(), value.to_owned()));
+        self.settings.insert(variable.to_owned(), value.to_owned());
     }
 
     pub fn ask_registry(&mut self, url: &str) {
-        self.registry = Some(url.to_owned());
+        self.set("TABLEFLOW__REGISTRY__URL", url);
     }
 
     /// And the table, not yet filled.
@@ -131,9 +138,7 @@ impl Product {
     /// Another handle on the same directory, for another thread.
     pub fn share(&self) -> Product {
         let (directory, topic) = (self.directory.clone(), self.topic.clone());
-        let (servers, registry) = (self.servers.clone(), self.registry.clone());
-        let (settings, sent) = (self.settings.clone(), self.sent.clone());
-        Product { _temporary: None, directory, topic, servers, registry, settings, sent }
+        Product { _temporary: None, directory, topic, settings: self.settings.clone(), sent: self.sent.clone() }
     }
 
     pub fn directory(&self) -> &Path {
@@ -144,13 +149,7 @@ impl Product {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tableflow"));
         command.arg("--data-dir").arg(&self.directory).args(arguments);
         command.env_remove("TABLEFLOW_KILL_AT").env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        if let Some(servers) = &self.servers {
-            command.env("TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS", servers);
-        }
-        if let Some(registry) = &self.registry {
-            command.env("TABLEFLOW__REGISTRY__URL", registry);
-        }
+        command.envs(&self.settings);
         command
     }
 

@@ -62,6 +62,39 @@ def kafka_add_partitions(order):
     wait_until_there(order, order["partitions"])
 
 
+def right(order):
+    """The right of a login on the topic, or with `group` on a consumer group."""
+    from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+
+    kind, name = (ResourceType.GROUP, order["group"]) if "group" in order else (ResourceType.TOPIC, order["topic"])
+    operation, literal = AclOperation[order["right"]], ResourcePatternType.LITERAL
+    return AclBinding(kind, name, literal, f"User:{order['login']}", "*", operation, AclPermissionType.ALLOW)
+
+
+def kafka_grant(order):
+    wait_for(admin(order).create_acls([right(order)]))
+
+
+def kafka_revoke(order):
+    from confluent_kafka.admin import AclBindingFilter
+
+    granted = right(order)
+    names = ("restype", "name", "resource_pattern_type", "principal", "host", "operation", "permission_type")
+    wait_for(admin(order).delete_acls([AclBindingFilter(*(getattr(granted, name) for name in names))]))
+
+
+def kafka_password(order):
+    """Gives a login another password, by SCRAM-SHA-512."""
+    from confluent_kafka.admin import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+
+    how = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+    wait_for(
+        admin(order).alter_user_scram_credentials(
+            [UserScramCredentialUpsertion(order["login"], how, order["password"].encode())]
+        )
+    )
+
+
 def kafka_delete_records(order):
     """Forgets what is before an offset, as retention does."""
     from confluent_kafka import TopicPartition

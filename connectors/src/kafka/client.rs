@@ -6,23 +6,26 @@
 //! - I3: what a call waits for is waited for outside the threads that everything else runs on.
 //! - I4: questions have a client of their own: a broker answers what comes over one connection in turn, and a fetch waits
 //!   there for half a second when there is nothing to read.
-//! - I5: the last words of librdkafka about its connection stand with every error about it: a call that timed out does
-//!   not know that a login was refused.
+//! - I5: a question to a cluster that is dead is answered at once, with the words of who is not there.
+//! - I6: settings and certificates that change while the process runs are taken: by new clients, which the readers go over to
+//!   where they stand.
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::future::Future;
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tableflow_model::{Error, Result, TopicName};
 
-use super::failure::{about_cluster, code_of};
+use super::failure::{MayBeSilence, about_cluster, about_topic, is_vague};
 use super::properties::Properties;
 use super::questions::Questions;
+use super::said::Context;
+use super::settings::{LOOK_EVERY, Settings};
 
 /// How long a question to the cluster may take.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -55,142 +58,210 @@ const QUEUED_RECORDS_MIN: &str = "100000";
 /// The same, in bytes.
 pub(super) const QUEUED_BYTES_MAX: u64 = QUEUED_KIBIBYTES_MAX * 1024;
 
-/// What librdkafka tells a client beside its answers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Context {
-    last_words: Arc<Mutex<Option<LastWords>>>,
-}
-
-#[derive(Clone, Debug)]
-struct LastWords {
-    code: Code,
-    words: String,
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                tracing::warn!(facility, "kafka: {message}");
-            }
-            RDKafkaLogLevel::Debug => tracing::debug!(facility, "kafka: {message}"),
-            _ => tracing::info!(facility, "kafka: {message}"),
-        }
-    }
-
-    fn error(&self, error: KafkaError, words: &str) {
-        let code = code_of(&error);
-        tracing::info!(%code, "kafka: {words}");
-        // That all brokers are down says less than why.
-        if code != Code::AllBrokersDown {
-            *self.last_words.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(LastWords { code, words: words.to_owned() });
-        }
-    }
-}
-
-impl ConsumerContext for Context {}
-
 pub(super) type Consumer = BaseConsumer<Context>;
 
 /// A Kafka cluster, as this process is connected to it.
 pub(super) struct Cluster {
-    properties: Properties,
-    context: Context,
+    settings: Settings,
+    /// Of the clients with the settings in force: those before them may fail as they did.
+    context: Mutex<Context>,
     /// Reads nothing (I4).
     for_questions: Mutex<Option<Arc<Consumer>>>,
     pub questions: Questions,
     readers: Mutex<Vec<Client>>,
+    /// Looks after the settings once something is connected.
+    watch: Once,
 }
 
 /// One that reads.
 struct Client {
     consumer: Arc<Consumer>,
+    /// Of the settings that it was made with (I6).
+    settings: u64,
     /// What it reads (I1).
     topics: HashSet<TopicName>,
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster").field("servers", &self.properties.bootstrap_servers()).finish_non_exhaustive()
+        f.debug_struct("Cluster").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
 impl Cluster {
     /// Nothing is connected before it is used.
-    pub fn new(properties: Properties) -> Arc<Self> {
+    pub fn new(settings: Settings) -> Arc<Self> {
         let (for_questions, questions, readers) = Default::default();
-        Arc::new(Cluster { properties, context: Context::default(), for_questions, questions, readers })
+        let context = Mutex::new(context_for(&settings.properties()));
+        Arc::new(Cluster { settings, context, for_questions, questions, readers, watch: Once::new() })
+    }
+
+    pub fn properties(&self) -> Arc<Properties> {
+        self.settings.properties()
     }
 
     /// A client's settings: the person's over the defaults, and those given over both.
     pub fn config(&self, further: &[(&str, &str)]) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        for (name, value) in DEFAULTS.into_iter().chain(self.properties.iter()).chain(further.iter().copied()) {
-            config.set(name, value);
-        }
-        config
+        config(&self.properties(), further)
     }
 
     pub fn context(&self) -> Context {
-        self.context.clone()
+        self.context.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn for_questions(&self) -> Result<Arc<Consumer>> {
+    fn for_questions(self: &Arc<Self>) -> Result<Arc<Consumer>> {
+        self.watch.call_once(|| watch(Arc::downgrade(self)));
         let mut client = self.for_questions.lock().unwrap_or_else(PoisonError::into_inner);
         match client.as_ref() {
             Some(client) => Ok(client.clone()),
-            None => Ok(client.insert(self.connect()?).clone()),
+            None => Ok(client.insert(connect(&self.properties(), self.context())?).clone()),
         }
     }
 
     /// A client for somebody who reads this topic, until the lease is dropped (I1).
     pub fn lease(self: &Arc<Self>, topic: &TopicName) -> Result<Lease> {
         let mut clients = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = clients.iter_mut().find(|client| !client.topics.contains(topic));
+        let settings = self.settings.number();
+        let free = clients.iter_mut().find(|client| client.settings == settings && !client.topics.contains(topic));
         let consumer = match free {
             Some(client) => {
                 client.topics.insert(topic.clone());
                 client.consumer.clone()
             }
             None => {
-                let consumer = self.connect()?;
+                let consumer = connect(&self.properties(), self.context())?;
                 let topics = HashSet::from([topic.clone()]);
-                clients.push(Client { consumer: consumer.clone(), topics });
+                clients.push(Client { consumer: consumer.clone(), settings, topics });
                 consumer
             }
         };
-        Ok(Lease { cluster: self.clone(), consumer, topic: topic.clone() })
+        Ok(Lease { cluster: self.clone(), consumer, settings, topic: topic.clone() })
     }
 
-    fn connect(&self) -> Result<Arc<Consumer>> {
-        let mut config = self.config(&OF_READERS);
-        config.set("queued.max.messages.kbytes", QUEUED_KIBIBYTES_MAX.to_string());
-        config.set("queued.min.messages", QUEUED_RECORDS_MIN);
-        let consumer: Consumer = config.create_with_context(self.context()).map_err(|error| refused(&error))?;
-        let consumer = Arc::new(consumer);
-        serve(Arc::downgrade(&consumer));
-        Ok(consumer)
-    }
-
-    /// Asks a question that waits, beside everything else that runs (I3).
-    pub async fn ask<T: Send + 'static>(
-        self: &Arc<Self>,
-        question: impl FnOnce(&Consumer) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let cluster = self.clone();
-        let asked = tokio::task::spawn_blocking(move || question(cluster.for_questions()?.as_ref())).await;
-        asked.unwrap_or_else(|error| Err(Error::internal("a question to Kafka ended early").with_source(error)))
-    }
-
-    /// An error about the cluster; one that knows no reason gets the last one that librdkafka gave (I5).
-    pub fn error(&self, code: Code, words: &str) -> Error {
-        let vague = matches!(code, Code::OperationTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown);
-        let last = self.context.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match last {
-            Some(last) if vague => about_cluster(last.code, &last.words),
-            _ => about_cluster(code, words),
+    /// Goes over to settings that were changed, if they make a client (I6).
+    fn look_at_settings(&self) {
+        let changed = match self.settings.changed() {
+            Ok(Some(changed)) => changed,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(%error, "the settings of Kafka cannot be read again");
+                return;
+            }
+        };
+        let context = context_for(&changed.properties);
+        match connect(&changed.properties, context.clone()) {
+            Ok(consumer) => {
+                *self.context.lock().unwrap_or_else(PoisonError::into_inner) = context;
+                self.settings.enforce(changed);
+                *self.for_questions.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumer);
+                tracing::info!("the settings of Kafka, or their files, were changed: clients are made anew");
+            }
+            Err(error) => {
+                let (detail, hint) = (error.detail().unwrap_or_default(), "the old ones stay in force");
+                tracing::warn!(%error, detail, hint, "changed settings of Kafka are not taken");
+            }
         }
+    }
+
+    /// Lets go of clients that nobody reads with any more.
+    fn drop_outdated(&self) {
+        let mut clients = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.settings.number();
+        let outdated: Vec<Client> =
+            clients.extract_if(.., |client| client.settings != number && client.topics.is_empty()).collect();
+        drop(clients);
+        // To close one takes a moment, which nobody else waits for.
+        drop(outdated);
+    }
+
+    /// Asks a question that waits, beside everything else that runs (I3). The outer error is that it could not be asked, or
+    /// that nobody is there to answer it (I5).
+    pub async fn ask<T: Send + 'static, E: MayBeSilence + Send + 'static>(
+        self: &Arc<Self>,
+        question: impl FnOnce(&Consumer) -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>> {
+        let context = self.context();
+        if !context.may_ask() {
+            return Err(self.error(Code::AllBrokersDown, ""));
+        }
+        let cluster = self.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let answered = cluster.for_questions().map(|consumer| question(&consumer));
+            context.asked();
+            // Also where nobody waits for it any more.
+            if answered.as_ref().is_ok_and(|answer| !answer.as_ref().is_err_and(MayBeSilence::is_silence)) {
+                context.answered();
+            }
+            answered
+        });
+        self.unless_dead(async {
+            asked
+                .await
+                .unwrap_or_else(|error| Err(Error::internal("a question to Kafka ended early").with_source(error)))
+        })
+        .await
+    }
+
+    /// The answer, or that the cluster is dead: then nobody waits for the rest of the time (I5).
+    pub async fn unless_dead<T, E>(&self, answer: impl Future<Output = Result<Result<T, E>>>) -> Result<Result<T, E>> {
+        let context = self.context();
+        tokio::select! {
+            answered = answer => answered,
+            () = context.dead() => Err(self.error(Code::AllBrokersDown, "")),
+        }
+    }
+
+    /// An error about the cluster; one that knows no reason gets the last words that librdkafka had (I1 of `said`).
+    pub fn error(&self, code: Code, words: &str) -> Error {
+        let last_words = self.context().last_words().filter(|_| is_vague(code));
+        about_cluster(&self.properties(), code, last_words.as_deref().unwrap_or(words))
+    }
+
+    /// An error about a topic; `right` is what the question needs.
+    pub fn error_about(&self, topic: &TopicName, right: &str, (code, words): (Code, &str)) -> Error {
+        if is_vague(code) {
+            return self.error(code, words).with_context("topic", topic);
+        }
+        about_topic(&self.properties(), topic, right, (code, words))
+    }
+}
+
+fn connect(properties: &Properties, context: Context) -> Result<Arc<Consumer>> {
+    let mut config = config(properties, &OF_READERS);
+    config.set("queued.max.messages.kbytes", QUEUED_KIBIBYTES_MAX.to_string());
+    config.set("queued.min.messages", QUEUED_RECORDS_MIN);
+    let consumer: Consumer = config.create_with_context(context).map_err(|error| refused(&error))?;
+    let consumer = Arc::new(consumer);
+    serve(Arc::downgrade(&consumer));
+    Ok(consumer)
+}
+
+fn context_for(properties: &Properties) -> Context {
+    Context::new(properties.bootstrap_servers().split(',').count())
+}
+
+fn config(properties: &Properties, further: &[(&str, &str)]) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (name, value) in DEFAULTS.into_iter().chain(properties.iter()).chain(further.iter().copied()) {
+        config.set(name, value);
+    }
+    // A connection that a server closes is told below the level of errors.
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+/// I6.
+fn watch(cluster: Weak<Cluster>) {
+    let watched = std::thread::Builder::new().name("kafka-settings".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(LOOK_EVERY);
+            let Some(cluster) = cluster.upgrade() else { return };
+            cluster.look_at_settings();
+            cluster.drop_outdated();
+        }
+    });
+    if let Err(error) = watched {
+        tracing::warn!(%error, "the thread that looks after the settings of Kafka could not be started");
     }
 }
 
@@ -221,7 +292,15 @@ fn serve(consumer: Weak<Consumer>) {
 pub(super) struct Lease {
     cluster: Arc<Cluster>,
     pub consumer: Arc<Consumer>,
+    settings: u64,
     topic: TopicName,
+}
+
+impl Lease {
+    /// Were the settings changed since? Then another lease has to be taken (I6).
+    pub fn is_outdated(&self) -> bool {
+        self.settings != self.cluster.settings.number()
+    }
 }
 
 impl fmt::Debug for Lease {

@@ -4,7 +4,12 @@
 //!
 //! ```text
 //!  properties  what people call the settings: Java's names, into librdkafka's
+//!  jaas        Java's way to write a login
+//!  stores      files with keys and certificates
+//!  certificate until when one is good
+//!  settings    those in force, read again while the process runs
 //!  client      one connection to the cluster, shared by all that reads from it
+//!  said        what librdkafka says beside its answers
 //!  failure     what went wrong, in our words
 //!  native      the calls that the safe crate lacks; the only `unsafe`
 //!  together    many questions of a kind in few calls
@@ -26,15 +31,22 @@
 //! partition ends; `native` takes whole arrays instead.
 
 mod batch;
+mod certificate;
 mod client;
 mod failure;
+mod jaas;
 mod native;
 mod producer;
 mod properties;
 mod questions;
+mod said;
+mod settings;
 mod source;
+mod stores;
 mod together;
 mod topics;
 
+pub use certificate::Validity;
 pub use properties::Properties;
+pub use settings::ReadSettings;
 pub use topics::KafkaTopics;

@@ -19,7 +19,7 @@ use rdkafka_sys as sys;
 use tableflow_model::{Appended, TimestampType, TopicId};
 use uuid::Uuid;
 
-use super::client::Context;
+use super::said::Context;
 
 /// What a queue holds.
 #[derive(Debug)]
@@ -206,7 +206,7 @@ pub(super) fn describe_topics(
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names_c.as_mut_ptr(), names_c.len());
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
         let ask = |options: *mut _, queue| sys::rd_kafka_DescribeTopics(handle(client), topics, options, queue);
-        let described = administer(client, operation, timeout, ask, |event| descriptions(event));
+        let described = administer(client, operation, None, timeout, ask, |event| descriptions(event));
         sys::rd_kafka_TopicCollection_destroy(topics);
         described
     }
@@ -224,6 +224,7 @@ fn handle(client: &BaseConsumer<Context>) -> *mut sys::rd_kafka_t {
 unsafe fn administer<T>(
     client: &BaseConsumer<Context>,
     operation: sys::rd_kafka_admin_op_t,
+    isolation: Option<sys::rd_kafka_IsolationLevel_t>,
     timeout: Duration,
     ask: impl FnOnce(*mut sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
     read: impl FnOnce(NonNull<sys::rd_kafka_event_t>) -> Result<T, Failed>,
@@ -234,8 +235,7 @@ unsafe fn administer<T>(
     unsafe {
         let options = sys::rd_kafka_AdminOptions_new(handle(client), operation);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
-        if matches!(operation, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS) {
-            let level = sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
+        if let Some(level) = isolation {
             let refused = sys::rd_kafka_AdminOptions_set_isolation_level(options, level);
             if !refused.is_null() {
                 sys::rd_kafka_error_destroy(refused);
@@ -263,12 +263,14 @@ unsafe fn administer<T>(
     }
 }
 
-/// One of the two places that every partition has.
+/// One of the places that every partition has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Edge {
     Beginning,
     /// Behind the last record that is committed.
     End,
+    /// Behind the last record, which a transaction may still take back.
+    UncommittedEnd,
 }
 
 /// Asks where partitions begin or end; waits at most as long as told. Answers stand in the order asked, each partition
@@ -281,7 +283,11 @@ pub(super) fn list_offsets(
 ) -> Result<Vec<Result<i64, Failed>>, Failed> {
     let spec = match edge {
         Edge::Beginning => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
-        Edge::End => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
+        Edge::End | Edge::UncommittedEnd => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
+    };
+    let isolation = match edge {
+        Edge::Beginning | Edge::End => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+        Edge::UncommittedEnd => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
     };
     // SAFETY: the list outlives the call that copies it, and is destroyed here (I3); a place added to it is part of it.
     unsafe {
@@ -293,7 +299,7 @@ pub(super) fn list_offsets(
         }
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
         let ask = |options: *mut _, queue| sys::rd_kafka_ListOffsets(handle(client), asked, options, queue);
-        let answered = administer(client, operation, timeout, ask, |event| Ok(offsets(event)));
+        let answered = administer(client, operation, Some(isolation), timeout, ask, |event| Ok(offsets(event)));
         sys::rd_kafka_topic_partition_list_destroy(asked);
         match answered {
             Ok(answered) if answered.len() == places.len() => Ok(answered),

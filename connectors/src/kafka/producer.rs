@@ -15,10 +15,11 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
-use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicName};
+use tableflow_model::{Error, Offset, Partition, Result, TopicName};
 
-use super::client::{Cluster, Context, refused};
-use super::failure::{about_topic, code_of};
+use super::client::{Cluster, refused};
+use super::failure::code_of;
+use super::said::Context;
 use crate::topics::{Appended, NewRecord, Producer};
 
 const OF_PRODUCERS: [(&str, &str); 6] = [
@@ -109,13 +110,12 @@ impl KafkaProducer {
     }
 
     fn failed(&self, code: Code, words: &str) -> Error {
-        match about_topic(&self.topic, code, words) {
-            error if error.kind() == ErrorKind::Unavailable => {
-                let code = if code == Code::MessageTimedOut { Code::OperationTimedOut } else { code };
-                self.cluster.error(code, words).with_context("topic", &self.topic)
-            }
-            error => error,
-        }
+        let fatal = self.producer.client().fatal_error();
+        let (code, words) = fatal.as_ref().map_or((code, words), |(code, words)| (*code, words.as_str()));
+        // Who may write to any topic gets a number for its records; who gets none may write to no topic.
+        let refused = code == Code::ClusterAuthorizationFailed;
+        let code = if refused { Code::TopicAuthorizationFailed } else { code };
+        self.cluster.error_about(&self.topic, "WRITE", (code, words))
     }
 
     /// What a delivery that failed meanwhile says.

@@ -4,7 +4,8 @@
 //! - I1: a name that is neither is refused, with the nearest that is; one that a Java client alone needs is passed over.
 //! - I2: what exactly once rests on cannot be set to something else.
 //! - I3: nothing is sent in the clear to another machine unless `security.protocol` says so.
-//! - I4: no value is ever printed: a password may be in any of them.
+//! - I4: no value is ever printed but those of names in [`SHOWN`]: a password may be in any other.
+//! - I5: a setting is called as it was written, where it is to be mended.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,10 +13,14 @@ use std::path::Path;
 
 use tableflow_model::{Error, Result};
 
+use super::jaas::jaas;
+use super::stores::{self, Kind};
+
 /// Java's name, and librdkafka's.
-const TRANSLATED: [(&str, &str); 22] = [
+const TRANSLATED: [(&str, &str); 23] = [
     ("sasl.mechanism", "sasl.mechanisms"),
-    ("sasl.oauthbearer.token.endpoint.url", "sasl.oauthbearer.token.endpoint.url"),
+    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
+    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
     ("ssl.truststore.certificates", "ssl.ca.pem"),
     ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
     ("ssl.keystore.key", "ssl.key.pem"),
@@ -39,7 +44,7 @@ const TRANSLATED: [(&str, &str); 22] = [
 ];
 
 /// Names that mean the same in both, or librdkafka's alone.
-const TAKEN: [&str; 27] = [
+const TAKEN: [&str; 29] = [
     "bootstrap.servers",
     "client.id",
     "security.protocol",
@@ -50,7 +55,9 @@ const TAKEN: [&str; 27] = [
     "sasl.oauthbearer.client.id",
     "sasl.oauthbearer.client.secret",
     "sasl.oauthbearer.scope",
+    "sasl.oauthbearer.token.endpoint.url",
     "sasl.oauthbearer.extensions",
+    "https.ca.location",
     "ssl.ca.location",
     "ssl.ca.pem",
     "ssl.certificate.location",
@@ -92,13 +99,14 @@ const OURS: [(&str, &str); 7] = [
 ];
 
 /// For Java's own clients: they change nothing here.
-const OF_JAVA: [&str; 12] = [
+const OF_JAVA: [&str; 13] = [
     "key.serializer",
     "value.serializer",
     "key.deserializer",
     "value.deserializer",
     "sasl.login.callback.handler.class",
     "sasl.client.callback.handler.class",
+    "sasl.oauthbearer.jwt.retriever.class",
     "interceptor.classes",
     "metric.reporters",
     "partitioner.class",
@@ -110,9 +118,31 @@ const OF_JAVA: [&str; 12] = [
 /// Below it two names have little in common.
 const SIMILARITY_MIN: f64 = 0.85;
 
+/// Names whose values are no secret, and say where to look.
+const SHOWN: [&str; 8] = [
+    "bootstrap.servers",
+    "security.protocol",
+    "sasl.mechanisms",
+    "sasl.username",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+];
+
+/// The logins that librdkafka has, as it is built here.
+const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+
 /// A client's settings, under librdkafka's names.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Properties(BTreeMap<String, String>);
+pub struct Properties(BTreeMap<String, Setting>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Setting {
+    value: String,
+    /// As the person called it (I5).
+    written_as: String,
+}
 
 /// I4.
 impl fmt::Debug for Properties {
@@ -124,17 +154,18 @@ impl fmt::Debug for Properties {
 impl Properties {
     /// Settings as people wrote them.
     pub fn new(written: &BTreeMap<String, String>) -> Result<Self> {
-        let mut found = BTreeMap::new();
+        let mut found = Properties(BTreeMap::new());
         for (name, value) in written {
-            take(name, value.trim(), written, &mut found)?;
+            found.take(name, value.trim(), written)?;
         }
-        check_stores(written)?;
-        if !found.contains_key("bootstrap.servers") {
+        stores::check(written)?;
+        if found.get("bootstrap.servers").is_none() {
             return Err(Error::usage("the settings of Kafka name no cluster")
                 .with_hint("set \"bootstrap.servers\" = \"host:9092\" in [kafka]"));
         }
-        check_security(&found)?;
-        Ok(Properties(found))
+        found.check_security()?;
+        found.check_login()?;
+        Ok(found)
     }
 
     /// The lines of a `client.properties` file, by Java's rules as far as such files use them.
@@ -148,48 +179,134 @@ impl Properties {
     }
 
     pub fn bootstrap_servers(&self) -> &str {
-        self.0.get("bootstrap.servers").map(String::as_str).unwrap_or_default()
+        self.get("bootstrap.servers").unwrap_or_default()
+    }
+
+    /// The same, to begin with other servers.
+    #[must_use]
+    pub fn with_servers(mut self, servers: &str) -> Self {
+        if let Some(setting) = self.0.get_mut("bootstrap.servers") {
+            servers.clone_into(&mut setting.value);
+        }
+        self
+    }
+
+    /// Are its servers on this machine?
+    pub fn is_local(&self) -> bool {
+        self.bootstrap_servers().split(',').all(is_loopback)
+    }
+
+    pub fn protocol(&self) -> &str {
+        self.get("security.protocol").unwrap_or("PLAINTEXT")
+    }
+
+    /// Does the login show tokens, not a name and a password?
+    pub fn has_tokens(&self) -> bool {
+        self.get("sasl.mechanisms") == Some("OAUTHBEARER")
+    }
+
+    /// A setting that is no secret, by librdkafka's name (I4).
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let setting = self.0.get(name).filter(|_| SHOWN.contains(&name))?;
+        Some(setting.value.as_str())
+    }
+
+    /// What the person called a setting of librdkafka's (I5).
+    pub fn written_as(&self, name: &'static str) -> &str {
+        self.0.get(name).map_or(name, |setting| setting.written_as.as_str())
+    }
+
+    /// Where the client's own certificate is: names as they were written, and paths.
+    pub fn certificate_settings(&self) -> Vec<(&str, &str)> {
+        let names = ["ssl.certificate.location", "ssl.keystore.location"];
+        names.iter().filter_map(|name| Some((self.written_as(name), self.get(name)?))).collect()
+    }
+
+    /// The files that clients read when they are made.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let names = ["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location"];
+        names.into_iter().filter_map(|name| self.get(name)).map(Path::new)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, setting)| (name.as_str(), setting.value.as_str()))
+    }
+
+    fn take(&mut self, name: &str, value: &str, written: &BTreeMap<String, String>) -> Result<()> {
+        let mut set = |ours: &str, value: &str| {
+            self.0.insert(ours.to_owned(), Setting { value: value.to_owned(), written_as: name.to_owned() });
+        };
+        if let Some((_, expected)) = OURS.iter().find(|(known, _)| *known == name) {
+            return check_ours(name, value, expected);
+        }
+        match name {
+            JAAS => {
+                for (ours, value) in jaas(value)? {
+                    set(ours, &value);
+                }
+            }
+            "ssl.truststore.location" => set("ssl.ca.location", value),
+            "ssl.keystore.location" if stores::kind_of(written, "keystore") == Some(Kind::Pem) => {
+                set("ssl.certificate.location", value);
+                set("ssl.key.location", value);
+            }
+            "ssl.keystore.location" => set(name, value),
+            "ssl.keystore.password" if stores::kind_of(written, "keystore") == Some(Kind::Pkcs12) => set(name, value),
+            // Java says "no check" by the empty text.
+            "ssl.endpoint.identification.algorithm" if value.is_empty() => set(name, "none"),
+            "client.dns.lookup" if value == "default" => set(name, "use_all_dns_ips"),
+            "sasl.oauthbearer.token.endpoint.url" => {
+                check_token_endpoint(value)?;
+                set(name, value);
+                set("sasl.oauthbearer.method", "oidc");
+            }
+            _ if STORES.contains(&name) || OF_JAVA.contains(&name) => {}
+            _ => match TRANSLATED.iter().find(|(java, _)| *java == name) {
+                Some((_, ours)) => set(ours, value),
+                None if TAKEN.contains(&name) => set(name, value),
+                None => return Err(unknown(name)),
+            },
+        }
+        Ok(())
+    }
+
+    /// I3.
+    fn check_security(&self) -> Result<()> {
+        let servers = self.bootstrap_servers();
+        if self.get("security.protocol").is_some() || self.is_local() {
+            return Ok(());
+        }
+        Err(Error::usage("[kafka] does not say how to speak to a cluster on another machine")
+            .with_detail(format!("bootstrap.servers is {servers}"))
+            .with_hint(
+                "set \"security.protocol\" to SASL_SSL or SSL, or to PLAINTEXT if nobody else is on that network",
+            ))
+    }
+
+    /// Java's default is Kerberos, which is not there.
+    fn check_login(&self) -> Result<()> {
+        let mechanism = self.get("sasl.mechanisms");
+        let logs_in = self.protocol().to_ascii_uppercase().starts_with("SASL");
+        if !logs_in || mechanism.is_some_and(|mechanism| MECHANISMS.contains(&mechanism)) {
+            return Ok(());
+        }
+        let message = match mechanism {
+            Some(mechanism) => format!("the login {mechanism} of [kafka] is not one that is served"),
+            None => "[kafka] does not say how to log in".to_owned(),
+        };
+        let name = if mechanism.is_some() { self.written_as("sasl.mechanisms") } else { "sasl.mechanism" };
+        Err(Error::usage(message).with_hint(format!("set {name} to one of {}", MECHANISMS.join(", "))))
     }
 }
 
-fn take(
-    name: &str,
-    value: &str,
-    written: &BTreeMap<String, String>,
-    found: &mut BTreeMap<String, String>,
-) -> Result<()> {
-    let mut set = |name: &str, value: &str| {
-        found.insert(name.to_owned(), value.to_owned());
-    };
-    if let Some((_, expected)) = OURS.iter().find(|(known, _)| *known == name) {
-        return check_ours(name, value, expected);
+/// A token is a password: it comes over TLS, or from this machine.
+fn check_token_endpoint(url: &str) -> Result<()> {
+    let host = url.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
+    if url.starts_with("https://") || host.is_some_and(is_loopback) {
+        return Ok(());
     }
-    if name == JAAS {
-        return jaas(value, found);
-    }
-    match name {
-        "ssl.truststore.location" => set("ssl.ca.location", value),
-        "ssl.keystore.location" if store_type(written, "keystore") == Some("PEM") => {
-            set("ssl.certificate.location", value);
-            set("ssl.key.location", value);
-        }
-        "ssl.keystore.location" => set(name, value),
-        "ssl.keystore.password" if store_type(written, "keystore") != Some("PEM") => set(name, value),
-        // Java says "no check" by the empty text.
-        "ssl.endpoint.identification.algorithm" if value.is_empty() => set(name, "none"),
-        "client.dns.lookup" if value == "default" => set(name, "use_all_dns_ips"),
-        _ if STORES.contains(&name) || OF_JAVA.contains(&name) => {}
-        _ => match TRANSLATED.iter().find(|(java, _)| *java == name) {
-            Some((_, ours)) => set(ours, value),
-            None if TAKEN.contains(&name) => set(name, value),
-            None => return Err(unknown(name)),
-        },
-    }
-    Ok(())
+    Err(Error::usage("sasl.oauthbearer.token.endpoint.url of [kafka] is not an https address")
+        .with_hint("tokens are asked for over https; http alone is for this machine"))
 }
 
 /// I2.
@@ -217,118 +334,9 @@ fn unknown(name: &str) -> Error {
     }
 }
 
-/// PEM, PKCS12 or JKS, where it is said.
-fn store_type<'a>(written: &'a BTreeMap<String, String>, store: &str) -> Option<&'a str> {
-    written.get(&format!("ssl.{store}.type")).map(|value| value.trim())
-}
-
-fn check_stores(written: &BTreeMap<String, String>) -> Result<()> {
-    let has = |store: &str| written.contains_key(&format!("ssl.{store}.location"));
-    if has("truststore") && store_type(written, "truststore").is_some_and(|kind| kind != "PEM") {
-        return Err(Error::usage("ssl.truststore.location of [kafka] is not a PEM file").with_hint(
-            "write the certificates of its authorities as PEM (`keytool -exportcert -rfc`), name that file, and set \
-             ssl.truststore.type to PEM",
-        ));
-    }
-    if has("keystore") && store_type(written, "keystore").is_some_and(|kind| !matches!(kind, "PEM" | "PKCS12")) {
-        return Err(Error::usage("ssl.keystore.location of [kafka] is a Java keystore").with_hint(
-            "make it PKCS12 (`keytool -importkeystore -deststoretype PKCS12`) and set ssl.keystore.type to PKCS12",
-        ));
-    }
-    Ok(())
-}
-
-/// I3.
-fn check_security(found: &BTreeMap<String, String>) -> Result<()> {
-    let servers = found.get("bootstrap.servers").map(String::as_str).unwrap_or_default();
-    if found.contains_key("security.protocol") || servers.split(',').all(is_loopback) {
-        return Ok(());
-    }
-    Err(Error::usage("[kafka] does not say how to speak to a cluster on another machine")
-        .with_detail(format!("bootstrap.servers is {servers}"))
-        .with_hint("set \"security.protocol\" to SASL_SSL or SSL, or to PLAINTEXT if nobody else is on that network"))
-}
-
 fn is_loopback(server: &str) -> bool {
     let host = server.trim().rsplit_once(':').map_or(server.trim(), |(host, _)| host);
-    matches!(host, "localhost" | "[::1]") || host.starts_with("127.")
-}
-
-/// `some.LoginModule required name="value" ..;`: the module says which of librdkafka's settings the options are.
-fn jaas(text: &str, found: &mut BTreeMap<String, String>) -> Result<()> {
-    let malformed = || {
-        Error::usage("sasl.jaas.config of [kafka] cannot be understood").with_hint(
-            "it looks like `org.apache.kafka.common.security.plain.PlainLoginModule required username=\"..\" \
-             password=\"..\";`; sasl.username and sasl.password say the same",
-        )
-    };
-    let module = text.split_whitespace().next().unwrap_or_default();
-    let options = jaas_options(text).ok_or_else(malformed)?;
-    let names: &[(&str, &str)] = match module.rsplit('.').next().unwrap_or_default() {
-        "PlainLoginModule" | "ScramLoginModule" => &[("username", "sasl.username"), ("password", "sasl.password")],
-        "OAuthBearerLoginModule" => &[
-            ("clientId", "sasl.oauthbearer.client.id"),
-            ("clientSecret", "sasl.oauthbearer.client.secret"),
-            ("scope", "sasl.oauthbearer.scope"),
-        ],
-        _ => return Err(malformed()),
-    };
-    let extensions: Vec<String> = options
-        .iter()
-        .filter_map(|(name, value)| Some(format!("{}={value}", name.strip_prefix("extension_")?)))
-        .collect();
-    for (name, value) in &options {
-        if let Some((_, ours)) = names.iter().find(|(java, _)| java == name) {
-            found.insert((*ours).to_owned(), value.clone());
-        } else if !name.starts_with("extension_") {
-            return Err(malformed().with_detail(format!("the module has no option {name}")));
-        }
-    }
-    if names.len() > 2 {
-        found.insert("sasl.oauthbearer.method".to_owned(), "oidc".to_owned());
-        if !extensions.is_empty() {
-            found.insert("sasl.oauthbearer.extensions".to_owned(), extensions.join(","));
-        }
-    }
-    Ok(())
-}
-
-/// Names and values of a login module's options; values may be quoted, with `\"` inside.
-fn jaas_options(text: &str) -> Option<Vec<(String, String)>> {
-    let (_, mut rest) = text.split_once(" required ").or_else(|| text.split_once(" requisite "))?;
-    let mut options = Vec::new();
-    loop {
-        rest = rest.trim_start();
-        if rest.is_empty() || rest == ";" {
-            return Some(options);
-        }
-        let (name, after) = rest.split_once('=')?;
-        let after = after.trim_start();
-        let (value, left) = match after.strip_prefix('"') {
-            Some(quoted) => quoted_value(quoted)?,
-            None => {
-                let end = after.find(|letter: char| letter.is_whitespace() || letter == ';').unwrap_or(after.len());
-                let (value, left) = after.split_at_checked(end)?;
-                (value.to_owned(), left)
-            }
-        };
-        options.push((name.trim().to_owned(), value));
-        rest = left;
-    }
-}
-
-/// Up to the closing quote, and what follows it.
-fn quoted_value(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut letters = text.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '"' => return Some((value, text.get(at + 1..)?)),
-            '\\' => value.push(letters.next()?.1),
-            letter => value.push(letter),
-        }
-    }
-    None
+    matches!(host, "localhost" | "[::1]") || host.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
 }
 
 /// `name=value` or `name: value` a line; `#` and `!` begin comments, a `\` at the end joins the next line.
@@ -354,122 +362,4 @@ fn parse_file(text: &str) -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Pairs = &'static [(&'static str, &'static str)];
-
-    fn written(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    fn translated(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let mut pairs = pairs.to_vec();
-        pairs.push(("bootstrap.servers", "127.0.0.1:9092"));
-        let mut found = Properties::new(&written(&pairs)).unwrap().0;
-        found.remove("bootstrap.servers");
-        found
-    }
-
-    #[test]
-    fn javas_names_become_librdkafkas() {
-        let cases: [(Pairs, Pairs); 8] = [
-            (
-                &[("sasl.mechanism", "PLAIN"), ("fetch.max.wait.ms", "9")],
-                &[("sasl.mechanisms", "PLAIN"), ("fetch.wait.max.ms", "9")],
-            ),
-            (
-                &[(
-                    JAAS,
-                    "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"a b\" password=\"p\\\"=;\";",
-                )],
-                &[("sasl.username", "a b"), ("sasl.password", "p\"=;")],
-            ),
-            (
-                &[(JAAS, "x.PlainLoginModule required username=u password=p;")],
-                &[("sasl.username", "u"), ("sasl.password", "p")],
-            ),
-            (
-                &[(
-                    JAAS,
-                    "x.OAuthBearerLoginModule required clientId='c' clientSecret=\"s\" scope=\"r w\" extension_pool=\"1\" ;",
-                )],
-                &[
-                    ("sasl.oauthbearer.client.id", "'c'"),
-                    ("sasl.oauthbearer.client.secret", "s"),
-                    ("sasl.oauthbearer.extensions", "pool=1"),
-                    ("sasl.oauthbearer.method", "oidc"),
-                    ("sasl.oauthbearer.scope", "r w"),
-                ],
-            ),
-            (
-                &[
-                    ("ssl.truststore.location", "/ca.pem"),
-                    ("ssl.truststore.type", "PEM"),
-                    ("ssl.keystore.location", "/k.pem"),
-                    ("ssl.keystore.type", "PEM"),
-                ],
-                &[
-                    ("ssl.ca.location", "/ca.pem"),
-                    ("ssl.certificate.location", "/k.pem"),
-                    ("ssl.key.location", "/k.pem"),
-                ],
-            ),
-            (
-                &[("ssl.keystore.location", "/k.p12"), ("ssl.keystore.password", "x")],
-                &[("ssl.keystore.location", "/k.p12"), ("ssl.keystore.password", "x")],
-            ),
-            (&[("ssl.endpoint.identification.algorithm", "")], &[("ssl.endpoint.identification.algorithm", "none")]),
-            (&[("key.deserializer", "x"), ("isolation.level", "read_committed"), ("acks", "-1")], &[]),
-        ];
-        for (given, expected) in cases {
-            assert_eq!(translated(given), written(expected));
-        }
-    }
-
-    #[test]
-    fn i1_i2_i3_what_is_refused_says_what_to_do() {
-        let cases: [(Pairs, &str, &str); 9] = [
-            (&[], "name no cluster", "bootstrap.servers"),
-            (&[("bootstrap.server", "127.0.0.1:1")], "sets bootstrap.server,", "did you mean bootstrap.servers?"),
-            (&[("bootstrap.servers", "kafka:9092")], "another machine", "security.protocol"),
-            (&[("bootstrap.servers", "127.0.0.1:1,kafka:2")], "another machine", "security.protocol"),
-            (&[("isolation.level", "read_uncommitted")], "cannot be set", "leave it out"),
-            (&[("auto.offset.reset", "earliest")], "cannot be set", "enable --from"),
-            (&[(JAAS, "x.Krb5LoginModule required a=b;")], "cannot be understood", "PlainLoginModule"),
-            (&[("ssl.truststore.location", "x.jks"), ("ssl.truststore.type", "JKS")], "not a PEM file", "keytool"),
-            (&[("ssl.keystore.location", "x.jks"), ("ssl.keystore.type", "JKS")], "Java keystore", "PKCS12"),
-        ];
-        for (given, message, hint) in cases {
-            let error = Properties::new(&written(given)).unwrap_err();
-            assert!(error.message().contains(message), "{given:?}: {error}");
-            assert!(error.hint().unwrap().contains(hint), "{given:?}: {:?}", error.hint());
-        }
-        for servers in ["kafka:9092", "[::1]:9092,localhost:1"] {
-            let protocol = if servers.starts_with('k') { "PLAINTEXT" } else { "plaintext" };
-            Properties::new(&written(&[("bootstrap.servers", servers), ("security.protocol", protocol)])).unwrap();
-        }
-    }
-
-    #[test]
-    fn i4_no_value_is_printed() {
-        let properties =
-            Properties::new(&written(&[("bootstrap.servers", "localhost:1"), ("sasl.password", "hunter2")]));
-        let text = format!("{properties:?}");
-        assert!(text.contains("sasl.password") && !text.contains("hunter2"), "{text}");
-        let error = Properties::new(&written(&[(JAAS, "x.PlainLoginModule required password=\"hunter2")])).unwrap_err();
-        assert!(!error.report().contains("hunter2"), "{}", error.report());
-    }
-
-    #[test]
-    fn a_file_of_properties_is_read_as_java_does() {
-        let text = "# cluster\n! old\nbootstrap.servers = a:1,\\\n  b:2\nsasl.mechanism:PLAIN\n\nempty=\n  ssl.key.password = x=y \n";
-        let expected = written(&[
-            ("bootstrap.servers", "a:1,b:2"),
-            ("sasl.mechanism", "PLAIN"),
-            ("empty", ""),
-            ("ssl.key.password", "x=y"),
-        ]);
-        assert_eq!(parse_file(text), expected);
-    }
-}
+mod tests;

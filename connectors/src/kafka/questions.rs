@@ -56,6 +56,16 @@ impl Questions {
         Ok(begin.and_then(|begin| Ok(begin.into_iter().zip(end?).collect())))
     }
 
+    /// Where these partitions end with what a transaction may still take back; few ask that.
+    pub async fn uncommitted_ends(
+        &self,
+        cluster: &Arc<Cluster>,
+        places: Vec<Place>,
+    ) -> Result<Result<Vec<i64>, Failed>> {
+        let ends = cluster.ask(move |consumer| offsets(consumer, &places, Edge::UncommittedEnd));
+        Ok(whole(ends.await?))
+    }
+
     /// Where these partitions end, soon.
     pub async fn look(&self, cluster: &Arc<Cluster>, places: Vec<Place>) -> Result<Result<Vec<i64>, Failed>> {
         Ok(whole(put(&self.looks, cluster, places, ends).await?))
@@ -75,7 +85,7 @@ where
     let cluster = cluster.clone();
     let call = move |things: Arc<Vec<Q>>| {
         let cluster = cluster.clone();
-        async move { cluster.ask(move |consumer| Ok(call(consumer, &things))).await }
+        async move { cluster.ask(move |consumer| call(consumer, &things)).await }
     };
     together.ask(asked, call).await
 }

@@ -8,6 +8,9 @@
 //! - I3: a source stays with the topic whose id it was asked for last; [`Source::confirm`] makes sure of it.
 //! - I4: a partition with much to read does not starve the others: each gets its share of a poll, and each poll starts
 //!   with another one.
+//! - I5: a client that was made anew (new certificates, a new password) is gone over to at the exact place.
+//! - I6: a log that was cut short since its records were read, and grew past that place again, is told: its last record
+//!   before the place has another leader epoch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Records, Result, Sour
 
 use super::batch::BatchOfRecords;
 use super::client::{Cluster, Lease, QUEUED_BYTES_MAX};
-use super::failure::{about_topic, code_of, is_of_topic};
+use super::failure::{Failure, failure_of};
 use super::native::{Description, FetchQueue, Fetched};
 
 /// The size of a record before any was seen.
@@ -32,11 +35,16 @@ const RECORD_BYTES_GUESS: usize = 256;
 const GONE_LOOKS: u32 = 5;
 const GONE_PAUSE: Duration = Duration::from_millis(500);
 
+/// So many offsets before the place that is sought are looked at for the last record there (I6): the last of them may be
+/// markers of transactions.
+const CHECKED_OFFSETS: i64 = 4;
+
 /// Records taken from a partition in one call.
 const RECORDS_MAX: usize = 10_000;
 
-/// librdkafka's code, and its words.
-type Failure = (Code, String);
+/// What a question about a topic needs, and what fetching from it does.
+pub(super) const TO_ASK: &str = "DESCRIBE";
+const TO_FETCH: &str = "READ";
 
 #[derive(Debug)]
 pub(super) struct KafkaSource {
@@ -45,6 +53,10 @@ pub(super) struct KafkaSource {
     /// The topic that it reads (I3).
     id: Option<TopicId>,
     readers: Vec<PartitionReader>,
+    /// The first offset of each partition, when it was asked last.
+    starts: BTreeMap<i32, i64>,
+    /// The leader epochs of the last records before the positions that are sought next.
+    expected_epochs: BTreeMap<i32, i32>,
     /// The reader that the next poll starts with.
     first: usize,
     /// Met behind records that were handed out: the next poll's answer.
@@ -58,16 +70,27 @@ struct PartitionReader {
     partition: i32,
     queue: FetchQueue,
     next: i64,
+    /// What is read before it, to be compared (I6).
+    check: Option<Check>,
     /// librdkafka reads no further: it has to be assigned anew.
     broken: bool,
     /// Of the records it brought, on average.
     record_bytes: usize,
 }
 
+/// The log's last record before the place that was sought.
+#[derive(Clone, Copy, Debug)]
+struct Check {
+    expected_epoch: i32,
+    found_epoch: Option<i32>,
+}
+
 impl KafkaSource {
     pub fn new(cluster: Arc<Cluster>, topic: TopicName) -> Result<Self> {
         let lease = cluster.lease(&topic)?;
-        Ok(KafkaSource { cluster, topic, id: None, readers: Vec::new(), first: 0, failure: None, lease })
+        let (starts, expected_epochs) = Default::default();
+        let (id, readers, first, failure) = (None, Vec::new(), 0, None);
+        Ok(KafkaSource { cluster, topic, id, readers, starts, expected_epochs, first, failure, lease })
     }
 
     async fn describe(&self) -> Result<Description> {
@@ -87,7 +110,7 @@ impl KafkaSource {
         self.lease
             .consumer
             .incremental_unassign(&assigned)
-            .map_err(|error| self.failed(code_of(&error), &error.to_string()))?;
+            .map_err(|error| self.failed(TO_FETCH, &failure_of(&error)))?;
         self.readers.retain(|reader| !partitions.contains(&reader.partition));
         Ok(())
     }
@@ -98,7 +121,15 @@ impl KafkaSource {
             return Ok(());
         }
         let mut readers = Vec::with_capacity(places.len());
+        let mut begins = Vec::with_capacity(places.len());
         for (partition, next) in places {
+            let check = self
+                .expected_epochs
+                .remove(partition)
+                .map(|expected_epoch| Check { expected_epoch, found_epoch: None });
+            let start = self.starts.get(partition).copied().unwrap_or(*next);
+            let back = if check.is_some() { CHECKED_OFFSETS.min(next - start).max(0) } else { 0 };
+            begins.push((*partition, ListOffset::Offset(next - back)));
             let queue = FetchQueue::of(&self.lease.consumer, self.topic.as_str(), *partition).ok_or_else(|| {
                 Error::internal(format!("partition {partition} of topic {} has no queue", self.topic))
             })?;
@@ -106,34 +137,41 @@ impl KafkaSource {
                 partition: *partition,
                 queue,
                 next: *next,
+                check,
                 broken: false,
                 record_bytes: RECORD_BYTES_GUESS,
             });
         }
-        let assigned = self.list(places.iter().map(|(partition, next)| (*partition, ListOffset::Offset(*next))))?;
+        let assigned = self.list(begins)?;
         let assigned = self.lease.consumer.incremental_assign(&assigned);
-        assigned.map_err(|error| self.failed(code_of(&error), &error.to_string()))?;
+        assigned.map_err(|error| self.failed(TO_FETCH, &failure_of(&error)))?;
         self.readers.append(&mut readers);
         Ok(())
     }
 
-    fn failed(&self, code: Code, words: &str) -> Error {
-        match about_topic(&self.topic, code, words) {
-            error if error.kind() == ErrorKind::Unavailable && !is_of_topic(code) => {
-                self.cluster.error(code, words).with_context("topic", &self.topic)
-            }
-            error => error,
-        }
+    fn failed(&self, right: &str, (code, words): &Failure) -> Error {
+        self.cluster.error_about(&self.topic, right, (*code, words))
+    }
+
+    /// Goes over to a client with the settings of now: what is fetched and not taken is fetched again (I5).
+    fn move_to_another_client(&mut self) -> Result<()> {
+        let places: Vec<(i32, i64)> = self.readers.iter().map(|reader| (reader.partition, reader.next)).collect();
+        let partitions: Vec<i32> = places.iter().map(|(partition, _)| *partition).collect();
+        self.stop(&partitions)?;
+        self.lease = self.cluster.lease(&self.topic)?;
+        self.failure = None;
+        // What is expected is of places that are sought next, not of these.
+        let expected = std::mem::take(&mut self.expected_epochs);
+        let begun = self.begin(&places);
+        self.expected_epochs = expected;
+        begun
     }
 }
 
 /// What the cluster says of a topic.
 pub(super) async fn describe(cluster: &Arc<Cluster>, topic: &TopicName) -> Result<Description> {
     let described = cluster.questions.describe(cluster, topic).await?;
-    described.map_err(|failed| match about_topic(topic, failed.code(), &failed.words) {
-        error if error.kind() == ErrorKind::Unavailable => cluster.error(failed.code(), &failed.words),
-        error => error,
-    })
+    described.map_err(|failed| cluster.error_about(topic, TO_ASK, (failed.code(), &failed.words)))
 }
 
 fn list(topic: &TopicName, partitions: impl IntoIterator<Item = (i32, ListOffset)>) -> Result<TopicPartitionList> {
@@ -164,7 +202,8 @@ impl Source for KafkaSource {
         }
         let places = partitions.iter().map(|partition| (self.topic.clone(), *partition)).collect();
         let found = self.cluster.questions.ranges(&self.cluster, places).await?;
-        let found = found.map_err(|failed| self.failed(failed.code(), &failed.words))?;
+        let found = found.map_err(|failed| self.failed(TO_ASK, &failed.into()))?;
+        self.starts = partitions.iter().copied().zip(found.iter().map(|(start, _)| *start)).collect();
         let range = |(start, end): (i64, i64)| Range { start: Offset(start.min(end)), end: Offset(end) };
         Ok(partitions.into_iter().map(Partition).zip(found.into_iter().map(range)).collect())
     }
@@ -172,16 +211,30 @@ impl Source for KafkaSource {
     async fn records_behind(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<u64> {
         let places = positions.keys().map(|partition| (self.topic.clone(), partition.0)).collect();
         let ends = self.cluster.questions.look(&self.cluster, places).await?;
-        let ends = ends.map_err(|failed| self.failed(failed.code(), &failed.words))?;
+        let ends = ends.map_err(|failed| self.failed(TO_ASK, &failed.into()))?;
         let behind = positions.values().zip(ends).map(|(next, end)| u64::try_from(end - next.0));
         behind
             .sum::<Result<u64, _>>()
             .map_err(|_| Error::conflict(format!("topic {} ends before what was read of it", self.topic)))
     }
 
+    async fn uncommitted_ends(&mut self, partitions: &[Partition]) -> Result<BTreeMap<Partition, Offset>> {
+        let places = partitions.iter().map(|partition| (self.topic.clone(), partition.0)).collect();
+        let ends = self.cluster.questions.uncommitted_ends(&self.cluster, places).await?;
+        let ends = ends.map_err(|failed| self.failed(TO_ASK, &failed.into()))?;
+        Ok(partitions.iter().copied().zip(ends.into_iter().map(Offset)).collect())
+    }
+
+    fn expect_leader_epochs(&mut self, epochs: &BTreeMap<Partition, i32>) {
+        self.expected_epochs = epochs.iter().map(|(partition, epoch)| (partition.0, *epoch)).collect();
+    }
+
     /// I1.
     async fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {
         self.failure = None;
+        if self.lease.is_outdated() {
+            self.move_to_another_client()?;
+        }
         let wanted = |reader: &PartitionReader| positions.get(&Partition(reader.partition)).map(|offset| offset.0);
         let moved: Vec<i32> = self
             .readers
@@ -197,6 +250,7 @@ impl Source for KafkaSource {
             .filter(|(partition, _)| !standing(*partition))
             .collect();
         self.begin(&places)?;
+        self.expected_epochs.clear();
         self.readers.sort_by_key(|reader| reader.partition);
         Ok(())
     }
@@ -204,8 +258,11 @@ impl Source for KafkaSource {
     fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>> {
         let first = self.first;
         self.first = (first + 1) % self.readers.len().max(1);
-        if let Some((code, words)) = self.failure.take() {
-            return Err(self.failed(code, &words));
+        if let Some(failure) = self.failure.take() {
+            return Err(self.failed(TO_FETCH, &failure));
+        }
+        if self.lease.is_outdated() {
+            self.move_to_another_client()?;
         }
         let mut polled = Vec::new();
         let (mut bytes_left, mut readers_left) = (bytes_max.max(1), self.readers.len());
@@ -224,7 +281,7 @@ impl Source for KafkaSource {
             }
         }
         match self.failure.take_if(|_| polled.is_empty()) {
-            Some((code, words)) => Err(self.failed(code, &words)),
+            Some(failure) => Err(self.failed(TO_FETCH, &failure)),
             None => Ok(polled),
         }
     }
@@ -257,6 +314,13 @@ impl Source for KafkaSource {
     }
 }
 
+impl Check {
+    /// A record stays under the leader that it was written under, as long as it stays.
+    fn failed(self) -> bool {
+        self.found_epoch.is_some_and(|found| found != self.expected_epoch)
+    }
+}
+
 impl PartitionReader {
     /// About so many bytes of what was fetched, and a failure that came after it.
     fn read(&mut self, bytes: usize) -> Result<(Option<Records>, Option<Failure>)> {
@@ -266,6 +330,14 @@ impl PartitionReader {
         self.queue.take(count_max, |fetched| match fetched {
             // What librdkafka read on to behind a failure is behind a gap: it is read again from the failure on.
             _ if failure.is_some() => {}
+            Fetched::Record(record) if record.offset < next => {
+                if let Some(check) = &mut self.check {
+                    check.found_epoch = record.appended.leader_epoch;
+                }
+            }
+            Fetched::Record(_) | Fetched::End(_) if self.check.is_some_and(Check::failed) => {
+                failure = Some((Code::LogTruncation, format!("partition {}, offset {next}", self.partition)));
+            }
             Fetched::Record(record) => {
                 if batch.len() == 0 {
                     batch = BatchOfRecords::with_capacity(bytes, count_max);

@@ -5,21 +5,23 @@
 //! - I2: a topic that `create` answered with can be described, read and written.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::metadata::MetadataTopic;
 use tableflow_model::{Error, ErrorKind, Result, Source, TopicName};
 
-use super::client::{ANSWER_WITHIN, Cluster, Context, refused};
-use super::failure::{about_topic, code_of};
+use super::client::{ANSWER_WITHIN, Cluster, refused};
+use super::failure::failure_of;
 use super::native::{Description, describe_topics};
 use super::producer::KafkaProducer;
-use super::properties::Properties;
+use super::said::Context;
+use super::settings::{ReadSettings, Settings};
 use super::source::{KafkaSource, describe};
 use crate::local::PARTITIONS_MAX;
 use crate::topics::{Producer, Topic, Topics};
@@ -42,35 +44,49 @@ pub struct KafkaTopics {
 }
 
 impl KafkaTopics {
-    /// Nothing is connected before it is used.
-    pub fn new(properties: Properties) -> Self {
-        KafkaTopics { cluster: Cluster::new(properties) }
+    /// Nothing is connected before it is used. Settings are read again while it is.
+    pub fn new(settings: Box<ReadSettings>) -> Result<Self> {
+        Ok(KafkaTopics { cluster: Cluster::new(Settings::new(settings)?) })
+    }
+
+    /// What answers, in words.
+    pub async fn reach(&self) -> Result<String> {
+        let asked = self.cluster.ask(|consumer| {
+            let metadata = consumer.fetch_metadata(None, ANSWER_WITHIN).map_err(|error| failure_of(&error))?;
+            Ok((metadata.brokers().len(), metadata.topics().len()))
+        });
+        let (brokers, topics) = asked.await?.map_err(|(code, words)| self.cluster.error(code, &words))?;
+        let way = self.cluster.properties();
+        let login = way.get("sasl.mechanisms").map(|mechanism| format!(", {mechanism}")).unwrap_or_default();
+        Ok(format!("{brokers} brokers, {topics} topics to be seen ({}{login})", way.protocol()))
     }
 
     fn admin(&self) -> Result<AdminClient<Context>> {
         self.cluster.config(&[]).create_with_context(self.cluster.context()).map_err(|error| refused(&error))
     }
 
-    fn failed(&self, topic: &TopicName, code: Code, words: &str) -> Error {
+    fn failed(&self, topic: &TopicName, right: &str, (code, words): (Code, &str)) -> Error {
         match code {
             Code::TopicAlreadyExists => Error::already_exists(format!("topic {topic} exists already"))
                 .with_hint(format!("`tableflow topic describe {topic}` shows it")),
             Code::InvalidConfig | Code::InvalidPartitions | Code::InvalidReplicationFactor | Code::PolicyViolation => {
                 Error::usage(format!("the cluster refuses topic {topic}")).with_detail(words)
             }
-            code => match about_topic(topic, code, words) {
-                error if error.kind() == ErrorKind::Unavailable => self.cluster.error(code, words),
-                error => error,
-            },
+            code => self.cluster.error_about(topic, right, (code, words)),
         }
+    }
+
+    /// What an order of an administrator gives, unless the cluster is dead.
+    async fn order<T>(&self, order: impl Future<Output = KafkaResult<T>>) -> Result<T> {
+        let ordered = self.cluster.unless_dead(async { Ok(order.await.map_err(|error| failure_of(&error))) });
+        ordered.await?.map_err(|(code, words)| self.cluster.error(code, &words))
     }
 
     /// The topic's settings that matter here; none where they may not be seen.
     async fn settings(&self, name: &TopicName) -> Result<BTreeMap<String, String>> {
         let admin = self.admin()?;
         let asked = [ResourceSpecifier::Topic(name.as_str())];
-        let answered = admin.describe_configs(&asked, &options()).await;
-        let answered = answered.map_err(|error| self.cluster.error(code_of(&error), &error.to_string()))?;
+        let answered = self.order(admin.describe_configs(&asked, &options())).await?;
         let mut found = BTreeMap::new();
         for resource in answered {
             match resource {
@@ -106,10 +122,10 @@ impl Topics for KafkaTopics {
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let created = self.admin()?.create_topics([&topic], &options()).await;
-        let created = created.map_err(|error| self.cluster.error(code_of(&error), &error.to_string()))?;
+        let admin = self.admin()?;
+        let created = self.order(admin.create_topics([&topic], &options())).await?;
         if let Some(Err((_, code))) = created.into_iter().next() {
-            return Err(self.failed(name, code, &code.to_string()));
+            return Err(self.failed(name, "CREATE", (code, &code.to_string())));
         }
         let started = Instant::now();
         loop {
@@ -129,7 +145,7 @@ impl Topics for KafkaTopics {
         }
         let described = self.cluster.ask(move |consumer| {
             let names: Vec<&str> = names.iter().map(TopicName::as_str).collect();
-            Ok(describe_topics(consumer, &names, ANSWER_WITHIN).map_err(|failed| (failed.code(), failed.words)))
+            Ok(describe_topics(consumer, &names, ANSWER_WITHIN)?)
         });
         let described = described.await?.map_err(|(code, words)| self.cluster.error(code, &words))?;
         let mut topics = Vec::new();
@@ -145,12 +161,10 @@ impl Topics for KafkaTopics {
 
     async fn names(&self) -> Result<Vec<TopicName>> {
         let found = self.cluster.ask(|consumer| {
-            let metadata = consumer.fetch_metadata(None, ANSWER_WITHIN);
+            let metadata = consumer.fetch_metadata(None, ANSWER_WITHIN).map_err(|error| failure_of(&error))?;
             // A topic whose name no table could be called after is not there for us.
             let name = |topic: &MetadataTopic| topic.name().parse().ok().filter(|_| !topic.name().starts_with("__"));
-            Ok(metadata
-                .map(|metadata| metadata.topics().iter().filter_map(name).collect::<Vec<TopicName>>())
-                .map_err(|error| (code_of(&error), error.to_string())))
+            Ok(metadata.topics().iter().filter_map(name).collect::<Vec<TopicName>>())
         });
         let mut names = found.await?.map_err(|(code, words)| self.cluster.error(code, &words))?;
         names.sort();
@@ -163,10 +177,10 @@ impl Topics for KafkaTopics {
     }
 
     async fn delete(&self, name: &TopicName) -> Result<()> {
-        let deleted = self.admin()?.delete_topics(&[name.as_str()], &options()).await;
-        let deleted = deleted.map_err(|error| self.cluster.error(code_of(&error), &error.to_string()))?;
+        let admin = self.admin()?;
+        let deleted = self.order(admin.delete_topics(&[name.as_str()], &options())).await?;
         match deleted.into_iter().next() {
-            Some(Err((_, code))) => Err(self.failed(name, code, &code.to_string())),
+            Some(Err((_, code))) => Err(self.failed(name, "DELETE", (code, &code.to_string()))),
             _ => Ok(()),
         }
     }

@@ -32,7 +32,6 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("maintain", "snapshots older than `tableflow update TABLE --retention-ms MS` go with the next commit"),
     ("erase", "`tableflow disable TABLE --drop` deletes a whole table"),
     ("catalog", "`tableflow list` shows the tables; other engines open DIR/catalog.db"),
-    ("doctor", "`tableflow status --check` says which tables need a look"),
     ("plan", "`tableflow enable TOPIC --dry-run` prints the plan of one table"),
     ("apply", "`tableflow enable TOPIC` makes one table"),
 ];

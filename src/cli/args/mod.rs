@@ -142,6 +142,9 @@ pub enum Verb {
     /// Write an old snapshot's content as a new one, and pause the table
     #[command(after_help = "Example:\n  tableflow rollback bronze.orders --to 4511836127356128302 --replay")]
     Rollback(RollbackArguments),
+    /// Look at everything that tables need: brokers, rights, registry, disk
+    #[command(after_help = "Example:\n  tableflow doctor -o json   # exit code 3 when a check failed")]
+    Doctor,
     /// Print a completion script
     #[command(after_help = "Example:\n  tableflow completion bash > /etc/bash_completion.d/tableflow")]
     Completion(CompletionArguments),

@@ -191,8 +191,8 @@ fn i2_values_that_come_later_are_refused_by_name() {
         ),
         ("plan", "error: plan comes later\n  hint: `tableflow enable TOPIC --dry-run` prints the plan of one table"),
         (
-            "--data-dir|d|doctor|--all",
-            "error: doctor comes later\n  hint: `tableflow status --check` says which tables need a look",
+            "--data-dir|d|catalog|--all",
+            "error: catalog comes later\n  hint: `tableflow list` shows the tables; other engines open DIR/catalog.db",
         ),
     ];
     for (line, report) in cases {

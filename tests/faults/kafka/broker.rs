@@ -3,6 +3,7 @@
 //! Owns [`Broker`].
 //! - I1: it listens on loopback, on ports that were free, and keeps its data in a directory of its own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -21,6 +22,8 @@ static STARTING: Mutex<()> = Mutex::new(());
 pub struct Broker {
     directory: TempDir,
     port: u16,
+    /// Of further listeners, by name.
+    ports: BTreeMap<&'static str, u16>,
     running: Mutex<Option<Server>>,
 }
 
@@ -32,14 +35,20 @@ impl Broker {
     }
 
     pub fn start() -> Self {
-        let directory = TempDir::new().unwrap();
-        let [port, controller] = free_ports();
-        std::fs::write(directory.path().join("server.properties"), settings(directory.path(), port, controller))
-            .unwrap();
-        let broker = Broker { directory, port, running: Mutex::new(None) };
+        Self::start_with(TempDir::new().unwrap(), &[], "", &[])
+    }
+
+    /// One with further listeners, each named as its protocol is, further settings, and logins that are there from the start.
+    pub fn start_with(directory: TempDir, listeners: &[&'static str], further: &str, logins: &[String]) -> Self {
+        let [port, controller, more @ ..] = free_ports::<4>();
+        let ports: BTreeMap<_, _> = listeners.iter().copied().zip(more).collect();
+        let settings = settings(directory.path(), port, controller, &ports) + further;
+        std::fs::write(directory.path().join("server.properties"), settings).unwrap();
+        let broker = Broker { directory, port, ports, running: Mutex::new(None) };
         let format =
             ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "--standalone", "-c", &broker.settings_path()];
-        let formatted = Command::new("java").args(java("128m")).args(format).output().unwrap();
+        let logins = logins.iter().flat_map(|login| ["--add-scram", login]);
+        let formatted = Command::new("java").args(java("128m")).args(format).args(logins).output().unwrap();
         assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
         broker.start_again();
         broker
@@ -81,6 +90,14 @@ impl Broker {
         format!("127.0.0.1:{}", self.port)
     }
 
+    pub fn servers_of(&self, listener: &str) -> String {
+        format!("127.0.0.1:{}", self.ports[listener])
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn settings_path(&self) -> String {
         self.directory.path().join("server.properties").to_str().unwrap().to_owned()
     }
@@ -101,17 +118,19 @@ fn java(memory: &str) -> Vec<String> {
 }
 
 /// One node, small, and quick to clean and to expire.
-fn settings(directory: &Path, port: u16, controller: u16) -> String {
+fn settings(directory: &Path, port: u16, controller: u16, ports: &BTreeMap<&str, u16>) -> String {
     let data = directory.join("data");
+    let further: String = ports.iter().map(|(name, port)| format!(",{name}://127.0.0.1:{port}")).collect();
+    let protocols: String = ports.keys().map(|name| format!(",{name}:{name}")).collect();
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{further}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{further}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}
 log.dirs={}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1

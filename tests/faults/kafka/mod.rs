@@ -7,6 +7,8 @@
 //!  batches   batches that are damaged, or lie
 //!  outages   brokers and services that die
 //!  verbs     topics by our own commands
+//!  secured   a broker with logins, certificates and rights
+//!  security  each of them, and what becomes of a table when it goes wrong
 //!  registry  a schema registry that is not ours
 //!  formats   records by registered schemas, ours and that one's
 //!  server    what brokers and registries are: processes that end with the tests
@@ -18,6 +20,8 @@ mod formats;
 mod many;
 mod outages;
 mod registry;
+mod secured;
+mod security;
 mod server;
 mod topics;
 mod verbs;

@@ -1,12 +1,12 @@
 //! Brokers and services that die (F6, F19).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::KafkaTopic;
 use super::broker::Broker;
-use crate::product::wait_until;
+use crate::product::{Done, wait_until};
 
 #[test]
 fn f19_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing() {
@@ -59,6 +59,58 @@ fn f42_a_broker_that_stands_still_is_told_and_waited_for() {
     up.signal("TERM");
     assert!(up.wait().success(), "{}", topic.product.log());
     topic.product.check("a broker that stood still");
+}
+
+#[test]
+fn a_dead_cluster_is_told_at_once_and_once_for_all_tables() {
+    let topic = KafkaTopic::with_table();
+    topic.product.sync_and_check("before");
+    for table in ["second", "third", "fourth"] {
+        topic.product.run(&["enable", &topic.topic, "--table", table]).good("enable");
+    }
+    for verb in ["status", "list"] {
+        let started = Instant::now();
+        let mut command = topic.product.command(&[verb, "-o", "json"]);
+        let done: Done = command.env("TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS", "127.0.0.1:1").output().unwrap().into();
+        assert!(started.elapsed() < Duration::from_secs(9), "{verb}: {:?}", started.elapsed());
+        assert_eq!(done.stderr, "", "{verb}");
+        let tables = done.json();
+        assert_eq!(tables.as_array().unwrap().len(), 4);
+        for table in tables.as_array().unwrap() {
+            assert_eq!(table["status"], "Degraded", "{table}");
+            assert!(table["reason"].as_str().unwrap().contains("127.0.0.1:1: Connect"), "{table}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_short_and_grew_again_suspends_its_table() {
+    let broker = Broker::start();
+    let topic = KafkaTopic::of(&broker, 1, &json!({}));
+    topic.produce(10);
+    topic.product.enable();
+    topic.product.sync_and_check("before");
+    broker.kill();
+    broker.start_again();
+    topic.produce(5);
+    topic.product.sync_and_check("another leader, and the same log");
+    broker.kill();
+    // What an unclean election does to it.
+    let log = broker.directory().join("data").join(format!("{}-0", topic.topic));
+    for entry in std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.file_name().unwrap() != "partition.metadata" {
+            std::fs::remove_file(entry).unwrap();
+        }
+    }
+    broker.start_again();
+    let others: Vec<_> = (0..40).map(|id| json!({"value": {"id": id}})).collect();
+    topic.ask("kafka_produce", json!({"records": others}));
+    let sync = topic.product.run(&["sync"]);
+    assert!(sync.stderr.contains("was cut short, and grew again"), "{}", sync.stderr);
+    let status = topic.product.status();
+    assert_eq!(status["status"], "Suspended", "{status}");
+    assert!(status["hint"].as_str().unwrap().contains("--table NAME"), "{status}");
+    topic.product.check("a log that was cut short");
 }
 
 #[test]

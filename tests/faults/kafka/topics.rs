@@ -83,6 +83,16 @@ fn f24_a_service_reads_past_aborted_transactions() {
         topic.produce(4);
         wait_until("the service commits", || topic.product.status()["rows_committed"] == topic.product.records());
     }
+    let open = topic.send(topic.next(5), &json!({"transaction": "open", "transactional_id": "d", "partition": 1}));
+    let behind = topic.send(topic.next(7), &json!({"partition": 1}));
+    let reason = || topic.product.status()["reason"].as_str().unwrap_or_default().to_owned();
+    wait_until("an open transaction is the reason", || {
+        reason().contains(&format!("{} records of partition 1", open.len() + behind.len()))
+    });
+    topic.ask("kafka_end", json!({"transaction": "commit", "transactional_id": "d"}));
+    topic.product.note_sent(open);
+    wait_until("the service commits", || topic.product.status()["rows_committed"] == topic.product.records());
+    wait_until("nothing is held up", || reason().is_empty());
     up.signal("TERM");
     assert!(up.wait().success(), "{}", topic.product.log());
     topic.product.check("transactions under a service");

@@ -6,7 +6,7 @@ use super::KafkaTopic;
 use crate::product::Done;
 
 impl KafkaTopic {
-    fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
+    pub(super) fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
         let file = self.product.directory().with_extension("ndjson");
         std::fs::write(&file, input).unwrap();
         let mut arguments = arguments.to_vec();

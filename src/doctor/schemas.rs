@@ -1,0 +1,38 @@
+//! The schema registry, and the subjects that tables need of it.
+
+use tableflow_connectors::registry::Include;
+use tableflow_model::Result;
+
+use super::{Check, within_deadline};
+use crate::definition::{Format, Wanted};
+use crate::home::Home;
+
+pub async fn look(home: &Home) -> Vec<Check> {
+    let check = format!("registry {}", home.registry_name);
+    vec![within_deadline(&check, async { subjects(check.clone(), home).await }).await]
+}
+
+async fn subjects(check: String, home: &Home) -> Check {
+    let known = async { Ok(home.schemas.subjects("", Include::Live).await?) };
+    let (known, wanted): (Vec<String>, _) = match tokio::try_join!(known, wanted(home)) {
+        Ok(found) => found,
+        Err(error) => return Check::failed(check, &error),
+    };
+    let missing: Vec<String> = wanted.into_iter().filter(|subject| !known.contains(subject)).collect();
+    if missing.is_empty() {
+        return Check::ok(check, format!("it answers, and has {} subjects", known.len()));
+    }
+    let hint =
+        "records of these topics need a schema: `tableflow schema register SUBJECT FILE`, or the producers register it";
+    Check::warning(check, format!("it has no subject {}", missing.join(", ")), hint)
+}
+
+/// The subjects of the enabled tables whose records have schemas there.
+async fn wanted(home: &Home) -> Result<Vec<String>> {
+    let listing = home.definitions().look().await?;
+    let tables = listing.definitions.iter().filter(|definition| definition.wanted != Wanted::Disabled);
+    // Records of a fan-out may be registered after their types alone.
+    let tables = tables.filter(|definition| definition.fan_out.is_none());
+    let registered = tables.filter(|definition| !matches!(definition.format, Format::Json | Format::Raw));
+    Ok(registered.map(|definition| format!("{}-value", definition.topic)).collect())
+}

@@ -1,0 +1,112 @@
+//! Each enabled table: its entry in the catalog, and its topic as a job would use it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tableflow_model::source::Range;
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Result};
+
+use super::{Check, side_by_side, within_deadline};
+use crate::definition::{Definition, Wanted};
+use crate::home::Home;
+use crate::pipeline::status::{TableStatus, status_of};
+
+/// How long a record that is there may take to come.
+const RECORD_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+pub async fn look(home: &Home) -> Vec<Check> {
+    let listing = match home.definitions().look().await {
+        Ok(listing) => listing,
+        Err(error) => return vec![Check::failed("tables", &error)],
+    };
+    let unreadable = listing.unreadable.iter().map(|it| Check::failed(format!("table {}", it.table), &it.error));
+    let mut checks: Vec<Check> = unreadable.collect();
+    let enabled: Vec<Definition> =
+        listing.definitions.into_iter().filter(|definition| definition.wanted != Wanted::Disabled).collect();
+    let looks = enabled.iter().map(|definition| async move {
+        let check = format!("table {}", definition.table);
+        within_deadline(&check, table(check.clone(), home, definition)).await
+    });
+    checks.extend(side_by_side(looks.collect()).await);
+    let looks = enabled.iter().map(|definition| async move {
+        let check = format!("topic {}", definition.topic);
+        within_deadline(&check, async { topic(check.clone(), home, definition).await }).await
+    });
+    checks.extend(side_by_side(looks.collect()).await);
+    checks
+}
+
+/// In the catalog, and not behind what its topic keeps.
+async fn table(check: String, home: &Home, definition: &Definition) -> Check {
+    if let Err(error) = home.catalog.load_table(&definition.table).await {
+        return Check::failed(check, &error);
+    }
+    let status = match status_of(home, definition).await {
+        Ok(status) => status,
+        Err(error) => return Check::failed(check, &error),
+    };
+    match late(home, definition, &status).await {
+        Some((partition, detail)) => {
+            let hint = "the topic keeps records for a time only: run `tableflow up`, or `sync` more often";
+            Check::warning(check, format!("partition {partition}: {detail}"), hint)
+        }
+        None => Check::ok(check, format!("{} rows, {} records behind", status.rows_committed, status.lag)),
+    }
+}
+
+/// A partition whose place is in the older half of what the topic still has.
+async fn late(home: &Home, definition: &Definition, status: &TableStatus) -> Option<(i32, String)> {
+    let ranges = home.source(&definition.topic).await.ok()?.ranges().await.ok()?;
+    status.partitions.iter().find_map(|place| {
+        let range = ranges.get(&Partition(place.partition))?;
+        let (start, end, next) = (range.start.0, range.end.0, place.next_offset);
+        if next < start {
+            return Some((place.partition, format!("records {next} to {} are gone before they were read", start - 1)));
+        }
+        // From the beginning on is not late yet.
+        let is_late = start > 0 && next - start < end - next;
+        is_late.then(|| (place.partition, format!("the table stands at {next}, and the topic begins at {start}")))
+    })
+}
+
+/// Described, and read.
+async fn topic(check: String, home: &Home, definition: &Definition) -> Check {
+    let looked = async {
+        let mut source = home.source(&definition.topic).await?;
+        let id = source.topic_id().await?;
+        if id != definition.topic_id {
+            return Err(Error::data("the topic was made again: it is not the one that the table reads")
+                .with_hint("`tableflow status` says what to do"));
+        }
+        let ranges = source.ranges().await?;
+        let Some((partition, last)) = last_record(&ranges) else {
+            return Ok(format!("{} partitions, empty", ranges.len()));
+        };
+        source.seek(&BTreeMap::from([(partition, last)])).await?;
+        let deadline = tokio::time::Instant::now() + RECORD_WITHIN;
+        while source.poll(1)?.is_empty() {
+            if tokio::time::Instant::now() > deadline {
+                return Err(Error::unavailable("its records do not come").with_hint(
+                    "its partitions' leaders have to be reached from here, at the addresses that they advertise",
+                ));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(format!("{} partitions, described and read", ranges.len()))
+    };
+    let looked: Result<String> = looked.await;
+    Check::of(check, looked.map_err(gone))
+}
+
+fn gone(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => error.with_hint("`tableflow status` says what to do"),
+        _ => error,
+    }
+}
+
+fn last_record(ranges: &BTreeMap<Partition, Range>) -> Option<(Partition, Offset)> {
+    let filled = ranges.iter().find(|(_, range)| range.end > range.start)?;
+    Some((*filled.0, Offset(filled.1.end.0 - 1)))
+}

@@ -1,0 +1,169 @@
+//! A broker with every login that clients use, and rights.
+//!
+//! Owns [`Secured`], its [`Authority`], and the files that a client is given.
+//! - I1: a right that was not granted is not there; the tests' own listener may do everything.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd};
+use tempfile::TempDir;
+
+use super::broker::Broker;
+
+static SHARED: OnceLock<Secured> = OnceLock::new();
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Who logs in by a name, and by what; both are in no output.
+pub const LOGIN: &str = "alice";
+pub const PASSWORD: &str = "canary-password-of-alice";
+pub const CLIENT_SECRET: &str = "canary-client-secret";
+
+pub struct Secured {
+    pub broker: Broker,
+    pub authority: Authority,
+    /// Where tokens are given.
+    pub tokens: String,
+}
+
+/// Whoever signs certificates.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// When a certificate is good.
+#[derive(Clone, Copy, Debug)]
+pub enum Time {
+    Now,
+    Past,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.distinguished_name.push(DnType::CommonName, "an authority");
+        Authority { issuer: CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap() }
+    }
+
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A certificate of this name on this machine, and its key.
+    pub fn issue(&self, name: &str, time: Time) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        parameters.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        if let Time::Past = time {
+            (parameters.not_before, parameters.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        }
+        (parameters.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// Both in one file's text, as Java's PEM stores have them.
+    pub fn store(&self, name: &str, time: Time) -> String {
+        let (certificate, key) = self.issue(name, time);
+        key + &certificate
+    }
+}
+
+impl Secured {
+    /// The one that tests share: topics have names of their own.
+    pub fn shared() -> &'static Secured {
+        let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        SHARED.get_or_init(Secured::start)
+    }
+
+    fn start() -> Self {
+        let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
+        let file = |name: &str, text: String| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let store = file("broker.pem", authority.store("broker", Time::Now));
+        let trusted = file("trusted.pem", authority.pem());
+        let modules = "org.apache.kafka.common.security";
+        let login = "listener.name.sasl_ssl";
+        let further = format!(
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+ssl.keystore.type=PEM
+ssl.keystore.location={store}
+ssl.truststore.type=PEM
+ssl.truststore.location={trusted}
+listener.name.ssl.ssl.client.auth=required
+{login}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+{login}.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required user_{LOGIN}=\"{PASSWORD}\";
+{login}.scram-sha-256.sasl.jaas.config={modules}.scram.ScramLoginModule required;
+{login}.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule required;
+{login}.oauthbearer.sasl.jaas.config={modules}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"b\";
+"
+        );
+        let logins = ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|way| format!("{way}=[name={LOGIN},password={PASSWORD}]"));
+        let broker = Broker::start_with(directory, &["SASL_SSL", "SSL"], &further, &logins);
+        Secured { broker, authority, tokens: give_tokens() }
+    }
+
+    /// A file of its own for a client.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.broker.directory().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn trusted(&self) -> String {
+        self.broker.directory().join("trusted.pem").to_str().unwrap().to_owned()
+    }
+
+    /// What a `client.properties` for this way in begins with.
+    pub fn beginning(&self, listener: &str) -> String {
+        format!(
+            "bootstrap.servers={}\nsecurity.protocol={listener}\nssl.truststore.type=PEM\nssl.truststore.location={}\n",
+            self.broker.servers_of(listener),
+            self.trusted()
+        )
+    }
+}
+
+/// A token endpoint that knows one client.
+fn give_tokens() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().filter_map(Result::ok) {
+            let mut request = vec![0; 16 * 1024];
+            let read = client.read(&mut request).unwrap_or(0);
+            let request = String::from_utf8_lossy(&request[..read]).into_owned();
+            // Name and secret come as one login.
+            let (line, body) = if request.contains(&format!("Basic {}", base64(&format!("tokens:{CLIENT_SECRET}")))) {
+                ("200 OK", format!(r#"{{"access_token":"{}","token_type":"bearer","expires_in":3600}}"#, token()))
+            } else {
+                ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_owned())
+            };
+            let _ = write!(
+                client,
+                "HTTP/1.1 {line}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    url
+}
+
+/// One that is not signed, good from 2020 until 2100, of the login `tokens`.
+pub fn token() -> String {
+    let part = |text: &str| base64(text).trim_end_matches('=').replace('+', "-").replace('/', "_");
+    let claims = r#"{"sub":"tokens","iat":1577836800,"exp":4102444800,"jti":"canary-token"}"#;
+    format!("{}.{}.", part(r#"{"alg":"none"}"#), part(claims))
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
