@@ -269,7 +269,7 @@ fn a_word_of_a_later_version_is_known() {
     for verb in ["compact", "run", "catalog"] {
         world.run(&[verb, "x"]).failed(2, &[&format!("{verb} comes later"), "hint: "]);
     }
-    world.run(&["enable", "t", "--evolution", "strict"]).failed(2, &["--evolution", "comes later", "hint: "]);
+    world.run(&["enable", "t", "--evolution", "mirror"]).failed(2, &["--evolution", "comes later", "hint: "]);
 }
 
 #[test]
