@@ -11,6 +11,7 @@ use std::str::FromStr;
 use arrow::datatypes::Field;
 use serde::{Deserialize, Serialize};
 use tableflow_connectors::decode::{Evolution, MetadataColumns};
+use tableflow_connectors::topics::Keeper;
 use tableflow_model::{
     Error, ErrorKind, JobName, Millis, Offset, Partition, Result, TableName, TopicId, TopicName, types,
 };
@@ -204,6 +205,9 @@ pub struct Definition {
     pub table_uuid: Uuid,
     pub topic: TopicName,
     pub topic_id: TopicId,
+    /// Who keeps the topic. Older definitions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<Keeper>,
     pub job: JobName,
     #[serde(default, skip_serializing_if = "Format::is_json")]
     pub format: Format,
@@ -241,6 +245,7 @@ pub struct NewDefinition {
     pub table_uuid: Uuid,
     pub topic: TopicName,
     pub topic_id: TopicId,
+    pub keeper: Keeper,
     pub format: Format,
     pub registry: Option<String>,
     pub columns: String,
@@ -276,6 +281,7 @@ impl From<NewDefinition> for Definition {
             table_uuid: new.table_uuid,
             topic: new.topic,
             topic_id: new.topic_id,
+            keeper: Some(new.keeper),
             format: new.format,
             registry: new.registry,
             columns: new.columns,

@@ -17,14 +17,14 @@ use tableflow_catalog::Catalog;
 use tableflow_catalog::embedded::EmbeddedCatalog;
 use tableflow_connectors::local::{EmbeddedTopics, LocalTopics};
 use tableflow_connectors::registry::{EmbeddedRegistry, SchemaCache, SchemaRegistry};
-use tableflow_connectors::topics::Topics;
+use tableflow_connectors::topics::{Keeper, Topics};
 use tableflow_lake::commit::CommitContext;
 use tableflow_model::clock::{RandomIds, SystemClock};
 use tableflow_model::{Clock, Error, Ids, Result, Source, TopicName};
 use tableflow_store::Store;
 use tableflow_store::paths::{StatePaths, Warehouse};
 
-use crate::definition::Definitions;
+use crate::definition::{Definition, Definitions};
 use crate::pattern::Patterns;
 
 /// What makes a folder a data directory: it is made first.
@@ -112,6 +112,22 @@ impl Home {
     /// A reader of a topic.
     pub async fn source(&self, topic: &TopicName) -> Result<Box<dyn Source>> {
         self.topics.source(topic).await
+    }
+
+    /// A reader of a table's topic, from the keeper that the table was enabled with.
+    pub async fn source_of(&self, definition: &Definition) -> Result<Box<dyn Source>> {
+        let (table, topic) = (&definition.table, &definition.topic);
+        match (definition.keeper, self.topics.keeper()) {
+            (Some(Keeper::Kafka), Keeper::Embedded) => {
+                Err(Error::usage(format!("{table} is fed by topic {topic} of a Kafka cluster, and none is configured"))
+                    .with_hint("set bootstrap.servers in [kafka], as it was when the table was enabled"))
+            }
+            (Some(Keeper::Embedded), Keeper::Kafka) => Err(Error::usage(format!(
+                "{table} is fed by the embedded topic {topic}, and a Kafka cluster is configured"
+            ))
+            .with_hint("leave [kafka] out for this data directory, or keep its tables in another one")),
+            _ => self.source(topic).await,
+        }
     }
 
     pub fn commit_context(&self) -> CommitContext<'_> {

@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tableflow_model::source::Range;
 use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, Source, TopicId, TopicName};
 use tokio::time::{Instant, sleep};
@@ -82,9 +83,19 @@ pub async fn first_poll(
     }
 }
 
+/// Which kind of keeper a topic has: topics of one name with two keepers have nothing to do with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keeper {
+    Embedded,
+    Kafka,
+}
+
 /// A keeper of topics.
 #[async_trait]
 pub trait Topics: fmt::Debug + Send + Sync {
+    fn keeper(&self) -> Keeper;
+
     async fn create(&self, name: &TopicName, partitions: i32, settings: &BTreeMap<String, String>) -> Result<Topic>;
 
     /// Every topic that people made, by name.

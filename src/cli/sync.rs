@@ -162,7 +162,7 @@ async fn epoch(home: &Home, definition: &Definition) -> u64 {
 
 /// Waits until a table has what its topic has now. `rows` is how many came meanwhile.
 async fn wait_for(home: &Home, definition: &Definition, rows: &mut u64) -> Result<()> {
-    let ends = home.source(&definition.topic).await?.ranges().await?;
+    let ends = home.source_of(definition).await?.ranges().await?;
     let before = status_of(home, definition).await?.rows_committed;
     loop {
         // Read anew: somebody may pause it meanwhile.

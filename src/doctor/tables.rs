@@ -57,7 +57,7 @@ async fn table(check: String, home: &Home, definition: &Definition) -> Check {
 
 /// A partition whose place is in the older half of what the topic still has.
 async fn late(home: &Home, definition: &Definition, status: &TableStatus) -> Option<(i32, String)> {
-    let ranges = home.source(&definition.topic).await.ok()?.ranges().await.ok()?;
+    let ranges = home.source_of(definition).await.ok()?.ranges().await.ok()?;
     status.partitions.iter().find_map(|place| {
         let range = ranges.get(&Partition(place.partition))?;
         let (start, end, next) = (range.start.0, range.end.0, place.next_offset);
@@ -73,7 +73,7 @@ async fn late(home: &Home, definition: &Definition, status: &TableStatus) -> Opt
 /// Described, and read.
 async fn topic(check: String, home: &Home, definition: &Definition) -> Check {
     let looked = async {
-        let mut source = home.source(&definition.topic).await?;
+        let mut source = home.source_of(definition).await?;
         let id = source.topic_id().await?;
         if id != definition.topic_id {
             return Err(Error::data("the topic was made again: it is not the one that the table reads")

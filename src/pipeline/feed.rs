@@ -91,7 +91,7 @@ impl Feed {
         memory: &Arc<TableMemory>,
     ) -> Result<Self> {
         let topic = definition.topic.clone();
-        let source = match home.source(&topic).await {
+        let source = match home.source_of(definition).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(deleted(&topic)),
             source => source?,
         };

@@ -300,7 +300,7 @@ async fn partitions(
     definition: &Definition,
     ledger: Option<Ledger>,
 ) -> Result<(Vec<PartitionStatus>, Option<Trouble>)> {
-    let mut source = home.source(&definition.topic).await?;
+    let mut source = home.source_of(definition).await?;
     let (topic_id, ranges) = (source.topic_id().await?, source.ranges().await?);
     let positions = ledger.and_then(|mut ledger| ledger.positions.0.remove(&definition.topic));
     let positions = positions.filter(|positions| positions.id == topic_id);

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt;
 use tableflow_model::{Error, ErrorKind, Millis, Result, TableName};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -39,6 +40,9 @@ const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// A table's report is written at once when its state changes, else this often.
 const REPORT_EVERY_MS: i64 = 5_000;
+
+/// A thousand busy tables have a report each every few seconds, and changes of definitions wait for none of them long.
+const REPORTS_AT_ONCE: usize = 32;
 
 /// What the world can see of the running jobs.
 pub type Board = Arc<Mutex<BTreeMap<TableName, Arc<Progress>>>>;
@@ -226,16 +230,18 @@ impl Supervisor {
 
     async fn report(&mut self, due: Due) {
         let now = self.home.clock.now();
-        for job in self.jobs.values_mut() {
+        let home = &self.home;
+        let due = self.jobs.values_mut().filter_map(|job| {
             let report = job.progress.report(job.definition.version, now);
-            if due == Due::WhenChanged && !is_due(job.reported.as_ref(), &report, now) {
-                continue;
-            }
-            match put_report(&self.home, &job.definition.table, &report).await {
+            (due == Due::Always || is_due(job.reported.as_ref(), &report, now)).then_some((job, report))
+        });
+        let putting = futures::stream::iter(due).for_each_concurrent(REPORTS_AT_ONCE, |(job, report)| async move {
+            match put_report(home, &job.definition.table, &report).await {
                 Ok(()) => job.reported = Some(report),
                 Err(error) => tracing::warn!(table = %job.definition.table, %error, "its status was not written"),
             }
-        }
+        });
+        putting.await;
     }
 }
 

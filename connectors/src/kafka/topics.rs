@@ -5,8 +5,9 @@
 //! - I2: a topic that `create` answered with can be described, read and written.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -20,11 +21,12 @@ use super::client::{ANSWER_WITHIN, Cluster, refused};
 use super::failure::failure_of;
 use super::native::{Description, describe_topics};
 use super::producer::KafkaProducer;
+use super::properties::Properties;
 use super::said::Context;
 use super::settings::{ReadSettings, Settings};
 use super::source::{KafkaSource, describe};
 use crate::local::PARTITIONS_MAX;
-use crate::topics::{Producer, Topic, Topics};
+use crate::topics::{Keeper, Producer, Topic, Topics};
 
 /// A new topic is known to all brokers within this time, or something is wrong.
 const KNOWN_WITHIN: Duration = Duration::from_secs(10);
@@ -38,15 +40,28 @@ const SHOWN: [&str; 5] =
     ["cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type", "max.message.bytes"];
 
 /// The topics of one cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KafkaTopics {
     cluster: Arc<Cluster>,
+    admin: Arc<Mutex<Option<Admin>>>,
+}
+
+/// An administrator's client, which takes a tenth of a second to end: it stays as long as its settings do.
+struct Admin {
+    settings: Arc<Properties>,
+    client: Arc<AdminClient<Context>>,
+}
+
+impl fmt::Debug for KafkaTopics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaTopics").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
 }
 
 impl KafkaTopics {
     /// Nothing is connected before it is used. Settings are read again while it is.
     pub fn new(settings: Box<ReadSettings>) -> Result<Self> {
-        Ok(KafkaTopics { cluster: Cluster::new(Settings::new(settings)?) })
+        Ok(KafkaTopics { cluster: Cluster::new(Settings::new(settings)?), admin: Arc::default() })
     }
 
     /// What answers, in words.
@@ -61,8 +76,16 @@ impl KafkaTopics {
         Ok(format!("{brokers} brokers, {topics} topics to be seen ({}{login})", way.protocol()))
     }
 
-    fn admin(&self) -> Result<AdminClient<Context>> {
-        self.cluster.config(&[]).create_with_context(self.cluster.context()).map_err(|error| refused(&error))
+    fn admin(&self) -> Result<Arc<AdminClient<Context>>> {
+        let settings = self.cluster.properties();
+        let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(admin) = admin.as_ref().filter(|admin| Arc::ptr_eq(&admin.settings, &settings)) {
+            return Ok(admin.client.clone());
+        }
+        let made = self.cluster.config(&[]).create_with_context(self.cluster.context());
+        let client: Arc<AdminClient<Context>> = Arc::new(made.map_err(|error| refused(&error))?);
+        *admin = Some(Admin { settings, client: client.clone() });
+        Ok(client)
     }
 
     fn failed(&self, topic: &TopicName, right: &str, (code, words): (Code, &str)) -> Error {
@@ -113,6 +136,10 @@ fn options() -> AdminOptions {
 
 #[async_trait]
 impl Topics for KafkaTopics {
+    fn keeper(&self) -> Keeper {
+        Keeper::Kafka
+    }
+
     async fn create(&self, name: &TopicName, partitions: i32, settings: &BTreeMap<String, String>) -> Result<Topic> {
         if !(1..=PARTITIONS_MAX).contains(&partitions) {
             return Err(Error::usage(format!("a topic cannot have {partitions} partitions"))

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tableflow_model::{Clock, Ids, Result, Source, TopicName};
 
 use super::{LocalProducer, LocalSource, LocalTopics};
-use crate::topics::{Producer, Topic, Topics};
+use crate::topics::{Keeper, Producer, Topic, Topics};
 
 #[derive(Clone, Debug)]
 pub struct EmbeddedTopics {
@@ -33,6 +33,10 @@ impl From<super::Topic> for Topic {
 
 #[async_trait]
 impl Topics for EmbeddedTopics {
+    fn keeper(&self) -> Keeper {
+        Keeper::Embedded
+    }
+
     async fn create(&self, name: &TopicName, partitions: i32, settings: &BTreeMap<String, String>) -> Result<Topic> {
         let topic = self.topics.create(name, partitions, settings, self.clock.as_ref(), self.ids.as_ref())?;
         Ok(topic.into())

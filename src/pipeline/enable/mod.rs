@@ -399,6 +399,7 @@ impl Settings {
             table_uuid,
             topic: request.topic,
             topic_id,
+            keeper: home.topics.keeper(),
             registry: self.format.has_schemas().then(|| home.registry_name.clone()),
             format: self.format,
             columns: self.columns,

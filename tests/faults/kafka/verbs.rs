@@ -79,3 +79,19 @@ fn what_produce_sends_others_read_and_consume_shows() {
     let refused = topic.run_with_input(&["produce", &topic.topic, "--envelope"], r#"{"value":{},"partition":9}"#);
     assert!(refused.stderr.contains("has no partition 9"), "{}", refused.stderr);
 }
+
+/// Its topics are not deleted: they are elsewhere.
+#[test]
+fn a_table_of_a_cluster_that_nobody_configured_says_so_and_goes_on_with_it() {
+    let topic = KafkaTopic::with_table();
+    topic.product.sync_and_check("with the cluster");
+    for words in [&["sync"][..], &["status", "-o", "json"]] {
+        let mut command = topic.product.command(words);
+        let done = Done::from(command.env_remove("TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS").output().unwrap());
+        let said = format!("{}{}", done.stdout, done.stderr);
+        assert!(said.contains("of a Kafka cluster, and none is configured"), "{words:?}: {said}");
+        assert!(!said.contains("was deleted"), "{words:?}: {said}");
+    }
+    topic.product.produce(3).good("produce");
+    topic.product.sync_and_check("with the cluster again");
+}
