@@ -10,6 +10,7 @@ use tableflow_model::{Error, Millis, Result, TopicName};
 use tableflow_store::Store;
 use tableflow_store::paths::StatePaths;
 
+use crate::definition::declared_columns;
 use crate::pipeline::enable::Asked;
 use crate::versions;
 
@@ -47,7 +48,12 @@ impl Pattern {
             in_force: true,
             created_at: now,
         };
+        if pattern.regex.is_empty() {
+            return Err(Error::usage("an empty pattern matches no topic")
+                .with_hint("write a regular expression for whole names of topics, such as 'shop\\..*'"));
+        }
         pattern.matcher()?;
+        declared_columns(pattern.asked.columns.as_deref().unwrap_or_default())?;
         Ok(pattern)
     }
 

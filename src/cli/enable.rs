@@ -39,6 +39,11 @@ pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn W
         Format::Table => print_for_people(&summaries, arguments.dry_run, out),
         format => output::documents(format, &summaries, &[], out),
     }?;
+    if pattern.is_some() && summaries.is_empty() && left_out.is_empty() {
+        session.remark(
+            "no topic that is there and no table yet matches: a pattern is of whole names, such as 'shop\\..*'",
+        );
+    }
     for LeftOut { topic, error } in left_out {
         session.remark(&format!("topic {topic} is left out for now: {}", error.report().trim_start_matches("error: ")));
     }

@@ -9,6 +9,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result};
 use super::{Check, side_by_side, within_deadline};
 use crate::definition::{Definition, Wanted};
 use crate::home::Home;
+use crate::pipeline::progress::State;
 use crate::pipeline::status::{TableStatus, status_of};
 
 /// How long a record that is there may take to come.
@@ -39,13 +40,17 @@ pub async fn look(home: &Home) -> Vec<Check> {
 
 /// In the catalog, and not behind what its topic keeps.
 async fn table(check: String, home: &Home, definition: &Definition) -> Check {
-    if let Err(error) = home.catalog.load_table(&definition.table).await {
+    if let Err(error) = home.catalog.load_table(definition.anchor()).await {
         return Check::failed(check, &error);
     }
     let status = match status_of(home, definition).await {
         Ok(status) => status,
         Err(error) => return Check::failed(check, &error),
     };
+    if status.status == State::Suspended {
+        let hint = status.hint.unwrap_or_else(|| "`tableflow status` says more".to_owned());
+        return Check::warning(check, format!("suspended: {}", status.reason.unwrap_or_default()), &hint);
+    }
     match late(home, definition, &status).await {
         Some((partition, detail)) => {
             let hint = "the topic keeps records for a time only: run `tableflow up`, or `sync` more often";

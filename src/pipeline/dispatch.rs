@@ -105,8 +105,6 @@ pub struct Manner {
     pub topic: TopicName,
     pub metadata_columns: MetadataColumns,
     pub error_handling: ErrorHandling,
-    /// The records are dead letters: nobody need hear again that they were put aside.
-    pub of_letters: bool,
 }
 
 impl Manner {
@@ -115,7 +113,6 @@ impl Manner {
             topic: definition.topic.clone(),
             metadata_columns: definition.metadata_columns,
             error_handling: definition.error_handling,
-            of_letters: false,
         }
     }
 
@@ -134,12 +131,10 @@ impl Manner {
         framing: Option<&dyn Framing>,
         epoch: Epoch,
     ) -> Result<(Option<RecordBatch>, Tally)> {
-        let Some(first) = passed_over.first() else { return Ok((None, Tally::default())) };
-        let (count, partition) = (passed_over.len() as u64, records.partition);
-        let offset = records.offsets.get(first.row).copied().unwrap_or_default();
-        if !self.of_letters {
-            tracing::warn!(topic = %self.topic, %partition, offset, reason = %first.reason, count, "records are put aside");
+        if passed_over.is_empty() {
+            return Ok((None, Tally::default()));
         }
+        let count = passed_over.len() as u64;
         Ok(match self.error_handling {
             ErrorHandling::Log => {
                 let letters = dead_letters::letters(&self.topic, records, passed_over, framing, epoch.0)?;

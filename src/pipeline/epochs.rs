@@ -11,7 +11,8 @@
 //! A manifest whose writer was killed before it was on disk, read by the next process, is on disk before anything is
 //! built on it: that process puts its claim into the same directory first, and a put syncs the directory.
 //!
-//! Neighbours: an `intake` reads the topic or the letters, `staging` routes and writes, `target` commits; `ingest` drives one table.
+//! Neighbours: an `intake` reads the topic or the letters, `dispatch` and `fan_out` say which table a record is for, `staging`
+//! writes, `target` commits; `ingest` drives one table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -101,7 +101,7 @@ impl Feed {
             from: definition.from,
             from_offsets: definition.from_offsets.clone(),
             pace: Pace::new(Duration::from_millis(definition.commit_interval_ms), Instant::now()),
-            reader: Reader::new(source, dispatch),
+            reader: Reader::new(definition.topic.clone(), source, dispatch),
             turn: None,
             resting: false,
             ends_sum: None,

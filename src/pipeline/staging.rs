@@ -13,7 +13,7 @@ use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use tableflow_lake::layout::{Evolution, evolve};
 use tableflow_lake::write::{EpochName, Stager};
 use tableflow_model::protocol::{Epoch, Tally};
-use tableflow_model::{Error, Offset, Partition, Result, Source};
+use tableflow_model::{Error, Offset, Partition, Result, Source, TopicName};
 use tableflow_store::Store;
 
 use super::dispatch::{Dispatch, LeaderEpoch, Rows};
@@ -23,6 +23,7 @@ const POLL_BYTES: usize = 1024 * 1024;
 
 /// Topic to rows.
 pub struct Reader {
+    topic: TopicName,
     source: Box<dyn Source>,
     dispatch: Box<dyn Dispatch>,
     /// What the next rows belong to.
@@ -30,8 +31,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(source: Box<dyn Source>, dispatch: Box<dyn Dispatch>) -> Self {
-        Reader { source, dispatch, epoch: Epoch::default() }
+    pub fn new(topic: TopicName, source: Box<dyn Source>, dispatch: Box<dyn Dispatch>) -> Self {
+        Reader { topic, source, dispatch, epoch: Epoch::default() }
     }
 
     pub fn begin(&mut self, epoch: Epoch) {
@@ -46,9 +47,22 @@ impl Reader {
     pub async fn poll(&mut self) -> Result<Vec<Rows>> {
         let mut rows = Vec::new();
         for records in self.source.poll(POLL_BYTES)? {
-            rows.append(&mut self.dispatch.rows(&records, self.epoch).await?);
+            for rows_of in self.dispatch.rows(&records, self.epoch).await? {
+                self.tell(&rows_of);
+                rows.push(rows_of);
+            }
         }
         Ok(rows)
+    }
+}
+
+impl Reader {
+    /// Says once a batch what was put aside.
+    fn tell(&self, rows: &Rows) {
+        if let Some(first) = rows.passed_over.first() {
+            let (partition, offset, count) = (rows.partition, first.offset, rows.passed_over.len());
+            tracing::warn!(topic = %self.topic, %partition, %offset, reason = %first.reason, count, "records are put aside");
+        }
     }
 }
 
@@ -65,7 +79,7 @@ pub struct EpochFiles {
     pub positions: BTreeMap<Partition, Offset>,
     /// Of the last records before the positions, where this epoch has read some.
     pub leader_epochs: BTreeMap<Partition, Option<i32>>,
-    /// The records before the positions that are not rows of the first table.
+    /// The records before the positions that are rows of no table, or of that of dead letters.
     pub tally: Tally,
     pub moved: bool,
 }

@@ -33,7 +33,7 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Ten thousand tables take a while to list: the pause after a look is so many times as long as the look was, up to a limit.
 const PAUSES_PER_LOOK: u32 = 30;
-const LOOK_EVERY_MAX: Duration = Duration::from_secs(10);
+pub const LOOK_EVERY_MAX: Duration = Duration::from_secs(10);
 
 /// Long enough that a job which cannot begin costs nothing.
 const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(2);

@@ -508,6 +508,10 @@ fn i7_topics_that_a_pattern_names_become_tables_as_they_come() {
     world.ok(&["topic", "create", "shop.empty"]);
     world.ok(&["enable", "shop.items", "--table", "goods"]);
     world.run(&["disable", "--match", "shop"]).failed(1, &["no pattern shop is declared"]);
+    world.run(&["enable", "--match", ""]).failed(2, &["an empty pattern matches no topic"]);
+    world.run(&["enable", "--match", "z.*", "--columns", "id FOO"]).failed(2, &["FOO"]);
+    let nothing = world.run(&["enable", "--match", "shop", "--dry-run"]);
+    assert!(nothing.stderr.contains("a pattern is of whole names"), "{nothing:?}");
     world.run(&["enable", "--match", "shop.("]).failed(2, &["\"shop.(\" is not a pattern"]);
     let said = world.run(&["enable", "--match", r"shop\..*", "--namespace", "shop", "--from", "latest"]);
     assert!(said.stderr.contains("topic shop.kept is left out for now: topic shop.kept is compacted"), "{said:?}");

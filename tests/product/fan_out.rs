@@ -40,6 +40,8 @@ fn each_type_has_a_table_with_its_own_columns() {
         assert_eq!(described["fan_out"], by);
         let tables: Vec<_> = described["tables"].as_array().unwrap().iter().map(|it| &it["rows_committed"]).collect();
         assert_eq!(tables, [2, 1]);
+        let doctor = world.run(&["doctor"]);
+        assert!(!doctor.stdout.contains("failed"), "{by}: {doctor:?}");
     }
 }
 
