@@ -53,12 +53,17 @@ async fn disable_table(reference: &TableReference, drop: bool, session: &Session
         changed => wait_for_rest(session, &changed?).await,
     }
     if drop && let Some(definition) = definitions.find(&table).await? {
-        match definition.fan_out {
-            Some(_) => drop_fan_out(&session.home, &definition).await?,
-            None => drop_table(&session.home, &table, definition.table_uuid).await?,
+        if definition.fan_out.is_none() {
+            drop_table(&session.home, &table, definition.table_uuid).await?;
         }
         if let Some(letters) = &definition.dead_letters {
             drop_table(&session.home, &letters.table, letters.table_uuid).await?;
+        }
+        // Behind the table with their ledger: what is left of them is of no job any more.
+        if definition.fan_out.is_some() {
+            drop_fan_out(&session.home, &definition).await?;
+        }
+        if definition.dead_letters.is_some() {
             drop_manifests(&session.home, &definition).await?;
         }
     }

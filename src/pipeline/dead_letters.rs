@@ -62,6 +62,11 @@ pub async fn make(home: &Home, table: &TableName, uuid: Uuid, letters: &TableNam
     Ok(DeadLetters { table: letters.clone(), table_uuid: found.metadata.uuid() })
 }
 
+/// Whose dead letters a table holds, if it does.
+pub fn group_of(letters: &LoadedTable) -> Option<Uuid> {
+    letters.metadata.properties().get(PROPERTY)?.parse().ok()
+}
+
 async fn find(home: &Home, table: &TableName, uuid: Option<Uuid>, letters: &TableName) -> Result<Option<LoadedTable>> {
     let found = match home.catalog.load_table(letters).await {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -231,6 +231,8 @@ impl Feed {
         }
         // Nothing was fetched for long: what it was to be fetched from may be gone (I1).
         self.offsets(Some(positions.clone())).await?;
+        // And what was read before it may have been cut off meanwhile.
+        self.reader.source().expect_leader_epochs(&self.leader_epochs);
         self.reader.source().seek(positions).await?;
         self.resting = false;
         self.pace.found(Instant::now());
@@ -380,7 +382,8 @@ impl Intake for Feed {
         };
         let known = from.and_then(|mut from| from.0.remove(&self.topic));
         match known {
-            Some(known) if found != self.topic_id => {
+            // A table that was enabled again may know another topic of that name.
+            Some(known) if found != self.topic_id || found != known.id => {
                 Ok(Start::Elsewhere(self.named(TopicPositions { id: found, ..known })))
             }
             None if found != self.topic_id => {

@@ -367,6 +367,12 @@ unsafe fn description(topic: *const sys::rd_kafka_TopicDescription_t) -> Result<
         let partitions = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
         let partitions = (0..count).map(|index| sys::rd_kafka_TopicPartitionInfo_partition(*partitions.add(index)));
         let id = TopicId(Uuid::from_u64_pair(high.cast_unsigned(), low.cast_unsigned()));
+        if id.0.is_nil() {
+            let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION;
+            let words = "the cluster tells no ids of topics, as Kafka 2.8 and later do: a topic made again could not be \
+                         told from the one that was";
+            return Err(Failed { code, words: words.to_owned() });
+        }
         Ok(Description { id, partitions: partitions.collect() })
     }
 }

@@ -44,8 +44,22 @@ impl FanOutPlan {
                 .with_detail("its tables keep what they were made by, their partitions and their order")
                 .with_hint("ask for the same, or for tables of another name with --table"));
         }
+        if let Some(before) = before.as_ref().filter(|before| before.topic_id != topic_id) {
+            let (table, topic, was) = (&request.table, &request.topic, before.topic_id);
+            return Err(Error::already_exists(format!(
+                "{table} was filled from another topic {topic}, which was deleted and made again since"
+            ))
+            .with_detail(format!("the topic was {was} and is {topic_id}: their offsets have nothing to do with each other"))
+            .with_hint(format!(
+                "fill tables of another name: tableflow enable {topic} --fan-out .. --table NAME; or delete these first: \
+                 tableflow disable {table} --drop"
+            )));
+        }
         let exists = before.is_some();
-        let group = before.map_or_else(|| home.ids.uuid(), |before| before.table_uuid);
+        let group = match before {
+            Some(before) => before.table_uuid,
+            None => group_of_a_try(home, &settings).await?.unwrap_or_else(|| home.ids.uuid()),
+        };
         if let Some(letters) = &settings.dead_letters {
             dead_letters::check(home, &request.table, Some(group), letters).await?;
         }
@@ -97,6 +111,17 @@ pub(super) async fn definition_before(home: &Home, table: &TableName) -> Result<
             let uuid = before.dead_letters.as_ref().map(|letters| letters.table_uuid);
             Ok(Some(before).filter(|_| uuid == Some(letters.metadata.uuid())))
         }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The group of an `enable` that made the table of dead letters and went no further: nothing is in it yet.
+async fn group_of_a_try(home: &Home, settings: &Settings) -> Result<Option<Uuid>> {
+    let Some(letters) = &settings.dead_letters else { return Ok(None) };
+    match home.catalog.load_table(letters).await {
+        Ok(found) if found.metadata.current_snapshot().is_none() => Ok(dead_letters::group_of(&found)),
+        Ok(_) => Ok(None),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

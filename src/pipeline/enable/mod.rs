@@ -31,6 +31,7 @@ use self::fan_out::FanOutPlan;
 use self::layout::Layout;
 use super::dead_letters;
 use super::decoding::format_of;
+use super::fan_out::GROUP_PROPERTY;
 use crate::definition::{Definition, ErrorHandling, FanOutBy, Format, NewDefinition, StartFrom, Wanted};
 use crate::home::Home;
 
@@ -330,6 +331,11 @@ async fn find_existing(home: &Home, request: &Request) -> Result<Option<LoadedTa
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    if table.metadata.properties().contains_key(GROUP_PROPERTY) {
+        return Err(Error::already_exists(format!("table {} is one of several that a fan-out fills", request.table))
+            .with_detail("another job of its own would fill it with every record a second time")
+            .with_hint("choose another table with --table or --namespace"));
+    }
     if table.metadata.properties().get(TOPIC_PROPERTY).map(String::as_str) == Some(request.topic.as_str()) {
         return Ok(Some(table));
     }

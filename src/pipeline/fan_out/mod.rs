@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use tableflow_connectors::decode::{BadRecords, Framing, RecordError, RegistryFraming, Taken};
+use tableflow_connectors::decode::{BadRecords, Framing, Reason, RecordError, RegistryFraming, Remedy, Taken};
 use tableflow_connectors::registry;
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, ErrorKind, Offset, Records, Result};
@@ -139,9 +139,7 @@ impl FanOut {
     async fn place_of(&mut self, records: &Records, row: usize) -> Result<Place> {
         loop {
             match self.values.of(records, row) {
-                Found::Value(number) => {
-                    return Ok(self.places.get(number).copied().flatten().map_or(Place::New, Place::Table));
-                }
+                Found::Value(number) => return Ok(self.place_of_value(number, row)),
                 Found::Bad(error) => return Ok(Place::Nowhere(error)),
                 Found::Needs(key) => match self.learn(key, row).await? {
                     Ok(()) => {}
@@ -149,6 +147,27 @@ impl FanOut {
                     Err(Stopped::Schema(error)) => return Ok(Place::Unfit(error)),
                 },
             }
+        }
+    }
+
+    fn place_of_value(&self, number: usize, row: usize) -> Place {
+        if let Some(place) = self.places.get(number).copied().flatten() {
+            return Place::Table(place);
+        }
+        let value = self.values.text(number);
+        // Made for a record of another partition just now.
+        if self.tables.has(value) {
+            return Place::New;
+        }
+        match self.tables.names_for(&self.definition, value) {
+            Ok(_) => Place::New,
+            Err(error) => Place::Nowhere(RecordError {
+                row,
+                reason: Reason::NoTable,
+                path: "$".to_owned(),
+                message: error.to_string(),
+                remedy: Remedy::Produce(error.hint().unwrap_or_default().to_owned()),
+            }),
         }
     }
 

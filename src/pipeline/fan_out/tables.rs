@@ -57,10 +57,14 @@ impl FanOutTables {
         self.by_value.values()
     }
 
+    pub fn has(&self, value: &str) -> bool {
+        self.by_value.contains_key(value)
+    }
+
     /// Makes the table of a value that has none, with the columns that the records show.
     pub async fn add(&mut self, home: &Home, definition: &Definition, value: &str, sample: &Records) -> Result<()> {
         // Records of another partition may have asked for it first.
-        if self.by_value.contains_key(value) {
+        if self.has(value) {
             return Ok(());
         }
         if self.by_value.len() >= TABLES_MAX {
@@ -73,8 +77,7 @@ impl FanOutTables {
                             each value is a table",
             ));
         }
-        let table = self.name_for(definition, value)?;
-        let made = self.find_or_make(home, definition, (&table, value), sample).await?;
+        let (table, made) = self.find_or_make(home, definition, value, sample).await?;
         let noted = FanOutTable { value: value.to_owned(), table, table_uuid: made.metadata.uuid() };
         let noted = note(home, definition, noted).await?;
         tracing::info!(topic = %definition.topic, value, table = %noted.table, "a type of record has a table");
@@ -82,27 +85,25 @@ impl FanOutTables {
         Ok(())
     }
 
-    /// I3.
-    fn name_for(&self, definition: &Definition, value: &str) -> Result<TableName> {
-        let called = |value: &str| {
-            let group = &definition.table;
-            TableName::new(group.namespace(), &format!("{}__{value}", group.name()))
-        };
-        let names = matches!(&definition.fan_out, Some(fan_out) if fan_out.by == FanOutBy::RecordName);
-        let short = value.rsplit_once('.').map(|(_, short)| short).filter(|short| names && !short.is_empty());
+    /// I3: the names that the table of a value may have, the best one first. An error is the value's: no table can be
+    /// called after it.
+    pub fn names_for(&self, definition: &Definition, value: &str) -> Result<Vec<TableName>> {
+        let group = &definition.table;
+        let called = |value: &str| TableName::new(group.namespace(), &format!("{}__{value}", group.name()));
+        let by_name = matches!(&definition.fan_out, Some(fan_out) if fan_out.by == FanOutBy::RecordName);
+        let short = value.rsplit_once('.').map(|(_, short)| short).filter(|short| by_name && !short.is_empty());
+        let mut names = vec![called(value)?];
         if let Some(short) = short {
-            let table = called(short)?;
-            if !self.is_taken(&table) {
-                return Ok(table);
-            }
+            names.insert(0, called(short)?);
         }
-        let table = called(value)?;
-        if !self.is_taken(&table) {
-            return Ok(table);
+        let letters = definition.dead_letters.as_ref().map(|letters| &letters.table);
+        names.retain(|name| !self.is_taken(name) && Some(name) != letters);
+        if names.is_empty() {
+            return Err(Error::data(format!("the table of {value:?} of topic {} would have another one's name", definition.topic))
+                .with_detail("it differs from another value's by case only, which Athena and Spark cannot tell apart, or is that of the dead letters")
+                .with_hint("write the value otherwise, or fan out by something else"));
         }
-        Err(Error::data(format!("the values of topic {} differ by case only: {value:?}", definition.topic))
-            .with_detail("Athena and Spark cannot tell their tables apart")
-            .with_hint("write one of them otherwise, or fan out by something else"))
+        Ok(names)
     }
 
     fn is_taken(&self, table: &TableName) -> bool {
@@ -114,26 +115,35 @@ impl FanOutTables {
         &self,
         home: &Home,
         definition: &Definition,
-        (table, value): (&TableName, &str),
+        value: &str,
         sample: &Records,
-    ) -> Result<LoadedTable> {
-        let found = match home.catalog.load_table(table).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                match make_table(home, definition, (table, value), sample).await {
-                    // A replay and a job may meet the same type at once.
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => home.catalog.load_table(table).await?,
-                    made => return made,
+    ) -> Result<(TableName, LoadedTable)> {
+        let mut foreign = None;
+        for table in self.names_for(definition, value)? {
+            let found = match home.catalog.load_table(&table).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    match make_table(home, definition, (&table, value), sample).await {
+                        // A replay and a job may meet the same type at once.
+                        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                            home.catalog.load_table(&table).await?
+                        }
+                        made => return Ok((table, made?)),
+                    }
                 }
+                found => found?,
+            };
+            let properties = found.metadata.properties();
+            let is_ours = properties.get(GROUP_PROPERTY) == Some(&definition.table_uuid.to_string());
+            if is_ours && properties.get(VALUE_PROPERTY).map(String::as_str) == Some(value) {
+                return Ok((table, found));
             }
-            found => found?,
-        };
-        let properties = found.metadata.properties();
-        let group = definition.table_uuid.to_string();
-        let own = properties.get(GROUP_PROPERTY) == Some(&group)
-            && properties.get(VALUE_PROPERTY).map(String::as_str) == Some(value);
-        if own {
-            return Ok(found);
+            foreign.get_or_insert(table);
+            // One of ours that was made for another value, and is not noted yet, leaves the next name.
+            if !is_ours {
+                break;
+            }
         }
+        let table = foreign.map(|table| table.to_string()).unwrap_or_default();
         Err(Error::already_exists(format!("table {table} exists, and is not that of {value:?} of topic {}", definition.topic))
             .with_hint("drop or rename it where it was made, then `tableflow resume` this one; another --table gives the tables another name"))
     }
