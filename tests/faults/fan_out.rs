@@ -137,6 +137,28 @@ fn a_fan_out_killed_at_any_point_loses_and_doubles_nothing() {
     }
 }
 
+/// Who enables it again goes on where the first try ended.
+#[test]
+fn a_fan_out_whose_enable_died_is_enabled_again() {
+    for point in [KillPoint::CatalogCreateAfter, KillPoint::DefinitionBefore, KillPoint::DefinitionAfter] {
+        let product = Product::with_topic();
+        product.run(&["topic", "create", "e", "--partitions", "2"]).good("topic create");
+        let words = ["enable", "e", "--fan-out", "field:kind.name", "--error-handling", "LOG"];
+        let replay = format!("TABLEFLOW_KILL_AT={point}:1 tableflow enable e");
+        let killed = product.run_until(&words, point.name(), 1);
+        assert_eq!(killed.status.signal(), Some(SIGKILL), "{replay}");
+        let again = product.run(&words);
+        match point {
+            KillPoint::DefinitionAfter => assert!(again.stderr.contains("already"), "{replay}: {}", again.stderr),
+            _ => drop(again.good(&replay)),
+        }
+        let mut events = Events { product, tables: BTreeMap::new(), bad: Vec::new(), ends: [0, 0], sent: 0, rounds: 0 };
+        events.send(8);
+        events.product.run(&["sync", "e"]).good(&replay);
+        events.check(READERS[0], &replay);
+    }
+}
+
 /// The tables of new types are made under the eyes of a killer.
 #[test]
 fn a_table_of_a_new_type_is_made_once_whenever_its_maker_dies() {
