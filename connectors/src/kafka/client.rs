@@ -9,6 +9,8 @@
 //! - I5: a question to a cluster that is dead is answered at once, with the words of who is not there.
 //! - I6: settings and certificates that change while the process runs are taken: by new clients, which the readers go over to
 //!   where they stand.
+//! - I7: a client has at most [`TOPICS_MAX`] topics: librdkafka looks through all of a client's for each one that a broker
+//!   names.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -32,6 +34,10 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a serving thread waits before it looks whether its client is still wanted.
 const SERVE_EVERY: Duration = Duration::from_millis(200);
+
+/// With a thousand in one client a fifth of a service's CPU time went into looking for them (I7). A client has a few threads
+/// and a connection to each broker.
+const TOPICS_MAX: usize = 250;
 
 /// What readers need of librdkafka, and people cannot set (I2 of `properties`).
 const OF_READERS: [(&str, &str); 9] = [
@@ -118,11 +124,12 @@ impl Cluster {
         }
     }
 
-    /// A client for somebody who reads this topic, until the lease is dropped (I1).
+    /// A client for somebody who reads this topic, until the lease is dropped (I1, I7).
     pub fn lease(self: &Arc<Self>, topic: &TopicName) -> Result<Lease> {
         let mut clients = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = self.settings.number();
-        let free = clients.iter_mut().find(|client| client.settings == settings && !client.topics.contains(topic));
+        let has_room = |client: &Client| client.topics.len() < TOPICS_MAX && !client.topics.contains(topic);
+        let free = clients.iter_mut().find(|client| client.settings == settings && has_room(client));
         let consumer = match free {
             Some(client) => {
                 client.topics.insert(topic.clone());
@@ -315,5 +322,28 @@ impl Drop for Lease {
         if let Some(client) = clients.iter_mut().find(|client| Arc::ptr_eq(&client.consumer, &self.consumer)) {
             client.topics.remove(&self.topic);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn i1_i7_a_client_reads_a_topic_once_and_so_many_topics_at_most() {
+        let written = BTreeMap::from([("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned())]);
+        let settings = Settings::new(Box::new(move || Properties::new(&written))).unwrap();
+        let cluster = Cluster::new(settings);
+        let lease = |number: usize| cluster.lease(&format!("t{number}").parse().unwrap()).unwrap();
+        let mut leases: Vec<Lease> = (0..=2 * TOPICS_MAX).map(lease).collect();
+        let topics = || cluster.readers.lock().unwrap().iter().map(|client| client.topics.len()).collect::<Vec<_>>();
+        assert_eq!(topics(), [TOPICS_MAX, TOPICS_MAX, 1]);
+        // One that is read already, and one more where another one went.
+        leases.push(lease(0));
+        leases.remove(1);
+        leases.push(lease(9999));
+        assert_eq!(topics(), [TOPICS_MAX, TOPICS_MAX, 2]);
     }
 }

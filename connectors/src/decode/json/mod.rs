@@ -3,7 +3,7 @@
 //! Owns [`JsonDecoder`]. Two readers share one set of growing columns:
 //!
 //! ```text
-//!  stream   the fast one: a pass over the bytes, for records that fit the columns
+//!  stream   the fast one: a pass over the bytes, by a `cursor`, for records that fit the columns
 //!  careful  the other one: adds columns, or says what is wrong and where
 //!  ------
 //!  node, shape           a value level by level, and the type that it tells
@@ -26,6 +26,7 @@
 //! a record number. serde_json's `float_roundtrip` is needed: without it some doubles are off by one bit.
 
 mod careful;
+mod cursor;
 mod declare;
 mod fault;
 mod names;
@@ -60,6 +61,8 @@ pub struct JsonDecoder {
     framing: Option<Box<dyn Framing>>,
     known: HashSet<SchemaKey>,
     columns: ValueColumns,
+    /// Room for texts with escapes.
+    unescaped: String,
 }
 
 impl fmt::Debug for JsonDecoder {
@@ -73,7 +76,7 @@ impl JsonDecoder {
     /// it. A declared STRING takes any JSON value.
     pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
         let columns = ValueColumns::new(declare::columns(declared, table)?);
-        Ok(JsonDecoder { framing: None, known: HashSet::new(), columns })
+        Ok(JsonDecoder { framing: None, known: HashSet::new(), columns, unescaped: String::new() })
     }
 
     /// What its columns do not keep of what may be written for them.
@@ -105,7 +108,7 @@ impl JsonDecoder {
     ) -> std::result::Result<(), Stop> {
         let value = self.open(records, index)?;
         let ValueColumns { fields, taken, evolution, .. } = &mut self.columns;
-        if stream::read(fields, value, row).is_ok() {
+        if stream::read(fields, value, row, &mut self.unescaped).is_some() {
             return Ok(());
         }
         fields.roll_back(row);

@@ -186,6 +186,30 @@ proptest! {
         check(&mut decoder(""), &values, seed, silenced)?;
     }
 
+    /// The fast reader's I1, of records as they come and of damaged ones.
+    #[test]
+    fn i1_what_the_fast_reader_takes_the_careful_one_takes_too(
+        value in record(),
+        seed: u64,
+        damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+    ) {
+        let mut text = written(&value, seed).into_bytes();
+        if let Some((place, byte)) = &damage {
+            *place.get_mut(&mut text) = *byte;
+        }
+        let (mut fast, mut careful) = (decoder(DECLARED).columns, decoder(DECLARED).columns);
+        let is_taken = stream::read(&mut fast.fields, &text, 0, &mut String::new()).is_some();
+        let read = careful::read(&mut careful.fields, (&careful.taken, careful.evolution), &text, 0, None);
+        if is_taken {
+            prop_assert!(matches!(read, Ok(false)), "{:?} {:?}", read, String::from_utf8_lossy(&text));
+            prop_assert_eq!(fast.fields.finish_columns(1), careful.fields.finish_columns(1));
+        }
+        // Written plainly, none is left to the careful one.
+        let plain = value.to_string();
+        let mut fields = decoder(DECLARED).columns.fields;
+        prop_assert_eq!(stream::read(&mut fields, plain.as_bytes(), 0, &mut String::new()), Some(()), "{}", plain);
+    }
+
     #[test]
     fn no_bytes_make_it_panic(texts in prop::collection::vec("[\\[\\]{}:,\"a-c0-9.eE+\\\\u\\- ]{0,24}", 1..4)) {
         let texts: Vec<_> = texts.into_iter().map(Some).collect();
