@@ -16,6 +16,7 @@ mod tables;
 mod value;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -239,7 +240,7 @@ impl FanOut {
             if rows.is_empty() {
                 continue;
             }
-            let own = if rows.len() == records.len() { records.clone() } else { records.only(rows) };
+            let own = Arc::new(if rows.len() == records.len() { records.clone() } else { records.only(rows) });
             for mut part in child.decoding.decode(&own, bad).await? {
                 if let Some(stopped) = part.stopped.take() {
                     let row = rows.get(part.next).copied().unwrap_or(dealt.end);
@@ -260,8 +261,8 @@ impl FanOut {
 #[derive(Debug)]
 struct Decoded {
     place: usize,
-    /// The table's own.
-    records: Records,
+    /// The table's own, shared by all of its parts.
+    records: Arc<Records>,
     part: Part,
 }
 
