@@ -3,11 +3,14 @@
 //! Owns [`Questions`]: what topics are, and where partitions begin and end. A thousand tables ask a few of them an epoch,
 //! each over the same connection; one call for all of them costs little more than one for one.
 //!
+//! A topic that was just made has partitions whose leaders not every broker knows: that is waited for, for a moment.
+//!
 //! Neighbours: `together` gathers them, and promises that no answer is older than its question; `native` puts them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::error::RDKafkaErrorCode as Code;
 use tableflow_model::{Result, TopicName};
 
 use super::client::{ANSWER_WITHIN, Cluster, Consumer};
@@ -16,6 +19,10 @@ use super::together::{Answers, Together};
 
 /// A look that is not urgent goes out with those of the others.
 const GATHERED_WITHIN: Duration = Duration::from_millis(100);
+
+/// A partition that has no leader that is known is looked at so often, and so far apart.
+const LEADER_LOOKS: u32 = 20;
+const LEADER_PAUSE: Duration = Duration::from_millis(100);
 
 /// A partition of a topic.
 pub(super) type Place = (TopicName, i32);
@@ -51,8 +58,12 @@ impl Questions {
 
     /// Where these partitions begin, and where they end.
     pub async fn ranges(&self, cluster: &Arc<Cluster>, places: Vec<Place>) -> Result<Result<Vec<(i64, i64)>, Failed>> {
-        let begin = whole(put(&self.beginnings, cluster, places.clone(), beginnings).await?);
-        let end = whole(put(&self.ends, cluster, places, ends).await?);
+        once_led(LEADER_PAUSE, || self.ranges_now(cluster, &places)).await
+    }
+
+    async fn ranges_now(&self, cluster: &Arc<Cluster>, places: &[Place]) -> Result<Result<Vec<(i64, i64)>, Failed>> {
+        let begin = whole(put(&self.beginnings, cluster, places.to_vec(), beginnings).await?);
+        let end = whole(put(&self.ends, cluster, places.to_vec(), ends).await?);
         Ok(begin.and_then(|begin| Ok(begin.into_iter().zip(end?).collect())))
     }
 
@@ -70,6 +81,24 @@ impl Questions {
     pub async fn look(&self, cluster: &Arc<Cluster>, places: Vec<Place>) -> Result<Result<Vec<i64>, Failed>> {
         Ok(whole(put(&self.looks, cluster, places, ends).await?))
     }
+}
+
+/// Asks again, for a moment, where a partition has no leader that is known.
+async fn once_led<A, F>(pause: Duration, ask: impl Fn() -> F) -> Result<Result<A, Failed>>
+where
+    F: Future<Output = Result<Result<A, Failed>>>,
+{
+    for _ in 0..LEADER_LOOKS {
+        match ask().await {
+            Ok(Err(failed)) if has_no_leader(&failed) => tokio::time::sleep(pause).await,
+            answered => return answered,
+        }
+    }
+    ask().await
+}
+
+fn has_no_leader(failed: &Failed) -> bool {
+    matches!(failed.code(), Code::NotLeaderForPartition | Code::LeaderNotAvailable)
 }
 
 async fn put<Q, A>(
@@ -117,4 +146,42 @@ fn ends(consumer: &Consumer, places: &[Place]) -> Answers<i64> {
 fn offsets(consumer: &Consumer, places: &[Place], edge: Edge) -> Answers<i64> {
     let named: Vec<(&str, i32)> = places.iter().map(|(topic, partition)| (topic.as_str(), *partition)).collect();
     list_offsets(consumer, &named, edge, ANSWER_WITHIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use rdkafka_sys::rd_kafka_resp_err_t as Native;
+
+    use super::*;
+
+    /// So many times the answer is that failure, then it is where a partition ends. What was answered last, and how often
+    /// it was asked.
+    async fn asked(code: Native, failures: u32) -> (Result<i64, Code>, u32) {
+        let count = Cell::new(0);
+        let answered = once_led(Duration::from_millis(1), || {
+            count.set(count.get() + 1);
+            let answer = if count.get() <= failures { Err(Failed { code, words: String::new() }) } else { Ok(7) };
+            std::future::ready(Ok(answer))
+        });
+        (answered.await.unwrap().map_err(|failed| failed.code()), count.get())
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_was_just_made_is_asked_again_until_it_has_leaders() {
+        for code in [Native::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, Native::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE]
+        {
+            assert_eq!(asked(code, 0).await, (Ok(7), 1));
+            assert_eq!(asked(code, 5).await, (Ok(7), 6));
+        }
+        let denied = asked(Native::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1).await;
+        assert_eq!(denied, (Err(Code::TopicAuthorizationFailed), 1), "what a moment does not mend is told at once");
+    }
+
+    #[tokio::test]
+    async fn one_that_never_has_a_leader_is_given_up_soon() {
+        let given_up = asked(Native::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, u32::MAX).await;
+        assert_eq!(given_up, (Err(Code::LeaderNotAvailable), LEADER_LOOKS + 1));
+    }
 }
