@@ -15,7 +15,8 @@ use crate::definition::{DeadLetters, Definition, ErrorHandling, Wanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::dead_letters;
-use crate::pipeline::drop::{drop_fan_out, drop_manifests, drop_table};
+use crate::pipeline::drop::{drop_fan_out, drop_table};
+use crate::pipeline::manifests::drop_manifests;
 use crate::pipeline::status::{rests, status_of};
 
 /// A job ends with a commit; one that takes longer meets trouble, which `status` tells.

@@ -7,9 +7,7 @@
 use tableflow_model::{Error, ErrorKind, Result, TableName};
 use uuid::Uuid;
 
-use super::epochs::manifests_of;
 use super::fan_out::FanOutTables;
-use super::replay::job_of;
 use crate::definition::Definition;
 use crate::home::Home;
 
@@ -40,16 +38,6 @@ pub async fn drop_fan_out(home: &Home, definition: &Definition) -> Result<()> {
     }
     for object in home.store.list_all(&home.state.fan_out_tables(definition.table_uuid)).await? {
         home.store.delete(&object.uri).await?;
-    }
-    Ok(())
-}
-
-/// What decided the epochs of a table with dead letters, and of its replays.
-pub async fn drop_manifests(home: &Home, definition: &Definition) -> Result<()> {
-    for job in [manifests_of(definition)?, job_of(definition)?] {
-        for object in home.store.list_all(&home.state.epochs(&job)).await? {
-            home.store.delete(&object.uri).await?;
-        }
     }
     Ok(())
 }

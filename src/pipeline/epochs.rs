@@ -8,24 +8,19 @@
 //!   staged anew, so its files' field ids must be the table's own by then. An epoch that dies leaves a column that
 //!   is null everywhere, no more.
 //!
-//! A manifest whose writer was killed before it was on disk, read by the next process, is on disk before anything is
-//! built on it: that process puts its claim into the same directory first, and a put syncs the directory.
-//!
-//! Neighbours: an `intake` reads the topic or the letters, `dispatch` and `fan_out` say which table a record is for, `staging`
+//! Neighbours: `manifests` are the objects that decide; an `intake` reads the topic or the letters, `dispatch` and `fan_out` say which table a record is for, `staging`
 //! writes, `target` commits; `ingest` drives one table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tableflow_lake::commit::{Append, Retention};
 use tableflow_lake::write::{EpochName, file_from_text, file_to_text};
 use tableflow_model::protocol::{
-    Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Intent,
-    Ledger, Positions, PutReply, Rules, SinkName, StagedEpoch, WriterId,
+    Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Ledger,
+    Positions, PutReply, Rules, SinkName, StagedEpoch, WriterId,
 };
-use tableflow_model::{Error, ErrorKind, JobName, Result, TableName};
-use tableflow_store::PutOutcome;
+use tableflow_model::{Error, ErrorKind, Result, TableName};
 use uuid::Uuid;
 
 use super::budget::TableMemory;
@@ -34,6 +29,7 @@ use super::fan_out::{FanOut, FanOutTables};
 use super::feed::Feed;
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal, Patience};
+use super::manifests::{Manifests, Seen};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, StagedFiles, TableFiles};
 use super::target::{self, Holds, Look, Target};
@@ -54,8 +50,9 @@ pub struct Epochs {
     home: Home,
     /// The topic, its reading and its pace; the tables are the targets'.
     definition: Definition,
-    /// The name that its manifests lie under.
-    manifests: JobName,
+    manifests: Manifests,
+    /// A person may take the table of rows, and this job's ledger in it, back to an older snapshot.
+    rolls_back: bool,
     intake: Box<dyn Intake>,
     targets: Vec<Target>,
     progress: Arc<Progress>,
@@ -73,9 +70,11 @@ impl Epochs {
         goal: Goal,
     ) -> Result<Self> {
         let tables = tables_of(&home, &definition, dead_letters).await?;
-        let manifests = manifests_of(&definition)?;
+        let manifests = Manifests::of_topic(home.clone(), &definition)?;
+        // Tables of several types move together, and are never rolled back.
+        let rolls_back = definition.fan_out.is_none();
         let mut job = Self::new(home, definition, tables, watched, goal).await?;
-        job.manifests = manifests;
+        (job.manifests, job.rolls_back) = (manifests, rolls_back);
         Ok(job)
     }
 
@@ -119,8 +118,9 @@ impl Epochs {
         let names = sinks.iter().map(|sink| (sink_name(&sink.table), sink.uuid)).collect();
         let writer = WriterId(home.ids.uuid());
         let machine = EpochJob::new(definition.job.clone(), writer, names, EpochOptions::default(), Rules::law());
-        let manifests = definition.job.clone();
-        Epochs { home, definition, manifests, intake, targets, progress, patience, machine }
+        let manifests = Manifests::new(home.clone(), definition.job.clone());
+        let rolls_back = false;
+        Epochs { home, definition, manifests, rolls_back, intake, targets, progress, patience, machine }
     }
 
     /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
@@ -149,14 +149,10 @@ impl Epochs {
                     let (target, patience) = self.target(&sink)?;
                     EpochEvent::Published(target.publish_again(patience).await?)
                 }
-                EpochStep::Committed { positions, .. } => {
-                    self.progress.counted(positions.tally());
-                    self.patience.renew();
-                    match self.intake.take_failure() {
-                        Some(failure) => return Ok(Ended::Suspended(failure)),
-                        None => EpochEvent::Continue,
-                    }
-                }
+                EpochStep::Committed { epoch, positions } => match self.after_commit(epoch, &positions).await? {
+                    Some(failure) => return Ok(Ended::Suspended(failure)),
+                    None => EpochEvent::Continue,
+                },
                 EpochStep::Stop(stop) => return Ok(Ended::Fenced(stop.into_error())),
                 EpochStep::Suspend { sink, reason } => {
                     let error = reason.into_error();
@@ -185,35 +181,36 @@ impl Epochs {
     }
 
     async fn read_manifest(&mut self, epoch: Epoch) -> Result<EpochEvent> {
-        let uri = self.home.state.epoch(&self.manifests, epoch.0);
-        let bytes = match self.home.store.get(&uri).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(EpochEvent::ManifestRead(None)),
+        match self.manifests.read(epoch).await {
+            Ok(manifest) => Ok(EpochEvent::ManifestRead(manifest.map(Box::new))),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 self.patience.pause_after(error).await?;
-                return Ok(EpochEvent::ReadFailed);
+                Ok(EpochEvent::ReadFailed)
             }
-            Err(error) => return Err(error),
-        };
-        let manifest = EpochManifest::from_text(&String::from_utf8_lossy(&bytes));
-        let manifest = manifest.map_err(|error| error.with_context("object", uri))?;
-        Ok(EpochEvent::ManifestRead(Some(Box::new(manifest))))
+            Err(error) => Err(error),
+        }
     }
 
-    /// Only a first, answered put is "created"; what was put before its answer got lost is read back.
     async fn put_manifest(&mut self, manifest: &EpochManifest) -> Result<EpochEvent> {
-        let uri = self.home.state.epoch(&self.manifests, manifest.epoch.0);
-        let reply = match self.home.store.put_new(&uri, Bytes::from(manifest.to_text()?)).await {
-            Ok(PutOutcome::Created) => PutReply::Created,
-            Ok(PutOutcome::Taken) => PutReply::Exists,
-            Ok(PutOutcome::Identical) => PutReply::Unknown,
+        match self.manifests.put(manifest).await {
+            Ok(reply) => Ok(EpochEvent::ManifestPut(reply)),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 self.patience.pause_after(error).await?;
-                PutReply::Unknown
+                Ok(EpochEvent::ManifestPut(PutReply::Unknown))
             }
-            Err(error) => return Err(error),
-        };
-        Ok(EpochEvent::ManifestPut(reply))
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The epoch is in. A record that stopped it ends the job.
+    async fn after_commit(&mut self, epoch: Epoch, positions: &Positions) -> Result<Option<Error>> {
+        self.progress.counted(positions.tally());
+        self.patience.renew();
+        let rolls_back = |target: &Target| self.rolls_back && target.holds == Holds::Rows;
+        let seen = |target| Ok(Seen { table: Target::base(target)?, rolls_back: rolls_back(target) });
+        let seen: Vec<Seen<'_>> = self.targets.iter().map(seen).collect::<Result<_>>()?;
+        self.manifests.committed(epoch, &seen, &self.definition.job).await;
+        Ok(self.intake.take_failure())
     }
 
     /// Reads and writes one epoch for all tables; waits as long as there is nothing to read.
@@ -300,31 +297,6 @@ impl Epochs {
     }
 }
 
-/// Where the manifests of a table with dead letters lie: those of another table that had its name are none of its own.
-pub fn manifests_of(definition: &Definition) -> Result<JobName> {
-    format!("ingest-{}", definition.table_uuid).parse()
-}
-
-/// The newest epoch that is decided above a ledger, and not in every table yet.
-pub async fn decided_above(home: &Home, definition: &Definition, ledger: Ledger) -> Result<Ledger> {
-    let (manifests, mut newest) = (manifests_of(definition)?, ledger);
-    for epoch in newest.epoch.0 + 1.. {
-        let bytes = match home.store.get(&home.state.epoch(&manifests, epoch)).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => break,
-            Err(error) => return Err(error),
-        };
-        let manifest = EpochManifest::from_text(&String::from_utf8_lossy(&bytes))?;
-        // A rollback went back behind those of an earlier generation; the job brings them forward when it runs again.
-        if let Intent::Work { positions, .. } = manifest.intent
-            && manifest.generation >= newest.generation
-        {
-            newest = Ledger { epoch: manifest.epoch, positions, ..newest };
-        }
-    }
-    Ok(newest)
-}
-
 /// The tables that a definition's topic fills, that of the dead letters the last one, and the way from records to rows of
 /// them. The two are made together: a way names tables by their places.
 pub async fn tables_of(
@@ -358,6 +330,6 @@ fn staged(to: Positions, files: BTreeMap<SinkName, Vec<String>>) -> EpochEvent {
 }
 
 /// A job calls its sinks by their tables' names.
-fn sink_name(table: &TableName) -> SinkName {
+pub fn sink_name(table: &TableName) -> SinkName {
     SinkName(table.to_string())
 }

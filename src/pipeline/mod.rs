@@ -20,6 +20,7 @@
 //!  dead_letters  the table for them
 //!  target      a job's table: looked at, committed to
 //!  ingest      a job with one table: the driver of the protocol's direct writer
+//!  manifests   the objects that decide its epochs, put, read and collected
 //!  epochs      a job with several: the driver of its epoch manifests
 //!  rollback    an old snapshot becomes the newest one
 //!  drop        a table goes, its files too
@@ -43,6 +44,7 @@ pub mod ingest;
 mod intake;
 pub mod job;
 pub mod lanes;
+pub mod manifests;
 pub mod matching;
 mod pace;
 pub mod progress;

@@ -3,15 +3,19 @@
 //! - I1: the ledger moves in the same commit as the content, its generation goes up: a job that is running meets it
 //!   and stops, a commit in flight finds another base.
 //! - I2: the table is paused first, so that nothing fills it before the person has looked.
+//! - I3: a table whose epochs manifests decide is replayed from them, and only where each one that it needs is there.
 
 use std::collections::BTreeMap;
 
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{SnapshotRef, TableMetadata};
 use tableflow_catalog::CommitOutcome;
 use tableflow_lake::commit::{ROLLED_BACK_TO, prepare_rollback};
-use tableflow_model::protocol::{Epoch, Ledger, Rules, WriterId, reset};
-use tableflow_model::{Error, Result, TableName};
+use tableflow_lake::write::file_from_text;
+use tableflow_model::protocol::{Cut, Epoch, Intent, Ledger, Rules, WriterId, reset};
+use tableflow_model::{Error, ErrorKind, Result, TableName};
 
+use super::epochs::sink_name;
+use super::manifests::{Manifests, branch};
 use super::replay::replayed;
 use super::status::DIVERGED_PROPERTY;
 use crate::definition::{Definition, Wanted};
@@ -41,12 +45,12 @@ pub async fn roll_back(home: &Home, table: &TableName, to: i64, afterwards: Afte
         return Err(no_snapshot(table, to));
     }
     check_replays(&unchanged, &before.metadata, to)?;
-    properties(&unchanged, &before.metadata, to, afterwards, WriterId(home.ids.uuid()))?;
+    properties(home, &unchanged, &before.metadata, (to, afterwards)).await?;
     let definition = home.definitions().change(table, |definition| definition.wanted = Wanted::Paused).await?;
     // Loaded again: the job may have committed until it was paused.
     let base = home.catalog.load_table(table).await?;
     check_replays(&definition, &base.metadata, to)?;
-    let properties = properties(&definition, &base.metadata, to, afterwards, WriterId(home.ids.uuid()))?;
+    let properties = properties(home, &definition, &base.metadata, (to, afterwards)).await?;
     let in_step = afterwards == Afterwards::Replay && !lacks_rows(&base.metadata, to);
     let removals: &[&str] = if in_step { &[DIVERGED_PROPERTY] } else { &[] };
     let prepared = prepare_rollback(home.commit_context(), &base.metadata, to, properties, removals).await?;
@@ -85,24 +89,29 @@ fn no_snapshot(table: &TableName, id: i64) -> Error {
 }
 
 /// The ledger after the rollback, and whether the table now differs from its topic.
-fn properties(
+async fn properties(
+    home: &Home,
     definition: &Definition,
     base: &TableMetadata,
-    to: i64,
-    afterwards: Afterwards,
-    writer: WriterId,
+    (to, afterwards): (i64, Afterwards),
 ) -> Result<BTreeMap<String, String>> {
     let property = Ledger::property(&definition.job);
-    let Some(current) = base.properties().get(&property) else {
+    let Some(text) = base.properties().get(&property) else {
         return Err(Error::usage(format!("{} was never filled: there is nothing to roll back", definition.table))
             .with_hint(format!("`tableflow sync {}` fills it", definition.table)));
     };
-    let current = Ledger::from_text(current)?;
-    let target = ledger_of(base, to, &property)?;
+    let (current, target) = (Ledger::from_text(text)?, ledger_of(base, to, &property)?);
+    let writer = WriterId(home.ids.uuid());
     let ledger = match afterwards {
         Afterwards::Replay => {
-            let (no_manifests, no_epoch) = (&[], Epoch::default());
-            reset::replay(&current, &target, no_manifests, no_epoch, writer, Rules::law())?
+            let (kept, newest) = match current.cut {
+                Cut::Commit => (Vec::new(), Epoch::default()),
+                Cut::Manifest | Cut::Fence => {
+                    let (kept, newest) = kept_manifests(home, definition, base, (&target, &current)).await?;
+                    (if is_on_branch(base, to, (&property, text)) { kept } else { Vec::new() }, newest)
+                }
+            };
+            reset::replay(&current, &target, &kept, newest, writer, Rules::law())?
         }
         Afterwards::KeepOffsets => reset::keep_offsets(&current, &target, writer)?,
     };
@@ -111,6 +120,52 @@ fn properties(
         properties.insert(DIVERGED_PROPERTY.to_owned(), to.to_string());
     }
     Ok(properties)
+}
+
+/// The epochs from the target's on that can be brought into the table once more, and the newest one that was decided.
+async fn kept_manifests(
+    home: &Home,
+    definition: &Definition,
+    base: &TableMetadata,
+    (target, current): (&Ledger, &Ledger),
+) -> Result<(Vec<Epoch>, Epoch)> {
+    let manifests = Manifests::of_topic(home.clone(), definition)?;
+    let (found, newest) = manifests.since(target.epoch, current.epoch).await?;
+    let sink = sink_name(&definition.table);
+    let mut kept = Vec::with_capacity(found.len());
+    for manifest in &found {
+        let files = match &manifest.intent {
+            Intent::Work { sinks, .. } => sinks.get(&sink).map_or(&[][..], |work| &work.files),
+            Intent::Claim => &[],
+        };
+        if are_there(home, base, files).await? {
+            kept.push(manifest.epoch);
+        }
+    }
+    Ok((kept, newest))
+}
+
+async fn are_there(home: &Home, table: &TableMetadata, files: &[String]) -> Result<bool> {
+    for text in files {
+        let (file, _) = file_from_text(text, table)?;
+        match home.store.head(file.file_path()).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Whether manifests are kept for a snapshot: they are for those before the newest commit of the job, and before main.
+fn is_on_branch(base: &TableMetadata, to: i64, (property, text): (&str, &str)) -> bool {
+    let says = |snapshot: &&SnapshotRef| {
+        snapshot.summary().additional_properties.get(property).is_some_and(|said| said == text)
+    };
+    let newest = base.snapshots().filter(says).max_by_key(|snapshot| snapshot.sequence_number());
+    let holds = |tip| branch(base, tip).any(|snapshot| snapshot.snapshot_id() == to);
+    let on_main = branch(base, base.current_snapshot()).any(|snapshot| says(&snapshot));
+    holds(newest) || (on_main && holds(base.current_snapshot()))
 }
 
 /// Whether rows were left out of a snapshot's content by an earlier rollback, or nobody knows any more.

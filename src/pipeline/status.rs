@@ -12,9 +12,9 @@ use tableflow_lake::commit::ROLLED_BACK_TO;
 use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TableName};
 
-use super::epochs::decided_above;
 use super::fan_out::{FanOutTable, FanOutTables};
 use super::gone::deleted;
+use super::manifests::Manifests;
 use super::progress::{Report, State, Trouble};
 use super::replay::replayed;
 use crate::definition::Unreadable;
@@ -213,7 +213,9 @@ async fn newest_ledger(home: &Home, definition: &Definition, tables: &[&LoadedTa
     let ledger = |table: &LoadedTable| Ledger::from_text(table.metadata.properties().get(&property)?).ok();
     let newest = tables.iter().copied().chain(&letters).filter_map(ledger).max_by_key(|it| (it.generation, it.epoch));
     match newest {
-        Some(ledger) if letters.is_some() => decided_above(home, definition, ledger).await.map(Some),
+        Some(ledger) if letters.is_some() => {
+            Manifests::of_topic(home.clone(), definition)?.decided_above(ledger).await.map(Some)
+        }
         newest => Ok(newest),
     }
 }

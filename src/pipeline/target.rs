@@ -34,7 +34,7 @@ pub enum Holds {
 pub struct Target {
     home: Home,
     pub table: TableName,
-    holds: Holds,
+    pub holds: Holds,
     job: JobName,
     progress: Arc<Progress>,
     base: Option<LoadedTable>,

@@ -47,6 +47,8 @@ kill_points! {
     MetadataAfter => "metadata-after",
     EpochBefore => "epoch-before",
     EpochAfter => "epoch-after",
+    EpochDeleteBefore => "epoch-delete-before",
+    EpochDeleteAfter => "epoch-delete-after",
     DefinitionBefore => "definition-before",
     DefinitionAfter => "definition-after",
     StatusBefore => "status-before",
@@ -77,6 +79,14 @@ impl KillPoint {
             ObjectKind::Status => KillPoint::StatusBefore,
             ObjectKind::Other => return None,
         })
+    }
+
+    pub(crate) fn before_delete(kind: ObjectKind) -> Option<Self> {
+        (kind == ObjectKind::Epoch).then_some(KillPoint::EpochDeleteBefore)
+    }
+
+    pub(crate) fn after_delete(kind: ObjectKind) -> Option<Self> {
+        (kind == ObjectKind::Epoch).then_some(KillPoint::EpochDeleteAfter)
     }
 
     pub(crate) fn after_put(kind: ObjectKind) -> Option<Self> {

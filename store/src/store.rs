@@ -254,10 +254,14 @@ impl Store {
 
     /// Deletes an object; one that is not there is fine.
     pub async fn delete(&self, uri: &str) -> Result<()> {
+        let kind = ObjectKind::of(uri);
+        pass(KillPoint::before_delete(kind));
         match self.inner.object_store.delete(&self.path(uri)?).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(translate("delete", uri, error)),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(translate("delete", uri, error)),
         }
+        pass(KillPoint::after_delete(kind));
+        Ok(())
     }
 
     fn info(&self, meta: ObjectMeta) -> ObjectInfo {

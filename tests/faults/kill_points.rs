@@ -15,7 +15,8 @@ const PASSES_MAX: u32 = 20;
 const COMMITS_BEFORE: usize = 11;
 
 /// Jobs with several tables pass these (`several`, `put_aside`).
-const NOT_PASSED: [KillPoint; 2] = [KillPoint::EpochBefore, KillPoint::EpochAfter];
+const NOT_PASSED: [KillPoint; 4] =
+    [KillPoint::EpochBefore, KillPoint::EpochAfter, KillPoint::EpochDeleteBefore, KillPoint::EpochDeleteAfter];
 
 /// Passed by `enable` alone.
 const OF_ENABLE: [KillPoint; 4] = [

@@ -312,6 +312,18 @@ impl Product {
         Up { child, address: address.unwrap_or_else(|| panic!("{line:?}, {}", self.log())) }
     }
 
+    /// The manifests that decide the epochs of its tables, each job's in their order.
+    pub fn manifests(&self) -> Vec<PathBuf> {
+        let listed = |directory: PathBuf| {
+            let entries = std::fs::read_dir(directory).into_iter().flatten();
+            entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+        };
+        let jobs = listed(self.directory.join("state/jobs"));
+        let mut found: Vec<_> = jobs.into_iter().flat_map(|job| listed(job.join("epochs"))).collect();
+        found.sort();
+        found
+    }
+
     /// Beside the data directory, on the same disk.
     fn log_path(&self) -> PathBuf {
         self.directory.with_extension("log")

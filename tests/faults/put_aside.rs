@@ -39,7 +39,9 @@ struct Mixed {
 impl Mixed {
     fn new(handling: &str) -> Self {
         let product = Product::with_topic();
-        product.run(&["enable", "t", "--commit-interval", "50ms", "--error-handling", handling]).good("enable");
+        // Snapshots that a rollback could go to would keep the manifests.
+        let soon = ["--commit-interval", "50ms", "--retention-ms", "1"];
+        product.run(&[&["enable", "t", "--error-handling", handling], &soon[..]].concat()).good("enable");
         let sent = product.records() as u64;
         Mixed { product, bad: BTreeMap::new(), ends: [sent.div_ceil(2), sent / 2], sent, every: 3 }
     }
@@ -118,6 +120,9 @@ fn kill_everywhere(handling: &str, counted_as: &str, not_passed: &[KillPoint]) {
         println!("{point}: {kills} kills of sync with {handling}");
         assert_eq!(kills == 0, not_passed.contains(point), "{point} was hit {kills} times");
     }
+    // Of the last run, and of one that was killed beside it.
+    let left = mixed.product.manifests();
+    assert!(left.len() <= 6, "manifests are collected: {left:?}");
 }
 
 #[test]
@@ -158,7 +163,9 @@ fn f39_one_bad_record_in_a_hundred_and_nothing_but_bad_ones() {
 
 #[test]
 fn a_table_that_skips_killed_at_any_point_counts_every_record_once() {
-    kill_everywhere("SKIP", "rows_skipped", &[KillPoint::EpochBefore, KillPoint::EpochAfter]);
+    let of_manifests =
+        [KillPoint::EpochBefore, KillPoint::EpochAfter, KillPoint::EpochDeleteBefore, KillPoint::EpochDeleteAfter];
+    kill_everywhere("SKIP", "rows_skipped", &of_manifests);
 }
 
 #[test]
@@ -172,6 +179,38 @@ fn a_service_with_dead_letters_killed_at_any_moment_loses_and_doubles_nothing() 
     }
     mixed.product.run(&["sync"]).good("sync");
     mixed.check("rows_dead_lettered", "kills of a service with dead letters");
+}
+
+/// A collection keeps what a rollback needs, as long as the snapshots are there that one can go back to.
+#[test]
+fn a_table_with_dead_letters_is_rolled_back_to_any_snapshot_that_it_retains() {
+    let mut mixed = Mixed::new("LOG");
+    // A week: nothing that this test writes is older.
+    mixed.product.run(&["update", "t", "--retention-ms", "604800000"]).good("update");
+    for _ in 0..4 {
+        mixed.send(7);
+        mixed.product.run(&["sync"]).good("sync");
+    }
+    let history = || mixed.product.run(&["history", "t", "-o", "json"]).good("history").json();
+    let snapshots: Vec<String> =
+        history().as_array().unwrap().iter().map(|snapshot| snapshot["snapshot_id"].to_string()).collect();
+    for snapshot in snapshots.iter().rev() {
+        let replay = format!("rollback t --to {snapshot} --replay");
+        let epochs = mixed.product.manifests();
+        mixed.product.run(&["rollback", "t", "--to", snapshot, "--replay"]).good(&replay);
+        mixed.product.run(&["resume", "t"]).good(&replay);
+        mixed.send(4);
+        mixed.product.run(&["sync"]).good(&replay);
+        mixed.check("rows_dead_lettered", &replay);
+        assert!(mixed.product.manifests().len() > epochs.len(), "{replay}: they are kept");
+    }
+    // Without what decided one of the epochs since, the table is as it was.
+    let epochs = mixed.product.manifests();
+    std::fs::remove_file(&epochs[epochs.len() / 2]).unwrap();
+    let refused = mixed.product.run(&["rollback", "t", "--to", snapshots.last().unwrap(), "--replay"]);
+    assert!(refused.stderr.contains("cannot be replayed from that snapshot"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--keep-offsets"), "{}", refused.stderr);
+    mixed.check("rows_dead_lettered", "after a rollback that was refused");
 }
 
 /// A table that is dropped and made again begins anew: nothing of the other one of its name counts.

@@ -138,8 +138,9 @@ impl EpochManifest {
 
 /// What of a job's manifests and state may go (rule M6).
 ///
-/// Both bounds are facts that no commit turns back, so that a decision taken on old facts is merely cautious. A replay
-/// does turn a ledger back: it must not run beside a collection.
+/// All bounds are facts that no commit turns back, so that a decision taken on old facts is merely cautious, sink by sink. A
+/// rollback does turn a ledger back, and only to one that a retained snapshot has: whoever decides on the ledgers of the
+/// snapshots that a sink retained when it was looked at may delete beside a rollback, and at any time after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Collection {
     /// Manifests of epochs below this one.
@@ -150,13 +151,15 @@ pub struct Collection {
 
 impl Collection {
     /// `newest` and `newest_work` are the newest manifest and the newest one with work that reading by exact name,
-    /// upward from the highest ledger, has found; `ledgers` are the epochs of all sinks of the job.
-    pub fn decide(newest: Epoch, newest_work: Epoch, ledgers: &[Epoch], rules: Rules) -> Self {
+    /// upward from the highest ledger, has found, or older ones; `ledgers` are the epochs of all sinks of the job, and
+    /// `retained` those of the snapshots that a sink may be rolled back to.
+    pub fn decide(newest: Epoch, newest_work: Epoch, ledgers: &[Epoch], retained: &[Epoch], rules: Rules) -> Self {
         let lowest = ledgers.iter().copied().min().unwrap_or_default();
         let past = if rules.hold(Rule::CollectPastEverySink) { lowest } else { newest_work };
         let kept = if rules.hold(Rule::KeepNewestWork) { past.min(newest_work) } else { lowest.next() };
+        let rolled_back = retained.iter().copied().min().filter(|_| rules.hold(Rule::KeepForRollback));
         let state_below = if rules.hold(Rule::StateByNewestWork) { newest_work } else { newest };
-        Collection { manifests_below: kept, state_below }
+        Collection { manifests_below: rolled_back.map_or(kept, |oldest| kept.min(oldest)), state_below }
     }
 }
 

@@ -7,7 +7,7 @@
 //! - I2: where commits decide epochs the number goes forward too. A number used twice would let a paused writer find
 //!   "its" ledger again, with its files judged garbage in between.
 //! - I3: where manifests decide epochs a replay takes the table back to an epoch, and recovery brings it forward again
-//!   from the manifests; without every one of them it is refused. It must not run beside a collection of manifests.
+//!   from the manifests; without every one of them it is refused. A collection beside it keeps them (`KeepForRollback`).
 //! - I4: offsets are kept only where they are at or past those of the target.
 
 use super::ledger::{Cut, Epoch, Ledger, WriterId};

@@ -106,6 +106,8 @@ rules! {
     CollectPastEverySink = "M6";
     /// The newest manifest with work is never deleted.
     KeepNewestWork = "M6";
+    /// A manifest that a rollback to a retained snapshot would need is never deleted.
+    KeepForRollback = "M6";
     /// State is collected by the newest manifest with work.
     StateByNewestWork = "M6";
     /// Puts are create-only.

@@ -46,7 +46,11 @@ impl World {
                     self.start_sweep(sink, skew);
                 }
             }
-            Act::CollectManifests => self.collect_manifests(),
+            Act::CollectManifests => {
+                if let Some(collection) = self.decide_collection() {
+                    self.flight.push(Flight::Collect(collection));
+                }
+            }
             Act::Grow => self.shape = Shape::Epochs,
         }
     }

@@ -220,7 +220,9 @@ impl World {
                 self.run_sweep();
             }
         }
-        self.collect_manifests();
+        if let Some(collection) = self.decide_collection() {
+            self.collect(collection);
+        }
         self.dirty = true;
         self.check();
         let live: BTreeSet<_> = self.tables.iter().flat_map(|table| table.reachable()).collect();

@@ -6,6 +6,7 @@ use tableflow_model::Millis;
 use tableflow_model::protocol::garbage::AGE_MIN_MS;
 use tableflow_model::protocol::{Collection, Epoch, Listed, Reachable, Sweep, SweepEvent, SweepStep};
 
+use super::case::Act;
 use super::world::World;
 
 /// A sweep of one table's folder.
@@ -78,13 +79,25 @@ impl World {
         Some((Epoch(newest.0.saturating_sub(1)), newest_work?))
     }
 
-    pub fn collect_manifests(&mut self) {
-        let Some((newest, newest_work)) = self.newest_manifests() else { return };
+    /// What a collector that looks now would delete, when it gets to it.
+    pub fn decide_collection(&self) -> Option<Collection> {
+        let (newest, newest_work) = self.newest_manifests()?;
         let ledgers: Vec<Epoch> =
             self.tables.iter().map(|table| table.ledger().map_or(Epoch(0), |ledger| ledger.epoch)).collect();
-        let collection = Collection::decide(newest, newest_work, &ledgers, self.rules);
+        // A fan-out's tables, as those of the other cases, are never rolled back.
+        let rolled_back = self.tables.iter().filter(|_| self.case.acts.contains(&Act::Replay));
+        let retained: Vec<Epoch> = rolled_back.flat_map(|table| table.retained_epochs()).collect();
+        Some(Collection::decide(newest, newest_work, &ledgers, &retained, self.rules))
+    }
+
+    /// The oldest go first; one that is killed leaves the others.
+    pub fn collect(&mut self, collection: Collection) {
         self.say(|| format!("collects {collection:?}"));
-        self.manifests.retain(|(epoch, _), _| *epoch >= collection.manifests_below);
+        let killed_after = if self.fault(20) { self.rng.below(4) } else { usize::MAX };
+        let old: Vec<_> = self.manifests.keys().filter(|key| key.0 < collection.manifests_below).copied().collect();
+        for key in old.into_iter().take(killed_after) {
+            self.manifests.remove(&key);
+        }
         self.states.retain(|_, state| state.epoch >= collection.state_below);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tableflow_model::protocol::{Assertion, Guard, History, Ledger, Rule, Rules, SnapshotFacts, TableFacts};
+use tableflow_model::protocol::{Assertion, Epoch, Guard, History, Ledger, Rule, Rules, SnapshotFacts, TableFacts};
 use uuid::Uuid;
 
 /// A data file as a snapshot names it; the tag stands for the content that its committer staged.
@@ -83,6 +83,14 @@ impl Table {
     /// Everything that a retained snapshot names.
     pub fn reachable(&self) -> BTreeSet<&FileRef> {
         self.snapshots.values().filter(|snapshot| snapshot.retained).flat_map(|snapshot| &snapshot.files).collect()
+    }
+
+    /// Those of the ledgers that a rollback may take the table back to.
+    pub fn retained_epochs(&self) -> Vec<Epoch> {
+        let retained = |id: i64| self.snapshots.get(&id).filter(|snapshot| snapshot.retained);
+        let main = self.main.and_then(retained);
+        let branch = std::iter::successors(main, |snapshot| snapshot.parent.and_then(retained));
+        branch.filter_map(|snapshot| Some(Ledger::from_text(snapshot.ledger.as_deref()?).unwrap().epoch)).collect()
     }
 
     pub fn ledger(&self) -> Option<Ledger> {

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tableflow_model::protocol::{Epoch, EpochManifest, Generation, Positions, Rule, Rules, SinkName, WriterId};
+use tableflow_model::protocol::{
+    Collection, Epoch, EpochManifest, Generation, Positions, Rule, Rules, SinkName, WriterId,
+};
 use tableflow_model::{JobName, Offset, Partition, TopicId, TopicName};
 use uuid::Uuid;
 
@@ -54,7 +56,14 @@ pub struct StateObject {
 pub enum Flight {
     Commit(Request),
     Put(EpochManifest),
-    Expire { sink: usize, uuid: Uuid, planned: i64, location: String },
+    /// Deletes of manifests and state, decided on what stood there a while ago.
+    Collect(Collection),
+    Expire {
+        sink: usize,
+        uuid: Uuid,
+        planned: i64,
+        location: String,
+    },
 }
 
 /// What went wrong, and under which invariant.
@@ -287,6 +296,7 @@ impl World {
                 let landed = self.put(manifest);
                 self.say(|| format!("late put of manifest {epoch} {}", ["refused", "lands"][landed as usize]));
             }
+            Flight::Collect(collection) => self.collect(collection),
             Flight::Expire { sink, uuid, planned, location } => self.land_expiry(sink, uuid, planned, &location),
         }
     }

@@ -51,6 +51,7 @@ async fn victim(directory: &Path) {
             assert_ne!(outcome, PutOutcome::Taken, "{uri}");
         }
         store.put_overwrite(&state.status(&orders()), content).await.unwrap();
+        store.delete(&state.epoch(&job, id as u64 - 1)).await.unwrap();
         base = applied(&catalog, &base, id).await;
         println!("acknowledged {id}");
     }

@@ -34,16 +34,27 @@ fn i1_the_text_form_is_fixed_and_read_back() {
     assert!(EpochManifest::from_text(&text[..40]).is_err());
 }
 
-/// M6: newest manifest, newest with work, ledgers; manifests and state that may go are below these.
+/// M6: newest manifest, newest with work, ledgers, those of retained snapshots; manifests and state that may go are below
+/// these.
 #[test]
-fn collection_keeps_what_a_sink_or_a_start_needs() {
-    let cases: [(u64, u64, &[u64], u64, u64); 5] =
-        [(9, 8, &[8, 8], 8, 8), (9, 8, &[8, 5], 5, 8), (9, 6, &[8, 8], 6, 6), (9, 8, &[7], 7, 8), (9, 8, &[], 0, 8)];
-    for (newest, newest_work, ledgers, manifests, state) in cases {
-        let epochs: Vec<Epoch> = ledgers.iter().copied().map(Epoch).collect();
-        let found = Collection::decide(Epoch(newest), Epoch(newest_work), &epochs, Rules::law());
+fn collection_keeps_what_a_sink_a_start_or_a_rollback_needs() {
+    type Case<'a> = (u64, u64, &'a [u64], &'a [u64], u64, u64);
+    let cases: [Case<'_>; 8] = [
+        (9, 8, &[8, 8], &[], 8, 8),
+        (9, 8, &[8, 5], &[], 5, 8),
+        (9, 6, &[8, 8], &[], 6, 6),
+        (9, 8, &[7], &[], 7, 8),
+        (9, 8, &[], &[], 0, 8),
+        (9, 8, &[8, 8], &[8, 3, 7], 3, 8),
+        (9, 8, &[8, 5], &[7, 8], 5, 8),
+        (9, 6, &[8, 8], &[7, 8], 6, 6),
+    ];
+    for (newest, newest_work, ledgers, retained, manifests, state) in cases {
+        let [of_sinks, of_snapshots] =
+            [ledgers, retained].map(|epochs| epochs.iter().copied().map(Epoch).collect::<Vec<_>>());
+        let found = Collection::decide(Epoch(newest), Epoch(newest_work), &of_sinks, &of_snapshots, Rules::law());
         let expected = Collection { manifests_below: Epoch(manifests), state_below: Epoch(state) };
-        assert_eq!(found, expected, "{newest_work} {ledgers:?}");
+        assert_eq!(found, expected, "{newest_work} {ledgers:?} {retained:?}");
     }
 }
 
