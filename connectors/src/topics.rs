@@ -111,6 +111,10 @@ pub trait Topics: fmt::Debug + Send + Sync {
     async fn source(&self, name: &TopicName) -> Result<Box<dyn Source>>;
 
     async fn producer(&self, name: &TopicName) -> Result<Box<dyn Producer>>;
+
+    /// Tells whoever watches from outside what is committed by now. That is done now and then anyway: this is for the end of
+    /// a process.
+    async fn tell_positions(&self) {}
 }
 
 /// Sends records to one topic.

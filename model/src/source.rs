@@ -93,6 +93,9 @@ pub trait Source: Send {
     /// Reads no further and holds nothing that was fetched, until the next `seek` (I5).
     fn rest(&mut self) -> Result<()>;
 
+    /// What is before these places is committed: for whoever watches from outside.
+    fn note_committed(&mut self, _positions: &BTreeMap<Partition, Offset>) {}
+
     /// Asked before what was polled is committed (I4); `Conflict` where the topic is another one by now.
     async fn confirm(&mut self) -> Result<()>;
 }

@@ -134,6 +134,7 @@ async fn sync_all(session: &Session, definitions: Vec<Definition>, outcomes: &mu
         }
     }
     bar.finish_and_clear();
+    session.home.topics.tell_positions().await;
 }
 
 async fn sync_one(home: Home, definition: Definition, progress: Arc<Progress>, memory: Arc<TableMemory>) -> Outcome {

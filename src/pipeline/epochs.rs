@@ -205,6 +205,7 @@ impl Epochs {
     /// The epoch is in. A record that stopped it ends the job.
     async fn after_commit(&mut self, epoch: Epoch, positions: &Positions) -> Result<Option<Error>> {
         self.progress.counted(positions.tally());
+        self.intake.note_committed(positions);
         self.patience.renew();
         let rolls_back = |target: &Target| self.rolls_back && target.holds == Holds::Rows;
         let seen = |target| Ok(Seen { table: Target::base(target)?, rolls_back: rolls_back(target) });

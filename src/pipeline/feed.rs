@@ -393,6 +393,10 @@ impl Intake for Feed {
                 Ok(Start::Ended(Ended::Suspended(recreated)))
             }
             known => {
+                // Told again where nothing was committed since: a group may have forgotten it.
+                if let Some(known) = &known {
+                    self.reader.source().note_committed(&known.offsets);
+                }
                 self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
                 self.progress.counted(self.tally);
                 self.leader_epochs = known.as_ref().map(|known| known.leader_epochs.clone()).unwrap_or_default();
@@ -470,6 +474,12 @@ impl Intake for Feed {
         }
         let positions = TopicPositions::new(self.topic_id, files.positions.clone());
         self.named(TopicPositions { tally, leader_epochs, ..positions })
+    }
+
+    fn note_committed(&mut self, positions: &Positions) {
+        if let Some(known) = positions.0.get(&self.topic) {
+            self.reader.source().note_committed(&known.offsets);
+        }
     }
 
     /// The record that ended the last epoch, if one did.

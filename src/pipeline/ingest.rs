@@ -163,6 +163,7 @@ impl Ingest {
     /// The epoch is in. A record that stopped it ends the job.
     fn after_commit(&mut self, positions: &Positions) -> Option<Error> {
         self.progress.counted(positions.tally());
+        self.feed.note_committed(positions);
         self.staged = None;
         self.patience.renew();
         self.feed.take_failure()

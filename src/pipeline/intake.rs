@@ -40,6 +40,9 @@ pub trait Intake: Send + std::fmt::Debug {
     /// Where the epoch ends, as the ledger writes it.
     fn positions(&self, files: &EpochFiles) -> Positions;
 
+    /// What is before these places is in the tables.
+    fn note_committed(&mut self, _positions: &Positions) {}
+
     /// What ended the last epoch, if that ends the job.
     fn take_failure(&mut self) -> Option<Error>;
 

@@ -114,6 +114,7 @@ impl Supervisor {
             self.join(&table).await;
         }
         self.report(Due::Always).await;
+        self.home.topics.tell_positions().await;
     }
 
     /// Starts, restarts and stops jobs as the definitions say (I3). A table whose definition cannot be read is not

@@ -100,10 +100,10 @@ fn f46_one_sigterm_drains_two_end_at_once() {
 }
 
 /// Somebody who keeps the catalog locked, until dropped.
-struct CatalogLock(Child);
+pub struct CatalogLock(Child);
 
 impl CatalogLock {
-    fn take(product: &Product) -> Self {
+    pub fn take(product: &Product) -> Self {
         let python = std::env::var("TABLEFLOW_PYTHON").expect("TABLEFLOW_PYTHON names a Python");
         let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); \
                       c.execute('begin immediate'); print('locked', flush=True); sys.stdin.read()";

@@ -164,6 +164,18 @@ def kafka_end(order):
     end(ANSWER_WITHIN_S)
 
 
+def kafka_group(order):
+    """How far a group has come in the topic, as [partition, offset] of what is committed; and who has joined it."""
+    from confluent_kafka import ConsumerGroupTopicPartitions
+
+    group = order["group"]
+    listed = admin(order).list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group]
+    places = listed.result(timeout=ANSWER_WITHIN_S).topic_partitions
+    places = sorted([place.partition, place.offset] for place in places if place.topic == order["topic"])
+    described = admin(order).describe_consumer_groups([group])[group].result(timeout=ANSWER_WITHIN_S)
+    return {"places": places, "members": len(described.members)}
+
+
 def kafka_records(order):
     """Every committed record, as [partition, offset, key, value, headers]."""
     from confluent_kafka import Consumer, KafkaError, TopicPartition

@@ -24,6 +24,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tableflow_model::{Error, Result, TopicName};
 
 use super::failure::{MayBeSilence, about_cluster, about_topic, is_vague};
+use super::group::GroupPositions;
 use super::properties::Properties;
 use super::questions::Questions;
 use super::said::Context;
@@ -74,6 +75,8 @@ pub(super) struct Cluster {
     /// Reads nothing (I4).
     for_questions: Mutex<Option<Arc<Consumer>>>,
     pub questions: Questions,
+    /// How far tables have come, as others see it.
+    pub positions: GroupPositions,
     readers: Mutex<Vec<Client>>,
     /// Looks after the settings once something is connected.
     watch: Once,
@@ -97,9 +100,9 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// Nothing is connected before it is used.
     pub fn new(settings: Settings) -> Arc<Self> {
-        let (for_questions, questions, readers) = Default::default();
+        let (for_questions, questions, positions, readers) = Default::default();
         let context = Mutex::new(context_for(&settings.properties()));
-        Arc::new(Cluster { settings, context, for_questions, questions, readers, watch: Once::new() })
+        Arc::new(Cluster { settings, context, for_questions, questions, positions, readers, watch: Once::new() })
     }
 
     pub fn properties(&self) -> Arc<Properties> {

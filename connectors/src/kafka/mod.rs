@@ -14,6 +14,7 @@
 //!  native      the calls that the safe crate lacks; the only `unsafe`
 //!  together    many questions of a kind in few calls
 //!  questions   what topics are, and where they begin and end
+//!  group       how far tables have come, for the tools that watch lag
 //!  source      one topic, read
 //!  batch       what was fetched, as records over one buffer
 //!  producer    records to a topic
@@ -34,6 +35,7 @@ mod batch;
 mod certificate;
 mod client;
 mod failure;
+mod group;
 mod jaas;
 mod native;
 mod producer;

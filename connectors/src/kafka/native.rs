@@ -1,7 +1,7 @@
 //! The calls of librdkafka that the safe crate lacks.
 //!
 //! Owns [`FetchQueue`], one partition's fetched records taken by the array, [`describe_topics`], which names topics' ids,
-//! and [`list_offsets`], which has an answer for each partition. The only `unsafe` of the workspace; nothing unsafe leaves
+//! [`list_offsets`], which has an answer for each partition, and [`commit_offsets`], which needs no membership of a group. The only `unsafe` of the workspace; nothing unsafe leaves
 //! this file.
 //! - I1: a queue keeps its client alive, and is destroyed before it.
 //! - I2: a message is destroyed when its visitor returns; what a visitor is given does not outlive the call.
@@ -261,6 +261,76 @@ unsafe fn administer<T>(
         sys::rd_kafka_AdminOptions_destroy(options);
         answer
     }
+}
+
+/// Writes down how far a group has come that nobody joins; waits at most as long as told. Topics that are gone, or may not be
+/// read any more, are passed over.
+pub(super) fn commit_offsets(
+    client: &BaseConsumer<Context>,
+    group: &str,
+    places: &[(&str, i32, i64)],
+    timeout: Duration,
+) -> Result<(), Failed> {
+    let Ok(group) = CString::new(group) else {
+        let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID;
+        return Err(Failed { code, words: String::new() });
+    };
+    // SAFETY: list and order outlive the calls that copy them, and are destroyed here (I3); a place added to the list is
+    // part of it.
+    unsafe {
+        let list = sys::rd_kafka_topic_partition_list_new(i32::try_from(places.len()).unwrap_or(0));
+        for (topic, partition, offset) in places {
+            let Ok(topic) = CString::new(*topic) else { continue };
+            let added = sys::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), *partition);
+            (*added).offset = *offset;
+        }
+        let mut order = sys::rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), list);
+        sys::rd_kafka_topic_partition_list_destroy(list);
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS;
+        let ask = |options: *mut _, queue| {
+            sys::rd_kafka_AlterConsumerGroupOffsets(handle(client), &mut order, 1, options, queue);
+        };
+        let answered = administer(client, operation, None, timeout, ask, |event| committed(event));
+        sys::rd_kafka_AlterConsumerGroupOffsets_destroy(order);
+        answered
+    }
+}
+
+/// # Safety
+/// The event is the answer to an order to alter one group's offsets.
+unsafe fn committed(event: NonNull<sys::rd_kafka_event_t>) -> Result<(), Failed> {
+    // SAFETY: as the caller promises; all that is read belongs to the event, and is copied.
+    unsafe {
+        let result = sys::rd_kafka_event_AlterConsumerGroupOffsets_result(event.as_ptr());
+        let mut count = 0;
+        let groups = sys::rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &mut count);
+        for index in 0..count {
+            let group = *groups.add(index);
+            let error = sys::rd_kafka_group_result_error(group);
+            if !error.is_null() && !is_gone(sys::rd_kafka_error_code(error)) {
+                let words = text(sys::rd_kafka_error_string(error));
+                return Err(Failed { code: sys::rd_kafka_error_code(error), words });
+            }
+            let places = sys::rd_kafka_group_result_partitions(group);
+            for index in 0..usize::try_from((*places).cnt).unwrap_or(0) {
+                match (*(*places).elems.add(index)).err {
+                    sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {}
+                    code if is_gone(code) => {}
+                    code => return Err(Failed { code, words: text(sys::rd_kafka_err2str(code)) }),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A topic that was deleted is no group's matter any more, and the others' places are taken beside it.
+fn is_gone(code: sys::rd_kafka_resp_err_t) -> bool {
+    matches!(
+        code,
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+            | sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+    )
 }
 
 /// One of the places that every partition has.

@@ -87,14 +87,16 @@ const STORES: [&str; 6] = [
     "ssl.keystore.password",
 ];
 
+/// Where lag is told; no setting of our clients.
+const GROUP: &str = "group.id";
+
 /// Ours to set, and the one value that may be said anyway.
-const OURS: [(&str, &str); 7] = [
+const OURS: [(&str, &str); 6] = [
     ("isolation.level", "read_committed"),
     ("enable.auto.commit", "false"),
     ("auto.offset.reset", "none"),
     ("enable.idempotence", "true"),
     ("acks", "all"),
-    ("group.id", ""),
     ("transactional.id", ""),
 ];
 
@@ -228,8 +230,14 @@ impl Properties {
         names.into_iter().filter_map(|name| self.get(name)).map(Path::new)
     }
 
+    /// The group that is told how far tables have come. No client is a member of it.
+    pub fn group(&self) -> Option<&str> {
+        self.0.get(GROUP).map(|setting| setting.value.as_str()).filter(|group| !group.is_empty())
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, setting)| (name.as_str(), setting.value.as_str()))
+        let settings = self.0.iter().filter(|(name, _)| *name != GROUP);
+        settings.map(|(name, setting)| (name.as_str(), setting.value.as_str()))
     }
 
     fn take(&mut self, name: &str, value: &str, written: &BTreeMap<String, String>) -> Result<()> {
@@ -240,6 +248,7 @@ impl Properties {
             return check_ours(name, value, expected);
         }
         match name {
+            GROUP => set(name, value),
             JAAS => {
                 for (ours, value) in jaas(value)? {
                     set(ours, &value);
@@ -316,7 +325,6 @@ fn check_ours(name: &str, value: &str, expected: &str) -> Result<()> {
     }
     let hint = match name {
         "auto.offset.reset" => "where a new table starts is said by `enable --from earliest|latest`",
-        "group.id" => "positions are in the tables; the groups that lag tools see are named after them",
         _ => "leave it out",
     };
     Err(Error::usage(format!("{name} of [kafka] cannot be set"))
@@ -325,7 +333,7 @@ fn check_ours(name: &str, value: &str, expected: &str) -> Result<()> {
 }
 
 fn unknown(name: &str) -> Error {
-    let known = TAKEN.iter().chain(TRANSLATED.iter().map(|(java, _)| java)).chain(&STORES).chain([&JAAS]);
+    let known = TAKEN.iter().chain(TRANSLATED.iter().map(|(java, _)| java)).chain(&STORES).chain([&JAAS, &GROUP]);
     let ranked = known.map(|known| (strsim::jaro_winkler(name, known), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
     let error = Error::usage(format!("[kafka] sets {name}, which is not a setting of a Kafka client"));
     match ranked {

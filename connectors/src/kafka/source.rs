@@ -26,6 +26,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Records, Result, Sour
 use super::batch::BatchOfRecords;
 use super::client::{Cluster, Lease, QUEUED_BYTES_MAX};
 use super::failure::{Failure, failure_of};
+use super::group::ReaderId;
 use super::native::{Description, FetchQueue, Fetched};
 
 /// The size of a record before any was seen.
@@ -63,6 +64,7 @@ pub(super) struct KafkaSource {
     failure: Option<Failure>,
     /// Dropped after the readers.
     lease: Lease,
+    reader: ReaderId,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,8 @@ impl KafkaSource {
         let lease = cluster.lease(&topic)?;
         let (starts, expected_epochs) = Default::default();
         let (id, readers, first, failure) = (None, Vec::new(), 0, None);
-        Ok(KafkaSource { cluster, topic, id, readers, starts, expected_epochs, first, failure, lease })
+        let reader = cluster.positions.reader();
+        Ok(KafkaSource { cluster, topic, id, readers, starts, expected_epochs, first, failure, lease, reader })
     }
 
     async fn describe(&self) -> Result<Description> {
@@ -296,6 +299,10 @@ impl Source for KafkaSource {
         self.stop(&partitions)
     }
 
+    fn note_committed(&mut self, positions: &BTreeMap<Partition, Offset>) {
+        self.cluster.positions.note(&self.cluster, &self.topic, self.reader, positions);
+    }
+
     async fn confirm(&mut self) -> Result<()> {
         for _ in 0..GONE_LOOKS {
             match self.describe().await {
@@ -368,6 +375,7 @@ impl PartitionReader {
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
+        self.cluster.positions.end(&self.topic, self.reader);
         if let Err(error) = self.rest() {
             tracing::warn!(topic = %self.topic, %error, "partitions were not given back");
         }

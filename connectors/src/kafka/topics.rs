@@ -221,4 +221,8 @@ impl Topics for KafkaTopics {
         let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
         Ok(Box::new(KafkaProducer::new(self.cluster.clone(), name.clone(), partitions)?))
     }
+
+    async fn tell_positions(&self) {
+        self.cluster.positions.tell(&self.cluster).await;
+    }
 }

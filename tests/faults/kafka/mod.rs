@@ -7,6 +7,7 @@
 //!  batches   batches that are damaged, or lie
 //!  outages   brokers and services that die
 //!  verbs     topics by our own commands
+//!  group     positions that tools which watch lag see
 //!  secured   a broker with logins, certificates and rights
 //!  security  each of them, and what becomes of a table when it goes wrong
 //!  registry  a schema registry that is not ours
@@ -17,6 +18,7 @@
 mod batches;
 mod broker;
 mod formats;
+mod group;
 mod many;
 mod outages;
 mod registry;

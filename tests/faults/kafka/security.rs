@@ -16,7 +16,7 @@ const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
 const TOLD_WITHIN: Duration = Duration::from_secs(9);
 
 /// A topic of the secured broker, which a client's settings lead to.
-fn topic(properties: &Path) -> KafkaTopic {
+pub fn topic(properties: &Path) -> KafkaTopic {
     let topic = fresh_name();
     let product = Product::on_kafka_by(properties, &topic);
     let topic = KafkaTopic { servers: Secured::shared().broker.servers(), topic, product };
