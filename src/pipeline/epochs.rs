@@ -111,7 +111,7 @@ impl Epochs {
         goal: Goal,
     ) -> Self {
         progress.set_state(State::Backfilling, None);
-        let patience = Patience::new(definition.job.to_string(), goal, progress.clone());
+        let patience = Patience::new(definition.table.clone(), goal, progress.clone());
         let target = |sink: &Sink| {
             Target::new(home.clone(), (sink.table.clone(), sink.holds), definition.job.clone(), progress.clone())
         };
@@ -150,7 +150,7 @@ impl Epochs {
                     EpochEvent::Published(target.publish_again(patience).await?)
                 }
                 EpochStep::Committed { positions, .. } => {
-                    self.progress.counted(positions.tally());
+                    self.progress.settled(&positions, self.home.clock.now());
                     self.patience.renew();
                     match self.intake.take_failure() {
                         Some(failure) => return Ok(Ended::Suspended(failure)),
@@ -247,6 +247,7 @@ impl Epochs {
             return Ok(Err(ended));
         }
         let to = self.intake.positions(&files);
+        self.progress.ends_at(to.clone());
         let files = self.name_files(files.finish().await?, &specs).await?;
         Ok(Ok(files.map_or(EpochEvent::NothingStaged, |files| staged(to, files))))
     }
