@@ -432,7 +432,7 @@ fn a_log_for_machines_is_an_object_a_line() {
     let said = |message: &str| lines.iter().find(|line| line["message"].as_str().unwrap().contains(message)).unwrap();
     let aside = said("records are put aside");
     assert_eq!((&aside["table"], &aside["topic"], &aside["level"]), (&json!("bronze.a"), &json!("a"), &json!("WARN")));
-    assert_eq!((&aside["partition"], &aside["offset"], &aside["reason"]), (&json!(0), &json!(0), &json!("not-json")));
+    assert_eq!((&aside["partition"], &aside["offset"], &aside["reason"]), (&json!(0), &json!(0), &json!("truncated")));
     let end = lines.last().unwrap();
     assert_eq!((&end["level"], &end["table"], &end["partition"]), (&json!("ERROR"), &json!("bronze.b"), &json!(0)));
     assert!(end["hint"].as_str().unwrap().contains("--error-handling"), "{end}");
