@@ -16,6 +16,7 @@
 //!  serve       the service: every table, and HTTP beside them
 //!  demo        the shop
 //!  output      how results are printed
+//!  log         what the process says about itself on stderr
 //!  units       lengths of time and sizes, as people write them
 //!  exit        how the process ends
 //! ```
@@ -31,6 +32,7 @@ pub mod doctor;
 pub mod exit;
 pub mod home;
 pub mod lease;
+pub mod log;
 pub mod output;
 pub mod pattern;
 pub mod pipeline;

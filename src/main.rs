@@ -5,32 +5,33 @@
 //! - I3: an interrupt ends with 130, at once and whatever the verb is busy with: a thread of its own waits for it.
 //!   Only scratch needs to be tidied up: what is not committed is read again.
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use tableflow::cli;
-use tableflow::cli::args::{Arguments, GlobalArguments, Refusal};
+use tableflow::cli::args::{Arguments, LogFormat, Refusal};
 use tableflow::exit::Exit;
+use tableflow::log;
 use tableflow::output::Stdout;
 use tableflow_model::{Error, Result};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> Exit {
     let arguments = match Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(Refusal::Grammar(error)) => return refuse_grammar(&error),
-        Err(Refusal::Value(error)) => return report(&error),
+        Err(Refusal::Value(error)) => return report(&error, LogFormat::Text),
     };
-    log_to_stderr(&arguments.global);
+    log::start(&arguments.global);
+    let log_format = arguments.global.log_format;
     let mut out = Stdout::new(stdout().lock());
     let outcome = start(arguments, &mut out);
     match outcome {
         _ if out.closed() => Exit::Done,
         Ok(exit) => exit,
-        Err(error) => report(&error),
+        Err(error) => report(&error, log_format),
     }
 }
 
@@ -87,23 +88,7 @@ fn refuse_grammar(error: &clap::Error) -> Exit {
     if error.exit_code() == 0 { Exit::Done } else { Exit::Usage }
 }
 
-fn report(error: &Error) -> Exit {
-    let _ = writeln!(stderr(), "{}", error.report());
+fn report(error: &Error, format: LogFormat) -> Exit {
+    log::report(error, format);
     Exit::from(error)
-}
-
-/// Our own words by -q and -v, those of the libraries from -vvv on; RUST_LOG overrules both.
-fn log_to_stderr(global: &GlobalArguments) {
-    let directives = match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "warn,tableflow=info",
-        (false, 2) => "warn,tableflow=debug",
-        (false, _) => "debug,tableflow=trace",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
-    let colors = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    // A log that cannot be written (its disk is full) must not stop who wrote to it: reporting that would panic.
-    let log = tracing_subscriber::fmt().log_internal_errors(false);
-    log.with_env_filter(filter).with_ansi(colors).with_writer(stderr).init();
 }

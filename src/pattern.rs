@@ -57,6 +57,13 @@ impl Pattern {
         Ok(pattern)
     }
 
+    /// Does it ask the same of the tables to come?
+    pub fn asks_the_same(&self, other: &Pattern) -> bool {
+        let asked =
+            |pattern: &Pattern| (pattern.namespace.clone(), pattern.asked.clone(), pattern.commit_interval_default_ms);
+        asked(self) == asked(other)
+    }
+
     /// I1.
     pub fn matcher(&self) -> Result<Matcher> {
         Regex::new(&format!("^(?:{})$", self.regex)).map(Matcher).map_err(|error| {
@@ -100,9 +107,10 @@ impl Patterns {
         Ok(patterns)
     }
 
-    /// Declares a pattern, or what the tables of one that is there are to be like from now on.
-    pub async fn declare(&self, pattern: &Pattern) -> Result<()> {
-        self.put_next(&pattern.regex, |_| Ok(pattern.clone())).await
+    /// Declares a pattern, or what the tables of one that is there are to be like from now on. Answers that one.
+    pub async fn declare(&self, pattern: &Pattern) -> Result<Option<Pattern>> {
+        let before = self.put_next(&pattern.regex, |_| Ok(pattern.clone())).await?;
+        Ok(before.filter(|before| before.in_force))
     }
 
     /// Topics that it matches become no tables any more.
@@ -112,10 +120,16 @@ impl Patterns {
             Some(before) if before.in_force => Ok(Pattern { in_force: false, ..before }),
             _ => Err(no_pattern(regex, &known)),
         })
-        .await
+        .await?;
+        Ok(())
     }
 
-    async fn put_next(&self, regex: &str, next: impl Fn(Option<Pattern>) -> Result<Pattern>) -> Result<()> {
+    /// Answers the version before.
+    async fn put_next(
+        &self,
+        regex: &str,
+        next: impl Fn(Option<Pattern>) -> Result<Pattern>,
+    ) -> Result<Option<Pattern>> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             let newest = versions::newest(&self.store, &self.paths.pattern_versions(regex)).await?.into_values().next();
             let before = match newest {
@@ -123,9 +137,9 @@ impl Patterns {
                 None => None,
             };
             let version = before.as_ref().map_or(1, |before| before.version + 1);
-            let pattern = Pattern { version, ..next(before)? };
+            let pattern = Pattern { version, ..next(before.clone())? };
             if versions::put(&self.store, &self.paths.pattern(regex, version), &pattern).await? {
-                return Ok(());
+                return Ok(before);
             }
         }
         Err(Error::conflict(format!("the pattern {regex} is changed by others all the time")).with_hint("try again"))

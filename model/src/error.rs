@@ -137,6 +137,11 @@ impl Error {
         self.0.detail.as_deref()
     }
 
+    /// What a name of [`with_context`](Error::with_context) stands for.
+    pub fn context(&self, key: &str) -> Option<&str> {
+        self.0.context.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
+    }
+
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }

@@ -7,6 +7,8 @@
 //! - I3: all columns have the same length; `header_ends` are cumulative.
 //! - I4: what records of one batch of the log share is kept once for all neighbours that have it, so it costs nothing a record.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::source::{Offset, Partition};
@@ -28,6 +30,11 @@ impl Span {
 
     pub fn is_null(self) -> bool {
         self.length == u32::MAX
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(self) -> u64 {
+        if self.is_null() { 0 } else { u64::from(self.length) }
     }
 
     /// The bytes, or `None` for null. A span from another buffer reads as null rather than as other bytes.
@@ -123,6 +130,18 @@ impl Records {
         self.values.get(row)?.of(&self.buffer)
     }
 
+    /// How many bytes the keys, values and headers of some of the records have.
+    pub fn bytes_of(&self, rows: Range<usize>) -> u64 {
+        let spans =
+            |spans: &[Span]| spans.get(rows.clone()).unwrap_or_default().iter().map(|span| span.bytes()).sum::<u64>();
+        let end_of_headers =
+            |row: usize| row.checked_sub(1).and_then(|last| self.header_ends.get(last)).copied().unwrap_or(0);
+        let headers = end_of_headers(rows.start) as usize..end_of_headers(rows.end) as usize;
+        let headers = self.headers.get(headers).unwrap_or_default();
+        let headers = headers.iter().map(|(name, value)| name.bytes() + value.bytes()).sum::<u64>();
+        spans(&self.keys) + spans(&self.values) + headers
+    }
+
     /// Some of the records, in their order, over the same buffer.
     #[must_use]
     pub fn only(&self, rows: &[usize]) -> Records {
@@ -165,6 +184,20 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_those_of_keys_values_and_headers() {
+        let span = |length| Span::new(0, length);
+        let records = Records {
+            keys: vec![Span::NULL, span(2), span(3)],
+            values: vec![span(10), Span::NULL, span(20)],
+            headers: vec![(span(1), span(4)), (span(1), Span::NULL), (span(2), span(5))],
+            header_ends: vec![2, 2, 3],
+            ..Records::default()
+        };
+        let bytes = [0..3, 0..1, 1..2, 2..3, 0..0].map(|rows| records.bytes_of(rows));
+        assert_eq!(bytes, [48, 16, 2, 30, 0]);
+    }
 
     #[test]
     fn i4_neighbours_share_how_they_were_appended() {

@@ -29,7 +29,8 @@ pub async fn run(arguments: &EnableArguments, session: &Session, out: &mut dyn W
     if !arguments.dry_run {
         // From here on the service knows it: whatever ends this process, the topics become tables.
         if let Some(pattern) = &pattern {
-            session.home.patterns().declare(pattern).await?;
+            let before = session.home.patterns().declare(pattern).await?;
+            remark_on_redeclared(session, before.as_ref(), pattern);
         }
         for plan in plans {
             plan.carry_out(&session.home).await?;
@@ -58,6 +59,16 @@ fn next(pattern: Option<&Pattern>, dry_run: bool) -> String {
             "topics to come that {regex} matches become tables too, under tableflow up or at the next tableflow sync"
         ),
         None => "next: tableflow up, or tableflow sync".to_owned(),
+    }
+}
+
+/// What a pattern asks is asked of a table when it is made.
+fn remark_on_redeclared(session: &Session, before: Option<&Pattern>, pattern: &Pattern) {
+    if before.is_some_and(|before| !before.asks_the_same(pattern)) {
+        session.remark(
+            "the pattern was declared before: what it asks now is for tables to come; those that are there keep their \
+             settings, and `tableflow update TABLE` changes them",
+        );
     }
 }
 

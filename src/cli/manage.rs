@@ -7,6 +7,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use tableflow_model::{Error, ErrorKind, Result, TableName};
 
 use super::args::{DisableArguments, TableArgument, TableReference, UpdateArguments};
@@ -17,7 +18,7 @@ use crate::output::{self, Format};
 use crate::pipeline::dead_letters;
 use crate::pipeline::drop::{drop_fan_out, drop_table};
 use crate::pipeline::manifests::drop_manifests;
-use crate::pipeline::status::{rests, status_of};
+use crate::pipeline::status::{TableStatus, rests, status_of};
 
 /// A job ends with a commit; one that takes longer meets trouble, which `status` tells.
 const REST_MAX: Duration = Duration::from_secs(10);
@@ -94,12 +95,17 @@ pub async fn pause(arguments: &TableArgument, session: &Session, out: &mut dyn W
 
 /// Also what a suspended table needs once its trouble is mended: the next version starts afresh.
 pub async fn resume(arguments: &TableArgument, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    change(arguments, session, out, |definition| definition.wanted = Wanted::Running).await
+    let table = session.enabled_table(&arguments.table).await?;
+    let definition = session.home.definitions().change(&table, |it| it.wanted = Wanted::Running).await?;
+    output::document(session.format, &status_of(&session.home, &definition).await?, out)?;
+    Ok(Exit::Done)
 }
 
 pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let table = session.enabled_table(&arguments.table.table).await?;
+    let before = session.home.definitions().get(&table).await?;
     let dead_letters = dead_letters_for(arguments, session).await?;
-    change(&arguments.table, session, out, |definition| {
+    let change = |definition: &mut Definition| {
         if let Some(interval) = arguments.commit_interval {
             definition.commit_interval_ms = interval.as_ms();
         }
@@ -115,8 +121,45 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
         if let Some(dead_letters) = &dead_letters {
             definition.dead_letters.get_or_insert_with(|| dead_letters.clone());
         }
-    })
-    .await
+    };
+    let after = session.home.definitions().change(&table, change).await?;
+    let (changed, status) = (changes(&before, &after), status_of(&session.home, &after).await?);
+    if changed.is_empty() {
+        session.remark("nothing is changed: the settings are so already");
+    }
+    output::document(session.format, &Updated { status, changed }, out)?;
+    Ok(Exit::Done)
+}
+
+#[derive(Debug, Serialize)]
+struct Updated {
+    #[serde(flatten)]
+    status: TableStatus,
+    changed: Vec<Change>,
+}
+
+/// A setting of a definition, by its name in `describe`.
+#[derive(Debug, Serialize)]
+struct Change {
+    setting: &'static str,
+    before: Value,
+    after: Value,
+}
+
+fn changes(before: &Definition, after: &Definition) -> Vec<Change> {
+    let letters = |it: &Definition| it.dead_letters.as_ref().map(|letters| letters.table.to_plain_string());
+    let settings = |it: &Definition| {
+        [
+            ("commit_interval_ms", json!(it.commit_interval_ms)),
+            ("retention_ms", json!(it.retention_ms)),
+            ("evolution", json!(it.evolution)),
+            ("error_handling", json!(it.error_handling)),
+            ("dead_letters", json!(letters(it))),
+        ]
+    };
+    let pairs = settings(before).into_iter().zip(settings(after));
+    let changed = pairs.filter(|((_, before), (_, after))| before != after);
+    changed.map(|((setting, before), (_, after))| Change { setting, before, after }).collect()
 }
 
 /// The table of dead letters that a change needs, made where there is none.
@@ -135,18 +178,6 @@ async fn dead_letters_for(arguments: &UpdateArguments, session: &Session) -> Res
             .with_hint("say --error-handling LOG, or leave --log-target out")),
         _ => Ok(None),
     }
-}
-
-async fn change(
-    arguments: &TableArgument,
-    session: &Session,
-    out: &mut dyn Write,
-    change: impl Fn(&mut Definition),
-) -> Result<Exit> {
-    let table = session.enabled_table(&arguments.table).await?;
-    let definition = session.home.definitions().change(&table, change).await?;
-    output::document(session.format, &status_of(&session.home, &definition).await?, out)?;
-    Ok(Exit::Done)
 }
 
 async fn wait_for_rest(session: &Session, definition: &Definition) {

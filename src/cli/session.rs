@@ -12,6 +12,7 @@ use crate::config::{Config, Layers};
 use crate::definition::{Definition, Listing, Wanted};
 use crate::home::Home;
 use crate::output::Format;
+use crate::pipeline::fan_out::FanOutTables;
 
 /// The settings in force and the data directory, opened.
 #[derive(Debug)]
@@ -110,21 +111,44 @@ impl Session {
         if let Some(unreadable) = unreadable.into_iter().find(|it| reference.may_mean_text(&it.table)) {
             return Err(unreadable.error);
         }
+        for definition in enabled.iter().filter(|definition| definition.fan_out.is_some()) {
+            let tables = FanOutTables::load(&self.home, definition).await?;
+            if let Ok(one) = reference.resolve(tables.iter().map(|named| &named.table)) {
+                return Err(one_of(&one, definition));
+            }
+        }
         Err(self.known_otherwise(reference, &disabled).await.unwrap_or(not_found))
     }
 
     /// What a name stands for that is no enabled table's.
     async fn known_otherwise(&self, reference: &TableReference, disabled: &[&Definition]) -> Option<Error> {
         if let Ok(table) = reference.resolve(disabled.iter().map(|definition| &definition.table)) {
-            let topic = &disabled.iter().find(|definition| definition.table == table)?.topic;
-            return Some(Error::not_found(format!("{table} is disabled")).with_hint(format!(
-                "`tableflow enable {topic}` feeds it again, `tableflow disable {table} --drop` deletes it"
-            )));
+            let definition = disabled.iter().find(|definition| definition.table == table)?;
+            return Some(self.rests(definition).await);
         }
         let topic: TopicName = reference.text().parse().ok()?;
         self.home.topics.describe(&topic).await.ok()?;
         let hint = format!("`tableflow enable {topic}` makes it one");
         Some(Error::not_found(format!("topic {topic} is not a table yet")).with_hint(hint))
+    }
+
+    /// A hint names nothing that is gone.
+    async fn rests(&self, definition: &Definition) -> Error {
+        let Definition { table, topic, .. } = definition;
+        let is_gone = |error: Error| error.kind() == ErrorKind::NotFound;
+        let no_topic = self.home.topics.describe(topic).await.is_err_and(is_gone);
+        let no_table = self.home.catalog.load_table(definition.anchor()).await.is_err_and(is_gone);
+        let error = |how| Error::not_found(format!("{table} {how}"));
+        match (no_table, no_topic) {
+            (true, true) => error("was dropped").with_hint("`tableflow list` shows the tables"),
+            (true, false) => error("was dropped").with_hint(format!("`tableflow enable {topic}` makes it anew")),
+            (false, true) => error("is disabled")
+                .with_detail(format!("topic {topic}, which filled it, is not there any more"))
+                .with_hint(format!("`tableflow disable {table} --drop` deletes it")),
+            (false, false) => error("is disabled").with_hint(format!(
+                "`tableflow enable {topic}` feeds it again, `tableflow disable {table} --drop` deletes it"
+            )),
+        }
     }
 
     /// Nothing to show is seldom what somebody looked for.
@@ -138,8 +162,32 @@ impl Session {
         for namespace in self.home.catalog.list_namespaces().await? {
             tables.extend(self.home.catalog.list_tables(&namespace).await?);
         }
-        reference.resolve(&tables)
+        let not_found = match reference.resolve(&tables) {
+            Err(error) if error.kind() == ErrorKind::NotFound => error,
+            resolved => return resolved,
+        };
+        let fan_outs = self.enabled().await?.definitions;
+        let fan_outs: Vec<&Definition> = fan_outs.iter().filter(|definition| definition.fan_out.is_some()).collect();
+        let Ok(table) = reference.resolve(fan_outs.iter().map(|definition| &definition.table)) else {
+            return Err(not_found);
+        };
+        match fan_outs.into_iter().find(|definition| definition.table == table) {
+            Some(definition) => {
+                let tables = FanOutTables::load(&self.home, definition).await?;
+                Err(Error::not_found(format!("{table} is several tables, one for each type of record"))
+                    .with_hint(tables.hint()))
+            }
+            None => Err(not_found),
+        }
     }
+}
+
+/// What is declared of a fan-out is declared of all its tables.
+fn one_of(table: &TableName, definition: &Definition) -> Error {
+    let all = &definition.table;
+    Error::not_found(format!("{table} is one of the tables of {all}")).with_hint(format!(
+        "say {all}, which they are declared, fed and described by; `tableflow query`, `history` and `files` take {table}"
+    ))
 }
 
 /// The machine's memory as Linux tells it; elsewhere a modest machine's.

@@ -13,17 +13,27 @@ use super::args::{ListArguments, StatusArguments, TableArgument};
 use super::session::Session;
 use crate::definition::{self, ErrorHandling, Listing};
 use crate::exit::Exit;
-use crate::output;
+use crate::output::{self, Format};
 use crate::pipeline::enable::{Asked, ColumnSummary};
 use crate::pipeline::progress::State;
-use crate::pipeline::status::{TableStatus, status_of};
+use crate::pipeline::status::{OneOfSeveral, TableStatus, status_of};
 
 /// So many tables are asked about at a time.
 const SIDE_BY_SIDE: usize = 32;
 
 /// What a table shows of a status; the other formats have every field.
-const SHOWN: [&str; 9] =
-    ["table", "topic", "status", "rows_committed", "rows_buffered", "lag", "last_commit_at", "diverged", "reason"];
+const SHOWN: [&str; 10] = [
+    "table",
+    "topic",
+    "status",
+    "rows_committed",
+    "rows_buffered",
+    "lag",
+    "freshness_ms",
+    "last_commit_at",
+    "diverged",
+    "reason",
+];
 
 /// And of what is zero in most tables, where it is not in one of these.
 fn shown(statuses: &[TableStatus]) -> Vec<&'static str> {
@@ -92,8 +102,35 @@ pub async fn list(arguments: &ListArguments, session: &Session, out: &mut dyn Wr
         return patterns(session, out).await;
     }
     let statuses = all(session).await?;
-    output::documents(session.format, &statuses, &shown(&statuses), out)?;
+    match session.format {
+        Format::Table => {
+            let columns = shown(&statuses);
+            let lines: Vec<Line> = statuses.iter().flat_map(Line::of).collect();
+            output::documents(Format::Table, &lines, &columns, out)?;
+        }
+        format => output::documents(format, &statuses, &[], out)?,
+    }
     Ok(Exit::Done)
+}
+
+/// For people a table of a fan-out is a table: it has a line of its own, below that of all.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line<'a> {
+    Table(&'a TableStatus),
+    OneOfSeveral { table: &'a str, topic: &'a str, status: State, rows_committed: u64 },
+}
+
+impl<'a> Line<'a> {
+    fn of(status: &'a TableStatus) -> Vec<Self> {
+        let one = |it: &'a OneOfSeveral| Line::OneOfSeveral {
+            table: &it.table,
+            topic: &status.topic,
+            status: status.status,
+            rows_committed: it.rows_committed,
+        };
+        std::iter::once(Line::Table(status)).chain(status.tables.iter().map(one)).collect()
+    }
 }
 
 async fn patterns(session: &Session, out: &mut dyn Write) -> Result<Exit> {

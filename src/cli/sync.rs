@@ -5,7 +5,6 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -34,19 +33,28 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, Serialize)]
 struct Synced {
     table: String,
-    rows_committed: u64,
-    commits: u64,
+    #[serde(flatten)]
+    came: Came,
     error: Option<String>,
     hint: Option<String>,
+}
+
+/// What became of the records that were read.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Came {
+    rows_committed: u64,
+    rows_skipped: u64,
+    rows_dead_lettered: u64,
+    commits: u64,
 }
 
 /// A table's line, and its error whole.
 type Outcome = (Synced, Option<Error>);
 
-fn outcome(table: String, (rows_committed, commits): (u64, u64), error: Option<Error>) -> Outcome {
+fn outcome(table: String, came: Came, error: Option<Error>) -> Outcome {
     let hint = error.as_ref().and_then(Error::hint).map(str::to_owned);
     let text = error.as_ref().map(ToString::to_string);
-    (Synced { table, rows_committed, commits, error: text, hint }, error)
+    (Synced { table, came, error: text, hint }, error)
 }
 
 pub async fn run(arguments: &SyncArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
@@ -73,11 +81,20 @@ pub async fn run(arguments: &SyncArguments, session: &Session, out: &mut dyn Wri
     }
     outcomes.sort_by(|a, b| a.0.table.cmp(&b.0.table));
     let synced: Vec<&Synced> = outcomes.iter().map(|(synced, _)| synced).collect();
-    output::documents(session.format, &synced, &["table", "rows_committed", "commits", "error", "hint"], out)?;
+    output::documents(session.format, &synced, &shown(&synced), out)?;
     match outcomes.into_iter().find_map(|(_, error)| error) {
         Some(error) => Err(error),
         None => Ok(Exit::Done),
     }
+}
+
+/// What a table shows: of what was put aside only where something was.
+fn shown(synced: &[&Synced]) -> Vec<&'static str> {
+    let any = |count: fn(&Came) -> u64| synced.iter().any(|it| count(&it.came) > 0);
+    let skipped = any(|came| came.rows_skipped).then_some("rows_skipped");
+    let dead_lettered = any(|came| came.rows_dead_lettered).then_some("rows_dead_lettered");
+    let first = ["table", "rows_committed"].into_iter().chain(skipped).chain(dead_lettered);
+    first.chain(["commits", "error", "hint"]).collect()
 }
 
 /// Every table that runs. Paused ones are left out aloud; those that cannot be read are errors already.
@@ -86,7 +103,7 @@ async fn all(session: &Session, outcomes: &mut Vec<Outcome>) -> Result<Vec<Defin
     if definitions.is_empty() && unreadable.is_empty() {
         session.remark_on_no_tables();
     }
-    outcomes.extend(unreadable.into_iter().map(|it| outcome(it.table, (0, 0), Some(it.error))));
+    outcomes.extend(unreadable.into_iter().map(|it| outcome(it.table, Came::default(), Some(it.error))));
     let (running, paused): (Vec<_>, Vec<_>) = definitions.into_iter().partition(|it| it.wanted == Wanted::Running);
     if !paused.is_empty() {
         let names: Vec<String> = paused.iter().map(|definition| definition.table.to_string()).collect();
@@ -102,7 +119,7 @@ async fn named_ones(session: &Session, named: &[TableName], outcomes: &mut Vec<O
     let (running, paused): (Vec<_>, Vec<_>) = definitions.into_iter().partition(|it| it.wanted == Wanted::Running);
     for definition in paused {
         let status = status_of(&session.home, &definition).await?;
-        outcomes.push(outcome(status.table.clone(), (0, 0), Some(stopped("paused", &status))));
+        outcomes.push(outcome(status.table.clone(), Came::default(), Some(stopped("paused", &status))));
     }
     Ok(running)
 }
@@ -129,7 +146,7 @@ async fn sync_all(session: &Session, definitions: Vec<Definition>, outcomes: &mu
                 None => break,
             },
             () = tokio::time::sleep(LOOK_EVERY) => {
-                bar.set_position(watched.iter().map(|progress| progress.rows_committed.load(Relaxed)).sum());
+                bar.set_position(watched.iter().map(|progress| progress.figures().account.settled().rows).sum());
             }
         }
     }
@@ -141,16 +158,24 @@ async fn sync_one(home: Home, definition: Definition, progress: Arc<Progress>, m
     let table = definition.table.to_plain_string();
     let error = catch_up(&home, definition, progress.clone(), memory).await.err();
     let error = error.map(|error| error.with_context("table", &table));
-    outcome(table, (progress.rows_committed.load(Relaxed), progress.commits.load(Relaxed)), error)
+    let figures = progress.figures();
+    let settled = figures.account.settled();
+    let came = Came {
+        rows_committed: settled.rows,
+        rows_skipped: settled.skipped,
+        rows_dead_lettered: settled.dead_lettered,
+        commits: figures.commits,
+    };
+    outcome(table, came, error)
 }
 
 async fn wait_for_service(session: &Session, definitions: &[Definition], outcomes: &mut Vec<Outcome>) {
     for definition in definitions {
-        let mut rows = 0;
+        let mut came = Came::default();
         let epoch_before = epoch(&session.home, definition).await;
-        let error = wait_for(&session.home, definition, &mut rows).await.err();
-        let commits = epoch(&session.home, definition).await.saturating_sub(epoch_before);
-        outcomes.push(outcome(definition.table.to_plain_string(), (rows, commits), error));
+        let error = wait_for(&session.home, definition, &mut came).await.err();
+        came.commits = epoch(&session.home, definition).await.saturating_sub(epoch_before);
+        outcomes.push(outcome(definition.table.to_plain_string(), came, error));
     }
 }
 
@@ -161,14 +186,16 @@ async fn epoch(home: &Home, definition: &Definition) -> u64 {
     text.and_then(|text| Ledger::from_text(text).ok()).map_or(0, |ledger| ledger.epoch.0)
 }
 
-/// Waits until a table has what its topic has now. `rows` is how many came meanwhile.
-async fn wait_for(home: &Home, definition: &Definition, rows: &mut u64) -> Result<()> {
+/// Waits until a table has what its topic has now, and says what came meanwhile.
+async fn wait_for(home: &Home, definition: &Definition, came: &mut Came) -> Result<()> {
     let ends = home.source_of(definition).await?.ranges().await?;
-    let before = status_of(home, definition).await?.rows_committed;
+    let before = status_of(home, definition).await?;
     loop {
         // Read anew: somebody may pause it meanwhile.
         let now = status_of(home, &home.definitions().get(&definition.table).await?).await?;
-        *rows = now.rows_committed.saturating_sub(before);
+        came.rows_committed = now.rows_committed.saturating_sub(before.rows_committed);
+        came.rows_skipped = now.rows_skipped.saturating_sub(before.rows_skipped);
+        came.rows_dead_lettered = now.rows_dead_lettered.saturating_sub(before.rows_dead_lettered);
         let next = |partition: i32| now.partitions.iter().find(|it| it.partition == partition).map(|it| it.next_offset);
         let reached = ends.iter().all(|(partition, range)| next(partition.0) >= Some(range.end.0));
         let gone = live_service(home).await.is_none();

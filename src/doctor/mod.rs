@@ -30,6 +30,9 @@ use crate::pipeline::progress::Trouble;
 /// Longer than any question that has a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(15);
 
+/// Clocks that are further apart are not both right; HTTP tells whole seconds, and answers take some.
+const CLOCKS_APART_MAX_MS: i64 = 20_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {

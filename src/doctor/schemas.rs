@@ -3,13 +3,26 @@
 use tableflow_connectors::registry::Include;
 use tableflow_model::Result;
 
-use super::{Check, within_deadline};
+use super::{CLOCKS_APART_MAX_MS, Check, within_deadline};
 use crate::definition::{Format, Wanted};
 use crate::home::Home;
 
 pub async fn look(home: &Home) -> Vec<Check> {
     let check = format!("registry {}", home.registry_name);
-    vec![within_deadline(&check, async { subjects(check.clone(), home).await }).await]
+    let subjects = within_deadline(&check, async { subjects(check.clone(), home).await }).await;
+    std::iter::once(subjects).chain(clock(home)).collect()
+}
+
+/// The registry's clock beside this machine's, where it tells: one of the two is wrong, or none.
+fn clock(home: &Home) -> Option<Check> {
+    let ahead_ms = home.schemas.answered_at()?.0 - home.clock.now().0;
+    let check = format!("clock of registry {}", home.registry_name);
+    if ahead_ms.abs() <= CLOCKS_APART_MAX_MS {
+        return Some(Check::ok(check, "as this machine's"));
+    }
+    let detail =
+        format!("{} s {} this machine's", ahead_ms.abs() / 1000, if ahead_ms > 0 { "ahead of" } else { "behind" });
+    Some(Check::warning(check, detail, "set the clock that is wrong: snapshots and freshness carry this machine's"))
 }
 
 async fn subjects(check: String, home: &Home) -> Check {

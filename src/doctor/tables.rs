@@ -6,7 +6,7 @@ use std::time::Duration;
 use tableflow_model::source::Range;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result};
 
-use super::{Check, side_by_side, within_deadline};
+use super::{CLOCKS_APART_MAX_MS, Check, side_by_side, within_deadline};
 use crate::definition::{Definition, Wanted};
 use crate::home::Home;
 use crate::pipeline::progress::State;
@@ -86,22 +86,38 @@ async fn topic(check: String, home: &Home, definition: &Definition) -> Check {
         }
         let ranges = source.ranges().await?;
         let Some((partition, last)) = last_record(&ranges) else {
-            return Ok(format!("{} partitions, empty", ranges.len()));
+            return Ok((format!("{} partitions, empty", ranges.len()), None));
         };
         source.seek(&BTreeMap::from([(partition, last)])).await?;
         let deadline = tokio::time::Instant::now() + RECORD_WITHIN;
-        while source.poll(1)?.is_empty() {
+        let records = loop {
+            let polled = source.poll(1)?;
+            if !polled.is_empty() {
+                break polled;
+            }
             if tokio::time::Instant::now() > deadline {
                 return Err(Error::unavailable("its records do not come").with_hint(
                     "its partitions' leaders have to be reached from here, at the addresses that they advertise",
                 ));
             }
             tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok(format!("{} partitions, described and read", ranges.len()))
+        };
+        let newest = records.iter().flat_map(|records| records.timestamps.iter().copied()).max();
+        Ok((format!("{} partitions, described and read", ranges.len()), newest))
     };
-    let looked: Result<String> = looked.await;
-    Check::of(check, looked.map_err(gone))
+    let looked: Result<(String, Option<i64>)> = looked.await;
+    match looked.map_err(gone) {
+        Ok((found, newest)) => ahead(&check, home, newest).unwrap_or_else(|| Check::ok(check, found)),
+        Err(error) => Check::failed(check, &error),
+    }
+}
+
+/// A record that was written later than it is here.
+fn ahead(check: &str, home: &Home, newest: Option<i64>) -> Option<Check> {
+    let ahead_ms = newest? - home.clock.now().0;
+    let detail = format!("its last record is {} s ahead of this machine's clock", ahead_ms / 1000);
+    let hint = "set the clock that is wrong: this machine's, or that of who gave the record its time";
+    (ahead_ms > CLOCKS_APART_MAX_MS).then(|| Check::warning(check, detail, hint))
 }
 
 fn gone(error: Error) -> Error {

@@ -6,6 +6,7 @@
 //! - I2: at a record that cannot be decoded its partition stands still, or it is put aside, as the table's definition
 //!   says.
 
+use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -17,7 +18,7 @@ use tableflow_connectors::decode::{
 };
 use tableflow_lake::layout::arrow_schema;
 use tableflow_model::protocol::{Epoch, Tally};
-use tableflow_model::{Error, Offset, Partition, Records, Result, TopicName};
+use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, TopicName};
 
 use super::decoding::{Decoding, Part, Stopped, Terms};
 use super::way_on::WayOn;
@@ -41,6 +42,33 @@ pub struct Rows {
     pub next_offset: Offset,
     pub leader_epoch: LeaderEpoch,
     pub halt: Option<Halt>,
+    /// What was read to make them; whoever asked for them knows.
+    pub volume: Volume,
+}
+
+/// How much was read, and from when.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Volume {
+    /// Of keys, values and headers.
+    pub bytes: u64,
+    /// The time of the oldest record, where one has a time that counts.
+    pub oldest: Option<Millis>,
+}
+
+impl Volume {
+    /// Some records of a batch; a time counts from `fresh_from` on.
+    pub fn of(records: &Records, rows: Range<usize>, fresh_from: Millis) -> Self {
+        let times = records.timestamps.get(rows.clone()).unwrap_or_default();
+        let oldest = times.iter().copied().filter(|time| *time >= fresh_from.0).min().map(Millis);
+        Volume { bytes: records.bytes_of(rows), oldest }
+    }
+}
+
+impl AddAssign for Volume {
+    fn add_assign(&mut self, more: Volume) {
+        self.bytes += more.bytes;
+        self.oldest = self.oldest.into_iter().chain(more.oldest).min();
+    }
 }
 
 /// Under which leader the last record before a position was written.
@@ -203,6 +231,7 @@ impl OneTable {
             next_offset,
             leader_epoch: LeaderEpoch::before(next_offset, records),
             halt: part.stopped.map(failed).map(Halt::Failed),
+            volume: Volume::default(),
         })
     }
 }

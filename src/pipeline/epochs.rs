@@ -110,7 +110,7 @@ impl Epochs {
         goal: Goal,
     ) -> Self {
         progress.set_state(State::Backfilling, None);
-        let patience = Patience::new(definition.job.to_string(), goal, progress.clone());
+        let patience = Patience::new(definition.table.clone(), goal, progress.clone());
         let target = |sink: &Sink| {
             Target::new(home.clone(), (sink.table.clone(), sink.holds), definition.job.clone(), progress.clone())
         };
@@ -204,7 +204,7 @@ impl Epochs {
 
     /// The epoch is in. A record that stopped it ends the job.
     async fn after_commit(&mut self, epoch: Epoch, positions: &Positions) -> Result<Option<Error>> {
-        self.progress.counted(positions.tally());
+        self.progress.settled(positions, self.home.clock.now());
         self.intake.note_committed(positions);
         self.patience.renew();
         let rolls_back = |target: &Target| self.rolls_back && target.holds == Holds::Rows;
@@ -245,6 +245,7 @@ impl Epochs {
             return Ok(Err(ended));
         }
         let to = self.intake.positions(&files);
+        self.progress.ends_at(to.clone());
         let files = self.name_files(files.finish().await?, &specs).await?;
         Ok(Ok(files.map_or(EpochEvent::NothingStaged, |files| staged(to, files))))
     }

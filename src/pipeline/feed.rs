@@ -22,6 +22,7 @@ use tableflow_model::source::Range;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId, TopicName};
 use tokio::time::Instant;
 
+use super::backpressure::Backpressure;
 use super::budget::{Share, TableMemory};
 use super::dispatch::{Dispatch, Halt, Rows};
 use super::gone::{check_within, deleted, is_gone};
@@ -56,6 +57,7 @@ pub struct Feed {
     from: StartFrom,
     from_offsets: Option<BTreeMap<Partition, Offset>>,
     pace: Pace,
+    backpressure: Backpressure,
     /// Dropped before the turn: what is given to the next one is free by then.
     reader: Reader,
     turn: Option<Turn>,
@@ -101,7 +103,8 @@ impl Feed {
             from: definition.from,
             from_offsets: definition.from_offsets.clone(),
             pace: Pace::new(Duration::from_millis(definition.commit_interval_ms), Instant::now()),
-            reader: Reader::new(definition.topic.clone(), source, dispatch),
+            reader: Reader::new(definition, source, dispatch),
+            backpressure: Backpressure::new(Instant::now()),
             turn: None,
             resting: false,
             ends_sum: None,
@@ -201,10 +204,12 @@ impl Feed {
         if self.turn.is_none() {
             let reason = format!("it waits for its turn to catch up: {} tables have theirs", lane.turns());
             self.progress.set_state(State::Pending, Some(Trouble { reason, hint: None }));
+            self.backpressure.hold_up(Instant::now());
             self.turn = tokio::select! {
                 turn = &mut turn => turn,
                 () = self.goal.stopped() => None,
             };
+            self.backpressure.go_on(Instant::now());
         }
         self.progress.set_state(State::Backfilling, None);
         self.turn.is_some()
@@ -278,6 +283,7 @@ impl Feed {
                 None => {}
                 Some(Halt::Failed(failure)) => {
                     halted.insert(rows.partition);
+                    self.progress.stopped_by(failure.context("reason").unwrap_or("schema"));
                     self.failure.get_or_insert(failure);
                 }
                 Some(Halt::NewTable) => {
@@ -371,6 +377,8 @@ impl Intake for Feed {
         self.failure = None;
         self.reader.begin(epoch);
         self.pace.begin(Instant::now());
+        self.progress.held_up(self.backpressure.next_epoch(Instant::now()));
+        self.progress.begins(from.as_ref());
         self.memory.hold(0);
         let found = match self.found_id().await {
             Ok(found) => found,
@@ -398,7 +406,6 @@ impl Intake for Feed {
                     self.reader.source().note_committed(&known.offsets);
                 }
                 self.tally = known.as_ref().map(|known| known.tally).unwrap_or_default();
-                self.progress.counted(self.tally);
                 self.leader_epochs = known.as_ref().map(|known| known.leader_epochs.clone()).unwrap_or_default();
                 self.reader.source().expect_leader_epochs(&self.leader_epochs);
                 let entered = match self.enter(known.map(|known| known.offsets)).await {
@@ -427,7 +434,7 @@ impl Intake for Feed {
             let nothing = polled.is_empty();
             self.take(polled, files).await?;
             self.memory.hold(files.memory() as u64);
-            self.progress.buffered(files.records(), files.memory() as u64);
+            self.progress.holds(files.counts(), files.oldest(), files.memory() as u64);
             if !nothing {
                 self.pace.found(looked_at);
             }
@@ -458,6 +465,7 @@ impl Intake for Feed {
     /// Makes sure of what was read, before it is committed (I4).
     async fn confirm(&mut self) -> Result<()> {
         self.pace.staged(Instant::now());
+        self.backpressure.hold_up(Instant::now());
         self.reader.source().confirm().await
     }
 

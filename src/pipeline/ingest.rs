@@ -66,7 +66,7 @@ impl Ingest {
         let table = target::load(&home, &definition.table).await?;
         let dispatch = Box::new(OneTable::new(&home, &definition, &table.metadata).await?);
         let feed = Feed::new(&home, &definition, dispatch, goal.clone(), progress.clone(), &memory).await?;
-        let patience = Patience::new(definition.table.to_string(), goal, progress.clone());
+        let patience = Patience::new(definition.table.clone(), goal, progress.clone());
         let (table, job) = (definition.table.clone(), definition.job.clone());
         let target = Target::new(home.clone(), (table, Holds::Rows), job, progress.clone());
         let writer = WriterId(home.ids.uuid());
@@ -132,6 +132,7 @@ impl Ingest {
             return Ok(Stage::Ended(ended));
         }
         let positions = self.feed.positions(&files);
+        self.progress.ends_at(positions.clone());
         let Some(content) = files.finish().await?.pop() else {
             return Err(Error::internal("the files of a job's only table are missing"));
         };
@@ -162,7 +163,7 @@ impl Ingest {
 
     /// The epoch is in. A record that stopped it ends the job.
     fn after_commit(&mut self, positions: &Positions) -> Option<Error> {
-        self.progress.counted(positions.tally());
+        self.progress.settled(positions, self.home.clock.now());
         self.feed.note_committed(positions);
         self.staged = None;
         self.patience.renew();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tableflow_model::{Error, ErrorKind, Result};
+use tableflow_model::{Error, ErrorKind, Result, TableName};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -82,8 +82,8 @@ pub fn verdict(ended: Result<Ended>) -> Option<(State, Error)> {
 /// How often in a row something outside has failed.
 #[derive(Debug)]
 pub struct Patience {
-    /// Who is waiting, for the log.
-    who: String,
+    /// Whose job is waiting, for the log.
+    table: TableName,
     goal: Goal,
     progress: Arc<Progress>,
     failures: u32,
@@ -91,14 +91,14 @@ pub struct Patience {
 }
 
 impl Patience {
-    pub fn new(who: String, goal: Goal, progress: Arc<Progress>) -> Self {
-        Patience { who, goal, progress, failures: 0, failures_after_stop: 0 }
+    pub fn new(table: TableName, goal: Goal, progress: Arc<Progress>) -> Self {
+        Patience { table, goal, progress, failures: 0, failures_after_stop: 0 }
     }
 
     /// I1. Gives the error back when it has come too often.
     pub async fn pause_after(&mut self, error: Error) -> Result<()> {
         let trouble = Trouble::of(&error);
-        tracing::warn!(job = %self.who, reason = trouble.reason, hint = trouble.hint, "trying again");
+        tracing::warn!(table = %self.table, reason = trouble.reason, hint = trouble.hint, "trying again");
         self.progress.set_state(State::Degraded, Some(trouble));
         self.progress.retries.fetch_add(1, Ordering::Relaxed);
         self.failures += 1;

@@ -24,12 +24,18 @@
 //!  epochs      a job with several: the driver of its epoch manifests
 //!  rollback    an old snapshot becomes the newest one
 //!  drop        a table goes, its files too
+//!  account     what became of the records that a job has read
+//!  histogram   how often a measured value was at most so large
+//!  backpressure  how much of its time a job takes nothing in because it cannot
 //!  progress    how a job is doing
 //!  budget      one memory budget for all jobs
+//!  filled      the tables that a definition fills, as the catalog has them
 //!  supervise   all jobs on one pool
 //!  status      a table as `status` and `describe` show it
 //! ```
 
+pub mod account;
+mod backpressure;
 pub mod budget;
 pub mod dead_letters;
 mod decoding;
@@ -39,7 +45,9 @@ pub mod enable;
 pub mod epochs;
 pub mod fan_out;
 mod feed;
+mod filled;
 mod gone;
+pub mod histogram;
 pub mod ingest;
 mod intake;
 pub mod job;

@@ -13,26 +13,32 @@ use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use tableflow_lake::layout::{Evolution, evolve};
 use tableflow_lake::write::{EpochName, Stager};
 use tableflow_model::protocol::{Epoch, Tally};
-use tableflow_model::{Error, Offset, Partition, Result, Source, TopicName};
+use tableflow_model::{Error, Millis, Offset, Partition, Result, Source, TableName, TopicName};
 use tableflow_store::Store;
 
-use super::dispatch::{Dispatch, LeaderEpoch, Rows};
+use super::account::Counts;
+use super::dispatch::{Dispatch, LeaderEpoch, Rows, Volume};
+use crate::definition::Definition;
 
 /// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
 const POLL_BYTES: usize = 1024 * 1024;
 
 /// Topic to rows.
 pub struct Reader {
+    table: TableName,
     topic: TopicName,
     source: Box<dyn Source>,
     dispatch: Box<dyn Dispatch>,
     /// What the next rows belong to.
     epoch: Epoch,
+    /// Older records were there before the table was: how long they took says nothing.
+    fresh_from: Millis,
 }
 
 impl Reader {
-    pub fn new(topic: TopicName, source: Box<dyn Source>, dispatch: Box<dyn Dispatch>) -> Self {
-        Reader { topic, source, dispatch, epoch: Epoch::default() }
+    pub fn new(definition: &Definition, source: Box<dyn Source>, dispatch: Box<dyn Dispatch>) -> Self {
+        let (table, topic) = (definition.table.clone(), definition.topic.clone());
+        Reader { table, topic, source, dispatch, epoch: Epoch::default(), fresh_from: definition.created_at }
     }
 
     pub fn begin(&mut self, epoch: Epoch) {
@@ -47,8 +53,12 @@ impl Reader {
     pub async fn poll(&mut self) -> Result<Vec<Rows>> {
         let mut rows = Vec::new();
         for records in self.source.poll(POLL_BYTES)? {
-            for rows_of in self.dispatch.rows(&records, self.epoch).await? {
+            let mut from = 0;
+            for mut rows_of in self.dispatch.rows(&records, self.epoch).await? {
                 self.tell(&rows_of);
+                let end = records.offsets.partition_point(|offset| *offset < rows_of.next_offset.0);
+                rows_of.volume = Volume::of(&records, from..end, self.fresh_from);
+                from = end;
                 rows.push(rows_of);
             }
         }
@@ -61,7 +71,8 @@ impl Reader {
     fn tell(&self, rows: &Rows) {
         if let Some(first) = rows.passed_over.first() {
             let (partition, offset, count) = (rows.partition, first.offset, rows.passed_over.len());
-            tracing::warn!(topic = %self.topic, %partition, %offset, reason = %first.reason, count, "records are put aside");
+            let (table, topic) = (&self.table, &self.topic);
+            tracing::warn!(%table, %topic, %partition, %offset, reason = %first.reason, count, "records are put aside");
         }
     }
 }
@@ -81,18 +92,29 @@ pub struct EpochFiles {
     pub leader_epochs: BTreeMap<Partition, Option<i32>>,
     /// The records before the positions that are rows of no table, or of that of dead letters.
     pub tally: Tally,
+    /// Why they are none.
+    reasons: BTreeMap<&'static str, u64>,
+    volume: Volume,
     pub moved: bool,
 }
 
 impl EpochFiles {
     pub fn new(tables: Vec<TableFiles>, positions: BTreeMap<Partition, Offset>) -> Self {
         let (leader_epochs, tally, moved) = (BTreeMap::new(), Tally::default(), false);
-        EpochFiles { tables, positions, leader_epochs, tally, moved }
+        let (reasons, volume) = Default::default();
+        EpochFiles { tables, positions, leader_epochs, tally, reasons, volume, moved }
     }
 
-    /// How many records the epoch holds so far.
-    pub fn records(&self) -> u64 {
-        self.tables.iter().map(|table| table.stager.rows()).sum::<u64>() + self.tally.skipped
+    /// What the epoch holds so far.
+    pub fn counts(&self) -> Counts {
+        let Tally { skipped, dead_lettered } = self.tally;
+        let rows = self.tables.iter().map(|table| table.stager.rows()).sum::<u64>() - dead_lettered;
+        Counts { rows, skipped, dead_lettered, bytes: self.volume.bytes, reasons: self.reasons.clone() }
+    }
+
+    /// The time of the oldest record that came since the table is there.
+    pub fn oldest(&self) -> Option<Millis> {
+        self.volume.oldest
     }
 
     /// What waits in memory.
@@ -119,6 +141,10 @@ impl EpochFiles {
                 .await?;
         }
         self.tally += rows.tally;
+        self.volume += rows.volume;
+        for passed_over in &rows.passed_over {
+            *self.reasons.entry(passed_over.reason.code()).or_default() += 1;
+        }
         match rows.leader_epoch {
             LeaderEpoch::AsBefore => {}
             LeaderEpoch::Known(epoch) => drop(self.leader_epochs.insert(rows.partition, Some(epoch))),

@@ -5,18 +5,18 @@
 //! - I1: what is committed comes from the table's own ledger, never from a report.
 
 use bytes::Bytes;
-use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::ROLLED_BACK_TO;
 use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TableName};
 
-use super::fan_out::{FanOutTable, FanOutTables};
+use super::fan_out::FanOutTable;
+use super::filled::Filled;
 use super::gone::deleted;
-use super::manifests::Manifests;
 use super::progress::{Report, State, Trouble};
 use super::replay::replayed;
+use super::target::total_of;
 use crate::definition::Unreadable;
 use crate::definition::{Definition, Wanted};
 use crate::home::Home;
@@ -105,119 +105,80 @@ impl TableStatus {
             status: State::Suspended,
             reason: Some(reason),
             hint,
-            mode: "append",
-            format_version: 2,
-            delete_encoding: "none",
-            ..TableStatus::default()
+            ..TableStatus::appended()
         }
+    }
+
+    /// What the tables alone tell.
+    fn of_tables(filled: &Filled, definition: &Definition) -> Self {
+        let rows_in = filled.with_rows(definition);
+        let total = |name: &str| rows_in.iter().map(|metadata| total_of(metadata, name)).sum();
+        let metadata = filled.anchor.as_ref().map(|table| &table.metadata);
+        let one = rows_in.first().filter(|_| definition.fan_out.is_none());
+        let registered = if filled.anchor.is_some() { "Registered" } else { "Missing" };
+        TableStatus {
+            table: definition.table.to_plain_string(),
+            topic: definition.topic.to_string(),
+            diverged: metadata.is_some_and(|metadata| metadata.properties().contains_key(DIVERGED_PROPERTY)),
+            snapshot_id: one.and_then(|metadata| metadata.current_snapshot_id()),
+            metadata_location: filled.anchor.as_ref().map(|table| table.metadata_location.clone()),
+            schema_id: metadata.map(|metadata| metadata.current_schema_id()),
+            rows_committed: total("total-records"),
+            last_commit_at: filled.committed_at(definition).and_then(rfc3339),
+            data_files: total("total-data-files"),
+            delete_files: total("total-delete-files"),
+            bytes: total("total-files-size"),
+            catalogs: vec![CatalogStatus { name: "tableflow", state: registered, error: None }],
+            tables: filled.of_fan_out.iter().map(|(named, table)| OneOfSeveral::of(named.clone(), table)).collect(),
+            ..TableStatus::appended()
+        }
+    }
+
+    /// What is the same of all tables in this version.
+    fn appended() -> Self {
+        TableStatus { mode: "append", format_version: 2, delete_encoding: "none", ..TableStatus::default() }
     }
 }
 
 /// The table as it is now.
 pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStatus> {
     let report = report_of(home, definition).await;
-    let table = found(home, definition.anchor()).await?;
-    let tables = fan_out_tables(home, definition).await?;
-    let all: Vec<&LoadedTable> = table.iter().chain(tables.iter().map(|(_, table)| table)).collect();
-    let ledger = newest_ledger(home, definition, &all).await?;
+    let tables = Filled::load(home, definition).await?;
+    let ledger = tables.ledger(home, definition).await?;
     let tally = ledger.as_ref().map(|ledger| ledger.positions.tally()).unwrap_or_default();
-    let property = |name: &str| table.as_ref().and_then(|table| table.metadata.properties().get(name).cloned());
-    let dead_lettered = tally.dead_lettered.saturating_sub(replayed(definition, property));
     let (partitions, no_topic, open) = match partitions(home, definition, ledger).await {
         Ok((partitions, open)) => (partitions, None, open),
         Err(error) => (Vec::new(), Some(without_topic(definition, &error)), None),
     };
     let served = live_service(home).await.is_some();
-    let (status, trouble) = state(definition, report.as_ref(), table.as_ref(), no_topic, served);
+    let (status, trouble) = state(definition, report.as_ref(), tables.anchor.as_ref(), no_topic, served);
     let trouble = trouble.or(open);
-    let metadata = table.as_ref().map(|table| &table.metadata);
-    let rows_in: Vec<&TableMetadata> = match definition.fan_out {
-        Some(_) => tables.iter().map(|(_, table)| table.metadata.as_ref()).collect(),
-        None => table.iter().map(|table| table.metadata.as_ref()).collect(),
-    };
-    let newest = rows_in.iter().filter_map(|metadata| metadata.current_snapshot()).max_by_key(|it| it.timestamp_ms());
-    let snapshot = newest.filter(|_| definition.fan_out.is_none());
-    let total = |name: &str| rows_in.iter().map(|metadata| total_of(metadata, name)).sum();
     let lag: i64 = partitions.iter().map(|partition| partition.lag).sum();
+    let reads = !partitions.is_empty();
     // A report is older than the ledger: what it calls buffered may be committed by now (I1).
-    let buffered = report.as_ref().filter(|_| served && !partitions.is_empty());
-    let committed_at = newest.map(|snapshot| snapshot.timestamp_ms());
-    let now = home.clock.now().0;
+    let buffered = report.as_ref().filter(|_| served && reads).map_or(0, |report| report.rows_buffered);
+    let replayed = replayed(definition, |name| tables.property(name));
+    let since_commit = tables.committed_at(definition).map(|at| home.clock.now().0 - at);
     Ok(TableStatus {
-        table: definition.table.to_plain_string(),
-        topic: definition.topic.to_string(),
         status,
         reason: trouble.as_ref().map(|trouble| trouble.reason.clone()),
         hint: trouble.and_then(|trouble| trouble.hint),
-        mode: "append",
-        format_version: 2,
-        delete_encoding: "none",
-        diverged: metadata.is_some_and(|metadata| metadata.properties().contains_key(DIVERGED_PROPERTY)),
-        snapshot_id: snapshot.map(|snapshot| snapshot.snapshot_id()),
-        metadata_location: table.as_ref().map(|table| table.metadata_location.clone()),
-        schema_id: metadata.map(|metadata| metadata.current_schema_id()),
-        rows_committed: total("total-records"),
-        rows_buffered: buffered.map_or(0, |report| report.rows_buffered.min(u64::try_from(lag).unwrap_or(0))),
+        rows_buffered: buffered.min(u64::try_from(lag).unwrap_or(0)),
         rows_skipped: tally.skipped,
-        rows_dead_lettered: dead_lettered,
+        rows_dead_lettered: tally.dead_lettered.saturating_sub(replayed),
         lag,
-        // A table that has everything is as fresh as can be, however old its last row.
-        freshness_ms: if lag == 0 && !partitions.is_empty() { Some(0) } else { committed_at.map(|at| now - at) },
-        last_commit_at: committed_at.and_then(rfc3339),
-        data_files: total("total-data-files"),
-        delete_files: total("total-delete-files"),
-        bytes: total("total-files-size"),
-        catalogs: vec![CatalogStatus {
-            name: "tableflow",
-            state: if table.is_some() { "Registered" } else { "Missing" },
-            error: None,
-        }],
-        tables: tables.into_iter().map(|(named, table)| OneOfSeveral::of(named, &table)).collect(),
+        freshness_ms: freshness(
+            report.and_then(|report| report.freshness_ms),
+            (reads && lag == 0).then_some(0).or(since_commit),
+        ),
         partitions,
+        ..TableStatus::of_tables(&tables, definition)
     })
 }
 
-async fn found(home: &Home, table: &TableName) -> Result<Option<LoadedTable>> {
-    match home.catalog.load_table(table).await {
-        Ok(table) => Ok(Some(table)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The tables of a fan-out that are there.
-async fn fan_out_tables(home: &Home, definition: &Definition) -> Result<Vec<(FanOutTable, LoadedTable)>> {
-    let mut tables = Vec::new();
-    if definition.fan_out.is_some() {
-        for named in FanOutTables::load(home, definition).await?.iter() {
-            tables.extend(found(home, &named.table).await?.map(|table| (named.clone(), table)));
-        }
-    }
-    Ok(tables)
-}
-
-/// A count of a table's newest snapshot.
-fn total_of(metadata: &TableMetadata, name: &str) -> u64 {
-    let text = metadata.current_snapshot().and_then(|snapshot| snapshot.summary().additional_properties.get(name));
-    text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
-}
-
-/// How far the job is. With dead letters an epoch is decided before it is in the tables, and one without rows for a
-/// table leaves it as it is.
-async fn newest_ledger(home: &Home, definition: &Definition, tables: &[&LoadedTable]) -> Result<Option<Ledger>> {
-    let letters = match &definition.dead_letters {
-        Some(letters) => found(home, &letters.table).await?,
-        None => None,
-    };
-    let property = Ledger::property(&definition.job);
-    let ledger = |table: &LoadedTable| Ledger::from_text(table.metadata.properties().get(&property)?).ok();
-    let newest = tables.iter().copied().chain(&letters).filter_map(ledger).max_by_key(|it| (it.generation, it.epoch));
-    match newest {
-        Some(ledger) if letters.is_some() => {
-            Manifests::of_topic(home.clone(), definition)?.decided_above(ledger).await.map(Some)
-        }
-        newest => Ok(newest),
-    }
+/// How long the newest records took until they could be seen; while others wait, at least as long as they do.
+fn freshness(of_last_commit: Option<i64>, waiting: Option<i64>) -> Option<i64> {
+    of_last_commit.max(waiting)
 }
 
 /// What a table is whose topic cannot be asked for its ends.

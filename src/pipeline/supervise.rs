@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
-use tableflow_model::{Error, ErrorKind, Millis, Result, TableName};
+use tableflow_model::{Error, ErrorKind, Millis, Result, TableName, TopicName};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +45,14 @@ const REPORT_EVERY_MS: i64 = 5_000;
 const REPORTS_AT_ONCE: usize = 32;
 
 /// What the world can see of the running jobs.
-pub type Board = Arc<Mutex<BTreeMap<TableName, Arc<Progress>>>>;
+pub type Board = Arc<Mutex<BTreeMap<TableName, Watched>>>;
+
+/// A running job, from outside.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    pub topic: TopicName,
+    pub progress: Arc<Progress>,
+}
 
 struct Job {
     definition: Definition,
@@ -186,8 +193,11 @@ impl Supervisor {
             Goal::Follow(stop.clone()),
         ));
         if let Ok(mut board) = self.board.lock() {
-            board.insert(definition.table.clone(), progress.clone());
+            let watched = Watched { topic: definition.topic.clone(), progress: progress.clone() };
+            board.insert(definition.table.clone(), watched);
         }
+        let (table, topic) = (&definition.table, &definition.topic);
+        tracing::info!(%table, %topic, "the table is fed");
         let job = Job { progress, stop, task: Some(task), reported: None, definition };
         self.jobs.insert(job.definition.table.clone(), job);
     }
@@ -211,7 +221,8 @@ impl Supervisor {
         let Some(task) = job.task.take() else { return };
         let Some((state, error)) = end_of(table, task).await else { return };
         let trouble = Trouble::of(&error);
-        tracing::error!(%table, reason = trouble.reason, hint = trouble.hint, "the table stopped");
+        let (topic, partition) = (&job.definition.topic, error.context("partition"));
+        tracing::error!(%table, %topic, partition, reason = trouble.reason, hint = trouble.hint, "the table stopped");
         job.progress.set_state(state, Some(trouble));
         // What waits is waiting still, and nobody measures it any more.
         if let Ok(status) = status_of(&self.home, &job.definition).await {

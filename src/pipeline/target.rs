@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use iceberg::spec::DataFile;
+use iceberg::spec::{DataFile, TableMetadata};
 use tableflow_catalog::{CommitOutcome, LoadedTable};
 use tableflow_lake::commit::{Append, Prepared, prepare_append, prepare_columns};
 use tableflow_lake::layout::Evolution;
@@ -18,7 +18,7 @@ use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName};
 use tokio::time::Instant;
 
 use super::job::Patience;
-use super::progress::{Content, Progress};
+use super::progress::{Content, Extent, Progress};
 use crate::home::Home;
 
 /// What a job's table is for.
@@ -75,6 +75,7 @@ impl Target {
                     self.progress.found_commit_of(Millis(snapshot.timestamp_ms()));
                 }
                 let facts = table_facts(&table, self.home.catalog.guard(), &self.job);
+                self.progress.saw(&self.table, extent_of(&table.metadata));
                 self.base = Some(table);
                 Ok(Look::Facts(Box::new(facts)))
             }
@@ -139,8 +140,7 @@ impl Target {
 
     fn content_of(&self, files: &[DataFile]) -> Content {
         let rows = if self.holds == Holds::Rows { files.iter().map(DataFile::record_count).sum() } else { 0 };
-        let bytes = files.iter().map(DataFile::file_size_in_bytes).sum();
-        Content { rows, files: files.len() as u64, bytes }
+        Content { rows, bytes: files.iter().map(DataFile::file_size_in_bytes).collect() }
     }
 
     /// Sends the last commit, unchanged (I2, I3).
@@ -153,8 +153,11 @@ impl Target {
         match outcome {
             Ok(CommitOutcome::Applied(table)) => {
                 let facts = table_facts(&table, self.home.catalog.guard(), &self.job);
+                self.progress.saw(&self.table, extent_of(&table.metadata));
                 self.base = Some(table);
-                self.progress.committed(content, started.elapsed(), self.home.clock.now());
+                let (rows, files, took_ms) = (content.rows, content.bytes.len(), started.elapsed().as_millis());
+                tracing::debug!(table = %self.table, rows, files, took_ms, "committed");
+                self.progress.committed(&content, started.elapsed(), self.home.clock.now());
                 Ok(CommitReply::Applied(Box::new(facts)))
             }
             Ok(CommitOutcome::Conflict { reason }) => {
@@ -167,6 +170,21 @@ impl Target {
                 Ok(CommitReply::Unknown)
             }
         }
+    }
+}
+
+/// A count of a table's newest snapshot.
+pub fn total_of(metadata: &TableMetadata, name: &str) -> u64 {
+    let text = metadata.current_snapshot().and_then(|snapshot| snapshot.summary().additional_properties.get(name));
+    text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
+}
+
+fn extent_of(metadata: &TableMetadata) -> Extent {
+    Extent {
+        snapshots: metadata.snapshots().len() as u64,
+        data_files: total_of(metadata, "total-data-files"),
+        delete_files: total_of(metadata, "total-delete-files"),
+        bytes: total_of(metadata, "total-files-size"),
     }
 }
 

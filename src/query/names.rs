@@ -69,6 +69,17 @@ impl Names {
         }
         Ok(None)
     }
+
+    /// The table whose own name has dots, where they were written without quotes around it.
+    fn dotted(&self, parts: &[&str]) -> Option<TableName> {
+        let written = parts.join(".").to_lowercase();
+        let meant = |(namespace, name): &&(String, String)| {
+            let name = name.to_lowercase();
+            name.contains('.') && (written == name || written == format!("{}.{name}", namespace.to_lowercase()))
+        };
+        let (namespace, name) = self.tables.iter().find(meant)?;
+        TableName::new(namespace, name).ok()
+    }
 }
 
 impl Names {
@@ -90,6 +101,12 @@ impl Names {
             None => "`tableflow list` shows the tables".to_owned(),
         })
     }
+}
+
+fn not_quoted(parts: &[&str], table: &TableName) -> Error {
+    Error::usage(format!("there is no table {}", parts.join(".")))
+        .with_detail("in SQL a point divides a name, unless the name is in double quotes")
+        .with_hint(format!("write {table}"))
 }
 
 fn ambiguous(what: &str, name: &str, matches: impl Iterator<Item = String>) -> Error {
@@ -187,7 +204,10 @@ impl VisitorMut for TableVisitor<'_> {
         let parts: Vec<&str> = before.iter().copied().chain([own_name]).collect();
         let found = match self.names.table(&parts) {
             Ok(Some(found)) => found,
-            Ok(None) => return ControlFlow::Continue(()),
+            Ok(None) => match self.names.dotted(&parts) {
+                Some(table) => return ControlFlow::Break(not_quoted(&parts, &table)),
+                None => return ControlFlow::Continue(()),
+            },
             Err(error) => return ControlFlow::Break(error),
         };
         let quoted = |text: String| ObjectNamePart::Identifier(Ident::with_quote('"', text));

@@ -27,7 +27,9 @@ use super::names::{Names, resolve_tables, respell_column, respell_nested};
 use super::statement::{parse, take_travel};
 use super::tables::Namespaces;
 use super::travel::Point;
+use crate::definition::{Definition, Wanted};
 use crate::home::Home;
+use crate::pipeline::fan_out::FanOutTables;
 
 /// The name under which the tables are registered; statements need not write it.
 const CATALOG: &str = "tableflow";
@@ -116,7 +118,10 @@ async fn plan(context: &SessionContext, mut statement: Statement, names: &Names,
         }
         if nested || !respell_nested(&mut statement, names) {
             let topic = match Names::missing(&error) {
-                Some(name) => topic_of_name(home, name).await,
+                Some(name) => match fan_out_of_name(home, name).await {
+                    Some(hint) => Some(hint),
+                    None => topic_of_name(home, name).await,
+                },
                 None => None,
             };
             let missing = topic.or_else(|| names.hint_for_missing(&error));
@@ -126,6 +131,15 @@ async fn plan(context: &SessionContext, mut statement: Statement, names: &Names,
     }
     Err(Error::usage(format!("more than {RESPELLINGS_MAX} names are not written as the columns are"))
         .with_hint("write them in double quotes, exactly as `tableflow describe` shows them"))
+}
+
+/// Which tables are meant by the name of all those that one topic fills.
+async fn fan_out_of_name(home: &Home, name: &str) -> Option<String> {
+    let definitions = home.definitions().look().await.ok()?.definitions;
+    let named = |it: &&Definition| it.table.name().eq_ignore_ascii_case(name) && it.wanted != Wanted::Disabled;
+    let fan_out = definitions.iter().filter(|definition| definition.fan_out.is_some()).find(named)?;
+    let tables = FanOutTables::load(home, fan_out).await.ok()?;
+    Some(format!("{} is several tables, one for each type of record; {}", fan_out.table, tables.hint()))
 }
 
 /// What to do about a topic that is no table yet, if there is one of that name; a cluster that does not answer is not

@@ -12,12 +12,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tableflow_connectors::registry::EmbeddedRegistry;
-use tableflow_model::{Clock, Error, Result};
+use tableflow_model::{Error, Result};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Health, metrics, registry};
+use crate::home::Home;
 use crate::pipeline::lanes::Lane;
 use crate::pipeline::supervise::Board;
 
@@ -26,8 +27,7 @@ pub struct Served {
     pub board: Board,
     pub lane: Arc<Lane>,
     pub(super) health: Arc<Health>,
-    pub clock: Arc<dyn Clock>,
-    pub registry: EmbeddedRegistry,
+    pub home: Home,
 }
 
 #[derive(Clone)]
@@ -35,7 +35,7 @@ struct Shared {
     board: Board,
     lane: Arc<Lane>,
     health: Arc<Health>,
-    clock: Arc<dyn Clock>,
+    home: Home,
 }
 
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener> {
@@ -56,13 +56,14 @@ pub fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) {
-    let Served { board, lane, health, clock, registry } = served;
+    let Served { board, lane, health, home } = served;
+    let registry = home.registry();
     let routes = Router::new()
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/startup", get(startup))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Shared { board, lane, health, clock })
+        .with_state(Shared { board, lane, health, home })
         .merge(registry::routes(registry));
     let served = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = served.await {
@@ -88,6 +89,13 @@ async fn ready(State(Shared { health, .. }): State<Shared>) -> impl IntoResponse
 async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        metrics::render(&shared.board, &shared.lane, shared.clock.now()),
+        metrics::render(&metrics::Shared {
+            board: shared.board,
+            lane: shared.lane,
+            schemas: shared.home.schema_cache.counts(),
+            store: shared.home.store.meter(),
+            runtime: Handle::current().metrics(),
+            now: shared.home.clock.now(),
+        }),
     )
 }

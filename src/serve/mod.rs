@@ -51,13 +51,11 @@ pub async fn run(
     let lease = Lease::take(home.clone()).await?;
     let listener = http::bind(listen).await?;
     let address = http::address_of(&listener)?;
-    let (clock, registry) = (home.clock.clone(), home.registry());
     let matching = Matching::new(home.clone());
-    let mut supervisor = Supervisor::new(home, memory_bytes_max);
+    let mut supervisor = Supervisor::new(home.clone(), memory_bytes_max);
     let health = Arc::new(Health { started: AtomicBool::new(false), stop: stop.clone() });
     let drained = CancellationToken::new();
-    let served =
-        http::Served { board: supervisor.board(), lane: supervisor.lane(), health: health.clone(), clock, registry };
+    let served = http::Served { board: supervisor.board(), lane: supervisor.lane(), health: health.clone(), home };
     let http = tokio::spawn(http::serve(listener, served, drained.clone()));
     let serving = async {
         supervisor.look().await?;

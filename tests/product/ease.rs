@@ -302,3 +302,174 @@ fn dead_letters_are_shown_as_what_they_are_and_lie_in_a_table_of_their_own() {
     let wrong = world.run(&["dlq", "list", "letters", "--where", "reson = 'x'"]);
     wrong.failed(2, &["--where \"reson = 'x'\" is no condition", "their columns are topic, partition"]);
 }
+
+#[test]
+fn a_name_with_a_dot_is_answered_with_its_quotes() {
+    let world = World::with_table("pg.public.orders", "{\"n\":1}\n");
+    for table in
+        ["bronze.pg.public.orders", "pg.public.orders", "Bronze.PG.public.orders", "bronze.pg.public.\"orders\""]
+    {
+        let sql = format!("select n from {table}");
+        world.run(&["query", &sql]).failed(2, &["there is no table", "write bronze.\"pg.public.orders\""]);
+    }
+    assert_eq!(world.numbers("select n from bronze.\"pg.public.orders\""), [1]);
+    assert_eq!(world.numbers("select n from \"pg.public.orders\""), [1]);
+    assert!(!world.rows("select table_name from information_schema.tables").is_empty());
+}
+
+#[test]
+fn an_update_says_what_it_changed() {
+    let world = World::with_table("t", "{\"n\":1}\n");
+    let words = ["update", "t", "--commit-interval", "1m", "--error-handling", "log"];
+    let updated = world.json(&words);
+    assert_eq!(
+        updated["changed"],
+        json!([
+            {"setting": "commit_interval_ms", "before": 10_000, "after": 60_000},
+            {"setting": "error_handling", "before": "SUSPEND", "after": "LOG"},
+            {"setting": "dead_letters", "before": null, "after": "bronze.t__dlq"},
+        ])
+    );
+    assert_eq!(updated["table"], "bronze.t");
+    let again = world.run(&words);
+    assert!(again.stderr.contains("nothing is changed"), "{again:?}");
+    let shown = world.ok(&["update", "t", "--evolution", "strict"]);
+    assert!(shown.contains("additive") && shown.contains("strict"), "{shown}");
+}
+
+#[test]
+fn records_that_were_put_aside_are_told_of() {
+    let world = World::new();
+    for (topic, handling, bad) in [("a", "LOG", 2), ("b", "SKIP", 1), ("c", "LOG", 0)] {
+        world.topic(topic, 1);
+        world.ok(&["enable", topic, "--format", "json", "--error-handling", handling]);
+        world.produce_raw(topic, format!("{{\"n\":1}}\n{}", "{\n".repeat(bad)).as_bytes());
+    }
+    let none = world.run(&["dlq", "list"]);
+    assert!(none.stderr.contains("no table has dead letters"), "{none:?}");
+    let synced = world.json(&["sync"]);
+    let counts =
+        |field: &str| synced.as_array().unwrap().iter().map(|it| it[field].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(counts("rows_committed"), [1, 1, 1]);
+    assert_eq!((counts("rows_skipped"), counts("rows_dead_lettered")), (vec![0, 1, 0], vec![2, 0, 0]));
+    let plain = world.ok(&["sync"]);
+    assert!(!plain.contains("rows_skipped"), "where nothing was put aside nothing is said of it: {plain}");
+    world.produce_raw("b", b"{\n");
+    let said = world.ok(&["sync"]);
+    assert!(said.contains("rows_skipped") && !said.contains("rows_dead_lettered"), "{said}");
+    assert_eq!(world.json(&["dlq", "list"]), json!([{"table": "bronze.a", "topic": "a", "dead_letters": 2}]));
+    world.run(&["dlq", "list", "--where", "true"]).failed(2, &["TABLE"]);
+    // The same beside a service.
+    let service = world.up();
+    world.ok(&["update", "a", "--commit-interval", "1s"]);
+    world.wait_for_status("a", "status", "Syncing");
+    world.produce_raw("a", b"{\n{\n{\"n\":2}\n");
+    let synced = world.json(&["sync", "a"]);
+    assert_eq!((&synced[0]["rows_committed"], &synced[0]["rows_dead_lettered"]), (&json!(1), &json!(2)));
+    assert_eq!(service.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_hint_names_nothing_that_is_gone() {
+    let world = World::with_table("t", "{\"n\":1}\n");
+    world.ok(&["disable", "t"]);
+    world.run(&["status", "t"]).failed(1, &["bronze.t is disabled", "`tableflow enable t`", "disable bronze.t --drop"]);
+    world.ok(&["disable", "t", "--drop"]);
+    let dropped = world.run(&["status", "t"]);
+    dropped.failed(1, &["bronze.t was dropped", "`tableflow enable t` makes it anew"]);
+    assert!(!dropped.stderr.contains("--drop"), "{dropped:?}");
+    world.ok(&["enable", "t"]);
+    world.ok(&["disable", "t"]);
+    world.ok(&["topic", "delete", "t"]);
+    let disabled = world.run(&["status", "t"]);
+    disabled.failed(1, &["bronze.t is disabled", "topic t, which filled it, is not there any more", "--drop"]);
+    assert!(!disabled.stderr.contains("enable t"), "{disabled:?}");
+    world.ok(&["disable", "t", "--drop"]);
+    let dropped = world.run(&["status", "t"]);
+    dropped.failed(1, &["bronze.t was dropped", "tableflow list"]);
+    assert!(!dropped.stderr.contains("enable t"), "{dropped:?}");
+}
+
+#[test]
+fn a_pattern_that_is_declared_again_says_what_it_is_about() {
+    let world = World::with_table("shop.orders", "{\"n\":1}\n");
+    let declare = |words: &[&str]| world.run(&[&["enable", "--match", r"shop\..*"], words].concat()).stderr;
+    let again = "what it asks now is for tables to come";
+    assert!(!declare(&[]).contains(again));
+    assert!(!declare(&[]).contains(again), "nothing is different");
+    assert!(declare(&["--commit-interval", "1s"]).contains(again));
+    world.ok(&["disable", "--match", r"shop\..*"]);
+    assert!(!declare(&[]).contains(again), "it was ended meanwhile");
+    for verb in ["enable", "disable"] {
+        let help = world.ok(&[verb, "--help"]);
+        assert!(help.contains(&format!("tableflow {verb} [OPTIONS] --match <REGEX>")), "{help}");
+    }
+}
+
+#[test]
+fn a_log_for_machines_is_an_object_a_line() {
+    let world = World::new();
+    for (topic, handling) in [("a", "SKIP"), ("b", "SUSPEND")] {
+        world.topic(topic, 1);
+        world.ok(&["enable", topic, "--format", "json", "--error-handling", handling]);
+        world.produce_raw(topic, b"{\n");
+    }
+    // Nobody answers at port 1, and nobody is to know who asked.
+    let mut command = world.command(&["sync", "--log-format", "json", "-vvv"]);
+    let registry = [("URL", "http://127.0.0.1:1"), ("BASIC__AUTH__USER__INFO", "me:canary")];
+    command.envs(registry.map(|(name, value)| (format!("TABLEFLOW__REGISTRY__{name}"), value)));
+    let outcome = crate::world::outcome(command.output().unwrap());
+    assert_eq!(outcome.code, 3, "{outcome:?}");
+    assert!(!outcome.stderr.contains("canary"), "{outcome:?}");
+    let lines: Vec<Value> = outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        let is_text = |name: &str| line[name].as_str().is_some_and(|text| !text.is_empty());
+        assert!(["timestamp", "level", "target"].into_iter().all(is_text), "{line}");
+        // Libraries may have fields alone.
+        let ours = line["target"].as_str().unwrap().starts_with("tableflow");
+        assert!(line["message"].is_string() && (!ours || is_text("message")), "{line}");
+    }
+    let said = |message: &str| lines.iter().find(|line| line["message"].as_str().unwrap().contains(message)).unwrap();
+    let aside = said("records are put aside");
+    assert_eq!((&aside["table"], &aside["topic"], &aside["level"]), (&json!("bronze.a"), &json!("a"), &json!("WARN")));
+    assert_eq!((&aside["partition"], &aside["offset"], &aside["reason"]), (&json!(0), &json!(0), &json!("truncated")));
+    let end = lines.last().unwrap();
+    assert_eq!((&end["level"], &end["table"], &end["partition"]), (&json!("ERROR"), &json!("bronze.b"), &json!(0)));
+    assert!(end["hint"].as_str().unwrap().contains("--error-handling"), "{end}");
+    assert!(said("committed")["rows"].is_number());
+}
+
+/// A registry whose clock is years ahead, and a record that claims to be.
+#[test]
+fn doctor_compares_clocks() {
+    let world = World::with_table("t", "{\"n\":1}\n");
+    let told = |world: &World, check: &str, registry: &str| {
+        let mut command = world.command(&["doctor", "-o", "json"]);
+        let outcome = crate::world::outcome(command.env("TABLEFLOW__REGISTRY__URL", registry).output().unwrap());
+        let checks: Vec<Value> = serde_json::from_str(&outcome.stdout).unwrap();
+        checks.into_iter().find(|it| it["check"].as_str().unwrap().starts_with(check))
+    };
+    assert_eq!(told(&world, "clock of registry", ""), None, "the embedded one has this machine's");
+    let service = world.up();
+    let other = World::with_table("t", "{\"n\":1}\n");
+    let url = service.url("/registry");
+    assert_eq!(told(&other, "clock of registry", &url).unwrap()["outcome"], "ok");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ahead = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let head =
+                "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2099 00:00:00 GMT\r\nContent-Length: 2\r\nConnection: close";
+            let _ = std::io::Write::write_all(&mut stream, format!("{head}\r\n\r\n[]").as_bytes());
+        }
+    });
+    let clock = told(&other, "clock of registry", &ahead).unwrap();
+    assert_eq!(clock["outcome"], "warning", "{clock}");
+    assert!(clock["detail"].as_str().unwrap().contains("ahead of this machine's"), "{clock}");
+    other.produce_envelopes("t", "{\"value\":{\"n\":2},\"timestamp\":4070908800000}\n");
+    let topic = told(&other, "topic t", &url).unwrap();
+    assert_eq!(topic["outcome"], "warning", "{topic}");
+    assert!(topic["detail"].as_str().unwrap().contains("ahead of this machine's clock"), "{topic}");
+}

@@ -46,6 +46,35 @@ fn each_type_has_a_table_with_its_own_columns() {
 }
 
 #[test]
+fn whoever_says_the_wrong_name_is_told_the_right_one() {
+    let world = events();
+    world.ok(&["enable", "events", "--fan-out", "field:kind"]);
+    world.run(&["history", "events"]).failed(1, &["bronze.events is several tables", "it has none yet"]);
+    world.ok(&["sync"]);
+    let names = ["bronze.events__order, bronze.events__payment"];
+    for verb in ["history", "files"] {
+        world.run(&[verb, "events"]).failed(1, &["bronze.events is several tables, one for each type", names[0]]);
+        world.ok(&[verb, "events__order"]);
+    }
+    for table in ["events", "bronze.events", "BRONZE.Events"] {
+        let sql = format!("SELECT * FROM {table}");
+        world.run(&["query", &sql]).failed(2, &["bronze.events is several tables", names[0]]);
+    }
+    for words in
+        [&["describe"][..], &["status"], &["pause"], &["resume"], &["update", "--evolution", "strict"], &["disable"]]
+    {
+        let said = ["bronze.events__order is one of the tables of bronze.events", "say bronze.events,"];
+        world.run(&[words, &["events__order"]].concat()).failed(1, &said);
+    }
+    let listed = world.ok(&["list"]);
+    for (table, rows) in [("bronze.events ", "3"), ("bronze.events__order ", "2"), ("bronze.events__payment ", "1")] {
+        let line = listed.lines().find(|line| line.contains(table)).unwrap_or_else(|| panic!("{table}: {listed}"));
+        assert!(line.contains("events ") && line.contains(&format!(" {rows} ")), "{line}");
+    }
+    assert_eq!(world.json(&["list"]).as_array().unwrap().len(), 1, "one document a definition");
+}
+
+#[test]
 fn a_fan_out_is_disabled_enabled_and_dropped_as_a_whole() {
     let world = events();
     let enable = ["enable", "events", "--fan-out", "field:kind", "--partition-by", "bucket(4, id)"];

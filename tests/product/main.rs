@@ -11,6 +11,7 @@
 //!  fan_out    a topic of many types of records
 //!  ease       what a newcomer meets
 //!  service    `up`: what changes while it runs, and how it ends
+//!  metrics    what a scrape says, and whether its books balance
 //!  memory     how much is held before it is committed
 //!  query      time travel, names, what is refused
 //!  engines    what went in is what every engine reads
@@ -39,6 +40,8 @@ mod engines;
 mod fan_out;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 #[path = "../python/engines.rs"]
 mod python;

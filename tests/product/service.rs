@@ -115,14 +115,14 @@ fn health_and_metrics_answer() {
         "tableflow_tables 1",
         "tableflow_commits_total{table=\"bronze.orders\"} 1",
         "tableflow_files_written_total{table=\"bronze.orders\"} 1",
-        "tableflow_file_bytes_total{table=\"bronze.orders\"} ",
+        "tableflow_file_bytes_sum{table=\"bronze.orders\"} ",
         "tableflow_commit_conflicts_total{table=\"bronze.orders\"} 0",
         "tableflow_commit_retries_total{table=\"bronze.orders\"} 0",
         "tableflow_commit_duration_seconds_sum{table=\"bronze.orders\"} ",
         "tableflow_commit_age_seconds{table=\"bronze.orders\"} ",
         "tableflow_records_buffered{table=\"bronze.orders\"} 0",
         "tableflow_buffered_bytes{table=\"bronze.orders\"} 0",
-        "tableflow_consumer_lag_records{table=\"bronze.orders\"} 0",
+        "tableflow_consumer_lag_records{table=\"bronze.orders\",topic=\"orders\"} 0",
         "# TYPE tableflow_records_committed_total counter",
         "# TYPE tableflow_consumer_lag_records gauge",
     ] {
@@ -139,7 +139,7 @@ fn health_and_metrics_answer() {
     assert_eq!(service.get("/health/ready").0, 200);
     world.produce("orders", "{\"n\":3}\n");
     world.ok(&["resume", "orders"]);
-    let lag = "tableflow_consumer_lag_records{table=\"bronze.orders\"} 2";
+    let lag = "tableflow_consumer_lag_records{table=\"bronze.orders\",topic=\"orders\"} 2";
     let metrics = wait_for(|| service.get("/metrics").1, |text| text.contains(suspended) && text.contains(lag));
     assert!(metrics.contains("tableflow_commit_age_seconds"), "the table was committed to before: {metrics}");
     assert_eq!(service.terminate().code(), Some(0));

@@ -9,6 +9,8 @@ import pathlib
 import sys
 import traceback
 
+from prometheus_client.parser import text_string_to_metric_families
+
 import expected
 import kafka
 import kafka_log
@@ -117,7 +119,43 @@ def rename(order):
         update.rename_column(order["from"], order["to"])
 
 
-ORDERS = {f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values, rows)}
+def metrics(order):
+    """A scrape as Prometheus' own client reads it: the type of every metric, and its samples."""
+    families = list(text_string_to_metric_families(order["text"]))
+    names = [family.name for family in families]
+    assert len(names) == len(set(names)), "the lines of a metric do not stand together"
+    samples = {(sample.name, tuple(sorted(sample.labels.items()))) for family in families for sample in family.samples}
+    assert len(samples) == sum(len(family.samples) for family in families), "two lines have the same labels"
+    for family in families:
+        assert family.type in ("counter", "gauge", "histogram") and family.documentation, family
+        check_histograms(family)
+    return {
+        family.name + ("_total" if family.type == "counter" else ""): {
+            "type": family.type,
+            "samples": [[sample.name, sample.labels, sample.value] for sample in family.samples],
+        }
+        for family in families
+    }
+
+
+def check_histograms(family):
+    """Buckets rise up to that of all observations, which is the count."""
+    buckets = {}
+    for sample in family.samples:
+        if sample.name.endswith("_bucket"):
+            labels = tuple(sorted((name, value) for name, value in sample.labels.items() if name != "le"))
+            buckets.setdefault(labels, []).append((float(sample.labels["le"]), sample.value))
+    assert (family.type == "histogram") == bool(buckets), family
+    counts = {tuple(sorted(s.labels.items())): s.value for s in family.samples if s.name.endswith("_count")}
+    for labels, of_one in buckets.items():
+        assert of_one == sorted(of_one) and of_one[-1][0] == float("inf"), of_one
+        assert [within for _, within in of_one] == sorted(within for _, within in of_one), of_one
+        assert of_one[-1][1] == counts[labels], (labels, of_one)
+
+
+ORDERS = {
+    f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values, rows, metrics)
+}
 ORDERS.update(kafka.ORDERS)
 ORDERS.update(kafka_log.ORDERS)
 ORDERS.update(registered.ORDERS)

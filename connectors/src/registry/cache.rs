@@ -14,6 +14,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,20 @@ pub struct SchemaCache {
     memory: Mutex<Memory>,
     /// I5.
     fetching: tokio::sync::Mutex<()>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// How often a schema was asked for, since the cache was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// It was in memory.
+    pub hits: u64,
+    /// The registry was asked.
+    pub misses: u64,
+    /// And gave none: it does not answer, or does not know it.
+    pub failures: u64,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +81,14 @@ struct File {
 impl SchemaCache {
     /// Without a directory nothing outlives the process.
     pub fn new(registry: Arc<dyn SchemaRegistry>, clock: Arc<dyn Clock>, directory: Option<PathBuf>) -> Self {
-        SchemaCache { registry, clock, directory, memory: Mutex::default(), fetching: tokio::sync::Mutex::default() }
+        let (memory, fetching) = Default::default();
+        let (hits, misses, failures) = Default::default();
+        SchemaCache { registry, clock, directory, memory, fetching, hits, misses, failures }
+    }
+
+    pub fn counts(&self) -> CacheCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CacheCounts { hits: read(&self.hits), misses: read(&self.misses), failures: read(&self.failures) }
     }
 
     /// The schema that a record names, with all it refers to.
@@ -85,8 +107,9 @@ impl SchemaCache {
     fn remembered(&self, key: SchemaKey) -> Option<Result<Arc<ResolvedSchema>>> {
         let now = self.clock.now();
         let memory = self.memory();
-        let known = memory.known.get(&key)?;
-        (now < known.verify_at).then(|| Ok(Arc::clone(&known.schema)))
+        let known = memory.known.get(&key).filter(|known| now < known.verify_at)?;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(Ok(Arc::clone(&known.schema)))
     }
 
     async fn fetch(&self, key: SchemaKey, subject: Option<&str>) -> Result<Arc<ResolvedSchema>> {
@@ -99,6 +122,8 @@ impl SchemaCache {
             Ok(schema) => resolve(self.registry.as_ref(), schema).await,
             Err(error) => Err(error),
         };
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(u64::from(fetched.is_err()), Ordering::Relaxed);
         match (fetched, known) {
             (Ok(schema), known) => self.settle(key, schema, known).await,
             // I2.

@@ -31,7 +31,7 @@ pub mod resolve;
 mod schema;
 mod subject;
 
-pub use cache::SchemaCache;
+pub use cache::{CacheCounts, SchemaCache};
 pub use client::RegistryClient;
 pub use embedded::EmbeddedRegistry;
 pub use framing::PrefixLength;

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tableflow_model::Error;
+use tableflow_model::{Error, Millis};
 
 use super::refusal::Result;
 use super::schema::{RegisteredSchema, Schema, SchemaId, SchemaKey, SubjectVersion, Version, VersionWanted};
@@ -161,6 +161,11 @@ pub trait SchemaRegistry: fmt::Debug + Send + Sync {
     async fn compatibility(&self, subject: Option<&str>) -> Result<Compatibility>;
 
     async fn set_compatibility(&self, subject: Option<&str>, level: Compatibility) -> Result<()>;
+
+    /// The time on its own clock when it answered last, where it says.
+    fn answered_at(&self) -> Option<Millis> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use tableflow_model::TopicName;
 
 pub use enable::{
@@ -72,6 +72,28 @@ pub struct GlobalArguments {
     /// Say more on stderr; -vv and -vvv still more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
+    /// How the log on stderr is written
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        ignore_case = true,
+        env = "TABLEFLOW_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    pub log_format: LogFormat,
+}
+
+/// For people, or for what collects logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line of words
+    #[default]
+    Text,
+    /// One object a line: timestamp, level, message, target, and fields such as table, topic, partition
+    Json,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -93,12 +115,16 @@ pub enum Verb {
     Schema(SchemaVerb),
     /// A topic becomes a table
     #[command(
+        override_usage = "tableflow enable [OPTIONS] <TOPIC>...\n       tableflow enable [OPTIONS] --match <REGEX>",
         after_help = "Example:\n  tableflow enable orders --columns \"ts TIMESTAMP_LTZ(3), amount DECIMAL(10,2)\" \
                             --partition-by \"day(ts)\""
     )]
     Enable(Box<EnableArguments>),
     /// The table is fed no more; its data stays unless --drop
-    #[command(after_help = "Example:\n  tableflow disable bronze.orders")]
+    #[command(
+        override_usage = "tableflow disable [OPTIONS] <TABLE>\n       tableflow disable [OPTIONS] --match <REGEX>",
+        after_help = "Example:\n  tableflow disable bronze.orders"
+    )]
     Disable(DisableArguments),
     /// Stop feeding a table for a while
     #[command(after_help = "Example:\n  tableflow pause bronze.orders")]
@@ -212,14 +238,23 @@ pub struct SyncArguments {
 #[derive(Clone, Debug, Subcommand)]
 pub enum DlqVerb {
     /// Where the records are and why they are there
-    #[command(after_help = "Example:\n  tableflow dlq list payments")]
-    List(DlqArguments),
+    #[command(after_help = "Example:\n  tableflow dlq list payments   # without a name, how many each table has")]
+    List(DlqListArguments),
     /// The records whole: key, value, headers
     #[command(after_help = "Example:\n  tableflow dlq show payments --where '\"offset\" = 17' -o json")]
     Show(DlqArguments),
     /// Decode them again, and make rows of those that can be by now
     #[command(after_help = "Example:\n  tableflow dlq replay payments")]
     Replay(DlqArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DlqListArguments {
+    /// Without it, how many records each table has put aside
+    pub table: Option<TableReference>,
+    /// Only those that this is true of, over the columns of the dead letters
+    #[arg(long = "where", value_name = "EXPR", requires = "table")]
+    pub condition: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -28,7 +28,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Records, Result};
 pub use self::tables::{FanOutTable, FanOutTables, GROUP_PROPERTY, VALUE_PROPERTY};
 use self::value::{Found, Values};
 use super::decoding::{Decoding, Part, Stopped, Subjects, Terms};
-use super::dispatch::{Dispatch, Halt, LeaderEpoch, Manner, PassedOver, Rows, check_registry, decoding_for};
+use super::dispatch::{Dispatch, Halt, LeaderEpoch, Manner, PassedOver, Rows, Volume, check_registry, decoding_for};
 use super::target;
 use super::way_on::WayOn;
 use crate::definition::{Definition, FanOutBy};
@@ -308,7 +308,8 @@ impl Dispatch for FanOut {
             parts.extend(letters.map(|letters| (self.dead_letters(), letters)));
         }
         let leader_epoch = LeaderEpoch::before(next_offset, records);
-        Ok(vec![Rows { partition: records.partition, parts, tally, passed_over, next_offset, leader_epoch, halt }])
+        let (partition, volume) = (records.partition, Volume::default());
+        Ok(vec![Rows { partition, parts, tally, passed_over, next_offset, leader_epoch, halt, volume }])
     }
 
     fn dead_letters(&self) -> usize {

@@ -23,6 +23,9 @@ use crate::pipeline::enable::fan_out::make_table;
 /// A fan-out with more tables is by something that is no type of record.
 const TABLES_MAX: usize = 500;
 
+/// A hint has so many of them.
+const NAMED_MAX: usize = 10;
+
 /// Says which fan-out a table belongs to, and which of its values it holds.
 pub const GROUP_PROPERTY: &str = "tableflow.fan-out-of";
 pub const VALUE_PROPERTY: &str = "tableflow.fan-out-value";
@@ -50,6 +53,16 @@ impl FanOutTables {
             by_value.insert(noted.value.clone(), noted);
         }
         Ok(FanOutTables { by_value })
+    }
+
+    /// Which names are meant where that of all of them is said.
+    pub fn hint(&self) -> String {
+        let names: Vec<String> = self.iter().take(NAMED_MAX).map(|named| named.table.to_string()).collect();
+        match (names.as_slice(), self.by_value.len()) {
+            ([], _) => "it has none yet: `tableflow up` or `tableflow sync` make them as records come".to_owned(),
+            (names, all) if all > names.len() => format!("name one of {all}, such as {}", names.join(", ")),
+            (names, _) => format!("name one: {}", names.join(", ")),
+        }
     }
 
     /// In the order of their values.

@@ -18,7 +18,7 @@ mod transport;
 use async_trait::async_trait;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use tableflow_model::Error;
+use tableflow_model::{Error, Millis};
 use uuid::Uuid;
 
 use super::refusal::Result;
@@ -186,5 +186,9 @@ impl SchemaRegistry for RegistryClient {
         let request = Request::new(Method::PUT, &path).body(&ConfigRequest { compatibility: level })?;
         let _: serde_json::Value = self.transport.ask(&request).await?;
         Ok(())
+    }
+
+    fn answered_at(&self) -> Option<Millis> {
+        self.transport.answered_at()
     }
 }

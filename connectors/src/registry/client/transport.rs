@@ -11,13 +11,13 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Identity, Method, Response, StatusCode, redirect};
 use serde::{Deserialize, Serialize};
-use tableflow_model::{Error, Secret};
+use tableflow_model::{Error, Millis, Secret};
 use url::Url;
 
 use super::super::refusal::{Reason, RegistryError, Result};
@@ -49,6 +49,8 @@ pub(super) struct Transport {
     urls: Vec<Url>,
     /// I3: where in `urls` the last answer came from.
     preferred: AtomicUsize,
+    /// By the clock of whoever answered last. Zero: none told.
+    answered_at_ms: AtomicI64,
 }
 
 impl fmt::Debug for Transport {
@@ -145,7 +147,8 @@ impl Transport {
                 .with_detail(causes(&error))
                 .with_hint("check the files of ssl.ca.location, ssl.certificate.location and ssl.key.location")
         })?;
-        Ok(Transport { http, urls: options.urls().to_vec(), preferred: AtomicUsize::new(0) })
+        let (preferred, answered_at_ms) = Default::default();
+        Ok(Transport { http, urls: options.urls().to_vec(), preferred, answered_at_ms })
     }
 
     /// The answer, read as JSON.
@@ -208,6 +211,9 @@ impl Transport {
             Err(error) => return Ok(failed(&error)),
         };
         let (status, wait) = (response.status(), retry_after(&response));
+        if let Some(time) = time_of(&response) {
+            self.answered_at_ms.store(time.0, Ordering::Relaxed);
+        }
         let bytes = match read(&mut response, base).await {
             Ok(bytes) => bytes,
             Err(Unread::Broken(error)) => return Ok(failed(&error)),
@@ -223,6 +229,10 @@ impl Transport {
             return Ok(Tried::Failed { error, pause: wait, was_sent: true });
         }
         Err(refused(status, refusal, request, base))
+    }
+
+    pub(super) fn answered_at(&self) -> Option<Millis> {
+        Some(self.answered_at_ms.load(Ordering::Relaxed)).filter(|time| *time != 0).map(Millis)
     }
 
     fn unanswered(&self) -> Error {
@@ -281,6 +291,12 @@ async fn read(response: &mut Response, base: &Url) -> Result<Vec<u8>, Unread> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// HTTP's dates are those of mail.
+fn time_of(response: &Response) -> Option<Millis> {
+    let time = chrono::DateTime::parse_from_rfc2822(response.headers().get(DATE)?.to_str().ok()?).ok()?;
+    Some(Millis(time.timestamp_millis()))
 }
 
 /// Seconds, the only form that registries and proxies use in practice.
