@@ -15,6 +15,7 @@
 //!  together    many questions of a kind in few calls
 //!  questions   what topics are, and where they begin and end
 //!  source      one topic, read
+//!  partition   one partition of it, as it is fetched
 //!  batch       what was fetched, as records over one buffer
 //!  producer    records to a topic
 //!  topics      the cluster as a keeper of topics
@@ -36,6 +37,7 @@ mod client;
 mod failure;
 mod jaas;
 mod native;
+mod partition;
 mod producer;
 mod properties;
 mod questions;

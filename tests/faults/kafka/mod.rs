@@ -6,6 +6,8 @@
 //!  many      many tables at once: turns to catch up, topics that are quiet
 //!  batches   batches that are damaged, or lie
 //!  outages   brokers and services that die
+//!  mock      a cluster that fails by order
+//!  relay     what stands between it and the binary
 //!  verbs     topics by our own commands
 //!  secured   a broker with logins, certificates and rights
 //!  security  each of them, and what becomes of a table when it goes wrong
@@ -18,8 +20,10 @@ mod batches;
 mod broker;
 mod formats;
 mod many;
+mod mock;
 mod outages;
 mod registry;
+mod relay;
 mod secured;
 mod security;
 mod server;
