@@ -49,8 +49,8 @@ impl Mock {
         self.cluster.request_errors(request, &vec![answer; count]);
     }
 
-    fn lead(&self, partition: i32, broker: Option<i32>) {
-        self.cluster.partition_leader(&self.topic, partition, broker).unwrap();
+    fn lead(&self, partition: i32, broker: i32) {
+        self.cluster.partition_leader(&self.topic, partition, Some(broker)).unwrap();
     }
 
     /// As the service counts: nobody else asks the cluster, and takes an answer that was meant for it.
@@ -114,11 +114,6 @@ fn of_questions() -> Vec<Trouble> {
         }),
         burst("metadata that do not come", |mock| mock.answer(Request::Metadata, HANGS_UP, 5)),
         Trouble {
-            what: "a topic whose leaders are not known",
-            begins: |mock| mock.cluster.topic_error(&mock.topic, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE).unwrap(),
-            ends: |mock| mock.cluster.topic_error(&mock.topic, RD_KAFKA_RESP_ERR_NO_ERROR).unwrap(),
-        },
-        Trouble {
             what: "answers that take a second",
             begins: |mock| mock.cluster.broker_round_trip_time(ALL, Duration::from_secs(1)).unwrap(),
             ends: |mock| mock.cluster.broker_round_trip_time(ALL, Duration::ZERO).unwrap(),
@@ -130,15 +125,16 @@ fn of_brokers() -> Vec<Trouble> {
     vec![
         burst("leaders that move at each look", |mock| {
             for broker in [2, 3, 1, 2, 1, 3] {
-                mock.lead(0, Some(broker));
-                mock.lead(1, Some(broker % BROKERS + 1));
+                mock.lead(0, broker);
+                mock.lead(1, broker % BROKERS + 1);
                 sleep(Duration::from_millis(150));
             }
         }),
+        // A partition without one ends the mock's process (librdkafka 2.12): its answers about fetches name the leader.
         Trouble {
-            what: "a partition without a leader",
-            begins: |mock| mock.lead(0, None),
-            ends: |mock| mock.lead(0, Some(1)),
+            what: "a topic whose leaders are not known",
+            begins: |mock| mock.cluster.topic_error(&mock.topic, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE).unwrap(),
+            ends: |mock| mock.cluster.topic_error(&mock.topic, RD_KAFKA_RESP_ERR_NO_ERROR).unwrap(),
         },
         Trouble {
             what: "one broker of three is away",
@@ -207,12 +203,7 @@ fn f19_a_sync_survives_what_passes() {
         for request in [Request::Fetch, Request::ListOffsets, Request::Metadata] {
             mock.cluster.clear_request_errors(request);
         }
-        let passes = !what.contains("leaders are not known");
-        assert_eq!(sync.status.success(), passes, "{what}: {}", sync.stderr);
-        if !passes {
-            assert!(sync.stderr.contains("the Kafka cluster answered with an error"), "{what}: {}", sync.stderr);
-            mock.product.run(&["sync"]).good(what);
-        }
+        sync.good(what);
     }
     mock.product.check("errors that passed");
 }
@@ -271,7 +262,7 @@ fn f19_what_is_produced_is_there_once_through_errors_of_brokers_and_coordinators
         mock.product.produce(20).good(what);
         mock.cluster.clear_request_errors(request);
     }
-    mock.lead(0, Some(2));
+    mock.lead(0, 2);
     mock.product.produce(20).good("another leader");
     mock.product.sync_and_check("records that were sent through errors");
 }
