@@ -257,8 +257,12 @@ impl Catalog for EmbeddedCatalog {
     }
 
     async fn drop_table(&self, table: &TableName) -> Result<()> {
+        kill::at(KillPoint::CatalogDropBefore);
         match self.rows.drop_table(table).await? {
-            Written::Done => Ok(()),
+            Written::Done => {
+                kill::at(KillPoint::CatalogDropAfter);
+                Ok(())
+            }
             Written::Refused => Err(no_such_table(table)),
         }
     }

@@ -65,6 +65,20 @@ kill_points! {
     CatalogSwapAfter => "catalog-swap-after",
     /// The commit is applied, metadata files that fell out of the log are still there.
     CatalogTrimBefore => "catalog-trim-before",
+    /// A table is to be dropped.
+    CatalogDropBefore => "catalog-drop-before",
+    /// The catalog has forgotten it, its files are still there.
+    CatalogDropAfter => "catalog-drop-after",
+}
+
+impl KillPoint {
+    /// Those that only a drop passes.
+    pub const OF_DROP: [KillPoint; 2] = [KillPoint::CatalogDropBefore, KillPoint::CatalogDropAfter];
+
+    /// All the others: what makes a table, or fills one.
+    pub fn of_jobs() -> impl Iterator<Item = &'static KillPoint> {
+        KillPoint::ALL.iter().filter(|point| !Self::OF_DROP.contains(point))
+    }
 }
 
 impl KillPoint {

@@ -22,6 +22,9 @@ const PASSES_MAX: u32 = 60;
 const ROUNDS_PER_TYPE: u64 = 9;
 const TYPES_MAX: u64 = 6;
 
+const ENABLE: [&str; 8] =
+    ["enable", "e", "--fan-out", "field:kind.name", "--commit-interval", "50ms", "--error-handling", "LOG"];
+
 struct Events {
     product: Product,
     /// Of each table, what it must hold.
@@ -37,9 +40,7 @@ impl Events {
     fn new() -> Self {
         let product = Product::with_topic();
         product.run(&["topic", "create", "e", "--partitions", "2"]).good("topic create");
-        let words =
-            ["enable", "e", "--fan-out", "field:kind.name", "--commit-interval", "50ms", "--error-handling", "LOG"];
-        product.run(&words).good("enable");
+        product.run(&ENABLE).good("enable");
         Events { product, tables: BTreeMap::new(), bad: Vec::new(), ends: [0, 0], sent: 0, rounds: 0 }
     }
 
@@ -113,7 +114,7 @@ fn a_fan_out_killed_at_any_point_loses_and_doubles_nothing() {
     let mut events = Events::new();
     events.send(9);
     events.product.run(&["sync", "e"]).good("sync");
-    for point in KillPoint::ALL {
+    for point in KillPoint::of_jobs() {
         let mut kills = 0;
         for nth in 1..=PASSES_MAX {
             let replay = format!("TABLEFLOW_KILL_AT={point}:{nth} tableflow sync e");
@@ -157,6 +158,36 @@ fn a_fan_out_whose_enable_died_is_enabled_again() {
         events.product.run(&["sync", "e"]).good(&replay);
         events.check(READERS[0], &replay);
     }
+}
+
+/// What is left is dropped by who says it again, and a table that is enabled after that begins at the beginning.
+#[test]
+fn a_fan_out_that_was_dropped_half_is_dropped_by_the_next_try() {
+    let mut events = Events::new();
+    let tables = ["e__type_0", "e__type_1", "e__dlq"];
+    for (point, kills) in KillPoint::OF_DROP.into_iter().map(|point| (point, tables.len())) {
+        for nth in 1..=kills as u32 {
+            let replay = format!("TABLEFLOW_KILL_AT={point}:{nth} tableflow disable e --drop");
+            events.send(10);
+            events.product.run(&["sync", "e"]).good(&replay);
+            let is_there = |table: &&&str| {
+                events.product.run(&["query", &format!("SELECT count(*) FROM {table}")]).status.success()
+            };
+            assert_eq!(tables.iter().filter(is_there).count(), tables.len(), "{replay}");
+            let killed = events.product.run_until(&["disable", "e", "--drop"], point.name(), nth);
+            assert_eq!(killed.status.signal(), Some(SIGKILL), "{replay}: {}", killed.stderr);
+            let gone = nth as usize - usize::from(point == KillPoint::CatalogDropBefore);
+            assert_eq!(tables.iter().filter(is_there).count(), tables.len() - gone, "{replay}");
+            // It is disabled, and nobody feeds what is left.
+            assert_eq!(events.product.run(&["list", "-o", "json"]).good(&replay).json(), json!([]), "{replay}");
+            events.product.run(&["sync"]).good(&replay);
+            events.product.run(&["disable", "e", "--drop"]).good(&replay);
+            assert_eq!(tables.iter().filter(is_there).count(), 0, "{replay}");
+            events.product.run(&ENABLE).good(&replay);
+        }
+    }
+    events.product.run(&["sync", "e"]).good("sync");
+    events.check(READERS[0], "after all those drops");
 }
 
 /// The tables of new types are made under the eyes of a killer.

@@ -39,7 +39,7 @@ fn a_sync_killed_at_any_point_loses_and_doubles_nothing() {
         product.produce(1).good("produce");
         product.run(&["sync"]).good("sync");
     }
-    let of_sync = KillPoint::ALL.iter().filter(|point| !OF_ENABLE.contains(point));
+    let of_sync = KillPoint::of_jobs().filter(|point| !OF_ENABLE.contains(point));
     for point in of_sync {
         let kills = kill_at_every_pass(&product, point.name());
         println!("{point}: {kills} kills of sync");
@@ -69,7 +69,7 @@ fn kill_at_every_pass(product: &Product, point: &str) -> u32 {
 fn an_enable_killed_at_any_point_can_be_repeated() {
     assert_feature();
     let mut hit = Vec::new();
-    for point in KillPoint::ALL {
+    for point in KillPoint::of_jobs() {
         for nth in 1..=PASSES_MAX {
             let replay = format!("TABLEFLOW_KILL_AT={point}:{nth} tableflow enable t");
             let product = Product::with_topic();

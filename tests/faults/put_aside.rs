@@ -102,7 +102,7 @@ fn kill_everywhere(handling: &str, counted_as: &str, not_passed: &[KillPoint]) {
     let mut mixed = Mixed::new(handling);
     mixed.send(6);
     mixed.product.run(&["sync"]).good("sync");
-    for point in KillPoint::ALL.iter().filter(|point| !NOT_PASSED.contains(point)) {
+    for point in KillPoint::of_jobs().filter(|point| !NOT_PASSED.contains(point)) {
         let mut kills = 0;
         for nth in 1..=PASSES_MAX {
             let replay = format!("{handling}: TABLEFLOW_KILL_AT={point}:{nth} tableflow sync");
@@ -360,7 +360,7 @@ impl Unregistered {
 fn a_replay_killed_at_any_point_makes_each_letter_a_row_once() {
     let mut topic = Unregistered::new();
     topic.product.run(&["sync", "a"]).good("sync");
-    for point in KillPoint::ALL.iter().filter(|point| !NOT_PASSED.contains(point)) {
+    for point in KillPoint::of_jobs().filter(|point| !NOT_PASSED.contains(point)) {
         let mut kills = 0;
         for nth in 1..=PASSES_MAX {
             let replay = format!("TABLEFLOW_KILL_AT={point}:{nth} tableflow dlq replay a");

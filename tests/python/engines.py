@@ -153,8 +153,21 @@ def check_histograms(family):
         assert of_one[-1][1] == counts[labels], (labels, of_one)
 
 
+def pkcs12(order):
+    """A store with a certificate and its key."""
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key
+    from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+    from cryptography.x509 import load_pem_x509_certificate
+
+    key = load_pem_private_key(pathlib.Path(order["key"]).read_bytes(), None)
+    certificate = load_pem_x509_certificate(pathlib.Path(order["certificate"]).read_bytes())
+    sealed = BestAvailableEncryption(order["password"].encode())
+    store = serialize_key_and_certificates(b"certified", key, certificate, None, sealed)
+    pathlib.Path(order["file"]).write_bytes(store)
+
+
 ORDERS = {
-    f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values, rows, metrics)
+    f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values, rows, metrics, pkcs12)
 }
 ORDERS.update(kafka.ORDERS)
 ORDERS.update(kafka_log.ORDERS)

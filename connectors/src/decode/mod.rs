@@ -27,6 +27,8 @@
 //! Neighbours: `tableflow_model::records` gives the input, `registry` the schemas; the pipeline hands batches to the lake.
 
 mod avro;
+#[cfg(test)]
+mod bad_inputs;
 mod binary;
 mod changes;
 mod columns;

@@ -8,18 +8,18 @@
 //!   there for half a second when there is nothing to read.
 //! - I5: a question to a cluster that is dead is answered at once, with the words of who is not there.
 //! - I6: settings and certificates that change while the process runs are taken: by new clients, which the readers go over to
-//!   where they stand.
+//!   where they stand. So does a client that was given no token (I5 of `said`).
 //! - I7: a client has at most [`TOPICS_MAX`] topics: librdkafka looks through all of a client's for each one that a broker
 //!   names.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tableflow_model::{Error, Result, TopicName};
 
@@ -32,6 +32,13 @@ use super::settings::{LOOK_EVERY, Settings};
 
 /// How long a question to the cluster may take.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// So often a question is put by clients of which each got no token: an endpoint may fail once.
+const TOKENS_ASKED_MAX: u32 = 2;
+const TOKEN_LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A reader without a token takes another client so much later: an endpoint that is away is not asked all the time.
+const TOKEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a serving thread waits before it looks whether its client is still wanted.
 const SERVE_EVERY: Duration = Duration::from_millis(200);
@@ -91,6 +98,12 @@ struct Client {
     topics: HashSet<TopicName>,
 }
 
+impl Client {
+    fn is_of_use(&self, settings: u64) -> bool {
+        self.settings == settings && !self.consumer.context().lacks_token(Duration::ZERO)
+    }
+}
+
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster").field("settings", &self.settings).finish_non_exhaustive()
@@ -121,9 +134,9 @@ impl Cluster {
     fn for_questions(self: &Arc<Self>) -> Result<Arc<Consumer>> {
         self.watch.call_once(|| watch(Arc::downgrade(self)));
         let mut client = self.for_questions.lock().unwrap_or_else(PoisonError::into_inner);
-        match client.as_ref() {
+        match client.as_ref().filter(|client| !client.context().lacks_token(Duration::ZERO)) {
             Some(client) => Ok(client.clone()),
-            None => Ok(client.insert(connect(&self.properties(), self.context())?).clone()),
+            None => Ok(client.insert(connect(&self.properties(), &self.context())?).clone()),
         }
     }
 
@@ -132,14 +145,14 @@ impl Cluster {
         let mut clients = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = self.settings.number();
         let has_room = |client: &Client| client.topics.len() < TOPICS_MAX && !client.topics.contains(topic);
-        let free = clients.iter_mut().find(|client| client.settings == settings && has_room(client));
+        let free = clients.iter_mut().find(|client| client.is_of_use(settings) && has_room(client));
         let consumer = match free {
             Some(client) => {
                 client.topics.insert(topic.clone());
                 client.consumer.clone()
             }
             None => {
-                let consumer = connect(&self.properties(), self.context())?;
+                let consumer = connect(&self.properties(), &self.context())?;
                 let topics = HashSet::from([topic.clone()]);
                 clients.push(Client { consumer: consumer.clone(), settings, topics });
                 consumer
@@ -159,7 +172,7 @@ impl Cluster {
             }
         };
         let context = context_for(&changed.properties);
-        match connect(&changed.properties, context.clone()) {
+        match connect(&changed.properties, &context) {
             Ok(consumer) => {
                 *self.context.lock().unwrap_or_else(PoisonError::into_inner) = context;
                 self.settings.enforce(changed);
@@ -178,7 +191,7 @@ impl Cluster {
         let mut clients = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.settings.number();
         let outdated: Vec<Client> =
-            clients.extract_if(.., |client| client.settings != number && client.topics.is_empty()).collect();
+            clients.extract_if(.., |client| !client.is_of_use(number) && client.topics.is_empty()).collect();
         drop(clients);
         // To close one takes a moment, which nobody else waits for.
         drop(outdated);
@@ -188,6 +201,24 @@ impl Cluster {
     /// that nobody is there to answer it (I5).
     pub async fn ask<T: Send + 'static, E: MayBeSilence + Send + 'static>(
         self: &Arc<Self>,
+        question: impl Fn(&Consumer) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Result<T, E>> {
+        let question = Arc::new(question);
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            let (put, client) = (question.clone(), Arc::new(OnceLock::new()));
+            tokio::select! {
+                answered = self.ask_once(client.clone(), move |consumer| put(consumer)) => return answered,
+                () = told_no_token(|| client.get()), if asked < TOKENS_ASKED_MAX => self.context().asked(),
+            }
+        }
+    }
+
+    /// By the client for questions, which the caller learns.
+    async fn ask_once<T: Send + 'static, E: MayBeSilence + Send + 'static>(
+        self: &Arc<Self>,
+        client: Arc<OnceLock<Context>>,
         question: impl FnOnce(&Consumer) -> Result<T, E> + Send + 'static,
     ) -> Result<Result<T, E>> {
         let context = self.context();
@@ -196,7 +227,11 @@ impl Cluster {
         }
         let cluster = self.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let answered = cluster.for_questions().map(|consumer| question(&consumer));
+            let answered = cluster.for_questions().map(|consumer| {
+                let context: &Context = consumer.context();
+                client.get_or_init(|| context.clone());
+                question(&consumer)
+            });
             context.asked();
             // Also where nobody waits for it any more.
             if answered.as_ref().is_ok_and(|answer| !answer.as_ref().is_err_and(MayBeSilence::is_silence)) {
@@ -236,14 +271,22 @@ impl Cluster {
     }
 }
 
-fn connect(properties: &Properties, context: Context) -> Result<Arc<Consumer>> {
+fn connect(properties: &Properties, context: &Context) -> Result<Arc<Consumer>> {
     let mut config = config(properties, &OF_READERS);
     config.set("queued.max.messages.kbytes", QUEUED_KIBIBYTES_MAX.to_string());
     config.set("queued.min.messages", QUEUED_RECORDS_MIN);
-    let consumer: Consumer = config.create_with_context(context).map_err(|error| refused(&error))?;
+    let consumer: Consumer =
+        config.create_with_context(context.of_another_client()).map_err(|error| refused(&error))?;
     let consumer = Arc::new(consumer);
     serve(Arc::downgrade(&consumer));
     Ok(consumer)
+}
+
+/// Returns once this client was told that there is no token for it.
+async fn told_no_token<'c>(client: impl Fn() -> Option<&'c Context>) {
+    while !client().is_some_and(|context| context.lacks_token(Duration::ZERO)) {
+        tokio::time::sleep(TOKEN_LOOK_EVERY).await;
+    }
 }
 
 fn context_for(properties: &Properties) -> Context {
@@ -307,9 +350,9 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Were the settings changed since? Then another lease has to be taken (I6).
+    /// Were the settings changed since (I6), or is there no token for its client? Then another lease has to be taken.
     pub fn is_outdated(&self) -> bool {
-        self.settings != self.cluster.settings.number()
+        self.settings != self.cluster.settings.number() || self.consumer.context().lacks_token(TOKEN_PAUSE)
     }
 }
 

@@ -210,6 +210,14 @@ impl Failed {
         self.code.into()
     }
 
+    /// Who was asked does not lead, or nobody does yet.
+    pub fn is_of_a_leader(&self) -> bool {
+        matches!(
+            self.code(),
+            Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::UnknownLeaderEpoch | Code::FencedLeaderEpoch
+        )
+    }
+
     pub fn unknown_topic() -> Self {
         let code = rdkafka_sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
         Failed { code, words: String::new() }
@@ -246,5 +254,9 @@ pub(super) fn failure_of(error: &KafkaError) -> Failure {
 
 /// The code in an error of the safe crate.
 pub(super) fn code_of(error: &KafkaError) -> Code {
-    error.rdkafka_error_code().unwrap_or(Code::Unknown)
+    match error {
+        // The crate leaves this one out.
+        KafkaError::AdminOp(code) => *code,
+        error => error.rdkafka_error_code().unwrap_or(Code::Unknown),
+    }
 }

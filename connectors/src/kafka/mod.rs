@@ -16,6 +16,7 @@
 //!  questions   what topics are, and where they begin and end
 //!  group       how far tables have come, for the tools that watch lag
 //!  source      one topic, read
+//!  partition   one partition of it, as it is fetched
 //!  batch       what was fetched, as records over one buffer
 //!  producer    records to a topic
 //!  topics      the cluster as a keeper of topics
@@ -38,6 +39,7 @@ mod failure;
 mod group;
 mod jaas;
 mod native;
+mod partition;
 mod producer;
 mod properties;
 mod questions;

@@ -67,6 +67,15 @@ impl Record<'_> {
     }
 }
 
+#[cfg(test)]
+impl Record<'static> {
+    /// One that a test puts into a queue.
+    pub fn plain(offset: i64, leader_epoch: i32) -> Self {
+        let appended = Appended { leader_epoch: Some(leader_epoch), timestamp_type: None };
+        Record { offset, timestamp_ms: 0, appended, key: None, value: Some(b"x"), headers: None }
+    }
+}
+
 /// # Safety
 /// `start` is null, or has `size` bytes that live for `'a`.
 unsafe fn bytes<'a>(start: *const c_void, size: usize) -> Option<&'a [u8]> {
@@ -397,12 +406,22 @@ unsafe fn offsets(event: NonNull<sys::rd_kafka_event_t>) -> Vec<Result<i64, Fail
         let offset = |index| {
             let place = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index));
             match (*place).err {
-                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok((*place).offset),
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => known((*place).offset, (*place).partition),
                 code => Err(Failed { code, words: text(sys::rd_kafka_err2str(code)) }),
             }
         };
         (0..count).map(offset).collect()
     }
+}
+
+/// librdkafka asks each leader by itself, and has no error for the partitions of one that did not answer: their offsets are
+/// none.
+fn known(offset: i64, partition: i32) -> Result<i64, Failed> {
+    if offset >= 0 {
+        return Ok(offset);
+    }
+    let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TRANSPORT;
+    Err(Failed { code, words: format!("the leader of partition {partition} did not answer") })
 }
 
 /// # Safety
@@ -455,4 +474,21 @@ unsafe fn text(text: *const c_char) -> String {
     }
     // SAFETY: as the caller promises.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_whose_leader_did_not_answer_has_no_offset() {
+        assert_eq!(known(0, 3).map_err(|failed| failed.words), Ok(0));
+        for none in [-1, -1001] {
+            let failed = known(none, 3).unwrap_err();
+            assert_eq!(
+                (failed.code(), failed.words.contains("partition 3")),
+                (rdkafka::error::RDKafkaErrorCode::BrokerTransportFailure, true)
+            );
+        }
+    }
 }

@@ -1,12 +1,15 @@
 //! What librdkafka says beside its answers.
 //!
-//! Owns [`Context`], which all clients of a cluster share: which servers failed, and in which words.
+//! Owns [`Context`], which all clients of a cluster share: which servers failed, and in which words; and which client has no
+//! token.
 //! - I1: words stand with every error about the cluster until something is answered: a call that timed out does not know that
 //!   a login was refused.
 //! - I2: a cluster is dead when every server of `bootstrap.servers` has failed, or the login itself has, and nothing was
 //!   answered since.
 //! - I3: a failure is said once, by the error that it becomes; what comes with each attempt is for `-v`.
 //! - I4: a dead cluster is asked one question at a time: those that wait for nothing hold no thread.
+//! - I5: a client that got no token waits ten seconds before it asks for one again: who wants an answer before takes another
+//!   client.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +39,8 @@ pub(super) struct Context {
     servers: usize,
     said: Arc<Mutex<Said>>,
     dead: Arc<watch::Sender<bool>>,
+    /// Of this client alone.
+    no_token_since: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +56,8 @@ struct Said {
 impl Context {
     /// For clients of a cluster with so many servers to begin with.
     pub fn new(servers: usize) -> Self {
-        Context { servers: servers.max(1), said: Arc::default(), dead: Arc::new(watch::Sender::new(false)) }
+        let dead = Arc::new(watch::Sender::new(false));
+        Context { servers: servers.max(1), said: Arc::default(), dead, no_token_since: Arc::default() }
     }
 
     pub fn last_words(&self) -> Option<String> {
@@ -69,6 +75,17 @@ impl Context {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let is_dead = said.dead_since.is_some_and(|since| since.elapsed() >= DEAD_AFTER);
         !is_dead || !std::mem::replace(&mut said.is_probed, true)
+    }
+
+    /// The same of another client, which asks for a token of its own.
+    pub fn of_another_client(&self) -> Self {
+        Context { no_token_since: Arc::default(), ..self.clone() }
+    }
+
+    /// Has this client been told so long ago that there is no token for it (I5)?
+    pub fn lacks_token(&self, since: Duration) -> bool {
+        let no_token_since = self.no_token_since.lock().unwrap_or_else(PoisonError::into_inner);
+        no_token_since.is_some_and(|told| told.elapsed() >= since)
     }
 
     /// A question came to its end.
@@ -128,6 +145,7 @@ impl ClientContext for Context {
         // Without a token no server is asked at all. What a server refuses is logged as its failure.
         if code == Code::Authentication && words.contains(NO_TOKEN) {
             self.note(None, words);
+            self.no_token_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
         }
     }
 }
@@ -170,5 +188,8 @@ mod tests {
         assert!(context.last_words().is_none());
         context.error(KafkaError::Global(Code::Authentication), "Failed to acquire SASL OAUTHBEARER token: HTTP 401");
         assert!(is_dead(&context), "without a token no server is asked");
+        let lack = [&context, &context.clone(), &context.of_another_client()].map(|it| it.lacks_token(Duration::ZERO));
+        assert_eq!(lack, [true, true, false], "I5");
+        assert!(!context.lacks_token(DEAD_AFTER), "I5: it was told just now");
     }
 }

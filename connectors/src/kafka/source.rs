@@ -18,30 +18,27 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset as ListOffset, TopicPartitionList};
 use tableflow_model::source::Range;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Records, Result, Source, TopicId, TopicName};
 
-use super::batch::BatchOfRecords;
 use super::client::{Cluster, Lease, QUEUED_BYTES_MAX};
 use super::failure::{Failure, failure_of};
 use super::group::ReaderId;
-use super::native::{Description, FetchQueue, Fetched};
-
-/// The size of a record before any was seen.
-const RECORD_BYTES_GUESS: usize = 256;
+use super::native::{Description, FetchQueue};
+use super::partition::{Check, PartitionReader};
 
 /// A topic that is not there is looked for so often, and so far apart, before it counts as deleted.
 const GONE_LOOKS: u32 = 5;
 const GONE_PAUSE: Duration = Duration::from_millis(500);
 
+/// A partition whose leader is another one is asked for so often, and so far apart.
+const LEADER_LOOKS: u32 = 10;
+const LEADER_PAUSE: Duration = Duration::from_millis(200);
+
 /// So many offsets before the place that is sought are looked at for the last record there (I6): the last of them may be
 /// markers of transactions.
 const CHECKED_OFFSETS: i64 = 4;
-
-/// Records taken from a partition in one call.
-const RECORDS_MAX: usize = 10_000;
 
 /// What a question about a topic needs, and what fetching from it does.
 pub(super) const TO_ASK: &str = "DESCRIBE";
@@ -65,26 +62,6 @@ pub(super) struct KafkaSource {
     /// Dropped after the readers.
     lease: Lease,
     reader: ReaderId,
-}
-
-#[derive(Debug)]
-struct PartitionReader {
-    partition: i32,
-    queue: FetchQueue,
-    next: i64,
-    /// What is read before it, to be compared (I6).
-    check: Option<Check>,
-    /// librdkafka reads no further: it has to be assigned anew.
-    broken: bool,
-    /// Of the records it brought, on average.
-    record_bytes: usize,
-}
-
-/// The log's last record before the place that was sought.
-#[derive(Clone, Copy, Debug)]
-struct Check {
-    expected_epoch: i32,
-    found_epoch: Option<i32>,
 }
 
 impl KafkaSource {
@@ -126,30 +103,35 @@ impl KafkaSource {
         let mut readers = Vec::with_capacity(places.len());
         let mut begins = Vec::with_capacity(places.len());
         for (partition, next) in places {
-            let check = self
-                .expected_epochs
-                .remove(partition)
-                .map(|expected_epoch| Check { expected_epoch, found_epoch: None });
+            let check = self.expected_epochs.remove(partition).map(Check::new);
             let start = self.starts.get(partition).copied().unwrap_or(*next);
             let back = if check.is_some() { CHECKED_OFFSETS.min(next - start).max(0) } else { 0 };
             begins.push((*partition, ListOffset::Offset(next - back)));
             let queue = FetchQueue::of(&self.lease.consumer, self.topic.as_str(), *partition).ok_or_else(|| {
                 Error::internal(format!("partition {partition} of topic {} has no queue", self.topic))
             })?;
-            readers.push(PartitionReader {
-                partition: *partition,
-                queue,
-                next: *next,
-                check,
-                broken: false,
-                record_bytes: RECORD_BYTES_GUESS,
-            });
+            readers.push(PartitionReader::new(*partition, queue, *next, check));
         }
         let assigned = self.list(begins)?;
         let assigned = self.lease.consumer.incremental_assign(&assigned);
         assigned.map_err(|error| self.failed(TO_FETCH, &failure_of(&error)))?;
         self.readers.append(&mut readers);
         Ok(())
+    }
+
+    /// Where partitions begin and end. A topic that was just made has no leaders for a moment, and others move.
+    async fn edges(&self, partitions: &[i32]) -> Result<Vec<(i64, i64)>> {
+        let places: Vec<_> = partitions.iter().map(|partition| (self.topic.clone(), *partition)).collect();
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            match self.cluster.questions.ranges(&self.cluster, places.clone()).await? {
+                Err(failed) if looks < LEADER_LOOKS && failed.is_of_a_leader() => {
+                    tokio::time::sleep(LEADER_PAUSE).await
+                }
+                found => return found.map_err(|failed| self.failed(TO_ASK, &failed.into())),
+            }
+        }
     }
 
     fn failed(&self, right: &str, (code, words): &Failure) -> Error {
@@ -203,9 +185,7 @@ impl Source for KafkaSource {
         if self.id.is_some_and(|known| known != id) {
             return Err(Error::conflict(format!("topic {} was deleted and made again", self.topic)));
         }
-        let places = partitions.iter().map(|partition| (self.topic.clone(), *partition)).collect();
-        let found = self.cluster.questions.ranges(&self.cluster, places).await?;
-        let found = found.map_err(|failed| self.failed(TO_ASK, &failed.into()))?;
+        let found = self.edges(&partitions).await?;
         self.starts = partitions.iter().copied().zip(found.iter().map(|(start, _)| *start)).collect();
         let range = |(start, end): (i64, i64)| Range { start: Offset(start.min(end)), end: Offset(end) };
         Ok(partitions.into_iter().map(Partition).zip(found.into_iter().map(range)).collect())
@@ -318,58 +298,6 @@ impl Source for KafkaSource {
         }
         // Deleted, and not made again: what was read is of the topic that was.
         Ok(())
-    }
-}
-
-impl Check {
-    /// A record stays under the leader that it was written under, as long as it stays: what is written in its place has a
-    /// later one. One of an earlier leader stood before it, and compaction has taken it.
-    fn failed(self) -> bool {
-        self.found_epoch.is_some_and(|found| found > self.expected_epoch)
-    }
-}
-
-impl PartitionReader {
-    /// About so many bytes of what was fetched, and a failure that came after it.
-    fn read(&mut self, bytes: usize) -> Result<(Option<Records>, Option<Failure>)> {
-        let count_max = (bytes / self.record_bytes.max(1)).clamp(1, RECORDS_MAX);
-        let mut batch = BatchOfRecords::default();
-        let (mut next, mut failure, mut too_large) = (self.next, None, Ok(()));
-        self.queue.take(count_max, |fetched| match fetched {
-            // What librdkafka read on to behind a failure is behind a gap: it is read again from the failure on.
-            _ if failure.is_some() => {}
-            Fetched::Record(record) if record.offset < next => {
-                if let Some(check) = &mut self.check {
-                    check.found_epoch = record.appended.leader_epoch;
-                }
-            }
-            Fetched::Record(_) | Fetched::End(_) if self.check.is_some_and(Check::failed) => {
-                failure = Some((Code::LogTruncation, format!("partition {}, offset {next}", self.partition)));
-            }
-            Fetched::Record(record) => {
-                if batch.len() == 0 {
-                    batch = BatchOfRecords::with_capacity(bytes, count_max);
-                }
-                let pushed = batch.push(&record);
-                next = record.offset + 1;
-                if too_large.is_ok() {
-                    too_large = pushed;
-                }
-            }
-            Fetched::End(offset) => next = next.max(offset),
-            Fetched::Failed(failed) => failure = Some((failed.code(), failed.words)),
-        });
-        // What was taken from the queue and not handed out has to be fetched again.
-        self.broken |= too_large.is_err();
-        too_large?;
-        if batch.len() > 0 {
-            self.record_bytes = (batch.bytes() / batch.len()).max(1);
-        }
-        let moved = next > self.next;
-        self.next = next;
-        self.broken |= failure.is_some();
-        let records = moved.then(|| batch.finish(Partition(self.partition), Offset(next)));
-        Ok((records, failure))
     }
 }
 

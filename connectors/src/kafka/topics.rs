@@ -18,7 +18,7 @@ use rdkafka::metadata::MetadataTopic;
 use tableflow_model::{Error, ErrorKind, Result, Source, TopicName};
 
 use super::client::{ANSWER_WITHIN, Cluster, refused};
-use super::failure::failure_of;
+use super::failure::{Failure, failure_of};
 use super::native::{Description, describe_topics};
 use super::producer::KafkaProducer;
 use super::properties::Properties;
@@ -100,17 +100,25 @@ impl KafkaTopics {
     }
 
     /// What an order of an administrator gives, unless the cluster is dead.
-    async fn order<T>(&self, order: impl Future<Output = KafkaResult<T>>) -> Result<T> {
-        let ordered = self.cluster.unless_dead(async { Ok(order.await.map_err(|error| failure_of(&error))) });
-        ordered.await?.map_err(|(code, words)| self.cluster.error(code, &words))
+    async fn order<T>(&self, order: impl Future<Output = KafkaResult<T>>) -> Result<Result<T, Failure>> {
+        self.cluster.unless_dead(async { Ok(order.await.map_err(|error| failure_of(&error))) }).await
+    }
+
+    /// What came of an order, where every failure is the cluster's.
+    fn done<T>(&self, ordered: Result<T, Failure>) -> Result<T> {
+        ordered.map_err(|(code, words)| self.cluster.error(code, &words))
     }
 
     /// The topic's settings that matter here; none where they may not be seen.
     async fn settings(&self, name: &TopicName) -> Result<BTreeMap<String, String>> {
         let admin = self.admin()?;
         let asked = [ResourceSpecifier::Topic(name.as_str())];
-        let answered = self.order(admin.describe_configs(&asked, &options())).await?;
         let mut found = BTreeMap::new();
+        let answered = match self.order(admin.describe_configs(&asked, &options())).await? {
+            // A service that speaks Kafka's protocol and has no such request.
+            Err((Code::UnsupportedFeature, _)) => return Ok(found),
+            answered => self.done(answered)?,
+        };
         for resource in answered {
             match resource {
                 Ok(resource) => {
@@ -150,7 +158,7 @@ impl Topics for KafkaTopics {
             topic = topic.set(key, value);
         }
         let admin = self.admin()?;
-        let created = self.order(admin.create_topics([&topic], &options())).await?;
+        let created = self.done(self.order(admin.create_topics([&topic], &options())).await?)?;
         if let Some(Err((_, code))) = created.into_iter().next() {
             return Err(self.failed(name, "CREATE", (code, &code.to_string())));
         }
@@ -205,7 +213,7 @@ impl Topics for KafkaTopics {
 
     async fn delete(&self, name: &TopicName) -> Result<()> {
         let admin = self.admin()?;
-        let deleted = self.order(admin.delete_topics(&[name.as_str()], &options())).await?;
+        let deleted = self.done(self.order(admin.delete_topics(&[name.as_str()], &options())).await?)?;
         match deleted.into_iter().next() {
             Some(Err((_, code))) => Err(self.failed(name, "DELETE", (code, &code.to_string()))),
             _ => Ok(()),

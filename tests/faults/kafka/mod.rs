@@ -6,6 +6,8 @@
 //!  many      many tables at once: turns to catch up, topics that are quiet
 //!  batches   batches that are damaged, or lie
 //!  outages   brokers and services that die
+//!  mock      a cluster that fails by order
+//!  relay     what stands between it and the binary
 //!  verbs     topics by our own commands
 //!  group     positions that tools which watch lag see
 //!  secured   a broker with logins, certificates and rights
@@ -20,8 +22,10 @@ mod broker;
 mod formats;
 mod group;
 mod many;
+mod mock;
 mod outages;
 mod registry;
+mod relay;
 mod secured;
 mod security;
 mod server;

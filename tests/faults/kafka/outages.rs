@@ -94,8 +94,18 @@ fn a_log_that_was_cut_short_and_grew_again_suspends_its_table() {
     broker.start_again();
     topic.produce(5);
     topic.product.sync_and_check("another leader, and the same log");
+    cut(&broker, &topic, 40);
+    let sync = topic.product.run(&["sync"]);
+    assert!(sync.stderr.contains("was cut short, and grew again"), "{}", sync.stderr);
+    let status = topic.product.status();
+    assert_eq!(status["status"], "Suspended", "{status}");
+    assert!(status["hint"].as_str().unwrap().contains("--table NAME"), "{status}");
+    topic.product.check("a log that was cut short");
+}
+
+/// What an unclean election does to a log: it is empty, and other records come.
+fn cut(broker: &Broker, topic: &KafkaTopic, others: u64) {
     broker.kill();
-    // What an unclean election does to it.
     let log = broker.directory().join("data").join(format!("{}-0", topic.topic));
     for entry in std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path()) {
         if entry.file_name().unwrap() != "partition.metadata" {
@@ -103,14 +113,33 @@ fn a_log_that_was_cut_short_and_grew_again_suspends_its_table() {
         }
     }
     broker.start_again();
-    let others: Vec<_> = (0..40).map(|id| json!({"value": {"id": id}})).collect();
+    let others: Vec<_> = (0..others).map(|id| json!({"value": {"id": id}})).collect();
     topic.ask("kafka_produce", json!({"records": others}));
-    let sync = topic.product.run(&["sync"]);
-    assert!(sync.stderr.contains("was cut short, and grew again"), "{}", sync.stderr);
-    let status = topic.product.status();
-    assert_eq!(status["status"], "Suspended", "{status}");
-    assert!(status["hint"].as_str().unwrap().contains("--table NAME"), "{status}");
-    topic.product.check("a log that was cut short");
+}
+
+/// A topic that rests is not fetched: its end alone is asked for.
+#[test]
+fn a_log_that_is_cut_short_while_its_topic_rests_suspends_its_table() {
+    let broker = Broker::start();
+    for (others, told) in [(40, "was cut short, and grew again"), (5, "before offset 10 that the table has read")] {
+        let topic = KafkaTopic::of(&broker, 1, &json!({}));
+        topic.produce(10);
+        topic.product.enable();
+        topic.product.sync_and_check("before");
+        // In step from the beginning, it rests at once; and it sees nothing of what happens now.
+        let up = topic.product.up();
+        wait_until("it is in step", || up.metric("tableflow_consumer_lag_records") == 0.0);
+        std::thread::sleep(Duration::from_secs(1));
+        up.signal("STOP");
+        cut(&broker, &topic, others);
+        up.signal("CONT");
+        wait_until("the table is suspended", || topic.product.status()["status"] == "Suspended");
+        let status = topic.product.status();
+        assert!(status["reason"].as_str().unwrap().contains(told), "{status}");
+        up.signal("TERM");
+        assert!(up.wait().success(), "{}", topic.product.log());
+        topic.product.check("a log that was cut short while its topic rested");
+    }
 }
 
 #[test]

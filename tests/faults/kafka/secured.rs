@@ -3,15 +3,17 @@
 //! Owns [`Secured`], its [`Authority`], and the files that a client is given.
 //! - I1: a right that was not granted is not there; the tests' own listener may do everything.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::broker::Broker;
+use crate::python::Engines;
 
 static SHARED: OnceLock<Secured> = OnceLock::new();
 static STARTING: Mutex<()> = Mutex::new(());
@@ -20,12 +22,15 @@ static STARTING: Mutex<()> = Mutex::new(());
 pub const LOGIN: &str = "alice";
 pub const PASSWORD: &str = "canary-password-of-alice";
 pub const CLIENT_SECRET: &str = "canary-client-secret";
+pub const STORE_PASSWORD: &str = "canary-password-of-a-store";
 
 pub struct Secured {
     pub broker: Broker,
     pub authority: Authority,
     /// Where tokens are given.
     pub tokens: String,
+    /// Where each second one who asks is hung up on.
+    pub flaky_tokens: String,
 }
 
 /// Whoever signs certificates.
@@ -107,13 +112,21 @@ listener.name.ssl.ssl.client.auth=required
         );
         let logins = ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|way| format!("{way}=[name={LOGIN},password={PASSWORD}]"));
         let broker = Broker::start_with(directory, &["SASL_SSL", "SSL"], &further, &logins);
-        Secured { broker, authority, tokens: give_tokens() }
+        Secured { broker, authority, tokens: give_tokens(false), flaky_tokens: give_tokens(true) }
     }
 
     /// A file of its own for a client.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.broker.directory().join(name);
         std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A store with a certificate and its key, made by an independent library.
+    pub fn pkcs12(&self, name: &str, certificate: &Path, key: &Path) -> PathBuf {
+        let path = self.broker.directory().join(name);
+        let order = json!({"certificate": certificate, "key": key, "password": STORE_PASSWORD, "file": path});
+        Engines::on(Path::new("")).ask("pkcs12", order);
         path
     }
 
@@ -131,29 +144,50 @@ listener.name.ssl.ssl.client.auth=required
     }
 }
 
-/// A token endpoint that knows one client.
-fn give_tokens() -> String {
+/// A token endpoint that knows one client; a flaky one hangs up on each second who asks, the first one too.
+fn give_tokens(is_flaky: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        for mut client in listener.incoming().filter_map(Result::ok) {
-            let mut request = vec![0; 16 * 1024];
-            let read = client.read(&mut request).unwrap_or(0);
-            let request = String::from_utf8_lossy(&request[..read]).into_owned();
-            // Name and secret come as one login.
-            let (line, body) = if request.contains(&format!("Basic {}", base64(&format!("tokens:{CLIENT_SECRET}")))) {
-                ("200 OK", format!(r#"{{"access_token":"{}","token_type":"bearer","expires_in":3600}}"#, token()))
-            } else {
-                ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_owned())
-            };
-            let _ = write!(
-                client,
-                "HTTP/1.1 {line}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-                body.len()
-            );
+        for (index, client) in listener.incoming().filter_map(Result::ok).enumerate() {
+            if !is_flaky || index % 2 == 1 {
+                // Who is slow makes nobody else wait.
+                std::thread::spawn(move || give_token(client));
+            }
         }
     });
     url
+}
+
+fn give_token(client: TcpStream) {
+    let mut client = BufReader::new(client);
+    let Some(request) = request(&mut client) else { return };
+    // Name and secret come as one login.
+    let (line, body) = if request.contains(&format!("Basic {}", base64(&format!("tokens:{CLIENT_SECRET}")))) {
+        ("200 OK", format!(r#"{{"access_token":"{}","token_type":"bearer","expires_in":3600}}"#, token()))
+    } else {
+        ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_owned())
+    };
+    let _ = write!(
+        client.get_mut(),
+        "HTTP/1.1 {line}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+}
+
+/// The head of a request, read to the end of its body: a connection that is closed before that resets it, and the answer
+/// may be lost.
+fn request(client: &mut impl BufRead) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if client.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok();
+    let mut body = vec![0; head.lines().find_map(length).unwrap_or(0)];
+    client.read_exact(&mut body).ok()?;
+    Some(head)
 }
 
 /// One that is not signed, good from 2020 until 2100, of the login `tokens`.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::secured::{Authority, CLIENT_SECRET, LOGIN, PASSWORD, Secured, Time};
+use super::secured::{Authority, CLIENT_SECRET, LOGIN, PASSWORD, STORE_PASSWORD, Secured, Time};
 use super::{KafkaTopic, fresh_name};
 use crate::product::{Done, Product, wait_until};
 
@@ -68,6 +68,14 @@ fn ways(secured: &Secured, of: &str) -> Vec<(&'static str, &'static str, String)
             format!("{ssl}ssl.keystore.type=PEM\nssl.keystore.location={}\n", store.display()),
         ),
         (
+            "a PKCS12 store",
+            "CN=certified",
+            format!(
+                "{ssl}ssl.keystore.type=PKCS12\nssl.keystore.location={}\nssl.keystore.password={STORE_PASSWORD}\n",
+                secured.pkcs12(&format!("{of}-store.p12"), &certificate, &key).display()
+            ),
+        ),
+        (
             "a certificate and its key",
             "CN=certified",
             format!("{ssl}ssl.certificate.location={}\nssl.key.location={}\n", certificate.display(), key.display()),
@@ -87,6 +95,22 @@ fn every_login_reads_a_topic_into_a_table() {
         let produced = topic.run_with_input(&["produce", &topic.topic], "{\"id\":1}\n");
         assert!(produced.stderr.contains("no right to WRITE"), "{way}: {}", produced.stderr);
         assert!(produced.stderr.contains("--operation WRITE"), "{way}: {}", produced.stderr);
+    }
+}
+
+/// librdkafka asks again after ten seconds: that is later than anybody waits.
+#[test]
+fn a_token_endpoint_that_fails_now_and_then_fails_nobody() {
+    let secured = Secured::shared();
+    let (_, login, properties) = ways(secured, "flaky").swap_remove(3);
+    let topic = topic(&secured.file("flaky.properties", &properties));
+    topic.grant(login, "READ");
+    topic.produce(5);
+    topic.product.enable();
+    secured.file("flaky.properties", &properties.replace(&secured.tokens, &secured.flaky_tokens));
+    for round in 0..3 {
+        topic.produce(5);
+        topic.product.sync_and_check(&format!("a token endpoint that fails now and then, round {round}"));
     }
 }
 
@@ -146,6 +170,9 @@ fn faults_of_certificates(secured: &Secured, of: &str) -> Vec<Fault> {
             secured.file(&format!("{of}-{name}"), &text).display()
         )
     };
+    let (certificate, key) = secured.authority.issue("certified", Time::Now);
+    let (certificate, key) =
+        (secured.file(&format!("{of}-p12.pem"), &certificate), secured.file(&format!("{of}-p12-key.pem"), &key));
     let jks = secured.file(&format!("{of}.jks"), "");
     std::fs::write(&jks, [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]).unwrap();
     vec![
@@ -164,6 +191,19 @@ fn faults_of_certificates(secured: &Secured, of: &str) -> Vec<Fault> {
             "a certificate that has ended",
             shown("ended.pem", secured.authority.store("certified", Time::Past)),
             vec!["ssl.keystore.location", "ended on 2021-01-01"],
+        ),
+        (
+            "a PKCS12 store with another password",
+            format!(
+                "{ssl}ssl.keystore.type=PKCS12\nssl.keystore.location={}\nssl.keystore.password=canary-wrong\n",
+                secured.pkcs12(&format!("{of}-other.p12"), &certificate, &key).display()
+            ),
+            vec!["ssl.keystore"],
+        ),
+        (
+            "an authority in a PKCS12 store",
+            trusted(&secured.pkcs12(&format!("{of}-trust.p12"), &certificate, &key), &sasl) + &login,
+            vec!["ssl.truststore.location", "keytool -exportcert"],
         ),
         ("no certificate", ssl.clone(), vec!["wants a certificate", "ssl.keystore.location"]),
         ("no TLS", sasl.replace("=SASL_SSL", "=SASL_PLAINTEXT") + &login, vec!["check security.protocol"]),

@@ -8,6 +8,7 @@
 //!
 //! ```text
 //!  records     a record that cannot be a row
+//!  formats     the same of every format, put aside
 //!  odd         a record that is one all the same
 //!  metadata    keys, headers and times that are odd
 //!  batches     batches with holes, laid by hand
@@ -17,6 +18,7 @@
 //! ```
 
 mod batches;
+mod formats;
 mod metadata;
 mod odd;
 mod partitions;

@@ -96,7 +96,7 @@ async fn i2_a_process_killed_anywhere_loses_nothing_it_acknowledged() {
     if let Ok(directory) = std::env::var(VICTIM) {
         return victim(Path::new(&directory)).await;
     }
-    for point in KillPoint::ALL {
+    for point in KillPoint::of_jobs() {
         for nth in [1, 3] {
             let only_once = matches!(point, KillPoint::CatalogCreateBefore | KillPoint::CatalogCreateAfter);
             if only_once && nth > 1 {

@@ -52,6 +52,11 @@ impl Fault {
     }
 
     #[cold]
+    pub fn too_deep(words: String) -> Box<Self> {
+        Fault::new(Reason::TooDeep, words, "send objects and arrays of fewer levels")
+    }
+
+    #[cold]
     pub fn not_unicode(at: usize) -> Box<Self> {
         let words = format!("has a text that is not UTF-8 from byte {at} on");
         Fault::new(Reason::InvalidUtf8, words, "send text that is Unicode")

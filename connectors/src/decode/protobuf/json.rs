@@ -38,7 +38,7 @@ fn empty(shape: Shapeless) -> Value {
 
 fn any(shape: Shapeless, input: &mut Cursor<'_>, into: &mut Value, depth: usize) -> Read {
     if depth > DEPTH_MAX {
-        return Err(Fault::foreign(format!("is nested more than {DEPTH_MAX} levels deep")));
+        return Err(Fault::too_deep(format!("is nested more than {DEPTH_MAX} levels deep")));
     }
     while input.left() > 0 {
         let tag = input.tag()?;

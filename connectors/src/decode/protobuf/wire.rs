@@ -80,7 +80,7 @@ impl<'a> Cursor<'a> {
                 WireType::Four => drop(self.fixed(4, "a number")?),
                 WireType::Run => drop(self.delimited()?),
                 WireType::GroupStart if open.len() == GROUPS_MAX => {
-                    return Err(Fault::foreign(format!("has more than {GROUPS_MAX} groups inside of each other")));
+                    return Err(Fault::too_deep(format!("has more than {GROUPS_MAX} groups inside of each other")));
                 }
                 WireType::GroupStart => open.push(tag.number),
                 WireType::GroupEnd if open.pop() == Some(tag.number) => {}

@@ -161,11 +161,15 @@ fn n33_depth_is_bounded_by_the_schema_and_for_what_has_none() {
     assert_eq!(rows(&mut decoder, &[nested(3)]), ["\"[[[null]]]\""]);
     assert_eq!(rows(&mut decoder, &[nested(50)]).len(), 1);
     let failure = decode(&mut decoder, &[nested(1000)]).failure.unwrap();
-    assert_eq!(failure.message, "$.v is nested more than 100 levels deep");
+    assert_eq!(
+        (failure.reason, failure.message.as_str()),
+        (Reason::TooDeep, "$.v is nested more than 100 levels deep")
+    );
     // Groups that no field knows.
     let groups = value(1, &[&[0x63].repeat(100_000)]);
     let failure = decode(&mut decoder, &[groups]).failure.unwrap();
-    assert_eq!(failure.message, "the value has more than 100 groups inside of each other");
+    let message = "the value has more than 100 groups inside of each other";
+    assert_eq!((failure.reason, failure.message.as_str()), (Reason::TooDeep, message));
 }
 
 fn varint(length: usize) -> Vec<u8> {

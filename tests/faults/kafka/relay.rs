@@ -1,0 +1,154 @@
+//! Between the binary and librdkafka's mock cluster.
+//!
+//! Owns [`Relay`]: a port for each broker. The mock names no controller, and without one librdkafka asks nobody what a topic
+//! is: answers about the cluster get one, and the relay's own ports. Quotas it does not know either: they are kept here, as
+//! brokers do it, by an answer that says how long its connection is left alone, and by leaving it alone.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, BrokerId, FindCoordinatorResponse, MetadataResponse, ResponseHeader};
+use kafka_protocol::protocol::{Decodable, Encodable};
+
+/// One that no test takes away by itself.
+const CONTROLLER: i32 = 2;
+
+pub struct Relay {
+    pub servers: String,
+    wires: Arc<Wires>,
+}
+
+struct Wires {
+    /// Of the broker, and ours in its place.
+    ports: HashMap<i32, i32>,
+    throttle_ms: AtomicI32,
+}
+
+/// Kind and version of a request, by its number.
+type Asked = Mutex<HashMap<i32, (i16, i16)>>;
+
+impl Relay {
+    pub fn before(servers: &str) -> Self {
+        let brokers: Vec<SocketAddr> = servers.split(',').map(|server| server.parse().unwrap()).collect();
+        let listeners: Vec<_> = brokers.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        let port = |address: &SocketAddr| i32::from(address.port());
+        let ports = brokers.iter().map(port).zip(addresses.iter().map(port)).collect();
+        let wires = Arc::new(Wires { ports, throttle_ms: AtomicI32::new(0) });
+        for (listener, broker) in listeners.into_iter().zip(brokers) {
+            let wires = wires.clone();
+            thread::spawn(move || {
+                for client in listener.incoming().filter_map(Result::ok) {
+                    let wires = wires.clone();
+                    thread::spawn(move || wires.join(client, broker));
+                }
+            });
+        }
+        let servers: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        Relay { servers: servers.join(","), wires }
+    }
+
+    /// A connection that fetches is left alone for so long after each answer.
+    pub fn throttle(&self, pause: Duration) {
+        self.wires.throttle_ms.store(pause.as_millis() as i32, Ordering::Relaxed);
+    }
+}
+
+impl Wires {
+    /// Carries both ways until one side hangs up.
+    fn join(&self, mut client: TcpStream, broker: SocketAddr) {
+        let Ok(mut server) = TcpStream::connect(broker) else { return };
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).unwrap();
+        }
+        let asked = Arc::new(Asked::default());
+        let (mut from, mut to, noted) = (client.try_clone().unwrap(), server.try_clone().unwrap(), asked.clone());
+        thread::spawn(move || {
+            while let Some(request) = frame(&mut from) {
+                let short = |at: usize| i16::from_be_bytes(request[at..at + 2].try_into().unwrap());
+                noted.lock().unwrap().insert(number_of(&request[4..]), (short(0), short(2)));
+                if send(&mut to, &request).is_none() {
+                    break;
+                }
+            }
+            let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+        });
+        while let Some(answer) = frame(&mut server) {
+            let of = asked.lock().unwrap().remove(&number_of(&answer));
+            let (answer, pause) = match of {
+                Some((kind, version)) if kind == ApiKey::Metadata as i16 => {
+                    (rewritten(answer, ApiKey::Metadata, version, |metadata| self.lead_here(metadata)), 0)
+                }
+                Some((kind, version)) if kind == ApiKey::FindCoordinator as i16 => {
+                    (rewritten(answer, ApiKey::FindCoordinator, version, |found| self.coordinate_here(found)), 0)
+                }
+                Some((kind, version)) if kind == ApiKey::Fetch as i16 => self.throttled(answer, version),
+                _ => (answer, 0),
+            };
+            if send(&mut client, &answer).is_none() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(pause));
+        }
+        let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
+    }
+
+    fn lead_here(&self, metadata: &mut MetadataResponse) {
+        metadata.controller_id = BrokerId(CONTROLLER);
+        for broker in &mut metadata.brokers {
+            broker.port = self.ports[&broker.port];
+        }
+    }
+
+    /// There is none while brokers are away.
+    fn coordinate_here(&self, found: &mut FindCoordinatorResponse) {
+        found.port = self.ports.get(&found.port).copied().unwrap_or(found.port);
+    }
+
+    /// The time stands at the beginning of an answer.
+    fn throttled(&self, mut answer: Vec<u8>, version: i16) -> (Vec<u8>, u64) {
+        let throttle_ms = self.throttle_ms.load(Ordering::Relaxed);
+        let start = if ApiKey::Fetch.response_header_version(version) == 0 { 4 } else { 5 };
+        answer[start..start + 4].copy_from_slice(&throttle_ms.to_be_bytes());
+        (answer, throttle_ms as u64)
+    }
+}
+
+fn rewritten<A: Decodable + Encodable>(
+    answer: Vec<u8>,
+    kind: ApiKey,
+    version: i16,
+    rewrite: impl FnOnce(&mut A),
+) -> Vec<u8> {
+    let (mut bytes, header_version) = (Bytes::from(answer), kind.response_header_version(version));
+    let header = ResponseHeader::decode(&mut bytes, header_version).unwrap();
+    let mut answer = A::decode(&mut bytes, version).unwrap();
+    rewrite(&mut answer);
+    let mut written = BytesMut::new();
+    header.encode(&mut written, header_version).unwrap();
+    answer.encode(&mut written, version).unwrap();
+    written.to_vec()
+}
+
+fn number_of(bytes: &[u8]) -> i32 {
+    i32::from_be_bytes(bytes[..4].try_into().unwrap())
+}
+
+/// What follows its own length.
+fn frame(from: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length).ok()?;
+    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+    from.read_exact(&mut frame).ok()?;
+    Some(frame)
+}
+
+fn send(to: &mut TcpStream, frame: &[u8]) -> Option<()> {
+    to.write_all(&[&(frame.len() as u32).to_be_bytes(), frame].concat()).ok()
+}
