@@ -4,6 +4,8 @@
 //! - I1: a version, once put, never changes; a change is the next version.
 //! - I2: a definition is read whole or not at all; one of a newer program is refused, not guessed at.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -19,6 +21,7 @@ use tableflow_store::Store;
 use tableflow_store::paths::StatePaths;
 use uuid::Uuid;
 
+pub use self::keys::{KeyFormat, Keys};
 use crate::versions;
 
 /// The form of the JSON; another number is another form.
@@ -216,6 +219,9 @@ pub struct Definition {
     pub registry: Option<String>,
     /// As given to `--columns`.
     pub columns: String,
+    /// Absent: keys become no columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Keys>,
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
     pub from: StartFrom,
@@ -249,6 +255,7 @@ pub struct NewDefinition {
     pub format: Format,
     pub registry: Option<String>,
     pub columns: String,
+    pub keys: Option<Keys>,
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
     pub from: StartFrom,
@@ -285,6 +292,7 @@ impl From<NewDefinition> for Definition {
             format: new.format,
             registry: new.registry,
             columns: new.columns,
+            keys: new.keys,
             metadata_columns: new.metadata_columns,
             commit_interval_ms: new.commit_interval_ms,
             from: new.from,
@@ -444,6 +452,12 @@ mod tests {
         assert_eq!((definition.from, &definition.from_offsets), (StartFrom::Latest, &None));
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(value(&serde_json::to_string(&definition).unwrap()), value(&first));
+
+        let keys = Keys { own: vec!["region".to_owned()], hidden: "id BIGINT".to_owned(), ..Keys::default() };
+        let of_keys = Definition { keys: Some(keys), ..definition.clone() };
+        let text = serde_json::to_string(&of_keys).unwrap();
+        assert_eq!(value(&text)["keys"], value(r#"{"format":"json","own":["region"],"hidden":"id BIGINT"}"#));
+        assert_eq!(serde_json::from_str::<Definition>(&text).unwrap(), of_keys);
 
         let offsets = BTreeMap::from([(Partition(0), Offset(7)), (Partition(11), Offset(0))]);
         let with = Definition { from_offsets: Some(offsets), ..definition };

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tableflow_catalog::Catalog;
 use tableflow_catalog::embedded::EmbeddedCatalog;
 use tableflow_connectors::local::{EmbeddedTopics, LocalTopics};
-use tableflow_connectors::registry::{EmbeddedRegistry, SchemaCache, SchemaRegistry};
+use tableflow_connectors::registry::{EmbeddedRegistry, PrefixLength, SchemaCache, SchemaRegistry};
 use tableflow_connectors::topics::{Keeper, Topics};
 use tableflow_lake::commit::CommitContext;
 use tableflow_model::clock::{RandomIds, SystemClock};
@@ -45,6 +45,8 @@ pub struct Home {
     pub schemas: Arc<dyn SchemaRegistry>,
     /// Where the schemas are, as people call it.
     pub registry_name: String,
+    /// How long an id before a record's bytes is.
+    pub id_prefix: PrefixLength,
     /// What the ids in records mean.
     pub schema_cache: Arc<SchemaCache>,
     pub state: StatePaths,
@@ -77,8 +79,20 @@ impl Home {
         let schemas = Arc::new(EmbeddedRegistry::new(store.clone(), state.clone(), clock.clone()));
         let schema_cache = Arc::new(SchemaCache::new(schemas.clone(), clock.clone(), None));
         let registry_name = EMBEDDED_REGISTRY.to_owned();
-        let catalog = Arc::new(catalog);
-        Ok(Home { directory, store, catalog, topics, schemas, registry_name, schema_cache, state, clock, ids })
+        let (catalog, id_prefix) = (Arc::new(catalog), PrefixLength::default());
+        Ok(Home {
+            directory,
+            store,
+            catalog,
+            topics,
+            schemas,
+            registry_name,
+            id_prefix,
+            schema_cache,
+            state,
+            clock,
+            ids,
+        })
     }
 
     /// The same directory, with a schema registry elsewhere. Its fingerprint, which no other one has, keeps what is
@@ -88,6 +102,12 @@ impl Home {
         let directory = self.directory.join(SCHEMA_CACHE).join(fingerprint);
         let schema_cache = Arc::new(SchemaCache::new(registry.clone(), self.clock.clone(), Some(directory)));
         Home { schemas: registry, registry_name: name, schema_cache, ..self }
+    }
+
+    /// The same directory, where ids of schemas are so long.
+    #[must_use]
+    pub fn with_ids(self, id_prefix: PrefixLength) -> Self {
+        Home { id_prefix, ..self }
     }
 
     /// The same directory, with topics that are kept elsewhere.

@@ -72,7 +72,7 @@ pub fn framing(input: &[u8]) {
         Err(fault) => assert!(!fault.to_string().is_empty()),
     }
     let given = records(&[Some(value)], &[headers]);
-    let framing = RegistryFraming { prefix };
+    let framing = RegistryFraming { prefix, part: RecordPart::Value };
     match framing.open(&given, 0) {
         Ok(opened) => assert!(value.ends_with(opened.payload)),
         Err(error) => assert_eq!(error.row, 0),

@@ -167,6 +167,14 @@ impl Records {
         some
     }
 
+    /// Some of the records, with their keys where their values were: for those who decode values.
+    #[must_use]
+    pub fn of_keys(&self, rows: &[usize]) -> Records {
+        let mut of_keys = if rows.len() == self.len() { self.clone() } else { self.only(rows) };
+        std::mem::swap(&mut of_keys.keys, &mut of_keys.values);
+        of_keys
+    }
+
     fn header_spans(&self, row: usize) -> &[(Span, Span)] {
         let start = row.checked_sub(1).and_then(|before| self.header_ends.get(before)).copied().unwrap_or(0);
         let end = self.header_ends.get(row).copied().unwrap_or(start);

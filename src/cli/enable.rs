@@ -101,6 +101,8 @@ fn asked(arguments: &EnableArguments) -> Asked {
         append: arguments.mode == Mode::Append,
         format: arguments.format.as_definition(),
         columns: arguments.columns.clone(),
+        key_format: arguments.key_format.map(Into::into),
+        key_columns: arguments.key_columns.clone(),
         partition_by: arguments.partition_by.clone().unwrap_or_default(),
         sort_by: arguments.sort_by.clone().unwrap_or_default(),
         metadata_columns: arguments.metadata_columns.map(|columns| match columns {
@@ -150,10 +152,14 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
         output::printed(writeln!(out, "topic {} {what} {tables}", plan.topic))?;
         for column in &plan.columns {
             let null = if column.nullable { "" } else { " NOT NULL" };
-            output::printed(writeln!(out, "  {} {}{null}", column.name, column.r#type))?;
+            let of_key = if plan.key_columns.contains(&column.name) { ", of the key" } else { "" };
+            output::printed(writeln!(out, "  {} {}{null}{of_key}", column.name, column.r#type))?;
         }
         if plan.format != definition::Format::Json {
             output::printed(writeln!(out, "  records are {}", plan.format))?;
+        }
+        if let Some(format) = plan.key_format {
+            output::printed(writeln!(out, "  keys are {format}"))?;
         }
         for note in &plan.notes {
             output::printed(writeln!(out, "  note: {note}"))?;

@@ -62,7 +62,8 @@ impl Session {
         let home = match registry {
             Some(options) => {
                 let (name, fingerprint) = (options.addresses(), options.fingerprint());
-                home.with_registry(Arc::new(RegistryClient::new(options)?), name, &fingerprint)
+                let client = Arc::new(RegistryClient::new(options)?);
+                home.with_registry(client, name, &fingerprint).with_ids(config.registry.id_prefix())
             }
             None => home,
         };

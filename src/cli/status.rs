@@ -79,6 +79,10 @@ struct Description {
     shape: Shape,
     format: definition::Format,
     declared_columns: String,
+    key_format: Option<definition::Format>,
+    /// Those of the columns that keys fill.
+    key_columns: Vec<String>,
+    declared_key_columns: String,
     error_handling: ErrorHandling,
     /// The table of the records that could not be decoded.
     dead_letters: Option<String>,
@@ -196,11 +200,15 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
         },
         None => Shape::of(&session.home.catalog.load_table(&table).await?.metadata)?,
     };
+    let keys = definition.keys;
     let description = Description {
         status,
         shape,
         format: definition.format,
         declared_columns: definition.columns,
+        key_format: keys.as_ref().map(|keys| keys.format),
+        key_columns: keys.as_ref().map(|keys| keys.own.clone()).unwrap_or_default(),
+        declared_key_columns: keys.map(|keys| keys.columns).unwrap_or_default(),
         error_handling: definition.error_handling,
         dead_letters: definition.dead_letters.map(|letters| letters.table.to_plain_string()),
         metadata_columns: definition.metadata_columns,

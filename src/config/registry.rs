@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use figment::value::{Dict, Value};
 use serde::Deserialize;
+use tableflow_connectors::registry::PrefixLength;
 use tableflow_connectors::registry::client::{ClientCertificate, ClientOptions, Credentials};
 use tableflow_model::{Error, Result};
 
@@ -22,6 +23,7 @@ pub struct RegistryConfig {
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    id_prefix: PrefixLength,
 }
 
 impl TryFrom<Dict> for RegistryConfig {
@@ -62,7 +64,24 @@ impl TryFrom<Dict> for RegistryConfig {
             ca: path("ssl.ca.location")?,
             certificate: path("ssl.certificate.location")?,
             key: path("ssl.key.location")?,
+            id_prefix: id_prefix(find(&dict, "id_bytes"))?,
         })
+    }
+}
+
+/// A variable of the environment is text.
+fn id_prefix(value: Option<&Value>) -> Result<PrefixLength> {
+    let text = match value {
+        None => return Ok(PrefixLength::default()),
+        Some(Value::String(_, text)) => text.clone(),
+        Some(value) => value.to_i128().map(|number| number.to_string()).unwrap_or_default(),
+    };
+    match text.as_str() {
+        "" | "4" => Ok(PrefixLength::Four),
+        "8" => Ok(PrefixLength::Eight),
+        _ => Err(Error::usage("id_bytes of the registry is neither 4 nor 8").with_hint(
+            "serializers write ids of 4 bytes; those of Apicurio before version 3, and its Legacy8ByteIdHandler, of 8",
+        )),
     }
 }
 
@@ -106,6 +125,11 @@ fn put(levels: &mut Dict, key: &str, value: Value) {
 }
 
 impl RegistryConfig {
+    /// How long the ids are that serializers write before a record's bytes.
+    pub fn id_prefix(&self) -> PrefixLength {
+        self.id_prefix
+    }
+
     /// `None` for the embedded registry.
     pub fn client_options(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Option<ClientOptions>> {
         let Some(url) = &self.url else {
@@ -209,6 +233,23 @@ mod tests {
         assert_eq!(seen.ca, Some("ca".into()));
         assert_eq!(seen.certificate, Some(ClientCertificate { certificate: "c".into(), key: "k".into() }));
         assert_eq!(options(&[], &[]).unwrap(), None, "the embedded one");
+    }
+
+    #[test]
+    fn ids_have_four_bytes_or_eight() {
+        for (text, environment, expected) in [
+            ("", vec![], PrefixLength::Four),
+            ("id_bytes = 4", vec![], PrefixLength::Four),
+            ("id_bytes = 8", vec![], PrefixLength::Eight),
+            ("id_bytes = 4", vec![("TABLEFLOW__REGISTRY__ID_BYTES", "8")], PrefixLength::Eight),
+        ] {
+            assert_eq!(config(&[text], &environment).unwrap().id_prefix(), expected, "{text} {environment:?}");
+        }
+        for text in ["id_bytes = 5", "id_bytes = 'eight'", "id_bytes = true", "id_bytes = -8"] {
+            let report = config(&[text], &[]).unwrap_err().report();
+            assert!(report.contains("id_bytes of the registry is neither 4 nor 8"), "{text}: {report}");
+        }
+        assert!(options(&["id_bytes = 8"], &[]).unwrap_err().report().contains("not where it is"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use tableflow_connectors::registry::Include;
 use tableflow_model::Result;
 
 use super::{CLOCKS_APART_MAX_MS, Check, within_deadline};
-use crate::definition::{Format, Wanted};
+use crate::definition::{Definition, Wanted};
 use crate::home::Home;
 
 pub async fn look(home: &Home) -> Vec<Check> {
@@ -46,6 +46,10 @@ async fn wanted(home: &Home) -> Result<Vec<String>> {
     let tables = listing.definitions.iter().filter(|definition| definition.wanted != Wanted::Disabled);
     // Records of a fan-out may be registered after their types alone.
     let tables = tables.filter(|definition| definition.fan_out.is_none());
-    let registered = tables.filter(|definition| !matches!(definition.format, Format::Json | Format::Raw));
-    Ok(registered.map(|definition| format!("{}-value", definition.topic)).collect())
+    let subjects_of = |definition: &Definition| {
+        let values = definition.format.has_schemas().then(|| format!("{}-value", definition.topic));
+        let keys = definition.keys.as_ref().filter(|keys| keys.format.has_schemas());
+        values.into_iter().chain(keys.map(|_| format!("{}-key", definition.topic))).collect::<Vec<_>>()
+    };
+    Ok(tables.flat_map(subjects_of).collect())
 }

@@ -13,12 +13,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Fields, Schema};
 use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
-use tableflow_connectors::decode::{
-    BadRecords, ColumnRules, Framing, MetadataColumns, Reason, RecordError, dead_letters,
-};
+use tableflow_connectors::decode::dead_letters::{self, Framings};
+use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError};
 use tableflow_lake::layout::arrow_schema;
 use tableflow_model::protocol::{Epoch, Tally};
-use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, TopicName};
+use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, TableName, TopicName};
 
 use super::decoding::{Decoding, Part, Stopped, Terms};
 use super::way_on::WayOn;
@@ -156,7 +155,7 @@ impl Manner {
         &self,
         records: &Records,
         passed_over: &[RecordError],
-        framing: Option<&dyn Framing>,
+        framings: Framings,
         epoch: Epoch,
     ) -> Result<(Option<RecordBatch>, Tally)> {
         if passed_over.is_empty() {
@@ -165,7 +164,7 @@ impl Manner {
         let count = passed_over.len() as u64;
         Ok(match self.error_handling {
             ErrorHandling::Log => {
-                let letters = dead_letters::letters(&self.topic, records, passed_over, framing, epoch.0)?;
+                let letters = dead_letters::letters(&self.topic, records, passed_over, framings, epoch.0)?;
                 (Some(letters), Tally { dead_lettered: count, ..Tally::default() })
             }
             _ => (None, Tally { skipped: count, ..Tally::default() }),
@@ -203,6 +202,8 @@ impl Manner {
 /// All records become rows of one table, or dead letters.
 #[derive(Debug)]
 pub struct OneTable {
+    home: Home,
+    table: TableName,
     manner: Manner,
     decoding: Decoding,
     way_on: WayOn,
@@ -212,14 +213,29 @@ impl OneTable {
     /// For a table as it was declared (`--columns`), with the columns it has.
     pub async fn new(home: &Home, definition: &Definition, table: &TableMetadata) -> Result<Self> {
         check_registry(home, definition)?;
+        let definition = &with_newest_keys(home, definition).await?;
         let decoding = decoding_for(home, Terms::of(definition), table).await?;
-        Ok(OneTable { manner: Manner::of(definition), decoding, way_on: WayOn::of(definition, table)? })
+        let (home, table_name, manner) = (home.clone(), definition.table.clone(), Manner::of(definition));
+        Ok(OneTable { home, table: table_name, manner, decoding, way_on: WayOn::of(definition, table)? })
+    }
+
+    /// Columns of keys are in the definition before rows have them: whoever comes next fills them from keys too.
+    async fn keep_keys(&mut self) -> Result<()> {
+        let Some(found) = self.decoding.keys_to_keep() else { return Ok(()) };
+        let grow = |definition: &mut Definition| {
+            if let Some(keys) = &mut definition.keys {
+                keys.grow(&found);
+            }
+        };
+        self.home.definitions().change(&self.table, grow).await?;
+        self.decoding.keys_are_kept();
+        Ok(())
     }
 
     fn rows_of(&self, records: &Records, part: Part, epoch: Epoch) -> Result<Rows> {
         let batch = self.manner.value_and_origin(records, &part)?;
-        let framing = self.decoding.framing();
-        let (letters, tally) = self.manner.put_aside(records, &part.passed_over, framing, epoch)?;
+        let framings = self.decoding.framings();
+        let (letters, tally) = self.manner.put_aside(records, &part.passed_over, framings, epoch)?;
         let passed_over = PassedOver::of(records, &part.passed_over);
         let next_offset = records.offsets.get(part.next).map_or(records.next_offset, |offset| Offset(*offset));
         let failed = |stopped| self.manner.stopped(stopped, &self.way_on, records.partition, next_offset);
@@ -240,12 +256,24 @@ impl OneTable {
 impl Dispatch for OneTable {
     async fn rows(&mut self, records: &Records, epoch: Epoch) -> Result<Vec<Rows>> {
         let parts = self.decoding.decode(records, self.manner.bad_records()).await?;
+        self.keep_keys().await?;
         parts.into_iter().map(|part| self.rows_of(records, part, epoch)).collect()
     }
 
     fn dead_letters(&self) -> usize {
         DEAD_LETTERS
     }
+}
+
+/// The definition, with the columns that a job of it has given to keys since.
+async fn with_newest_keys(home: &Home, definition: &Definition) -> Result<Definition> {
+    let mut definition = definition.clone();
+    if definition.keys.is_some() {
+        let newest = home.definitions().find(&definition.table).await?;
+        let newest = newest.filter(|newest| newest.table_uuid == definition.table_uuid);
+        definition.keys = newest.and_then(|newest| newest.keys).or(definition.keys);
+    }
+    Ok(definition)
 }
 
 /// The decoder of a table: what is declared must fit what it has.
@@ -273,5 +301,49 @@ pub fn check_registry(home: &Home, definition: &Definition) -> Result<()> {
                 )))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{Format, Keys, NewDefinition, StartFrom};
+
+    /// A job that is begun again has its old definition.
+    #[tokio::test]
+    async fn columns_of_keys_that_were_kept_since_are_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path()).await.unwrap();
+        let table = TableName::new("bronze", "t").unwrap();
+        let new = NewDefinition {
+            table: table.clone(),
+            table_uuid: home.ids.uuid(),
+            topic: "t".parse().unwrap(),
+            topic_id: tableflow_model::TopicId(home.ids.uuid()),
+            keeper: home.topics.keeper(),
+            format: Format::Json,
+            registry: None,
+            columns: String::new(),
+            keys: Some(Keys::new(Format::Json, String::new())),
+            metadata_columns: MetadataColumns::Portable,
+            commit_interval_ms: 10,
+            from: StartFrom::Earliest,
+            from_offsets: None,
+            retention_ms: 1,
+            evolution: tableflow_connectors::decode::Evolution::Additive,
+            error_handling: ErrorHandling::Suspend,
+            dead_letters: None,
+            fan_out: None,
+            created_at: home.clock.now(),
+        };
+        let old = home.definitions().create(new).await.unwrap();
+        let found = Keys { own: vec!["n".to_owned()], ..Keys::default() };
+        let grow = |definition: &mut Definition| definition.keys.as_mut().unwrap().grow(&found);
+        home.definitions().change(&table, grow).await.unwrap();
+        let newest = with_newest_keys(&home, &old).await.unwrap();
+        assert_eq!((newest.keys, newest.version), (Some(found), old.version));
+        let mut of_another = old.clone();
+        of_another.table_uuid = home.ids.uuid();
+        assert_eq!(with_newest_keys(&home, &of_another).await.unwrap(), of_another);
     }
 }

@@ -11,13 +11,14 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use tableflow_connectors::registry::RecordPart;
 use tableflow_model::{Error, Result, TableName, TopicName};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::decoding::format_of;
 use super::enable::{Asked, Plan, Request, plan};
-use crate::definition::{Format, StartFrom};
+use crate::definition::StartFrom;
 use crate::home::Home;
 use crate::pattern::Pattern;
 
@@ -69,7 +70,7 @@ async fn nobodys<'p>(home: &Home, patterns: &'p [Pattern]) -> Result<Vec<(TopicN
 async fn check_format_is_known(home: &Home, asked: &Asked, topic: &TopicName) -> Result<()> {
     let mut source = home.source(topic).await?;
     let is_said = asked.format.is_some() || asked.columns.is_some();
-    if is_said || format_of(home, topic, source.as_mut()).await? != Format::Json {
+    if is_said || format_of(home, topic, RecordPart::Value, source.as_mut()).await?.is_some() {
         return Ok(());
     }
     let ranges = source.ranges().await?;

@@ -12,7 +12,7 @@ use tableflow_lake::layout::{arrow_schema, new_schema, parse_partition_by, parse
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Result, TableName, TopicName};
 
-use crate::definition::{Definition, declared_columns};
+use crate::definition::{Definition, Format, declared_columns};
 
 /// What a further table of the same topic is enabled with.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct WayOn {
     topic: TopicName,
     table: TableName,
     declared: Vec<Field>,
+    /// How keys are written, and what is declared of them, where they are columns too.
+    keys: Option<(Format, Vec<Field>)>,
     columns: Fields,
     metadata_columns: MetadataColumns,
     partition_by: String,
@@ -35,6 +37,10 @@ impl WayOn {
             topic: definition.topic.clone(),
             table: definition.table.clone(),
             declared: declared_columns(&definition.columns)?,
+            keys: match &definition.keys {
+                Some(keys) => Some((keys.format, declared_columns(&keys.columns)?)),
+                None => None,
+            },
             columns: arrow_schema(schema)?.fields().clone(),
             metadata_columns: definition.metadata_columns,
             partition_by: partition_text(table.default_partition_spec().fields(), schema),
@@ -46,18 +52,23 @@ impl WayOn {
     /// What to do about a record.
     pub fn hint(&self, remedy: &Remedy) -> String {
         match remedy {
-            Remedy::Declare(_) if self.is_one_of_several => {
+            Remedy::Declare(_) | Remedy::DeclareOfKey(_) if self.is_one_of_several => {
                 format!("its table has no column that takes it, but it can be put aside: {}", self.put_aside())
             }
             Remedy::Respell { words, .. } if self.is_one_of_several => {
                 format!("{words}; or it can be put aside: {}", self.put_aside())
             }
             Remedy::Declare(column) => {
-                self.another_table("a table with another column takes it", &with(&self.declared, column))
+                let declared = (with(&self.declared, column), self.declared_of_keys());
+                self.another_table("a table with another column takes it", declared)
+            }
+            Remedy::DeclareOfKey(column) => {
+                let declared = (self.declared.clone(), with(&self.declared_of_keys(), column));
+                self.another_table("a table with another column takes its key", declared)
             }
             Remedy::Respell { column, words } if self.declared.iter().any(|known| is_namesake(known, column)) => {
                 let words = format!("{words}; where every record has {}", flink_name(column.name()));
-                self.another_table(&words, &with(&self.declared, column))
+                self.another_table(&words, (with(&self.declared, column), self.declared_of_keys()))
             }
             Remedy::Evolve => format!(
                 "let its columns follow the records (`tableflow update {} --evolution additive`), or put such records \
@@ -71,13 +82,17 @@ impl WayOn {
         }
     }
 
+    fn declared_of_keys(&self) -> Vec<Field> {
+        self.keys.as_ref().map(|(_, declared)| declared.clone()).unwrap_or_default()
+    }
+
     fn put_aside(&self) -> String {
         format!("tableflow update {} --error-handling LOG", self.table)
     }
 
     /// The words, what the other table cannot have of this one's layout, and the command.
-    fn another_table(&self, words: &str, declared: &[Field]) -> String {
-        let layout = self.layout_with(declared);
+    fn another_table(&self, words: &str, (declared, of_keys): (Vec<Field>, Vec<Field>)) -> String {
+        let layout = self.layout_with(&[declared.clone(), of_keys.clone()].concat());
         let lost: Vec<String> = layout.iter().filter(|part| !part.fits).map(LayoutPart::flag).collect();
         let without = if lost.is_empty() { String::new() } else { format!(", without {}", lost.join(" and ")) };
         // The mode is said aloud: for a compacted topic it must be.
@@ -86,9 +101,14 @@ impl WayOn {
             format!("--namespace {}", quoted(self.table.namespace())),
             format!("--table {}", quoted(&next_name(self.table.name()))),
         ];
-        if !declared.is_empty() {
-            let columns: Vec<String> = declared.iter().map(flink_column).collect();
-            flags.push(format!("--columns {}", quoted(&columns.join(", "))));
+        if let Some((format, _)) = &self.keys {
+            flags.push(format!("--key-format {format}"));
+        }
+        for (flag, declared) in [("--columns", declared), ("--key-columns", of_keys)] {
+            if !declared.is_empty() {
+                let columns: Vec<String> = declared.iter().map(flink_column).collect();
+                flags.push(format!("{flag} {}", quoted(&columns.join(", "))));
+            }
         }
         if self.metadata_columns != MetadataColumns::default() {
             flags.push(format!("--metadata-columns {}", self.metadata_columns.word()));

@@ -104,7 +104,7 @@ def kafka_delete_records(order):
 
 
 def value_of(record):
-    """`raw` is hexadecimal."""
+    """`raw`, as `raw_key`, is hexadecimal."""
     return bytes.fromhex(record["raw"]) if "raw" in record else bytes_of(record.get("value"))
 
 
@@ -136,7 +136,8 @@ def kafka_produce(order):
     for index, record in enumerate(order["records"]):
         extra = {name: record[name] for name in ("partition", "timestamp") if name in record}
         headers = [(name, bytes_of(value)) for name, value in record.get("headers", [])]
-        key, value = bytes_of(record.get("key")), value_of(record)
+        key = bytes.fromhex(record["raw_key"]) if "raw_key" in record else bytes_of(record.get("key"))
+        value = value_of(record)
         while True:
             try:
                 producer.produce(

@@ -59,8 +59,19 @@ def protobuf(order, schema):
     return lambda value, context: serializer(kind(**value), context)
 
 
+SERIALIZERS = {"avro": avro, "json": json, "protobuf": protobuf}
+
+
+def widened(data):
+    """The id in eight bytes, as Apicurio's serializers wrote it."""
+    return data[:1] + bytes(4) + data[1:]
+
+
 def registered_produce(order):
-    """Sends values, each written with its batch's schema; answers where each went, in their order."""
+    """Sends values, each written with its batch's schema; answers where each went, in their order.
+
+    A batch may have `keys`, one for each value, written with its `key_schema`; null is no key.
+    """
     from confluent_kafka import Producer
     from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -78,13 +89,19 @@ def registered_produce(order):
 
     count = 0
     for batch in order["batches"]:
-        serializer = {"avro": avro, "json": json, "protobuf": protobuf}[order["format"]](order, batch["schema"])
-        for value in batch["values"]:
+        write = SERIALIZERS[order["format"]](order, batch["schema"])
+        keys = batch.get("keys", [None] * len(batch["values"]))
+        write_key = SERIALIZERS[order["key_format"]](order, batch["key_schema"]) if "key_schema" in batch else None
+        for key, value in zip(keys, batch["values"], strict=True):
             headers = []
-            context = SerializationContext(order["topic"], MessageField.VALUE, headers)
-            data = serializer(value, context)
+            data = write(value, SerializationContext(order["topic"], MessageField.VALUE, headers))
+            key = write_key and key is not None and write_key(
+                key, SerializationContext(order["topic"], MessageField.KEY, headers)
+            )
+            if order.get("ids") == "wide":
+                data, key = widened(data), key and widened(key)
             producer.produce(
-                order["topic"], data, partition=0, headers=context.headers or None, on_delivery=delivered(count)
+                order["topic"], data, key or None, partition=0, headers=headers or None, on_delivery=delivered(count)
             )
             count += 1
     if producer.flush(kafka.ANSWER_WITHIN_S) or failures:

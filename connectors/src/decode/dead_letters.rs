@@ -11,7 +11,14 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use tableflow_model::{Error, Records, Result, TopicName};
 
 use super::metadata::{MetadataColumns, RESERVED_PREFIX, origin};
-use super::{Framing, RecordError, Taken};
+use super::{RecordError, RegistryFraming, Taken};
+
+/// How the records of a topic name their schemas; a part that has none names nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Framings {
+    pub value: Option<RegistryFraming>,
+    pub key: Option<RegistryFraming>,
+}
 
 /// Names and types, in order.
 pub fn fields() -> Fields {
@@ -22,6 +29,7 @@ pub fn fields() -> Fields {
     let own = [
         ("value", DataType::Binary),
         ("value_schema", DataType::Utf8),
+        ("key_schema", DataType::Utf8),
         ("reason", DataType::Utf8),
         ("path", DataType::Utf8),
         ("message", DataType::Utf8),
@@ -37,18 +45,21 @@ pub fn letters(
     topic: &TopicName,
     records: &Records,
     failures: &[RecordError],
-    framing: Option<&dyn Framing>,
+    framings: Framings,
     epoch: u64,
 ) -> Result<RecordBatch> {
     let rows: Vec<usize> = failures.iter().map(|failure| failure.row).collect();
-    let schema_of =
-        |row: &usize| framing.and_then(|framing| Some(framing.open(records, *row).ok()?.schema.to_string()));
+    let schemas = |framing: Option<RegistryFraming>| -> ArrayRef {
+        let schema_of = |row: &usize| framing.and_then(|framing| framing.schema_of(records, *row));
+        Arc::new(rows.iter().map(|row| schema_of(row).map(|schema| schema.to_string())).collect::<StringArray>())
+    };
     let texts = |text: fn(&RecordError) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(failures.iter().map(text)))
     };
     let mut columns = origin(topic, records, &Taken::these(&rows));
     columns.push(Arc::new(rows.iter().map(|row| records.value(*row)).collect::<BinaryArray>()));
-    columns.push(Arc::new(rows.iter().map(schema_of).collect::<StringArray>()));
+    columns.push(schemas(framings.value));
+    columns.push(schemas(framings.key));
     columns.push(texts(|failure| failure.reason.code()));
     columns.push(texts(|failure| &failure.path));
     columns.push(texts(|failure| &failure.message));

@@ -8,6 +8,10 @@ use std::fmt;
 
 use arrow::datatypes::FieldRef;
 
+/// Where a path begins, in a value and in a key.
+const ROOT: char = '$';
+const KEY: &str = "key";
+
 /// Why a record could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -48,6 +52,8 @@ pub enum Reason {
     TooManyColumns,
     /// A new field, in a table whose columns stay as they are.
     NewColumn,
+    /// A new field has the name of a column that records' keys fill.
+    KeyColumn,
     /// A map has a key twice.
     RepeatedKey,
     /// It does not say which of several tables it belongs to.
@@ -79,6 +85,7 @@ impl Reason {
             Reason::CaseCollision => "case-collision",
             Reason::TooManyColumns => "too-many-columns",
             Reason::NewColumn => "new-column",
+            Reason::KeyColumn => "key-column",
             Reason::RepeatedKey => "repeated-key",
             Reason::NoTable => "no-table",
         }
@@ -97,7 +104,7 @@ pub struct RecordError {
     /// Which record of the batch: an index into the `Records` that were decoded.
     pub row: usize,
     pub reason: Reason,
-    /// Where in the record: `$.customer.address[3].zip`.
+    /// Where in the record: `$.customer.address[3].zip`, and `key.id` in its key.
     pub path: String,
     /// One line that says what was found, and where.
     pub message: String,
@@ -115,6 +122,23 @@ impl RecordError {
             remedy: Remedy::Produce("an append table has no keys to delete: send no tombstones".to_owned()),
         }
     }
+
+    /// What was said of a value that is a record's key: path and message say that it is.
+    #[must_use]
+    pub fn of_key(self, row: usize) -> Self {
+        let in_key = |text: &str| text.strip_prefix(ROOT).map(|rest| format!("{KEY}{rest}"));
+        let message = match (in_key(&self.message), self.message.strip_prefix("the value")) {
+            (Some(message), _) => message,
+            (None, Some(rest)) => format!("the {KEY}{rest}"),
+            (None, None) => format!("the {KEY}: {}", self.message),
+        };
+        let remedy = match self.remedy {
+            Remedy::Declare(column) => Remedy::DeclareOfKey(column),
+            Remedy::Respell { words, .. } => Remedy::Produce(words),
+            remedy => remedy,
+        };
+        RecordError { row, reason: self.reason, path: in_key(&self.path).unwrap_or(self.path), message, remedy }
+    }
 }
 
 /// What would help.
@@ -122,6 +146,8 @@ impl RecordError {
 pub enum Remedy {
     /// A table with this column instead takes the record.
     Declare(FieldRef),
+    /// The same, of keys.
+    DeclareOfKey(FieldRef),
     /// A column whose name differs by case is in the way: what the producer has to do, or, if no record has the column's
     /// spelling, the column that takes its place.
     Respell { column: FieldRef, words: String },
@@ -134,5 +160,52 @@ pub enum Remedy {
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field};
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_key_says_that_it_is_one() {
+        let column: FieldRef = Arc::new(Field::new("id", DataType::Utf8, true));
+        let respelt = Remedy::Respell { column: column.clone(), words: "use one".to_owned() };
+        for (path, message, remedy, expected) in [
+            (
+                "$.id",
+                "$.id is text",
+                Remedy::Declare(column.clone()),
+                ("key.id", "key.id is text", Remedy::DeclareOfKey(column)),
+            ),
+            ("$", "the value is not JSON", Remedy::Evolve, ("key", "the key is not JSON", Remedy::Evolve)),
+            (
+                "$[\"a b\"]",
+                "$[\"a b\"] is",
+                respelt,
+                ("key[\"a b\"]", "key[\"a b\"] is", Remedy::Produce("use one".to_owned())),
+            ),
+            (
+                "$",
+                "the registry knows no $",
+                Remedy::Evolve,
+                ("key", "the key: the registry knows no $", Remedy::Evolve),
+            ),
+        ] {
+            let of_value = RecordError {
+                row: 1,
+                reason: Reason::NotAvro,
+                path: path.to_owned(),
+                message: message.to_owned(),
+                remedy,
+            };
+            let (path, message, remedy) = expected;
+            let (path, message) = (path.to_owned(), message.to_owned());
+            assert_eq!(of_value.of_key(7), RecordError { row: 7, reason: Reason::NotAvro, path, message, remedy });
+        }
     }
 }

@@ -46,7 +46,7 @@ mod schema;
 mod shown;
 mod value_columns;
 
-pub use avro::AvroDecoder;
+pub use avro::{AvroDecoder, in_a_record};
 pub use changes::added;
 pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
@@ -105,6 +105,10 @@ pub trait Decoder: fmt::Debug + Send {
     fn add_schema(&mut self, key: SchemaKey, _schema: &ResolvedSchema) -> Result<Learned> {
         Err(Error::internal(format!("schema {key} was given to a format that has none")))
     }
+
+    /// These names are those of columns that keys fill: no schema and no record brings one of them from now on. Formats
+    /// whose records bring no columns have nothing to do.
+    fn leave_to_keys(&mut self, _names: &[String]) {}
 
     /// The value columns, as in the last batch.
     fn schema(&self) -> SchemaRef;

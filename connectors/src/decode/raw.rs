@@ -1,6 +1,6 @@
 //! Records as they are: one column holds the whole value.
 //!
-//! Owns [`RawDecoder`], and the column: `value`, which is BYTES, or STRING where it is asked for.
+//! Owns [`RawDecoder`], and the column: `value`, or `key` for keys, which is BYTES, or STRING where it is asked for.
 //! - I1: no byte is changed; text is text or stops at its record.
 //! - I2: other columns that the table has are null.
 
@@ -16,10 +16,9 @@ use super::columns::names::is_reserved;
 use super::pass::{Pass, Stop};
 use super::{BadRecords, Decoded, Decoder, Reason, RecordError, Remedy};
 
-const COLUMN: &str = "value";
-
 /// Takes the values of one topic as bytes or as text.
 pub struct RawDecoder {
+    name: &'static str,
     columns: Fields,
     index: usize,
     schema: SchemaRef,
@@ -35,40 +34,43 @@ impl RawDecoder {
     /// A decoder for a table with these columns, or a new one; the metadata columns are passed over. `wanted` is BYTES or
     /// STRING; without it the column is what it is in the table, or else BYTES.
     pub fn new(wanted: Option<&DataType>, table: &Schema) -> Result<Self> {
+        Self::into_column("value", wanted, table)
+    }
+
+    /// The same, into a column of this name.
+    pub fn into_column(name: &'static str, wanted: Option<&DataType>, table: &Schema) -> Result<Self> {
         let value_columns = table.fields().iter().filter(|field| !is_reserved(field.name()));
-        let mut columns = Fields::of(value_columns, false).map_err(|field| unfit(field))?;
-        let index = match columns.index_of(COLUMN) {
+        let mut columns = Fields::of(value_columns, false).map_err(|field| unfit(name, field))?;
+        let index = match columns.index_of(name) {
             Some(index) => index,
             None => {
                 let data_type = wanted.unwrap_or(&DataType::Binary);
-                let field = Field::new(COLUMN, data_type.clone(), true);
-                columns.add(COLUMN, Column::of(&field, false).ok_or_else(|| unfit(&field))?)
+                let field = Field::new(name, data_type.clone(), true);
+                columns.add(name, Column::of(&field, false).ok_or_else(|| unfit(name, &field))?)
             }
         };
         columns.settle();
         let schema = Arc::new(Schema::new(columns.schema_fields()));
-        let decoder = RawDecoder { columns, index, schema };
+        let decoder = RawDecoder { name, columns, index, schema };
         decoder.check(wanted)?;
         Ok(decoder)
     }
 
     fn check(&self, wanted: Option<&DataType>) -> Result<()> {
+        let name = self.name;
         let field = self.schema.field(self.index);
         if !matches!(field.data_type(), DataType::Binary | DataType::Utf8) {
-            return Err(unfit(field));
+            return Err(unfit(name, field));
         }
         if let Some(wanted) = wanted.filter(|wanted| *wanted != field.data_type()) {
-            let what = format!(
-                "column {COLUMN} is {} in the table, not {}",
-                flink_type(field.data_type()),
-                flink_type(wanted)
-            );
+            let what =
+                format!("column {name} is {} in the table, not {}", flink_type(field.data_type()), flink_type(wanted));
             return Err(Error::usage(what)
                 .with_hint("a column keeps its type: enable the topic into another table with --table"));
         }
-        match self.schema.fields().iter().find(|field| !field.is_nullable() && field.name() != COLUMN) {
+        match self.schema.fields().iter().find(|field| !field.is_nullable() && field.name() != name) {
             Some(other) => Err(Error::usage(format!("column {} would have no value", flink_column(other)))
-                .with_hint("raw records fill the column value alone")),
+                .with_hint(format!("raw records fill the column {name} alone"))),
             None => Ok(()),
         }
     }
@@ -81,7 +83,7 @@ impl RawDecoder {
         let pushed = match &mut column.values {
             Values::Text(texts) => match std::str::from_utf8(value) {
                 Ok(_) => texts.runs.push(value),
-                Err(error) => return Err(no_text(place, error.valid_up_to())),
+                Err(error) => return Err(no_text(self.name, place, error.valid_up_to())),
             },
             Values::Bytes(bytes) => bytes.runs.push(value),
             _ => Ok(()),
@@ -97,18 +99,18 @@ impl RawDecoder {
     }
 }
 
-fn unfit(field: &Field) -> Error {
+fn unfit(name: &str, field: &Field) -> Error {
     Error::usage(format!("raw records cannot fill the column {}", flink_column(field)))
-        .with_hint("the whole value goes into the column value, which is BYTES or STRING")
+        .with_hint(format!("all of it goes into the column {name}, which is BYTES or STRING"))
 }
 
-fn no_text(row: usize, valid_bytes: usize) -> RecordError {
+fn no_text(name: &str, row: usize, valid_bytes: usize) -> RecordError {
     RecordError {
         row,
         reason: Reason::InvalidUtf8,
         path: "$".to_owned(),
         message: format!("the value is not UTF-8 from byte {valid_bytes} on"),
-        remedy: Remedy::Declare(Arc::new(Field::new(COLUMN, DataType::Binary, true))),
+        remedy: Remedy::Declare(Arc::new(Field::new(name, DataType::Binary, true))),
     }
 }
 

@@ -39,6 +39,10 @@ enum Types {
 }
 
 impl RecordTypes {
+    pub fn new(framing: RegistryFraming) -> Self {
+        RecordTypes { framing, ..RecordTypes::default() }
+    }
+
     pub fn of(&mut self, records: &Records, row: usize) -> RecordType {
         let opened = match self.framing.open(records, row) {
             Ok(opened) => opened,

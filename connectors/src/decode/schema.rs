@@ -12,7 +12,10 @@ use tableflow_model::Records;
 
 use super::{Reason, RecordError, Remedy};
 use crate::registry::framing::{FramingFault, PrefixLength, frame};
-use crate::registry::{RecordPart, SchemaKey, SchemaType};
+use crate::registry::{RecordPart, SchemaId, SchemaKey, SchemaType};
+
+const WIDE_IDS: &str =
+    "if the producers write ids of eight bytes, as Apicurio's did before version 3, set id_bytes = 8 in [registry]";
 
 /// Where a record says which schema it was written with.
 pub trait Framing: fmt::Debug + Send {
@@ -20,21 +23,26 @@ pub trait Framing: fmt::Debug + Send {
     fn open<'a>(&self, records: &'a Records, row: usize) -> Result<Opened<'a>, RecordError>;
 }
 
-/// The framing of serializers that use a schema registry: an id before the value, or in a header.
-#[derive(Clone, Copy, Debug, Default)]
+/// The framing of serializers that use a schema registry: an id before the bytes, or in a header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegistryFraming {
     pub prefix: PrefixLength,
+    /// Whose header it is. A decoder finds the bytes of keys where it looks for values (`Records::of_keys`).
+    pub part: RecordPart,
 }
 
 impl RegistryFraming {
-    /// Ids of four bytes.
-    pub const CONFLUENT: RegistryFraming = RegistryFraming { prefix: PrefixLength::Four };
+    /// What a record says of the schema of its part, if it does.
+    pub fn schema_of(&self, records: &Records, row: usize) -> Option<SchemaKey> {
+        let bytes = self.part.bytes(records, row)?;
+        frame(bytes, records.headers(row), self.part, self.prefix).ok().map(|framed| framed.schema)
+    }
 }
 
 impl Framing for RegistryFraming {
     fn open<'a>(&self, records: &'a Records, row: usize) -> Result<Opened<'a>, RecordError> {
         let value = records.value(row).ok_or_else(|| RecordError::tombstone(row))?;
-        let framed = frame(value, records.headers(row), RecordPart::Value, self.prefix);
+        let framed = frame(value, records.headers(row), self.part, self.prefix);
         let framed = framed.map_err(|fault| unframed(row, fault))?;
         let payload = value.get(framed.payload).unwrap_or_default();
         Ok(Opened { schema: framed.schema, payload, header_rest: framed.header_rest })
@@ -70,7 +78,11 @@ impl RecordError {
             reason: Reason::UnknownSchema,
             path: "$".to_owned(),
             message: format!("the schema registry knows no schema of {key}"),
-            remedy: Remedy::Produce("register the schema that the record was written with".to_owned()),
+            remedy: Remedy::Produce(match key {
+                // What four bytes say of an id that has eight.
+                SchemaKey::Id(SchemaId(0)) => WIDE_IDS.to_owned(),
+                _ => "register the schema that the record was written with".to_owned(),
+            }),
         }
     }
 }

@@ -69,6 +69,7 @@ impl ValueColumns {
         let mut fields = self.fields.copy();
         let bound = bind(&mut fields).map_err(placed)?;
         self.check_reserved(&fields).map_err(placed)?;
+        self.check_keys(&fields).map_err(placed)?;
         self.check_evolution(&fields, &bound.1).map_err(placed)?;
         if let Some(clash) = clash(&fields.schema_fields(), &self.taken) {
             return Err(placed(Error::data(clash.message()).with_hint("rename the field in the schema")));
@@ -87,6 +88,17 @@ impl ValueColumns {
         Err(Error::data(what)
             .with_detail(format!("names that begin with {prefix} are theirs"))
             .with_hint("rename the field in the schema"))
+    }
+
+    fn check_keys(&self, fields: &Fields) -> Result<()> {
+        let mut new = fields.names().filter(|name| self.fields.index_of(name).is_none());
+        let Some(name) = new.find(|name| self.taken.is_of_keys(name)) else { return Ok(()) };
+        let name = flink_name(name);
+        Err(Error::data(format!("the schema has a field {name}, and the records' keys fill column {name}"))
+            .with_detail(
+                "a column keeps what it is filled from: a table that was made before the field takes it from the key",
+            )
+            .with_hint("rename the field in the schema, or enable the topic into another table with --table"))
     }
 
     /// Whether they may become these.

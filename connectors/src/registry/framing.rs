@@ -194,6 +194,12 @@ mod tests {
             (b"\0\0\0\0", vec![], Four, Err(F::Short { length: 4, expected: 5 })),
             (b"\0", vec![], Four, Err(F::Short { length: 1, expected: 5 })),
             (b"\0\0\0\0\x07abc", vec![], Eight, Err(F::Short { length: 8, expected: 9 })),
+            (b"\0\0\0\0\0\0\0\0\x07", vec![], Eight, Ok((id(7), 9..9, b""))),
+            (b"\0\xff\xff\xff\xff\xff\xff\xff\xffx", vec![], Eight, Ok((id(u64::MAX), 9..10, b""))),
+            (b"", vec![], Eight, Err(F::Empty)),
+            (b"{\"id\":1}", vec![], Eight, Err(F::NoMagic { byte: b'{' })),
+            // Read as four bytes, the id of eight is 0, and the rest of it is taken for payload.
+            (b"\0\0\0\0\0\0\0\0\x07x", vec![], Four, Ok((id(0), 5..10, b""))),
             (b"{}", vec![], Four, Err(F::NoMagic { byte: b'{' })),
             (b"\x01\0\0\0\x07", vec![], Four, Err(F::NoMagic { byte: 1 })),
             // A header: its id, and all the bytes are payload, whatever they begin with.
@@ -224,12 +230,22 @@ mod tests {
 
     #[test]
     fn i2_a_fault_says_what_is_wrong() {
-        let report = Error::from(frame(b"{}", std::iter::empty(), RecordPart::Value, PrefixLength::Four).unwrap_err());
-        assert_eq!(
-            report.report(),
-            "error: the schema of a record is not known\n  detail: its first byte is 123 where a schema id begins with \
-             0\n  hint: the producer used no serializer of a schema registry"
-        );
+        use PrefixLength::{Eight, Four};
+        for (bytes, prefix, detail) in [
+            (&b"{}"[..], Four, "its first byte is 123 where a schema id begins with 0"),
+            (b"", Eight, "it is empty: there is no schema id before it"),
+            (b"\0\0\0\x07", Four, "it has 4 bytes, and the schema id before it alone has 5"),
+            (b"\0\0\0\0\x07abc", Eight, "it has 8 bytes, and the schema id before it alone has 9"),
+        ] {
+            let report = Error::from(frame(bytes, std::iter::empty(), RecordPart::Key, prefix).unwrap_err());
+            assert_eq!(
+                report.report(),
+                format!(
+                    "error: the schema of a record is not known\n  detail: {detail}\n  hint: the producer used no \
+                     serializer of a schema registry"
+                )
+            );
+        }
     }
 
     proptest! {

@@ -5,21 +5,29 @@
 
 use std::str::FromStr;
 
-use tableflow_model::{Error, Result, TopicName};
+use tableflow_model::{Error, Records, Result, TopicName};
 
 /// The part of a record that a schema describes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RecordPart {
     Key,
+    #[default]
     Value,
 }
 
 impl RecordPart {
     /// The end of a subject that is named by the topic.
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             RecordPart::Key => "key",
             RecordPart::Value => "value",
+        }
+    }
+
+    pub fn bytes(self, records: &Records, row: usize) -> Option<&[u8]> {
+        match self {
+            RecordPart::Key => records.key(row),
+            RecordPart::Value => records.value(row),
         }
     }
 

@@ -52,6 +52,12 @@ pub struct EnableArguments {
     /// How records are decoded
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, ignore_case = true)]
     pub format: TopicFormat,
+    /// How keys are decoded, whose fields then are columns too; what the value has of them is the value's [default: none]
+    #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true)]
+    pub key_format: Option<KeyFormat>,
+    /// Columns of keys, as --columns has those of values
+    #[arg(long, value_name = "COLUMNS")]
+    pub key_columns: Option<String>,
     /// Whether the columns follow the records and their schemas [default: additive]
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub evolution: Option<Evolution>,
@@ -153,6 +159,39 @@ impl TopicFormat {
             TopicFormat::JsonSchema => Some(definition::Format::JsonSchema),
             TopicFormat::Protobuf => Some(definition::Format::Protobuf),
             TopicFormat::Raw => Some(definition::Format::Raw),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyFormat {
+    /// Keys become no columns; their bytes are in a metadata column
+    None,
+    /// By the schema that the registry has for the topic's keys; raw where it has none
+    Auto,
+    /// A JSON value, without a schema: an object, or the column key
+    Json,
+    /// Avro, by the registry's schemas: a record, or the column key
+    Avro,
+    /// JSON, by the registry's schemas
+    JsonSchema,
+    /// Protobuf, by the registry's schemas
+    Protobuf,
+    /// Keys as they are, in the column key
+    Raw,
+}
+
+impl From<KeyFormat> for definition::KeyFormat {
+    fn from(word: KeyFormat) -> Self {
+        use definition::Format;
+        match word {
+            KeyFormat::None => definition::KeyFormat::None,
+            KeyFormat::Auto => definition::KeyFormat::Auto,
+            KeyFormat::Json => definition::KeyFormat::As(Format::Json),
+            KeyFormat::Avro => definition::KeyFormat::As(Format::Avro),
+            KeyFormat::JsonSchema => definition::KeyFormat::As(Format::JsonSchema),
+            KeyFormat::Protobuf => definition::KeyFormat::As(Format::Protobuf),
+            KeyFormat::Raw => definition::KeyFormat::As(Format::Raw),
         }
     }
 }

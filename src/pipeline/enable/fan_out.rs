@@ -74,6 +74,8 @@ impl FanOutPlan {
             format: self.settings.format,
             format_version: 2,
             columns: Vec::new(),
+            key_format: None,
+            key_columns: Vec::new(),
             notes: Vec::new(),
             partition_by: self.fan_out.partition_by.clone(),
             sort_by: self.fan_out.sort_by.clone(),
@@ -129,6 +131,11 @@ async fn group_of_a_try(home: &Home, settings: &Settings) -> Result<Option<Uuid>
 
 fn check_by(by: &FanOutBy, settings: &Settings) -> Result<()> {
     let format = settings.format;
+    if settings.keys.is_some() {
+        return Err(Error::usage("--key-format does not go together with --fan-out")
+            .with_detail("which columns keys fill is kept for one table")
+            .with_hint("leave it out: the metadata column of the key has its bytes"));
+    }
     match by {
         FanOutBy::RecordName if !format.has_schemas() => Err(Error::usage(format!(
             "records of format {format} have no names of types"

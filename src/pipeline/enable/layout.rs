@@ -14,9 +14,9 @@ use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Records, Result, Source, TableName};
 
 use super::{Request, Settings};
-use crate::definition::{Definition, StartFrom, declared_columns};
+use crate::definition::{Definition, Keys, StartFrom, declared_columns};
 use crate::home::Home;
-use crate::pipeline::decoding::{Decoding, Stopped, Subjects, Terms};
+use crate::pipeline::decoding::{Decoding, KeyTerms, Stopped, Subjects, Terms};
 use crate::pipeline::dispatch::decoding_for;
 use crate::pipeline::way_on::is_namesake;
 
@@ -31,7 +31,12 @@ pub(super) struct Layout {
     pub sort_order: SortOrder,
     /// What the table does not keep of its topic's schemas.
     pub notes: Vec<Note>,
+    /// Which columns keys fill.
+    pub keys: Option<Keys>,
 }
+
+/// The columns of a table to be made, and what is to be said of them.
+type Found = (Fields, Vec<Note>, Option<Keys>);
 
 pub(super) async fn new(
     home: &Home,
@@ -73,7 +78,7 @@ async fn columns_shown(
     (table, subjects): (&TableName, &Subjects),
     sample: &Records,
     partition_fields: Vec<String>,
-) -> Result<(Fields, Vec<Note>)> {
+) -> Result<Found> {
     let nothing = arrow::datatypes::Schema::empty();
     let rules = ColumnRules { metadata: definition.metadata_columns, partition_fields, ..ColumnRules::default() };
     let terms = Terms { subjects: subjects.clone(), ..Terms::of(definition) };
@@ -89,7 +94,7 @@ async fn columns_shown(
         return Err(Error::data(format!("no record that belongs to table {table} has a value in a field yet"))
             .with_hint("declare columns for all tables with --columns, or keep the metadata columns"));
     }
-    Ok((columns, decoding.notes().to_vec()))
+    Ok((columns, decoding.notes(), None))
 }
 
 /// The names of partition fields that a column has: the record with that name is the running job's matter too.
@@ -103,11 +108,11 @@ fn taken_names(partition_by: &str, columns: &Fields) -> Result<Vec<String>> {
 }
 
 /// Columns, parted and sorted.
-fn laid_out((fields, notes): (Fields, Vec<Note>), partition_by: &str, sort_by: &str) -> Result<Layout> {
+fn laid_out((fields, notes, keys): Found, partition_by: &str, sort_by: &str) -> Result<Layout> {
     let schema = new_schema(&fields)?;
     let partition_spec = partition_spec(partition_by, &schema)?;
     let sort_order = parse_sort_by(sort_by, &schema)?;
-    Ok(Layout { schema, partition_spec, sort_order, notes })
+    Ok(Layout { schema, partition_spec, sort_order, notes, keys })
 }
 
 fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
@@ -115,6 +120,7 @@ fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
         subjects: Subjects::of_topic(&request.topic),
         format: settings.format,
         columns: &settings.columns,
+        keys: settings.keys.as_ref().map(|keys| KeyTerms { subjects: Subjects::of_keys(&request.topic), keys }),
         metadata_columns: settings.metadata_columns,
         evolution: settings.evolution,
     }
@@ -157,7 +163,8 @@ pub(super) async fn existing(
         partition_spec: table.default_partition_spec().as_ref().clone(),
         sort_order: table.default_sort_order().as_ref().clone(),
         schema,
-        notes: decoding.notes().to_vec(),
+        notes: decoding.notes(),
+        keys: decoding.keys(),
     };
     check_layout(request, &layout)?;
     Ok(layout)
@@ -199,7 +206,7 @@ fn check_layout(request: &Request, layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-fn differs(request: &Request, flag: &str, asked: &str, has: &str) -> Error {
+pub(super) fn differs(request: &Request, flag: &str, asked: &str, has: &str) -> Error {
     let has = if has.is_empty() { "none" } else { has };
     Error::usage(format!("table {} exists, and {flag} {asked} is not what it has: {has}", request.table))
         .with_detail("a table keeps the layout that it was made with")
@@ -217,23 +224,48 @@ async fn columns(
     request: &Request,
     settings: &Settings,
     partition_fields: Vec<String>,
-) -> Result<(Fields, Vec<Note>)> {
-    let declared = declared_columns(&settings.columns)?;
+) -> Result<Found> {
     let nothing = arrow::datatypes::Schema::empty();
     // What it begins with is no evolution.
     let rules = ColumnRules { metadata: settings.metadata_columns, partition_fields, ..ColumnRules::default() };
-    let mut decoding = Decoding::new(home, terms(request, settings), &nothing, &rules).await?;
-    if let Some(refusal) = decoding.take_refusal() {
-        return Err(refusal);
+    let terms = terms(request, settings);
+    let of_values = Decoding::new(home, Terms { keys: None, ..terms.clone() }, &nothing, &rules).await?;
+    let sample = sample(source).await?;
+    let mut decoding = shown(of_values, request, settings, &sample).await?;
+    if settings.keys.is_some() {
+        // Whether a field of keys is one of values too is known once all of the values were looked at.
+        let with_keys = Decoding::new(home, terms, &decoding.schema(), &rules).await?;
+        decoding = shown(with_keys, request, settings, &sample).await?;
     }
+    let metadata = settings.metadata_columns.fields();
+    let columns: Fields = decoding.schema().fields().iter().cloned().chain(metadata).collect();
+    if columns.is_empty() {
+        let is_empty = sample.iter().all(Records::is_empty);
+        let what = if is_empty { "has no records yet" } else { "has no record yet with a value in a field" };
+        return Err(Error::usage(format!("topic {} {what}, and no columns were declared", request.topic))
+            .with_hint("declare them: --columns \"id BIGINT\", or produce a record with values first"));
+    }
+    Ok((columns, decoding.notes(), decoding.keys()))
+}
+
+/// The first records of each partition.
+async fn sample(source: &mut dyn Source) -> Result<Vec<Records>> {
     let ranges = source.ranges().await?;
     let starts = ranges.iter().map(|(partition, range)| (*partition, range.start)).collect();
     source.seek(&starts).await?;
-    let (mut rows, mut seen, mut failure) = (0, 0, None);
-    for records in first_poll(source, &ranges, SAMPLE_BYTES).await? {
-        let parts = decoding.decode(&records, BadRecords::Stop).await?;
+    first_poll(source, &ranges, SAMPLE_BYTES).await
+}
+
+/// The decoding, with the columns that these records show it.
+async fn shown(mut decoding: Decoding, request: &Request, settings: &Settings, sample: &[Records]) -> Result<Decoding> {
+    if let Some(refusal) = decoding.take_refusal() {
+        return Err(refusal);
+    }
+    let declared = declared_columns(&settings.columns)?;
+    let (mut rows, mut failure) = (0, None);
+    for records in sample {
+        let parts = decoding.decode(records, BadRecords::Stop).await?;
         rows += parts.iter().map(|part| part.taken.len()).sum::<usize>();
-        seen += records.len();
         let failed = match parts.into_iter().find_map(|part| part.stopped) {
             Some(Stopped::Record(failed)) => failed,
             Some(Stopped::Schema(error)) => return Err(error),
@@ -245,20 +277,13 @@ async fn columns(
         {
             return Err(misspelt(known, column));
         }
-        failure = failure.or(Some(undecodable(request, &records, failed)));
+        failure = failure.or(Some(undecodable(request, records, failed)));
     }
     // Behind records that are rows it is the running job's matter: it says where and why.
-    if let Some(failure) = failure.filter(|_| rows == 0 && settings.from == StartFrom::Earliest) {
-        return Err(failure);
+    match failure.filter(|_| rows == 0 && settings.from == StartFrom::Earliest) {
+        Some(failure) => Err(failure),
+        None => Ok(decoding),
     }
-    let metadata = settings.metadata_columns.fields();
-    let columns: Fields = decoding.schema().fields().iter().cloned().chain(metadata).collect();
-    if columns.is_empty() {
-        let what = if seen == 0 { "has no records yet" } else { "has no record yet with a value in a field" };
-        return Err(Error::usage(format!("topic {} {what}, and no columns were declared", request.topic))
-            .with_hint("declare them: --columns \"id BIGINT\", or produce a record with values first"));
-    }
-    Ok((columns, decoding.notes().to_vec()))
 }
 
 /// A declaration that the first record of a partition belies.
@@ -276,6 +301,9 @@ fn undecodable(request: &Request, records: &Records, failure: RecordError) -> Er
     let hint = match failure.remedy {
         Remedy::Declare(column) => {
             format!("declare a column that takes it: --columns \"{}\"", flink_column(&column))
+        }
+        Remedy::DeclareOfKey(column) => {
+            format!("declare a column that takes it: --key-columns \"{}\"", flink_column(&column))
         }
         Remedy::Evolve => "declare a column for the field with --columns".to_owned(),
         Remedy::Respell { words, .. } | Remedy::Produce(words) => {

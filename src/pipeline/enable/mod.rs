@@ -12,6 +12,7 @@
 //! - I5: what is not asked for is as it was when the table was last enabled, or else the default.
 
 pub mod fan_out;
+mod keys;
 mod layout;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use iceberg::spec::{FormatVersion, TableMetadata};
 use serde::{Deserialize, Serialize};
 use tableflow_catalog::{LoadedTable, Properties, TableCreation};
 use tableflow_connectors::decode::{Evolution, MetadataColumns};
+use tableflow_connectors::registry::RecordPart;
 use tableflow_lake::layout::arrow_schema;
 use tableflow_model::protocol::{Ledger, TopicPositions};
 use tableflow_model::types::flink_type;
@@ -32,7 +34,9 @@ use self::layout::Layout;
 use super::dead_letters;
 use super::decoding::format_of;
 use super::fan_out::GROUP_PROPERTY;
-use crate::definition::{Definition, ErrorHandling, FanOutBy, Format, NewDefinition, StartFrom, Wanted};
+use crate::definition::{
+    Definition, ErrorHandling, FanOutBy, Format, KeyFormat, Keys, NewDefinition, StartFrom, Wanted,
+};
 use crate::home::Home;
 
 /// The table property that says which topic fills it.
@@ -63,6 +67,8 @@ pub struct Asked {
     /// Absent: what the schema registry says.
     pub format: Option<Format>,
     pub columns: Option<String>,
+    pub key_format: Option<KeyFormat>,
+    pub key_columns: Option<String>,
     pub partition_by: String,
     pub sort_by: String,
     pub metadata_columns: Option<MetadataColumns>,
@@ -100,6 +106,7 @@ pub struct TablePlan {
 struct Settings {
     format: Format,
     columns: String,
+    keys: Option<Keys>,
     metadata_columns: MetadataColumns,
     commit_interval_ms: u64,
     from: StartFrom,
@@ -121,6 +128,9 @@ pub struct PlanSummary {
     pub format: Format,
     pub format_version: u8,
     pub columns: Vec<ColumnSummary>,
+    pub key_format: Option<Format>,
+    /// Those of the columns that keys fill.
+    pub key_columns: Vec<String>,
     /// What the table does not keep of the topic's schemas, column by column.
     pub notes: Vec<String>,
     pub partition_by: String,
@@ -248,11 +258,13 @@ async fn settings(
     };
     let format = match request.asked.format.or(before.map(|it| it.format)) {
         Some(format) => format,
-        None => format_of(home, &request.topic, source).await?,
+        None => format_of(home, &request.topic, RecordPart::Value, source).await?.unwrap_or_default(),
     };
+    let keys = keys::asked_for(home, request, before.and_then(|before| before.keys.as_ref()), source).await?;
     Ok(Settings {
         format,
         columns: columns.unwrap_or_default(),
+        keys,
         metadata_columns: metadata_columns.unwrap_or(MetadataColumns::Portable),
         commit_interval_ms: interval.unwrap_or(request.commit_interval_default_ms),
         from,
@@ -371,6 +383,8 @@ impl TablePlan {
             format_version: 2,
             notes: self.layout.notes.iter().map(|note| format!("{} {}", note.path, note.words)).collect(),
             columns: arrow.fields().iter().map(ColumnSummary::of).collect(),
+            key_format: self.layout.keys.as_ref().map(|keys| keys.format),
+            key_columns: self.layout.keys.as_ref().map(|keys| keys.own.clone()).unwrap_or_default(),
             partition_by: self.layout.partition_by(),
             sort_by: self.layout.sort_by(),
             commit_interval_ms: self.settings.commit_interval_ms,
@@ -387,7 +401,8 @@ impl TablePlan {
             Some(table) => table.clone(),
             None => create_table(home, &self.request.table, &self.layout, [(TOPIC_PROPERTY, topic)]).await?,
         };
-        let (request, settings, uuid) = (self.request, self.settings, table.metadata.uuid());
+        let (request, uuid) = (self.request, table.metadata.uuid());
+        let settings = Settings { keys: self.layout.keys, ..self.settings };
         let dead_letters = match &settings.dead_letters {
             Some(letters) => Some(dead_letters::make(home, &request.table, uuid, letters).await?),
             None => None,
@@ -398,6 +413,10 @@ impl TablePlan {
 }
 
 impl Settings {
+    fn asks_registry(&self) -> bool {
+        self.format.has_schemas() || self.keys.as_ref().is_some_and(|keys| keys.format.has_schemas())
+    }
+
     /// The definition of a table that has no dead letters, and of one topic.
     fn into_definition(self, home: &Home, request: Request, (topic_id, table_uuid): (TopicId, Uuid)) -> NewDefinition {
         NewDefinition {
@@ -406,9 +425,10 @@ impl Settings {
             topic: request.topic,
             topic_id,
             keeper: home.topics.keeper(),
-            registry: self.format.has_schemas().then(|| home.registry_name.clone()),
+            registry: self.asks_registry().then(|| home.registry_name.clone()),
             format: self.format,
             columns: self.columns,
+            keys: self.keys,
             metadata_columns: self.metadata_columns,
             commit_interval_ms: self.commit_interval_ms,
             from: self.from,

@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use tableflow_connectors::decode::{BadRecords, Framing, Reason, RecordError, RegistryFraming, Remedy, Taken};
-use tableflow_connectors::registry;
+use tableflow_connectors::decode::dead_letters::Framings;
+use tableflow_connectors::decode::{BadRecords, Reason, RecordError, RegistryFraming, Remedy, Taken};
+use tableflow_connectors::registry::{self, RecordPart};
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, ErrorKind, Offset, Records, Result};
 
@@ -36,8 +37,6 @@ use crate::home::Home;
 
 /// So many records show the columns of a new table.
 const SAMPLE_RECORDS: usize = 1000;
-
-const FRAMING: RegistryFraming = RegistryFraming::CONFLUENT;
 
 /// The records of a topic, dealt out to the tables of their types. The job's tables are those of the values in their
 /// order, then that of the dead letters.
@@ -96,7 +95,7 @@ impl FanOut {
             return Err(Error::internal(format!("{} is one table", definition.table)));
         };
         check_registry(home, definition)?;
-        let mut values = Values::new(fan_out.by.clone(), framing_of(definition));
+        let mut values = Values::new(fan_out.by.clone(), framing_of(home, definition));
         let (mut children, mut places) = (Vec::new(), Vec::new());
         for FanOutTable { value, table, .. } in tables.iter() {
             let loaded = target::load(home, table).await?;
@@ -291,9 +290,8 @@ impl Dispatch for FanOut {
         }
         let next_offset = records.offsets.get(end).map_or(records.next_offset, |offset| Offset(*offset));
         let bad: Vec<RecordError> = dealt.bad.into_iter().filter(|failure| failure.row < end).collect();
-        let framing = framing_of(&self.definition);
-        let framing = framing.as_ref().map(|framing| framing as &dyn Framing);
-        let (letters, mut tally) = self.manner.put_aside(records, &bad, framing, epoch)?;
+        let framings = Framings { value: framing_of(&self.home, &self.definition), key: None };
+        let (letters, mut tally) = self.manner.put_aside(records, &bad, framings, epoch)?;
         let mut passed_over = PassedOver::of(records, &bad);
         let mut parts: Vec<(usize, RecordBatch)> = letters.map(|it| (self.dead_letters(), it)).into_iter().collect();
         for decoded in decoded {
@@ -302,7 +300,7 @@ impl Dispatch for FanOut {
                 parts.push((place, self.manner.value_and_origin(&records, &part)?));
             }
             let (letters, put_aside): (_, Tally) =
-                self.manner.put_aside(&records, &part.passed_over, framing, epoch)?;
+                self.manner.put_aside(&records, &part.passed_over, framings, epoch)?;
             tally += put_aside;
             passed_over.append(&mut PassedOver::of(&records, &part.passed_over));
             parts.extend(letters.map(|letters| (self.dead_letters(), letters)));
@@ -325,8 +323,9 @@ pub fn subjects_of(definition: &Definition, value: &str) -> Subjects {
     }
 }
 
-fn framing_of(definition: &Definition) -> Option<RegistryFraming> {
-    definition.format.has_schemas().then_some(FRAMING)
+fn framing_of(home: &Home, definition: &Definition) -> Option<RegistryFraming> {
+    let framing = RegistryFraming { prefix: home.id_prefix, part: RecordPart::Value };
+    definition.format.has_schemas().then_some(framing)
 }
 
 fn offset(records: &Records, row: usize) -> Offset {

@@ -37,7 +37,7 @@ pub(super) struct Values {
 
 impl Values {
     pub fn new(by: FanOutBy, framing: Option<RegistryFraming>) -> Self {
-        Values { by, framing, types: RecordTypes::default(), seen: IndexSet::new() }
+        Values { by, framing, types: RecordTypes::new(framing.unwrap_or_default()), seen: IndexSet::new() }
     }
 
     /// The value that has a number.

@@ -11,27 +11,28 @@ use crate::product::{Fields, Up, wait_until};
 
 /// Who keeps the schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keeper {
+pub enum Keeper {
     /// A service of ours, whose registry everybody asks.
     Ours,
     Theirs,
 }
 
-struct Registered {
-    topic: KafkaTopic,
-    registry: String,
-    format: &'static str,
-    ids: &'static str,
+/// A topic whose records are written with registered schemas.
+pub struct Registered {
+    pub topic: KafkaTopic,
+    pub registry: String,
+    pub format: &'static str,
+    pub ids: &'static str,
     /// Ours: it serves while the test lasts.
-    service: Option<Up>,
+    pub service: Option<Up>,
 }
 
-fn fields(value: &Value) -> Fields {
+pub fn fields(value: &Value) -> Fields {
     value.as_object().unwrap().clone()
 }
 
 impl Registered {
-    fn new(keeper: Keeper, format: &'static str) -> Self {
+    pub fn new(keeper: Keeper, format: &'static str) -> Self {
         let mut topic = KafkaTopic::new(1, &json!({}));
         let (registry, service) = match keeper {
             Keeper::Ours => {
@@ -58,16 +59,22 @@ impl Registered {
     }
 
     fn send_as(&self, batches: &[(&Value, &[Value])], rows: Vec<Fields>) {
-        let written: Vec<_> =
-            batches.iter().map(|(schema, values)| json!({"schema": schema, "values": values})).collect();
-        let order = json!({"registry": self.registry, "format": self.format, "ids": self.ids, "batches": written});
+        let written = batches.iter().map(|(schema, values)| json!({"schema": schema, "values": values}));
+        self.order(json!({"batches": written.collect::<Vec<_>>()}), rows);
+    }
+
+    /// What `registered_produce` is asked for, and the rows that come of it: records behind them are none.
+    pub fn order(&self, mut order: Value, rows: Vec<Fields>) {
+        for (name, value) in [("registry", &*self.registry), ("format", self.format), ("ids", self.ids)] {
+            order[name] = json!(value);
+        }
         let places = self.topic.ask("registered_produce", order);
         let place = |place: &Value| (place[0].as_u64().unwrap(), place[1].as_u64().unwrap());
         self.topic.product.note_sent(places.as_array().unwrap().iter().map(place).zip(rows));
     }
 
     /// The table has caught up, by the service where there is one.
-    fn sync_and_check(&self, replay: &str) {
+    pub fn sync_and_check(&self, replay: &str) {
         match &self.service {
             None => self.topic.product.sync_and_check(replay),
             Some(_) => {
@@ -82,7 +89,7 @@ impl Registered {
     }
 }
 
-fn avro(fields: &str) -> Value {
+pub fn avro(fields: &str) -> Value {
     json!(format!(r#"{{"type":"record","name":"Order","namespace":"shop","fields":[{fields}]}}"#))
 }
 

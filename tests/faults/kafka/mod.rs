@@ -14,6 +14,7 @@
 //!  security  each of them, and what becomes of a table when it goes wrong
 //!  registry  a schema registry that is not ours
 //!  formats   records by registered schemas, ours and that one's
+//!  keys      their keys, which are columns too
 //!  server    what brokers and registries are: processes that end with the tests
 //! ```
 
@@ -21,6 +22,7 @@ mod batches;
 mod broker;
 mod formats;
 mod group;
+mod keys;
 mod many;
 mod mock;
 mod outages;

@@ -40,6 +40,7 @@ use tableflow_model::{Records, Result};
 use self::bind::{Known, bind};
 use self::program::Program;
 use self::schema::Schema;
+pub use self::schema::in_a_record;
 pub(super) use self::schema::record_name;
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
@@ -122,6 +123,10 @@ impl<F: Framing> Decoder for AvroDecoder<F> {
         self.known = known;
         self.programs.insert(key, program);
         Ok(learned)
+    }
+
+    fn leave_to_keys(&mut self, names: &[String]) {
+        self.columns.taken.leave_to_keys(names);
     }
 
     fn schema(&self) -> SchemaRef {

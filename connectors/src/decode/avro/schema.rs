@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tableflow_model::{Error, Result};
 
 use crate::registry::ResolvedSchema;
@@ -89,6 +89,16 @@ impl Schema {
         Ok(Schema { root, named: parser.named })
     }
 
+    fn is_of_records(&self, avro: &Type) -> bool {
+        match avro {
+            Type::Reference(reference) => {
+                self.named(reference).is_ok_and(|named| matches!(named.form, Form::Record(_)))
+            }
+            Type::Union(branches) => branches.iter().any(|branch| self.is_of_records(branch)),
+            _ => false,
+        }
+    }
+
     /// The definition that a name means.
     pub fn named(&self, reference: &Reference) -> Result<&Named> {
         let within = reference.namespace.as_ref().map(|namespace| format!("{namespace}.{}", reference.name));
@@ -118,6 +128,20 @@ pub(in crate::decode) fn record_name(text: &ResolvedSchema) -> Result<String> {
         _ => Err(Error::data("the schema is not of one record type")
             .with_hint("records have a name where each is written with a schema of its own record type")),
     }
+}
+
+/// A schema that has a row: that of anything but a record becomes one of a record with one field of this name, which is
+/// written with the same bytes.
+pub fn in_a_record(text: &ResolvedSchema, field: &str) -> Result<ResolvedSchema> {
+    let schema = Schema::parse(text)?;
+    if schema.is_of_records(&schema.root) {
+        return Ok(text.clone());
+    }
+    // As the parser reads it: a schema that is only a name is mostly written without quotes.
+    let inner = serde_json::from_str(&text.text).unwrap_or_else(|_| Value::from(text.text.trim()));
+    let record =
+        json!({"type": "record", "name": format!("tableflow_{field}"), "fields": [{"name": field, "type": inner}]});
+    Ok(ResolvedSchema { text: record.to_string(), ..text.clone() })
 }
 
 /// A name without its namespace.

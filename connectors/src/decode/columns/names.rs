@@ -5,6 +5,7 @@
 //! - I2: no two columns of a table have one name when it is written whole, as `a.b`: neither as Iceberg writes it, where
 //!   a list's element is `l.element`, nor as Parquet does, where it is `l.list.element`.
 //! - I3: no column that the table lacks gets the name of one of its partition fields: Iceberg refuses that.
+//! - I4: no value brings a column of a name that the table's keys fill, however its letters' case.
 
 use std::collections::HashSet;
 
@@ -37,6 +38,8 @@ pub(in crate::decode) struct TakenNames {
     metadata: MetadataColumns,
     /// Of partition fields (I3).
     partition_fields: HashSet<String>,
+    /// Of columns that keys fill, in lower case (I4).
+    of_keys: HashSet<String>,
 }
 
 impl TakenNames {
@@ -44,7 +47,17 @@ impl TakenNames {
     pub fn new(rules: &ColumnRules, table: &Schema) -> Self {
         let known: HashSet<String> = WholeNames::of(table.fields()).in_iceberg.into_iter().collect();
         let partition_fields = rules.partition_fields.iter().filter(|name| !known.contains(*name)).cloned().collect();
-        TakenNames { metadata: rules.metadata, partition_fields }
+        TakenNames { metadata: rules.metadata, partition_fields, of_keys: HashSet::new() }
+    }
+
+    /// These are columns that keys fill, from now on (I4).
+    pub fn leave_to_keys(&mut self, names: &[String]) {
+        self.of_keys.extend(names.iter().map(|name| name.to_lowercase()));
+    }
+
+    /// Whether a name at the top of the table is one of those (I4).
+    pub fn is_of_keys(&self, name: &str) -> bool {
+        !self.of_keys.is_empty() && self.of_keys.contains(&name.to_lowercase())
     }
 
     /// How a name begins that belongs to the metadata columns, at the top of the table (I1).

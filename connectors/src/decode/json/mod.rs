@@ -9,6 +9,7 @@
 //!  node, shape           a value level by level, and the type that it tells
 //!  names, declare        which columns there can be, and which there are at first
 //!  schema                the columns that a JSON Schema declares
+//!  bare                  values that are no objects, as keys often are
 //!  fault                 what is wrong, and the declaration that helps
 //! ```
 //!
@@ -25,6 +26,7 @@
 //! text as numbers; it takes epoch numbers in the column's own unit; unknown keys are dropped or fail without
 //! a record number. serde_json's `float_roundtrip` is needed: without it some doubles are off by one bit.
 
+mod bare;
 mod careful;
 mod cursor;
 mod declare;
@@ -44,6 +46,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde_json::value::RawValue;
 use tableflow_model::{Records, Result};
 
+use self::bare::Bare;
 use self::shape::Shape;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
@@ -59,6 +62,8 @@ const FORESEEN_FIELDS_MAX: usize = 10_000;
 pub struct JsonDecoder {
     /// None: records are JSON from their first byte on.
     framing: Option<Box<dyn Framing>>,
+    /// None: a record is an object.
+    bare: Option<Bare>,
     known: HashSet<SchemaKey>,
     columns: ValueColumns,
     /// Room for texts with escapes.
@@ -76,7 +81,7 @@ impl JsonDecoder {
     /// it. A declared STRING takes any JSON value.
     pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
         let columns = ValueColumns::new(declare::columns(declared, table)?);
-        Ok(JsonDecoder { framing: None, known: HashSet::new(), columns, unescaped: String::new() })
+        Ok(JsonDecoder { framing: None, bare: None, known: HashSet::new(), columns, unescaped: String::new() })
     }
 
     /// What its columns do not keep of what may be written for them.
@@ -88,6 +93,13 @@ impl JsonDecoder {
     #[must_use]
     pub fn framed(mut self, framing: impl Framing + 'static) -> Self {
         self.framing = Some(Box::new(framing));
+        self
+    }
+
+    /// Takes what is no object for one with this field.
+    #[must_use]
+    pub fn bare_as(mut self, field: &'static str) -> Self {
+        self.bare = Some(Bare::new(field));
         self
     }
 
@@ -106,7 +118,12 @@ impl JsonDecoder {
         row: usize,
         foreseen: &mut Option<Shape>,
     ) -> std::result::Result<(), Stop> {
-        let value = self.open(records, index)?;
+        let payload = self.open(records, index)?;
+        let bare_field = self.bare.as_ref().map(|bare| bare.field);
+        let value = match &mut self.bare {
+            Some(bare) => bare.around(payload),
+            None => payload,
+        };
         let ValueColumns { fields, taken, evolution, .. } = &mut self.columns;
         if stream::read(fields, value, row, &mut self.unescaped).is_some() {
             return Ok(());
@@ -116,7 +133,7 @@ impl JsonDecoder {
         if foreseen.is_none() && matches!(read, Ok(true)) {
             // Only for a record that is good anyway: bad ones must not make every record look ahead.
             fields.roll_back(row);
-            let ahead = foreseen.insert(foresee(records, index, self.framing.as_deref()));
+            let ahead = foreseen.insert(foresee(records, index, self.framing.as_deref(), bare_field));
             read = careful::read(fields, (taken, *evolution), value, row, Some(ahead));
         }
         match read {
@@ -148,9 +165,14 @@ impl Decoder for JsonDecoder {
     }
 
     fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
-        let ((), learned) = self.columns.learn(key, |columns| Ok(((), schema::bind(text, columns)?)))?;
+        let bare_field = self.bare.as_ref().map(|bare| bare.field);
+        let ((), learned) = self.columns.learn(key, |columns| Ok(((), schema::bind(text, bare_field, columns)?)))?;
         self.known.insert(key);
         Ok(learned)
+    }
+
+    fn leave_to_keys(&mut self, names: &[String]) {
+        self.columns.taken.leave_to_keys(names);
     }
 
     fn schema(&self) -> SchemaRef {
@@ -163,7 +185,7 @@ impl Decoder for JsonDecoder {
 }
 
 /// What the records from `first` on tell, taken together; those that are no JSON tell nothing.
-fn foresee(records: &Records, first: usize, framing: Option<&dyn Framing>) -> Shape {
+fn foresee(records: &Records, first: usize, framing: Option<&dyn Framing>, bare_field: Option<&str>) -> Shape {
     let mut budget = FORESEEN_FIELDS_MAX;
     let mut together = Shape::Object(Default::default());
     let json = |index: usize| match framing {
@@ -173,6 +195,10 @@ fn foresee(records: &Records, first: usize, framing: Option<&dyn Framing>) -> Sh
     for value in (first..records.len()).filter_map(json) {
         let raw = serde_json::from_slice::<&RawValue>(value).ok();
         if let Some(shape) = raw.and_then(|raw| Shape::of(raw, 0).ok()) {
+            let shape = match bare_field {
+                Some(field) => bare::around_shape(field, shape),
+                None => shape,
+            };
             together.merge(shape, &mut budget);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns the check of names that come with the data; the rules that hold for every format are in `columns`.
 //! - I1: no two columns of one row differ only by case.
-//! - I2: names that begin with the reserved prefix belong to the metadata columns.
+//! - I2: names that begin with the reserved prefix belong to the metadata columns, and some others to the records' keys.
 
 use std::collections::HashMap;
 
@@ -26,6 +26,11 @@ pub(super) fn check(
     if let Some(prefix) = top_level.and_then(|taken| taken.reserved(name)) {
         let message = format!("has a name that begins with {prefix}, as metadata columns do");
         return Some(Fault::new(Reason::ReservedName, message, "rename the field where it is produced"));
+    }
+    if top_level.is_some_and(|taken| taken.is_of_keys(name)) {
+        let message = "has the name of a column that the records' keys fill".to_owned();
+        let hint = "rename the field where it is produced; a table that is made anew takes it from the value";
+        return Some(Fault::new(Reason::KeyColumn, message, hint));
     }
     if let Some((twin, column)) = siblings.namesake(name) {
         let fault = collision(name, twin);

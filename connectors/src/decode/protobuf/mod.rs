@@ -156,6 +156,10 @@ impl<F: Framing> Decoder for ProtobufDecoder<F> {
         Ok(learned)
     }
 
+    fn leave_to_keys(&mut self, names: &[String]) {
+        self.columns.taken.leave_to_keys(names);
+    }
+
     fn schema(&self) -> SchemaRef {
         self.columns.schema()
     }

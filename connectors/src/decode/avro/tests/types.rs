@@ -68,6 +68,31 @@ fn every_type_has_its_column_and_its_values_are_kept() {
     }
 }
 
+/// A key is often no record: the same bytes are those of a record with one field.
+#[test]
+fn every_type_is_the_one_field_of_a_row_and_a_record_is_a_row_itself() {
+    for (avro, column, _, bytes, cell) in
+        TYPES.iter().filter(|(avro, ..)| !avro.contains(r#"{"type":"record","name":"R""#))
+    {
+        let schema = in_a_record(&text(avro), "key").unwrap();
+        let (mut decoder, _) = decoder(&schema);
+        assert_eq!(columns(&decoder), format!("key {column}"), "{avro}");
+        assert_eq!(rows(&mut decoder, &[value(1, &[bytes])]), [*cell], "{avro}");
+    }
+    // Without quotes; a name that another schema defines.
+    let (decoder_of_text, _) = decoder(&in_a_record(&text("string"), "key").unwrap());
+    assert_eq!(columns(&decoder_of_text), "key STRING");
+    let kind = r#"{"type":"enum","name":"key","namespace":"shop","symbols":["A"]}"#;
+    let by_name = ResolvedSchema { references: vec![referred(kind)], ..text("\"shop.key\"") };
+    let (mut of_enum, _) = decoder(&in_a_record(&by_name, "key").unwrap());
+    assert_eq!(rows(&mut of_enum, &[value(1, &[&[0]])]), ["\"A\""]);
+    let record = record(r#"{"name":"id","type":"int"}"#);
+    assert_eq!(in_a_record(&record, "key").unwrap(), record);
+    let optional = text(&format!(r#"["null",{}]"#, record.text));
+    assert_eq!(in_a_record(&optional, "key").unwrap(), optional);
+    assert!(in_a_record(&text("{"), "key").is_err());
+}
+
 #[test]
 fn a_union_of_records_has_a_row_for_each_and_whole_names_where_short_ones_are_alike() {
     let branch = |name: &str| format!(r#"{{"type":"record","name":"{name}","fields":[{{"name":"x","type":"int"}}]}}"#);

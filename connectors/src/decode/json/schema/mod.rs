@@ -23,13 +23,15 @@ use crate::decode::columns::column::{Column, Taking, Values};
 use crate::decode::columns::fields::Fields;
 use crate::registry::ResolvedSchema;
 
-/// Adds the columns of a schema. If it fails, they are of no use.
-pub(super) fn bind(schema: &ResolvedSchema, columns: &mut Fields) -> Result<Learned> {
+/// Adds the columns of a schema; where that is of no object, and bare values are fields of this name, that one's. If it
+/// fails, they are of no use.
+pub(super) fn bind(schema: &ResolvedSchema, bare_field: Option<&str>, columns: &mut Fields) -> Result<Learned> {
     let document = Document::parse(schema)?;
     let mut binder = Binder { document: &document, at: Binding::default() };
-    match document.type_of(document.root())? {
-        Type::Row(members) => binder.row(members, columns)?,
-        Type::Map(_) | Type::Any(_) => binder.at.note("names no fields: columns come from the records"),
+    match (document.type_of(document.root())?, bare_field) {
+        (Type::Row(members), _) => binder.row(members, columns)?,
+        (Type::Scalar(_) | Type::List(_), Some(field)) => binder.row(vec![(field, document.root())], columns)?,
+        (Type::Map(_) | Type::Any(_), _) => binder.at.note("names no fields: columns come from the records"),
         _ => {
             return Err(Error::data("the schema is not of an object")
                 .with_hint("a row comes from a JSON object: write records of an object type"));

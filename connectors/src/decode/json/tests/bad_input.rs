@@ -486,6 +486,7 @@ fn remedy_of(failure: &RecordError) -> String {
     match &failure.remedy {
         Remedy::Declare(column) => format!("declare {}", flink_column(column)),
         Remedy::Respell { column, words } => format!("{words}; or declare {}", flink_column(column)),
+        Remedy::DeclareOfKey(_) => unreachable!("a decoder knows of no keys"),
         Remedy::Produce(words) => words.clone(),
         Remedy::Evolve => "let the table have another column".to_owned(),
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod evolution;
+mod keys;
 mod oracle;
 mod schema;
 mod types;

@@ -1,0 +1,332 @@
+//! One part of a topic's records, values or keys, into columns, with the schemas that they name.
+//!
+//! Owns [`Learning`]: a decoder, and the registry that it learns from. The decoder is pure and never waits; here it is given
+//! the schema that it asks for, and goes on.
+//! - I1: a record whose schema the registry does not know, or which is of another kind, is one that cannot be decoded;
+//!   a registry that does not answer is an outage, and no record's fault.
+//! - I2: a schema that no table can hold is for a person to decide about, whatever becomes of bad records.
+//! - I3: what a subject's versions tell of each other (aliases, unions) is known before the first record: they are
+//!   learnt in their order, by every new process.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tableflow_connectors::decode::{
+    AvroDecoder, BadRecords, ColumnRules, Decoded, Decoder, JsonDecoder, Learned, Note, ProtobufDecoder, RawDecoder,
+    Reason, RecordError, RegistryFraming, in_a_record, record_name,
+};
+use tableflow_connectors::registry::{
+    self, Include, RecordPart, RegisteredSchema, RegistryError, ResolvedSchema, SchemaKey, SchemaType, Version,
+    VersionWanted,
+};
+use tableflow_model::{Error, ErrorKind, Records, Result};
+
+use super::subjects::Subjects;
+use super::{Part, Stopped};
+use crate::definition::Format;
+use crate::home::Home;
+
+/// Older versions than these are learnt when a record has them.
+const VERSIONS_LEARNT_MAX: usize = 100;
+
+/// The names of the columns that raw values and raw keys fill, and keys that are no records.
+const RAW_COLUMN: &str = "value";
+pub(super) const KEY_COLUMN: &str = "key";
+
+/// How one part of a topic's records is read.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    pub part: RecordPart,
+    pub subjects: Subjects,
+    pub format: Format,
+    pub declared: &'a [Field],
+    /// The columns that the other part fills.
+    pub left_out: &'a [String],
+}
+
+/// The decoder of one part.
+pub(super) struct Learning {
+    part: RecordPart,
+    decoder: Box<dyn Decoder>,
+    schemas: Option<Schemas>,
+    notes: Vec<Note>,
+    /// Why no table can hold what the subject's newest version describes.
+    refusal: Option<Error>,
+}
+
+/// Where schemas are.
+struct Schemas {
+    home: Home,
+    subjects: Subjects,
+    schema_type: SchemaType,
+}
+
+/// What became of a schema that the decoder asked for.
+enum Learnt {
+    Known,
+    /// The record that names it is a bad one (I1).
+    BadRecord(RecordError),
+    Refused(Error),
+}
+
+impl std::fmt::Debug for Learning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Learning").field("decoder", &self.decoder).finish_non_exhaustive()
+    }
+}
+
+impl Learning {
+    /// For a table with these columns, and those declared beside them, which keep to the rules.
+    pub async fn new(home: &Home, reading: Reading<'_>, table: &Schema, rules: &ColumnRules) -> Result<Self> {
+        let (mut decoder, notes) = decoder_of(home, &reading, table, rules)?;
+        let Reading { part, subjects, format, left_out, .. } = reading;
+        decoder.leave_to_keys(left_out);
+        let schemas = schema_type_of(format).map(|schema_type| Schemas { home: home.clone(), subjects, schema_type });
+        let mut learning = Learning { part, decoder, schemas, notes, refusal: None };
+        learning.learn_versions().await?;
+        Ok(learning)
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        self.decoder.schema()
+    }
+
+    pub fn schema_version(&self) -> u64 {
+        self.decoder.schema_version()
+    }
+
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    pub fn take_refusal(&mut self) -> Option<Error> {
+        self.refusal.take()
+    }
+
+    /// Columns that the other part fills from now on.
+    pub fn leave_to_keys(&mut self, names: &[String]) {
+        self.decoder.leave_to_keys(names);
+    }
+
+    /// How records name their schemas.
+    pub fn framing(&self) -> Option<RegistryFraming> {
+        self.schemas.as_ref().map(|schemas| RegistryFraming { prefix: schemas.home.id_prefix, part: self.part })
+    }
+
+    /// All of a batch's records, up to one that cannot be decoded and stops it.
+    pub async fn decode(&mut self, records: &Records, bad: BadRecords) -> Result<Vec<Part>> {
+        // What the registry did not know when it was asked after these records were read.
+        let mut unknown = BTreeSet::new();
+        let (mut parts, mut next) = (Vec::new(), 0);
+        loop {
+            let Decoded { batch, taken, mut passed_over, failure, needs } =
+                self.decoder.decode_from(records, next, bad);
+            next = taken.end();
+            let mut stopped = failure.map(Stopped::Record);
+            if let Some(key) = needs {
+                let learnt = match unknown.contains(&key) {
+                    true => Learnt::BadRecord(RecordError::unknown_schema(next, key)),
+                    false => self.learn(key, next).await?,
+                };
+                match learnt {
+                    Learnt::Known => {}
+                    Learnt::BadRecord(error) if bad == BadRecords::PassOver => {
+                        if error.reason == Reason::UnknownSchema {
+                            unknown.insert(key);
+                        }
+                        passed_over.push(error);
+                        next += 1;
+                    }
+                    Learnt::BadRecord(error) => stopped = Some(Stopped::Record(error)),
+                    Learnt::Refused(error) => stopped = Some(Stopped::Schema(error)),
+                }
+            }
+            let goes_on = needs.is_some() && stopped.is_none();
+            parts.push(Part { batch, taken, passed_over, stopped, next });
+            if !goes_on {
+                return Ok(parts);
+            }
+        }
+    }
+
+    /// Gives the decoder the schema that the record of this row names. An error is an outage.
+    async fn learn(&mut self, key: SchemaKey, row: usize) -> Result<Learnt> {
+        let Some(schemas) = &self.schemas else {
+            return Err(Error::internal("a format without schemas asks for one"));
+        };
+        let schema = match schemas.home.schema_cache.get(key, schemas.subjects.of_ids()).await {
+            Ok(schema) => schema,
+            // That alone says so of a schema: a wrong address answers that there is no such page.
+            Err(error) if error.reason() == Some(registry::Reason::SchemaNotFound) => {
+                return Ok(Learnt::BadRecord(RecordError::unknown_schema(row, key)));
+            }
+            Err(error) => return outage_or_refusal(error.into()),
+        };
+        if schema.schema_type != schemas.schema_type {
+            let error = RecordError::another_format(row, key, schema.schema_type, schemas.schema_type);
+            return Ok(Learnt::BadRecord(error));
+        }
+        let learned = match self.add(key, &schema) {
+            Ok(learned) => learned,
+            Err(error) => return outage_or_refusal(error),
+        };
+        for widening in &learned.widenings {
+            tracing::info!(schema = %key, column = widening.path, to = %widening.to, "a column becomes wider");
+        }
+        for note in learned.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        Ok(Learnt::Known)
+    }
+
+    /// A key of Avro that is no record is the one field of a row.
+    fn add(&mut self, key: SchemaKey, schema: &ResolvedSchema) -> Result<Learned> {
+        match (self.part, schema.schema_type) {
+            (RecordPart::Key, SchemaType::Avro) => self.decoder.add_schema(key, &in_a_record(schema, KEY_COLUMN)?),
+            _ => self.decoder.add_schema(key, schema),
+        }
+    }
+
+    /// I3.
+    async fn learn_versions(&mut self) -> Result<()> {
+        let Some(schemas) = &self.schemas else { return Ok(()) };
+        for subject in schemas.subjects.names.clone() {
+            self.learn_subject(&subject).await?;
+        }
+        Ok(())
+    }
+
+    async fn learn_subject(&mut self, subject: &str) -> Result<()> {
+        let Some(schemas) = &self.schemas else { return Ok(()) };
+        let (home, only) = (schemas.home.clone(), schemas.subjects.only.clone());
+        let versions = match home.schemas.versions(subject, Include::Live).await {
+            Ok(versions) => versions,
+            Err(error) => return if error.is_not_found() { Ok(()) } else { Err(error.into()) },
+        };
+        let newest = versions.len().saturating_sub(VERSIONS_LEARNT_MAX);
+        for version in versions.into_iter().skip(newest) {
+            let Some(registered) = found(home.schemas.version(subject, wanted(version), Include::Live).await)? else {
+                continue;
+            };
+            let key = SchemaKey::Id(registered.id);
+            if only.is_some() && only != name_of(&home, key).await? {
+                continue;
+            }
+            // A running table needs none of it before a record has it.
+            self.refusal = match self.learn(key, 0).await? {
+                Learnt::Refused(error) => Some(error.with_context("subject", subject).with_context("version", version)),
+                _ => None,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The decoder of a format, and what its columns do not keep of what may be written for them.
+fn decoder_of(
+    home: &Home,
+    reading: &Reading<'_>,
+    table: &Schema,
+    rules: &ColumnRules,
+) -> Result<(Box<dyn Decoder>, Vec<Note>)> {
+    let Reading { part, format, declared, .. } = reading;
+    let framing = RegistryFraming { prefix: home.id_prefix, part: *part };
+    Ok(match format {
+        Format::Json | Format::JsonSchema => {
+            let mut decoder = JsonDecoder::new(declared, table)?.keep_to(rules, table)?;
+            if *part == RecordPart::Key {
+                decoder = decoder.bare_as(KEY_COLUMN);
+            }
+            let notes = decoder.notes();
+            match format {
+                Format::JsonSchema => (Box::new(decoder.framed(framing)), notes),
+                _ => (Box::new(decoder), notes),
+            }
+        }
+        Format::Avro => {
+            let table = with_declared(declared, table)?;
+            (Box::new(AvroDecoder::new(framing, &table)?.keep_to(rules, &table)), Vec::new())
+        }
+        Format::Protobuf => {
+            let table = with_declared(declared, table)?;
+            (Box::new(ProtobufDecoder::new(framing, &table)?.keep_to(rules, &table)), Vec::new())
+        }
+        Format::Raw => {
+            let column = match part {
+                RecordPart::Key => KEY_COLUMN,
+                RecordPart::Value => RAW_COLUMN,
+            };
+            let wanted = raw_type(column, declared)?;
+            (Box::new(RawDecoder::into_column(column, wanted.as_ref(), table)?), Vec::new())
+        }
+    })
+}
+
+fn schema_type_of(format: Format) -> Option<SchemaType> {
+    match format {
+        Format::Avro => Some(SchemaType::Avro),
+        Format::JsonSchema => Some(SchemaType::Json),
+        Format::Protobuf => Some(SchemaType::Protobuf),
+        Format::Json | Format::Raw => None,
+    }
+}
+
+/// The type of record that a schema describes, if it is one.
+async fn name_of(home: &Home, key: SchemaKey) -> Result<Option<String>> {
+    match home.schema_cache.get(key, None).await {
+        Ok(schema) => Ok(record_name(&schema).ok()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn wanted(version: Version) -> VersionWanted {
+    VersionWanted::Number(version)
+}
+
+/// Somebody may delete a version between two questions.
+fn found(answer: std::result::Result<RegisteredSchema, RegistryError>) -> Result<Option<RegisteredSchema>> {
+    match answer {
+        Ok(registered) => Ok(Some(registered)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn outage_or_refusal(error: Error) -> Result<Learnt> {
+    if error.kind() == ErrorKind::Unavailable { Err(error) } else { Ok(Learnt::Refused(error)) }
+}
+
+/// The table's columns and those declared that it has not.
+fn with_declared(declared: &[Field], table: &Schema) -> Result<Schema> {
+    let mut fields: Vec<Field> = table.fields().iter().map(|field| field.as_ref().clone()).collect();
+    for column in declared {
+        match fields.iter().find(|field| field.name() == column.name()) {
+            None => fields.push(column.clone()),
+            Some(known) if known.data_type() == column.data_type() => {}
+            Some(_) => {
+                return Err(Error::usage(format!(
+                    "column {} is declared otherwise than the table has it",
+                    column.name()
+                ))
+                .with_hint("a column keeps its type: enable the topic into another table with --table"));
+            }
+        }
+    }
+    Ok(Schema::new(fields))
+}
+
+/// Whether raw records are declared text.
+fn raw_type(name: &str, declared: &[Field]) -> Result<Option<DataType>> {
+    match declared {
+        [] => Ok(None),
+        [column] if column.name() == name => Ok(Some(column.data_type().clone())),
+        _ => {
+            let flag = if name == KEY_COLUMN { "--key-columns" } else { "--columns" };
+            Err(Error::usage(format!("raw records have one column, {name}"))
+                .with_hint(format!("declare it alone, BYTES or STRING: {flag} \"`{name}` STRING\"")))
+        }
+    }
+}
