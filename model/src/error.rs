@@ -141,6 +141,11 @@ impl Error {
         self.0.hint.as_deref()
     }
 
+    /// What was said of a key by `with_context`, the first time.
+    pub fn context(&self, key: &str) -> Option<&str> {
+        self.0.context.iter().find(|(known, _)| *known == key).map(|(_, value)| value.as_str())
+    }
+
     /// What a person reads: the line, the detail (with context and the source's own words), the hint.
     pub fn report(&self) -> String {
         let mut text = format!("error: {}", self.0.message);
@@ -200,6 +205,7 @@ mod tests {
             "error: a record of topic orders is not JSON\n  detail: partition=3 offset=17\n  \
              detail: expected value at line 1 column 1\n  hint: skip it, or declare the column"
         );
+        assert_eq!((error.context("offset"), error.context("topic")), (Some("17"), None));
         let restated = error.restated();
         assert_eq!(
             (restated.kind(), restated.message(), restated.hint()),

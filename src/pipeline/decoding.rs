@@ -13,15 +13,17 @@ use std::collections::BTreeSet;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tableflow_connectors::decode::{
-    AvroDecoder, BadRecords, ColumnRules, Decoded, Decoder, Evolution, Framing, JsonDecoder, MetadataColumns, Note,
-    ProtobufDecoder, RawDecoder, Reason, RecordError, RegistryFraming, Taken, record_name,
+    AvroDecoder, BadRecords, ColumnRules, Decoded, Decoder, Evolution, Framing, JsonDecoder, Learned, MetadataColumns,
+    Note, ProtobufDecoder, RawDecoder, Reason, RecordError, RegistryFraming, Taken, record_names,
 };
 use tableflow_connectors::registry::{
-    self, Include, RegisteredSchema, RegistryError, SchemaKey, SchemaType, Version, VersionWanted,
+    self, Include, RegisteredSchema, RegistryError, ResolvedSchema, SchemaKey, SchemaType, Version, VersionWanted,
 };
 use tableflow_connectors::topics::first_poll;
 use tableflow_model::types::flink_name;
 use tableflow_model::{Error, ErrorKind, Records, Result, Source, TopicName};
+
+use uuid::Uuid;
 
 use crate::definition::{Definition, Format, declared_columns};
 use crate::home::Home;
@@ -164,7 +166,7 @@ pub async fn format_of(home: &Home, topic: &TopicName, source: &mut dyn Source) 
 }
 
 /// The schema that a topic's first record with a value names, if it does.
-async fn first_key(source: &mut dyn Source) -> Result<Option<SchemaKey>> {
+pub(super) async fn first_key(source: &mut dyn Source) -> Result<Option<SchemaKey>> {
     let ranges = source.ranges().await?;
     source.seek(&ranges.iter().map(|(partition, range)| (*partition, range.start)).collect()).await?;
     for records in first_poll(source, &ranges, PEEK_BYTES).await? {
@@ -204,7 +206,8 @@ impl Decoding {
             }
             Format::Avro => {
                 let table = with_declared(declared, table)?;
-                (Box::new(AvroDecoder::new(framing, &table)?.keep_to(rules, &table)), Some(SchemaType::Avro))
+                let decoder = AvroDecoder::new(framing, &table)?.of_record(subjects.only.as_deref());
+                (Box::new(decoder.keep_to(rules, &table)), Some(SchemaType::Avro))
             }
             Format::Protobuf => {
                 let table = with_declared(declared, table)?;
@@ -308,6 +311,11 @@ impl Decoding {
         Ok(Learnt::Known)
     }
 
+    /// What a schema that has no id yet would bring; from then on it is as if a record had named it.
+    pub fn learn_unregistered(&mut self, schema: &ResolvedSchema) -> Result<Learned> {
+        self.decoder.add_schema(SchemaKey::Guid(Uuid::nil()), schema)
+    }
+
     /// I3.
     async fn learn_versions(&mut self) -> Result<()> {
         let Some(schemas) = &self.schemas else { return Ok(()) };
@@ -330,7 +338,9 @@ impl Decoding {
                 continue;
             };
             let key = SchemaKey::Id(registered.id);
-            if only.is_some() && only != name_of(&home, key).await? {
+            if let Some(only) = &only
+                && !names_of(&home, key).await?.contains(only)
+            {
                 continue;
             }
             // A running table needs none of it before a record has it.
@@ -343,11 +353,11 @@ impl Decoding {
     }
 }
 
-/// The type of record that a schema describes, if it is one.
-async fn name_of(home: &Home, key: SchemaKey) -> Result<Option<String>> {
+/// The types of record that a schema describes.
+async fn names_of(home: &Home, key: SchemaKey) -> Result<Vec<String>> {
     match home.schema_cache.get(key, None).await {
-        Ok(schema) => Ok(record_name(&schema).ok()),
-        Err(error) if error.is_not_found() => Ok(None),
+        Ok(schema) => Ok(record_names(&schema).unwrap_or_default()),
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
 }
