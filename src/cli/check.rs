@@ -167,7 +167,11 @@ async fn subject(home: &Home, words: &CheckArguments, place: &Place, schema: &Re
 }
 
 async fn of_registry(registry: &dyn SchemaRegistry, subject: &str, schema: &Schema) -> Result<RegistryVerdict> {
-    let level = registry.compatibility(Some(subject)).await?;
+    let level = match registry.compatibility(Some(subject)).await {
+        // Of a subject that is not there, some registries know no level.
+        Err(error) if error.is_not_found() => registry.compatibility(None).await?,
+        level => level?,
+    };
     let said = |verdict, messages| RegistryVerdict { verdict, level: level.to_string(), version: None, messages };
     match registry.lookup(subject, schema, Form::Given, Include::Live).await {
         Ok(found) => {
