@@ -110,6 +110,13 @@ impl Home {
         Home { id_prefix, ..self }
     }
 
+    /// The same directory and registry, for a verb that writes nothing: schemas are remembered while it runs.
+    #[must_use]
+    pub fn remembering_nothing(self) -> Self {
+        let schema_cache = Arc::new(SchemaCache::new(self.schemas.clone(), self.clock.clone(), None));
+        Home { schema_cache, ..self }
+    }
+
     /// The same directory, with topics that are kept elsewhere.
     #[must_use]
     pub fn with_topics(self, topics: Arc<dyn Topics>) -> Self {

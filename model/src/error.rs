@@ -205,6 +205,7 @@ mod tests {
             "error: a record of topic orders is not JSON\n  detail: partition=3 offset=17\n  \
              detail: expected value at line 1 column 1\n  hint: skip it, or declare the column"
         );
+        assert_eq!((error.context("offset"), error.context("topic")), (Some("17"), None));
         let restated = error.restated();
         assert_eq!(
             (restated.kind(), restated.message(), restated.hint()),

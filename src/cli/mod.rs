@@ -4,6 +4,7 @@
 //! the process ends; everything else it says goes to stderr through tracing.
 
 pub mod args;
+mod check;
 mod completion;
 mod consume;
 mod demo;

@@ -1,4 +1,4 @@
-//! `schema register|list|show|diff`.
+//! `schema register|list|show|diff`; `check` has a file of its own.
 //!
 //! - I1: the registry is the one that `[registry]` names, else the embedded one: only that needs a data directory.
 
@@ -17,6 +17,7 @@ use tableflow_model::{Error, Result};
 use uuid::Uuid;
 
 use super::args::{GlobalArguments, Reference, RegisterArguments, SchemaVerb, ShowArguments};
+use super::check;
 use super::session::Session;
 use crate::exit::Exit;
 use crate::home::Home;
@@ -72,18 +73,18 @@ struct Change {
 }
 
 pub async fn run(verb: &SchemaVerb, global: &GlobalArguments, out: &mut dyn Write) -> Result<Exit> {
-    let registry = open(verb, global).await?;
-    let registry = registry.as_ref();
+    let registry = || open(verb, global);
     match verb {
-        SchemaVerb::Register(words) => register(registry, words, global, out).await?,
+        SchemaVerb::Check(words) => return check::run(words, &Session::open(global).await?, out).await,
+        SchemaVerb::Register(words) => register(registry().await?.as_ref(), words, global, out).await?,
         SchemaVerb::List { prefix, deleted } => {
             let include = if *deleted { Include::Deleted } else { Include::Live };
-            let subjects = list(registry, prefix, include).await?;
+            let subjects = list(registry().await?.as_ref(), prefix, include).await?;
             output::documents(global.output, &subjects, &["subject", "latest", "id", "type"], out)?;
         }
-        SchemaVerb::Show(words) => show(registry, words, global.output, out).await?,
+        SchemaVerb::Show(words) => show(registry().await?.as_ref(), words, global.output, out).await?,
         SchemaVerb::Diff { subject, from, to } => {
-            let (from, to) = versions_to_compare(registry, subject, *from, *to).await?;
+            let (from, to) = versions_to_compare(registry().await?.as_ref(), subject, *from, *to).await?;
             let changes = changes(&from.schema, &to.schema);
             if changes.is_empty() && !global.quiet {
                 // Whoever closed stderr does not want to read it.
@@ -122,7 +123,7 @@ async fn register(
     output::document(global.output, &Registered { subject, version, id, guid, r#type: schema.schema_type }, out)
 }
 
-fn read(file: &str) -> Result<String> {
+pub(super) fn read(file: &str) -> Result<String> {
     let cannot = |error| Error::usage(format!("{file} cannot be read")).with_source(error);
     let mut text = String::new();
     let read = match file {

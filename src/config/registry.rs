@@ -74,7 +74,7 @@ fn id_prefix(value: Option<&Value>) -> Result<PrefixLength> {
     let text = match value {
         None => return Ok(PrefixLength::default()),
         Some(Value::String(_, text)) => text.clone(),
-        Some(value) => value.to_i128().map(|number| number.to_string()).unwrap_or_default(),
+        Some(value) => value.to_i128().map_or_else(|| "no number".to_owned(), |number| number.to_string()),
     };
     match text.as_str() {
         "" | "4" => Ok(PrefixLength::Four),
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn ids_have_four_bytes_or_eight() {
         for (text, environment, expected) in [
-            ("", vec![], PrefixLength::Four),
+            ("url = ''", vec![], PrefixLength::Four),
             ("id_bytes = 4", vec![], PrefixLength::Four),
             ("id_bytes = 8", vec![], PrefixLength::Eight),
             ("id_bytes = 4", vec![("TABLEFLOW__REGISTRY__ID_BYTES", "8")], PrefixLength::Eight),

@@ -12,10 +12,12 @@
 //!  feed        a topic as a job reads it
 //!  gone        what became of records and topics that are not there
 //!  replay      dead letters through the decoder again
+//!  format      how a topic's records are written, asked for and registered
 //!  decoding    records -> columns, by the schemas that they name
 //!  dispatch    records -> rows of a job's tables
 //!  fan_out     the same of a topic with many types of records
 //!  staging     one epoch: records -> rows -> files
+//!  check       what a schema that nobody registered yet would do to a table
 //!  way_on      what to type at a record that cannot be decoded
 //!  dead_letters  the table for them
 //!  target      a job's table: looked at, committed to
@@ -37,6 +39,7 @@
 pub mod account;
 mod backpressure;
 pub mod budget;
+pub mod check;
 pub mod dead_letters;
 mod decoding;
 pub mod dispatch;
@@ -46,6 +49,7 @@ pub mod epochs;
 pub mod fan_out;
 mod feed;
 mod filled;
+mod format;
 mod gone;
 pub mod histogram;
 pub mod ingest;

@@ -145,3 +145,60 @@ fn what_cannot_be_fanned_out_is_said_with_a_way_on() {
     other.ok(&["enable", "events", "--fan-out", "field:kind"]);
     other.run(&["sync", "events"]).failed(1, &["table bronze.events__mine exists"]);
 }
+
+#[test]
+fn each_record_of_a_union_has_a_table() {
+    let world = World::new();
+    world.topic("events", 1);
+    let register = |subject: &str, schema: &str, references: &[&str]| {
+        let file = world.file("schema.avsc", schema);
+        let references: Vec<&str> = references.iter().flat_map(|it| ["--reference", it]).collect();
+        let registered = world.json(&[&["schema", "register", subject, &file], references.as_slice()].concat());
+        u8::try_from(registered["id"].as_u64().unwrap()).unwrap()
+    };
+    let record = |name: &str, fields: &str| {
+        format!(r#"{{"type":"record","name":"{name}","namespace":"shop","fields":[{fields}]}}"#)
+    };
+    let id = r#"{"name":"id","type":"int"}"#;
+    register("placed", &record("Placed", id), &[]);
+    register("paid", &record("Paid", &format!(r#"{id},{{"name":"method","type":"string"}}"#)), &[]);
+    let (placed, paid) = ("shop.Placed=placed:1", "shop.Paid=paid:1");
+    let both = register("events-value", r#"["null","shop.Placed","shop.Paid"]"#, &[placed, paid]);
+    // An id, then the place of the branch, as Avro's small numbers: twice.
+    let produce = |schema: u8, value: &[u8]| world.produce_raw("events", &[&[0, 0, 0, 0, schema], value].concat());
+    produce(both, &[2, 2]);
+    produce(both, &[4, 4, 8, b'c', b'a', b'r', b'd']);
+    world.ok(&["enable", "events", "--fan-out", "record-name", "--metadata-columns", "none"]);
+    world.ok(&["sync"]);
+    assert_eq!(world.rows("SELECT * FROM events__Placed"), [json!({"id": 1})]);
+    assert_eq!(world.rows("SELECT * FROM events__Paid"), [json!({"id": 2, "method": "card"})]);
+
+    // Other places of the branches, a wider type, and a type that is new.
+    register("placed", &record("Placed", &id.replace("int", "long")), &[]);
+    register("refund", &record("Refund", id), &[]);
+    let wider = "shop.Placed=placed:2";
+    let references = ["shop.Refund=refund:1", wider, paid];
+    let union = r#"["null","shop.Refund","shop.Paid","shop.Placed"]"#;
+    let file = world.file("next.avsc", union);
+    let references_given: Vec<&str> = references.iter().flat_map(|it| ["--reference", it]).collect();
+    let check = |table: &str| world.run(&[&["schema", "check", table, &file], references_given.as_slice()].concat());
+    check("events").failed(2, &["a union of shop.Refund and shop.Paid and shop.Placed", "describe bronze.events"]);
+    assert!(check("events__Placed").succeeded().contains("widened id INT to BIGINT"));
+    let all = register("events-value", union, &references);
+    for value in [&[2, 6][..], &[6, 8], &[4, 12, 2, b'x']] {
+        produce(all, value);
+    }
+    produce(both, &[2, 14]);
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("SELECT id FROM events__Placed ORDER BY id"), [1, 4, 7]);
+    assert_eq!(world.numbers("SELECT id FROM events__Paid ORDER BY id"), [2, 6]);
+    assert_eq!(world.numbers("SELECT id FROM events__Refund"), [3]);
+    assert_eq!(world.column("SELECT arrow_typeof(id) FROM events__Placed LIMIT 1"), ["Int64"]);
+
+    // No record of any type.
+    produce(all, &[0]);
+    world.run(&["sync"]).failed(3, &["is null, not a record"]);
+    world.ok(&["update", "events", "--error-handling", "LOG"]);
+    world.ok(&["sync"]);
+    assert_eq!(world.column("SELECT reason FROM events__dlq"), ["missing-value"]);
+}

@@ -16,6 +16,7 @@
 //!  query      time travel, names, what is refused
 //!  engines    what went in is what every engine reads
 //!  registry   the embedded schema registry, over HTTP and by verbs
+//!  schema_check  what a new schema would do, and that it does
 //!  writers    somebody else commits to the same table
 //!  bad_input  records, topics and tables that are wrong
 //!  python     PyIceberg and DuckDB, for both suites of the binary
@@ -49,6 +50,8 @@ mod python;
 mod query;
 #[cfg(test)]
 mod registry;
+#[cfg(test)]
+mod schema_check;
 #[cfg(test)]
 mod service;
 #[cfg(test)]

@@ -12,8 +12,9 @@
 //!  value_columns  those of a table: what schemas and records add to them
 //!  record_type  what type of record a record is, of topics that have many
 //!  rules     what a table lets its columns become
-//!  changes   what one set of columns has that another has not
+//!  changes   how one set of columns differs from another
 //!  schema    which schema a record was written with, and what a new one brings
+//!  schema_fault  why a table cannot hold what a schema describes
 //!  pass      a batch record by record, and which of them became rows
 //!  metadata  where each row came from: topic, partition, offset, timestamp, key, headers
 //!  dead_letters  records that could not be decoded, as rows of a table of their own
@@ -42,12 +43,13 @@ mod raw;
 mod record_type;
 mod rules;
 mod schema;
+mod schema_fault;
 #[cfg(test)]
 mod shown;
 mod value_columns;
 
 pub use avro::{AvroDecoder, in_a_record};
-pub use changes::added;
+pub use changes::{added, missing, widened};
 pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
@@ -55,9 +57,10 @@ pub use pass::Taken;
 pub use protobuf::ProtobufDecoder;
 pub(crate) use protobuf::compile as compile_protobuf;
 pub use raw::RawDecoder;
-pub use record_type::{RecordType, RecordTypes, record_name};
+pub use record_type::{RecordType, RecordTypes, record_names};
 pub use rules::{ColumnRules, Evolution};
 pub use schema::{Framing, Learned, Note, Opened, RegistryFraming, Rename, Widening};
+pub use schema_fault::SchemaFault;
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! What type of record a record is, by the schema that it names: a topic may have many.
 //!
 //! Owns [`RecordTypes`], and the name of a type: of Avro the record's full name, of Protobuf the message's, of JSON Schema
-//! the title.
+//! the title. A schema of Avro may be a union of records: then each of its records says which one it is.
 //! - I1: pure and never waiting, as a decoder: it names the schema that it needs, and goes on when it was given.
 //! - I2: a name is looked up once for each schema, and for each message of one.
 
@@ -11,6 +11,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use tableflow_model::{Error, Records, Result};
 
+use super::avro::{NoRecord, RecordNames, branch_of};
+use super::binary::fault::Fault;
 use super::{Framing, Reason, RecordError, RegistryFraming, Remedy, avro, protobuf};
 use crate::registry::{ResolvedSchema, SchemaKey, SchemaType};
 
@@ -35,7 +37,12 @@ pub struct RecordTypes {
 #[derive(Debug)]
 enum Types {
     One(Arc<str>),
-    Messages { schema: protobuf::Schema, named: Vec<(Vec<u32>, Arc<str>)> },
+    /// By the places of the branches.
+    Union(Vec<Result<Arc<str>, NoRecord>>),
+    Messages {
+        schema: protobuf::Schema,
+        named: Vec<(Vec<u32>, Arc<str>)>,
+    },
 }
 
 impl RecordTypes {
@@ -51,6 +58,7 @@ impl RecordTypes {
         match self.known.get_mut(&opened.schema) {
             None => RecordType::Needs(opened.schema),
             Some(Types::One(name)) => RecordType::Named(name.clone()),
+            Some(Types::Union(names)) => branch(names, opened.payload, row),
             Some(Types::Messages { schema, named }) => {
                 if let Err(fault) = protobuf::message_of(&opened, &mut self.index) {
                     return RecordType::Bad(fault.explain(row, Reason::NotProtobuf));
@@ -74,19 +82,47 @@ impl RecordTypes {
     pub fn add_schema(&mut self, key: SchemaKey, schema: &ResolvedSchema) -> Result<()> {
         let types = match schema.schema_type {
             SchemaType::Protobuf => Types::Messages { schema: protobuf::Schema::parse(schema)?, named: Vec::new() },
-            _ => Types::One(record_name(schema)?.into()),
+            SchemaType::Json => Types::One(title(schema)?.into()),
+            SchemaType::Avro => match avro::record_names(schema)? {
+                RecordNames::One(name) => Types::One(name.into()),
+                RecordNames::Union(names) => Types::Union(names.into_iter().map(|name| name.map(Arc::from)).collect()),
+            },
         };
         self.known.insert(key, types);
         Ok(())
     }
 }
 
-/// The name of the type that a schema describes; of Protobuf that of its first message.
-pub fn record_name(schema: &ResolvedSchema) -> Result<String> {
+/// The names of the types that a schema describes: of Avro's unions several, of Protobuf that of its first message.
+pub fn record_names(schema: &ResolvedSchema) -> Result<Vec<String>> {
     match schema.schema_type {
-        SchemaType::Avro => avro::record_name(schema),
-        SchemaType::Protobuf => Ok(protobuf::Schema::parse(schema)?.message(protobuf::FIRST)?.full_name().to_owned()),
-        SchemaType::Json => title(schema),
+        SchemaType::Avro => Ok(match avro::record_names(schema)? {
+            RecordNames::One(name) => vec![name],
+            RecordNames::Union(names) => names.into_iter().flatten().collect(),
+        }),
+        SchemaType::Protobuf => {
+            Ok(vec![protobuf::Schema::parse(schema)?.message(protobuf::FIRST)?.full_name().to_owned()])
+        }
+        SchemaType::Json => Ok(vec![title(schema)?]),
+    }
+}
+
+/// Which of a union's records it is.
+fn branch(names: &[Result<Arc<str>, NoRecord>], payload: &[u8], row: usize) -> RecordType {
+    let place = match branch_of(payload, names.len()) {
+        Ok(place) => place,
+        Err(fault) => return RecordType::Bad(fault.explain(row, Reason::NotAvro)),
+    };
+    match names.get(place) {
+        Some(Ok(name)) => RecordType::Named(name.clone()),
+        Some(Err(NoRecord::Null)) => RecordType::Bad(Fault::no_row().explain(row, Reason::NotAvro)),
+        _ => RecordType::Bad(RecordError {
+            row,
+            reason: Reason::NoTable,
+            path: "$".to_owned(),
+            message: format!("the value is branch {place} of its schema's union, which is no record"),
+            remedy: Remedy::Produce("write records alone, or fan out by a header".to_owned()),
+        }),
     }
 }
 
@@ -133,14 +169,15 @@ mod tests {
             (SchemaType::Json, json, "Placed"),
             (SchemaType::Protobuf, protobuf, "shop.A"),
         ] {
-            assert_eq!(record_name(&schema(schema_type, text)).unwrap(), name);
+            assert_eq!(record_names(&schema(schema_type, text)).unwrap(), [name]);
         }
         for (schema_type, text, words) in [
-            (SchemaType::Avro, "\"string\"", "not of one record type"),
+            (SchemaType::Avro, "\"string\"", "not of a record type"),
+            (SchemaType::Avro, "[\"null\",\"string\"]", "not of a record type"),
             (SchemaType::Json, "{}", "has no title"),
             (SchemaType::Protobuf, "syntax = \"proto3\";", "no message"),
         ] {
-            let error = record_name(&schema(schema_type, text)).unwrap_err();
+            let error = record_names(&schema(schema_type, text)).unwrap_err();
             assert!(error.report().contains(words), "{}", error.report());
         }
 
@@ -154,6 +191,29 @@ mod tests {
         }
         for value in [&b"\0\0\0\0\x07\x02\x04"[..], b"{}", b"\0\0\0\0\x07\xff"] {
             assert!(matches!(named(&mut types, value), RecordType::Bad(_)), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_union_says_which_type_it_is() {
+        let record = |name: &str| format!(r#"{{"type":"record","name":"{name}","namespace":"shop","fields":[]}}"#);
+        let union = format!(r#"["null",{},"int",{}]"#, record("A"), record("B"));
+        let union = schema(SchemaType::Avro, &union);
+        assert_eq!(record_names(&union).unwrap(), ["shop.A", "shop.B"]);
+        let mut types = RecordTypes::default();
+        types.add_schema(SchemaKey::Id(SchemaId(7)), &union).unwrap();
+        for (tag, name) in [(2, "shop.A"), (6, "shop.B")] {
+            assert_eq!(named(&mut types, &[0, 0, 0, 0, 7, tag]), RecordType::Named(name.into()));
+        }
+        for (value, reason) in [
+            (&[0, 0, 0, 0, 7, 0][..], Reason::MissingValue),
+            (&[0, 0, 0, 0, 7, 4, 2], Reason::NoTable),
+            (&[0, 0, 0, 0, 7, 8], Reason::NotAvro),
+            (&[0, 0, 0, 0, 7, 1], Reason::NotAvro),
+            (&[0, 0, 0, 0, 7], Reason::Truncated),
+        ] {
+            let RecordType::Bad(error) = named(&mut types, value) else { panic!("{value:?} is one") };
+            assert_eq!(error.reason, reason, "{value:?}");
         }
     }
 }

@@ -105,6 +105,8 @@ pub struct Learned {
     pub widenings: Vec<Widening>,
     /// Fields that go into a column of another name, by an alias.
     pub renames: Vec<Rename>,
+    /// Columns that are NOT NULL and whose field may be null, or left out: such a record is a bad one.
+    pub may_lack: Vec<String>,
 }
 
 /// One thing that a person should know before a table is made.

@@ -16,7 +16,7 @@ use tableflow_model::{Error, Result};
 
 use super::columns::fields::Fields;
 use super::columns::names::{TakenNames, clash, is_reserved};
-use super::{ColumnRules, Evolution, Learned, Widening, added};
+use super::{ColumnRules, Evolution, Learned, SchemaFault, Widening, added};
 use crate::registry::SchemaKey;
 
 pub(super) struct ValueColumns {
@@ -72,7 +72,8 @@ impl ValueColumns {
         self.check_keys(&fields).map_err(placed)?;
         self.check_evolution(&fields, &bound.1).map_err(placed)?;
         if let Some(clash) = clash(&fields.schema_fields(), &self.taken) {
-            return Err(placed(Error::data(clash.message()).with_hint("rename the field in the schema")));
+            let error = SchemaFault::NameCollision.at(clash.name(), Error::data(clash.message()));
+            return Err(placed(error.with_hint("rename the field in the schema")));
         }
         self.fields = fields;
         self.refresh();
@@ -85,7 +86,8 @@ impl ValueColumns {
             return Ok(());
         };
         let what = format!("the schema has a field {}, a name of the metadata columns", flink_name(name));
-        Err(Error::data(what)
+        Err(SchemaFault::ReservedName
+            .at(name, Error::data(what))
             .with_detail(format!("names that begin with {prefix} are theirs"))
             .with_hint("rename the field in the schema"))
     }
@@ -107,11 +109,9 @@ impl ValueColumns {
             format!("{}: {} to {}", widening.path, flink_type(&widening.from), flink_type(&widening.to))
         };
         if let Some(fixed) = learned.widenings.iter().find(|widening| self.fixed.contains(&widening.path)) {
-            return Err(Error::data(format!(
-                "a column that partitions the table would become wider: {}",
-                wider(fixed)
-            ))
-            .with_hint(
+            let what = format!("a column that partitions the table would become wider: {}", wider(fixed));
+            let error = SchemaFault::UnsupportedTypeChange.at(&fixed.path, Error::data(what));
+            return Err(error.with_hint(
                 "register a schema that keeps the field's type, or enable the topic into another table with --table",
             ));
         }
@@ -119,12 +119,21 @@ impl ValueColumns {
             return Ok(());
         }
         let after = fields.schema_fields();
-        let change = match (added(self.schema.fields(), &after).first(), learned.widenings.first()) {
-            (Some((path, field)), _) => format!("add column {path} {}", flink_type(field.data_type())),
-            (None, Some(widening)) => format!("make a column wider: {}", wider(widening)),
+        let added = added(self.schema.fields(), &after);
+        let (fault, path, change) = match (added.first(), learned.widenings.first()) {
+            (Some((path, field)), _) => {
+                let change = format!("add column {path} {}", flink_type(field.data_type()));
+                (SchemaFault::ColumnAdded, path.as_str(), change)
+            }
+            (None, Some(widening)) => {
+                let change = format!("make a column wider: {}", wider(widening));
+                (SchemaFault::ColumnWidened, widening.path.as_str(), change)
+            }
             (None, None) => return Ok(()),
         };
-        Err(Error::data(format!("the schema would {change}, and the table's evolution is strict"))
+        let what = format!("the schema would {change}, and the table's evolution is strict");
+        Err(fault
+            .at(path, Error::data(what))
             .with_hint("let the columns follow: tableflow update TABLE --evolution additive"))
     }
 

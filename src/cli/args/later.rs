@@ -36,9 +36,6 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("apply", "`tableflow enable TOPIC` makes one table"),
 ];
 
-/// The same for verbs of `schema`.
-const SCHEMA_VERBS: &[(&str, &str)] = &[("check", "declare columns with `tableflow enable TOPIC --columns ..`")];
-
 /// The same for flags of `enable` and `update`.
 pub(super) const FLAGS: &[(&str, &str)] = &[
     ("--key", "tables are appended to, and rows need no key; `produce --key` gives records one"),
@@ -57,11 +54,7 @@ pub(super) fn unknown_word(error: &clap::Error) -> Option<Error> {
         _ => None,
     };
     let (known, word) = match error.kind() {
-        ErrorKind::InvalidSubcommand => {
-            let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
-            let verbs = if usage.contains("tableflow schema") { SCHEMA_VERBS } else { VERBS };
-            (verbs, text(ContextKind::InvalidSubcommand)?)
-        }
+        ErrorKind::InvalidSubcommand => (VERBS, text(ContextKind::InvalidSubcommand)?),
         ErrorKind::UnknownArgument => {
             let usage = error.get(ContextKind::Usage)?.to_string();
             let takes_settings = usage.contains("tableflow enable") || usage.contains("tableflow update");

@@ -33,7 +33,7 @@ pub use enable::{
     EnableArguments, EnableFrom, ErrorHandling, Evolution, MetadataColumns, Mode, TableFormat, TopicFormat,
     UpdateArguments,
 };
-pub use schema::{Reference, RegisterArguments, SchemaFormat, SchemaVerb, ShowArguments};
+pub use schema::{CheckArguments, Reference, RegisterArguments, SchemaFormat, SchemaVerb, ShowArguments};
 pub use topic::{ConsumeArguments, ConsumeFrom, ProduceArguments, ProduceFormat, TopicSetting, TopicVerb};
 pub use values::TableReference;
 
@@ -320,6 +320,7 @@ impl Verb {
         match self {
             Verb::Produce(words) if words.file == "-" => Some("lines"),
             Verb::Schema(SchemaVerb::Register(words)) if words.file == "-" => Some("a schema"),
+            Verb::Schema(SchemaVerb::Check(words)) if words.file == "-" => Some("a schema"),
             Verb::Query(words) if words.sql.as_deref() == Some("-") => Some("a statement"),
             _ => None,
         }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use tableflow_connectors::registry::{SchemaReference, SchemaType, Version, VersionWanted};
 use tableflow_model::{Error, Result};
 
-use super::values;
+use super::values::{self, TableReference};
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum SchemaVerb {
@@ -27,6 +27,11 @@ pub enum SchemaVerb {
     /// Show a schema, and where it is registered
     #[command(after_help = "Example:\n  tableflow schema show orders-value --version 2")]
     Show(ShowArguments),
+    /// Say what a new schema would do to a table, before anybody registers it
+    #[command(
+        after_help = "Example:\n  tableflow schema check orders order.avsc   # exit code 3 when it would not go in"
+    )]
+    Check(CheckArguments),
     /// Show what changed between two versions of a subject
     #[command(after_help = "Example:\n  tableflow schema diff orders-value --from 1 --to latest")]
     Diff {
@@ -56,6 +61,36 @@ pub struct RegisterArguments {
     /// Keep it in one form, so that spelling it differently makes no other schema
     #[arg(long)]
     pub normalize: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CheckArguments {
+    /// The table as namespace.name, or the name alone where it is unique; or a topic
+    #[arg(value_name = "TABLE|TOPIC")]
+    pub table: TableReference,
+    /// The schema; - is stdin
+    pub file: String,
+    /// What it is written in [default: avro of .avsc, protobuf of .proto, else what the table takes]
+    #[arg(long = "type", value_name = "TYPE", value_enum, ignore_case = true)]
+    pub schema_type: Option<SchemaFormat>,
+    /// The subject that it would be registered under [default: TOPIC-value]
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: Option<String>,
+    /// A schema that this one uses, and by what name; may be given again
+    #[arg(long = "reference", value_name = "NAME=SUBJECT:VERSION", value_parser = values::with_hint::<Reference>)]
+    pub references: Vec<Reference>,
+}
+
+impl CheckArguments {
+    /// What the flag or the file's name says.
+    pub fn schema_type(&self) -> Option<SchemaType> {
+        self.schema_type.map(SchemaType::from).or_else(|| type_of_file(&self.file))
+    }
+
+    /// Neither they nor the table say it.
+    pub fn unknown_type(&self) -> Error {
+        unknown_type(&self.file)
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -94,16 +129,22 @@ impl From<SchemaFormat> for SchemaType {
 impl RegisterArguments {
     /// What the flag or the file's name says.
     pub fn schema_type(&self) -> Result<SchemaType> {
-        if let Some(format) = self.schema_type {
-            return Ok(format.into());
-        }
-        match Path::new(&self.file).extension().and_then(|extension| extension.to_str()) {
-            Some("avsc") => Ok(SchemaType::Avro),
-            Some("proto") => Ok(SchemaType::Protobuf),
-            _ => Err(Error::usage(format!("{} does not say what its schema is written in", self.file))
-                .with_hint("say it with --type avro, --type json or --type protobuf")),
-        }
+        let said = self.schema_type.map(SchemaType::from).or_else(|| type_of_file(&self.file));
+        said.ok_or_else(|| unknown_type(&self.file))
     }
+}
+
+fn type_of_file(file: &str) -> Option<SchemaType> {
+    match Path::new(file).extension()?.to_str()? {
+        "avsc" => Some(SchemaType::Avro),
+        "proto" => Some(SchemaType::Protobuf),
+        _ => None,
+    }
+}
+
+fn unknown_type(file: &str) -> Error {
+    Error::usage(format!("{file} does not say what its schema is written in"))
+        .with_hint("say it with --type avro, --type json or --type protobuf")
 }
 
 /// `NAME=SUBJECT:VERSION`.

@@ -13,18 +13,20 @@ use std::collections::BTreeSet;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tableflow_connectors::decode::{
     AvroDecoder, BadRecords, ColumnRules, Decoded, Decoder, JsonDecoder, Learned, Note, ProtobufDecoder, RawDecoder,
-    Reason, RecordError, RegistryFraming, in_a_record, record_name,
+    Reason, RecordError, RegistryFraming, in_a_record, record_names,
 };
 use tableflow_connectors::registry::{
     self, Include, RecordPart, RegisteredSchema, RegistryError, ResolvedSchema, SchemaKey, SchemaType, Version,
     VersionWanted,
 };
 use tableflow_model::{Error, ErrorKind, Records, Result};
+use uuid::Uuid;
 
 use super::subjects::Subjects;
 use super::{Part, Stopped};
 use crate::definition::Format;
 use crate::home::Home;
+use crate::pipeline::format::schema_type_of;
 
 /// Older versions than these are learnt when a record has them.
 const VERSIONS_LEARNT_MAX: usize = 100;
@@ -181,6 +183,11 @@ impl Learning {
         Ok(Learnt::Known)
     }
 
+    /// What a schema that has no id yet would bring; from then on it is as if a record had named it.
+    pub fn learn_unregistered(&mut self, schema: &ResolvedSchema) -> Result<Learned> {
+        self.add(SchemaKey::Guid(Uuid::nil()), schema)
+    }
+
     /// A key of Avro that is no record is the one field of a row.
     fn add(&mut self, key: SchemaKey, schema: &ResolvedSchema) -> Result<Learned> {
         match (self.part, schema.schema_type) {
@@ -211,7 +218,9 @@ impl Learning {
                 continue;
             };
             let key = SchemaKey::Id(registered.id);
-            if only.is_some() && only != name_of(&home, key).await? {
+            if let Some(only) = &only
+                && !names_of(&home, key).await?.contains(only)
+            {
                 continue;
             }
             // A running table needs none of it before a record has it.
@@ -247,7 +256,8 @@ fn decoder_of(
         }
         Format::Avro => {
             let table = with_declared(declared, table)?;
-            (Box::new(AvroDecoder::new(framing, &table)?.keep_to(rules, &table)), Vec::new())
+            let decoder = AvroDecoder::new(framing, &table)?.of_record(reading.subjects.only.as_deref());
+            (Box::new(decoder.keep_to(rules, &table)), Vec::new())
         }
         Format::Protobuf => {
             let table = with_declared(declared, table)?;
@@ -264,20 +274,11 @@ fn decoder_of(
     })
 }
 
-fn schema_type_of(format: Format) -> Option<SchemaType> {
-    match format {
-        Format::Avro => Some(SchemaType::Avro),
-        Format::JsonSchema => Some(SchemaType::Json),
-        Format::Protobuf => Some(SchemaType::Protobuf),
-        Format::Json | Format::Raw => None,
-    }
-}
-
-/// The type of record that a schema describes, if it is one.
-async fn name_of(home: &Home, key: SchemaKey) -> Result<Option<String>> {
+/// The types of record that a schema describes.
+async fn names_of(home: &Home, key: SchemaKey) -> Result<Vec<String>> {
     match home.schema_cache.get(key, None).await {
-        Ok(schema) => Ok(record_name(&schema).ok()),
-        Err(error) if error.is_not_found() => Ok(None),
+        Ok(schema) => Ok(record_names(&schema).unwrap_or_default()),
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
 }

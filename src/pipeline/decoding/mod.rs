@@ -15,14 +15,16 @@ mod subjects;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 use tableflow_connectors::decode::dead_letters::Framings;
-use tableflow_connectors::decode::{BadRecords, ColumnRules, Evolution, MetadataColumns, Note, RecordError, Taken};
-use tableflow_connectors::registry::RecordPart;
+use tableflow_connectors::decode::{
+    BadRecords, ColumnRules, Evolution, Learned, MetadataColumns, Note, RecordError, Taken,
+};
+use tableflow_connectors::registry::{RecordPart, ResolvedSchema};
 use tableflow_model::types::flink_name;
 use tableflow_model::{Error, Records, Result};
 
 use self::keys::Keys;
 use self::learning::{Learning, Reading};
-pub use self::subjects::{Subjects, format_of};
+pub use self::subjects::{Subjects, first_key, format_by, format_of};
 use crate::definition::{self, Definition, Format, declared_columns};
 use crate::home::Home;
 
@@ -120,6 +122,11 @@ impl Decoding {
                 Schema::new(values.fields().iter().cloned().chain(keys.columns()).collect::<Fields>()).into()
             }
         }
+    }
+
+    /// What a schema of values that has no id yet would bring.
+    pub fn learn_unregistered(&mut self, schema: &ResolvedSchema) -> Result<Learned> {
+        self.values.learn_unregistered(schema)
     }
 
     /// What the table does not keep of the schemas learnt so far.

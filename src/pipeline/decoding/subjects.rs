@@ -84,7 +84,7 @@ pub async fn format_of(
 }
 
 /// The schema that a topic's first record that has this part names, if it does.
-async fn first_key(source: &mut dyn Source, framing: RegistryFraming) -> Result<Option<SchemaKey>> {
+pub async fn first_key(source: &mut dyn Source, framing: RegistryFraming) -> Result<Option<SchemaKey>> {
     let ranges = source.ranges().await?;
     source.seek(&ranges.iter().map(|(partition, range)| (*partition, range.start)).collect()).await?;
     for records in first_poll(source, &ranges, PEEK_BYTES).await? {
@@ -96,7 +96,7 @@ async fn first_key(source: &mut dyn Source, framing: RegistryFraming) -> Result<
 }
 
 /// What records of a kind of schema are.
-fn format_by(schema_type: SchemaType) -> Format {
+pub fn format_by(schema_type: SchemaType) -> Format {
     match schema_type {
         SchemaType::Avro => Format::Avro,
         SchemaType::Json => Format::JsonSchema,

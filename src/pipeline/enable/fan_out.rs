@@ -4,6 +4,7 @@
 //! - I1: a topic that was enabled before goes on where it stood, with the tables that it had; one whose tables were
 //!   dropped begins anew.
 
+use arrow::datatypes::Fields;
 use tableflow_catalog::LoadedTable;
 use tableflow_model::{Error, ErrorKind, Records, Result, TableName, TopicId};
 use uuid::Uuid;
@@ -147,6 +148,11 @@ fn check_by(by: &FanOutBy, settings: &Settings) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the table of one more value can have these columns.
+pub fn check_columns(fan_out: &FanOut, columns: Fields) -> Result<()> {
+    layout::check(columns, &fan_out.partition_by, &fan_out.sort_by)
 }
 
 /// Makes the table of one value, with the columns that its schemas and these records show.

@@ -107,6 +107,11 @@ fn taken_names(partition_by: &str, columns: &Fields) -> Result<Vec<String>> {
     Ok(if is_a_column { taken } else { Vec::new() })
 }
 
+/// Whether a table of these columns can be parted and sorted so.
+pub(super) fn check(columns: Fields, partition_by: &str, sort_by: &str) -> Result<()> {
+    laid_out((columns, Vec::new(), None), partition_by, sort_by).map(|_| ())
+}
+
 /// Columns, parted and sorted.
 fn laid_out((fields, notes, keys): Found, partition_by: &str, sort_by: &str) -> Result<Layout> {
     let schema = new_schema(&fields)?;

@@ -34,6 +34,7 @@ use self::layout::Layout;
 use super::dead_letters;
 use super::decoding::format_of;
 use super::fan_out::GROUP_PROPERTY;
+use super::format::check_format;
 use crate::definition::{
     Definition, ErrorHandling, FanOutBy, Format, KeyFormat, Keys, NewDefinition, StartFrom, Wanted,
 };
@@ -256,6 +257,9 @@ async fn settings(
         (None, true) => Some(dead_letters::name_for(&request.table, request.asked.log_target.as_deref())?),
         (kept, _) => kept,
     };
+    if let Some(asked) = request.asked.format {
+        check_format(home, &request.topic, asked, source).await?;
+    }
     let format = match request.asked.format.or(before.map(|it| it.format)) {
         Some(format) => format,
         None => format_of(home, &request.topic, RecordPart::Value, source).await?.unwrap_or_default(),

@@ -1,9 +1,11 @@
 //! Records by registered schemas: written by Confluent's serializers, with our registry and with another house's.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
-use tableflow_connectors::registry::RegistryClient;
 use tableflow_connectors::registry::client::{ClientOptions, Credentials};
 use tableflow_connectors::registry::conformance;
+use tableflow_connectors::registry::{Compatibility, RegistryClient, SchemaRegistry};
 
 use super::KafkaTopic;
 use super::registry::Registry;
@@ -330,4 +332,58 @@ fn a_table_is_not_filled_with_the_schemas_of_another_registry() {
     assert!(refused.stderr.contains(&door.url()) && refused.stderr.contains("hint"), "{}", refused.stderr);
     registered.topic.product.ask_registry(&Registry::shared().url());
     registered.sync_and_check("the registry that it was enabled with");
+}
+
+/// Another house's registry is asked too, in its own way, and nothing is remembered of what was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_is_checked_with_another_houses_registry_and_nothing_is_written() {
+    let registered = Registered::new(Keeper::Theirs, "avro");
+    let good = [first(1)];
+    registered.send_as(&[(&avro(V1), &good)], good.iter().map(fields).collect());
+    let topic = &registered.topic;
+    topic.product.enable();
+    let client = RegistryClient::new(ClientOptions::new(&registered.registry, Credentials::None).unwrap()).unwrap();
+    let subject = format!("{}-value", topic.topic);
+    client.set_compatibility(Some(&subject), Compatibility::Backward).await.unwrap();
+    let schemas = || {
+        let mut files: Vec<_> = walk(&topic.product.directory().join("state"));
+        files.sort();
+        files
+    };
+    let before = schemas();
+    let another_type = avro(&V1.replacen(r#""type":"int""#, r#""type":"string""#, 1));
+    let cases = [
+        (avro(V1), &[][..], "registered", "unchanged", 0),
+        (avro(V2), &[], "compatible", "evolves", 0),
+        (avro(V2), &["--subject", "nobodys-value"], "new-subject", "evolves", 0),
+        (another_type, &[], "incompatible", "suspends", 3),
+        (json!("{\"type\":"), &[], "invalid", "suspends", 3),
+    ];
+    for (schema, words, verdict, outcome, code) in cases {
+        let file = topic.product.directory().parent().unwrap().join(format!("{subject}.avsc"));
+        std::fs::write(&file, schema.as_str().unwrap()).unwrap();
+        let done =
+            topic.product.run(&[&["schema", "check", "t", file.to_str().unwrap(), "-o", "json"], words].concat());
+        assert_eq!(done.status.code(), Some(code), "{schema}: {}", done.stderr);
+        let said = done.json();
+        assert_eq!(
+            (&said["registry"]["verdict"], &said["table"]["outcome"]),
+            (&json!(verdict), &json!(outcome)),
+            "{said}"
+        );
+        std::fs::remove_file(&file).unwrap();
+    }
+    assert_eq!(schemas(), before);
+}
+
+/// All files below a directory, and how long they are.
+fn walk(directory: &Path) -> Vec<(PathBuf, u64)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(walk(&entry.path())),
+            false => found.push((entry.path(), entry.metadata().unwrap().len())),
+        }
+    }
+    found
 }

@@ -11,16 +11,16 @@ use arrow::datatypes::DataType;
 use tableflow_model::types::{flink_name, list_of, map_of};
 use tableflow_model::{Error, Result};
 
-use super::program::{Entry, Field, Program, Row, Step};
+use super::program::{Chosen, Entry, Field, Program, Row, Step};
 use super::scalar::{Noted, Scalar};
-use super::schema::{Form, Member, Named, Schema, Type};
+use super::schema::{Form, Member, Named, Schema, Type, branch_records};
 use super::telling::Telling;
 use super::union::optional;
-use crate::decode::Learned;
 use crate::decode::binary::binding::Binding;
 use crate::decode::columns::column::{Column, Values};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::map::Map;
+use crate::decode::{Learned, SchemaFault};
 
 /// What earlier schemas told of the columns, by their whole names.
 #[derive(Clone, Debug, Default)]
@@ -32,9 +32,18 @@ pub(super) struct Known {
 }
 
 /// The program of a schema, for these columns, which it may add to or widen. If it fails, they are of no use.
-pub(super) fn bind(schema: &Schema, columns: &mut Fields, known: &mut Known) -> Result<(Program, Learned)> {
+/// Of a union of records it may be for `only` one of them.
+pub(super) fn bind(
+    schema: &Schema,
+    only: Option<&str>,
+    columns: &mut Fields,
+    known: &mut Known,
+) -> Result<(Program, Learned)> {
     let mut binder = Binder { schema, known, at: Binding::default(), telling: Telling::default() };
-    let program = binder.record(&schema.root, columns)?;
+    let program = match (&schema.root, only) {
+        (Type::Union(branches), Some(name)) => binder.chosen(branches, name, columns)?,
+        (root, _) => binder.record(root, columns)?,
+    };
     Ok((program, binder.at.finish(columns)?))
 }
 
@@ -65,6 +74,20 @@ impl<'s> Binder<'s> {
         }
     }
 
+    /// The branch that is a record of this name.
+    fn chosen(&mut self, branches: &'s [Type], name: &str, columns: &mut Fields) -> Result<Program> {
+        let names = branch_records(self.schema, branches)?;
+        let found = names.iter().position(|known| *known == Some(name));
+        let Some((tag, branch)) = found.and_then(|tag| Some((tag, branches.get(tag)?))) else {
+            return Err(self
+                .at
+                .fault(SchemaFault::NotARecord, format!("the schema is a union without record {name}"))
+                .with_hint("write the record with a schema that has its type"));
+        };
+        let chosen = Chosen { tag: tag as i64, branches: branches.len() as i64 };
+        Ok(Program::Chosen(chosen, self.top_row(branch, columns)?))
+    }
+
     fn top_row(&mut self, avro: &'s Type, columns: &mut Fields) -> Result<Row> {
         let Type::Reference(reference) = avro else { return Err(self.no_record(&type_name(avro))) };
         let named = self.schema.named(reference)?;
@@ -75,7 +98,8 @@ impl<'s> Binder<'s> {
     }
 
     fn no_record(&self, what: &str) -> Error {
-        Error::data(format!("the schema is {what}, not a record"))
+        self.at
+            .fault(SchemaFault::NotARecord, format!("the schema is {what}, not a record"))
             .with_hint("a row comes from a record: write records of an Avro record type")
     }
 
@@ -89,9 +113,8 @@ impl<'s> Binder<'s> {
             if let Some(field) = self.field(&asked, &member.member_type, columns)? {
                 if fields.iter().any(|other: &Field| other.column == field.column) {
                     let what = format!("two fields of record {} are one column", named.full_name);
-                    return Err(
-                        Error::data(what).with_detail(format!("the second one is {}", flink_name(&member.name)))
-                    );
+                    let error = SchemaFault::NameCollision.at(&self.at.inside(&member.name), Error::data(what));
+                    return Err(error.with_detail(format!("the second one is {}", flink_name(&member.name))));
                 }
                 fields.push(field);
             }
@@ -166,7 +189,7 @@ impl<'s> Binder<'s> {
     }
 
     fn scalar(&self, avro: &'s Type) -> Result<Option<Noted>> {
-        let at = |error: Error| error.with_context("field", self.at.path());
+        let at = |error: Error| error.with_context(SchemaFault::PLACE, self.at.path());
         match avro {
             Type::Reference(reference) => Scalar::of_named(self.schema.named(reference)?).map_err(at),
             other => Scalar::of(other).map_err(at),
@@ -237,7 +260,10 @@ impl<'s> Binder<'s> {
         if self.telling.of(avro, self.schema)? {
             return Ok(());
         }
-        Err(Error::data(format!("{} is {}, which holds nothing", self.at.path(), type_name(avro)))
+        let what = format!("{} is {}, which holds nothing", self.at.path(), type_name(avro));
+        Err(self
+            .at
+            .fault(SchemaFault::EmptyStruct, what)
             .with_hint("a table has no type for it: give it a field, or another type"))
     }
 

@@ -39,9 +39,10 @@ use tableflow_model::{Records, Result};
 
 use self::bind::{Known, bind};
 use self::program::Program;
+pub(super) use self::read::branch_of;
 use self::schema::Schema;
 pub use self::schema::in_a_record;
-pub(super) use self::schema::record_name;
+pub(super) use self::schema::{NoRecord, RecordNames, record_names};
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
@@ -54,6 +55,8 @@ pub struct AvroDecoder<F> {
     columns: ValueColumns,
     programs: HashMap<SchemaKey, Program>,
     known: Known,
+    /// The record that the table is of, where schemas are unions of several.
+    only: Option<String>,
 }
 
 impl<F> fmt::Debug for AvroDecoder<F> {
@@ -67,7 +70,14 @@ impl<F: Framing> AvroDecoder<F> {
     pub fn new(framing: F, table: &datatypes::Schema) -> Result<Self> {
         let columns = ValueColumns::of_table(table, "Avro")?;
         let (programs, known) = Default::default();
-        Ok(AvroDecoder { framing, columns, programs, known })
+        Ok(AvroDecoder { framing, columns, programs, known, only: None })
+    }
+
+    /// For a table of one type of record, by its full name: of a schema that is a union of records, that one is taken.
+    #[must_use]
+    pub fn of_record(mut self, name: Option<&str>) -> Self {
+        self.only = name.map(str::to_owned);
+        self
     }
 
     /// Holds its columns to what the table allows.
@@ -118,7 +128,8 @@ impl<F: Framing> Decoder for AvroDecoder<F> {
 
     fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
         let mut known = self.known.clone();
-        let bound = self.columns.learn(key, |columns| bind(&Schema::parse(text)?, columns, &mut known));
+        let only = self.only.as_deref();
+        let bound = self.columns.learn(key, |columns| bind(&Schema::parse(text)?, only, columns, &mut known));
         let (program, learned) = bound?;
         self.known = known;
         self.programs.insert(key, program);

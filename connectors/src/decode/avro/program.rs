@@ -14,6 +14,15 @@ pub(super) enum Program {
     Optional(Null, Row),
     /// Records of several types: a column for each.
     Union(Union),
+    /// One of several types, for a table of its own.
+    Chosen(Chosen, Row),
+}
+
+/// Which branch of a union a table's records are of, of how many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    pub tag: i64,
+    pub branches: i64,
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 use arrow::datatypes::Decimal128Type;
 use uuid::Uuid;
 
-use super::program::{Branch, Entry, Field, Null, Program, Row, Step, Union};
+use super::program::{Branch, Chosen, Entry, Field, Null, Program, Row, Step, Union};
 use super::scalar::{Scalar, Unit};
 use crate::decode::binary::cursor::Cursor;
 use crate::decode::binary::fault::{Fault, Read};
@@ -31,6 +31,10 @@ pub(super) fn record(program: &Program, columns: &mut Fields, bytes: &[u8], numb
             if is_null(*union, &mut input)? {
                 return Err(Fault::no_row());
             }
+            row(program, columns, &mut input, number)?;
+        }
+        Program::Chosen(chosen, program) => {
+            choose(*chosen, &mut input)?;
             row(program, columns, &mut input, number)?;
         }
         Program::Union(program) => {
@@ -108,6 +112,24 @@ fn null(column: &mut Column) -> Read {
 fn is_null(union: Null, input: &mut Cursor<'_>) -> Read<bool> {
     let tag = input.long()?;
     if (0..union.branches).contains(&tag) { Ok(tag == union.tag) } else { Err(no_branch(tag, union.branches)) }
+}
+
+/// Which of so many branches of its schema's union a record is, for whoever deals records out before they are decoded.
+pub(in crate::decode) fn branch_of(record: &[u8], branches: usize) -> Read<usize> {
+    let tag = Cursor::new(record).long()?;
+    let branch = usize::try_from(tag).ok().filter(|branch| *branch < branches);
+    branch.ok_or_else(|| no_branch(tag, branches as i64))
+}
+
+/// Reads which branch it is, which must be that of the table.
+fn choose(union: Chosen, input: &mut Cursor<'_>) -> Read {
+    match input.long()? {
+        tag if tag == union.tag => Ok(()),
+        tag if (0..union.branches).contains(&tag) => {
+            Err(Fault::foreign(format!("is branch {tag} of a union, and the table is of branch {}", union.tag)))
+        }
+        tag => Err(no_branch(tag, union.branches)),
+    }
 }
 
 #[cold]

@@ -12,6 +12,7 @@ use tableflow_model::types::UTC;
 use tableflow_model::{Error, Result};
 
 use super::schema::{Form, Logical, Named, Type};
+use crate::decode::SchemaFault;
 use crate::decode::columns::column::Taking;
 use crate::decode::columns::temporal::FINER;
 
@@ -193,7 +194,8 @@ fn decimal(size: Option<usize>, logical: &Logical) -> Result<Noted> {
         (Ok(digits @ 1..=DECIMAL128_MAX_PRECISION), Ok(scale_digits)) if scale <= precision => {
             Ok((Scalar::Decimal { size, precision: digits, scale: scale_digits }, note))
         }
-        _ => Err(Error::data(format!("decimal({precision}, {scale}) has no type in an Iceberg table"))
+        _ => Err(SchemaFault::PrecisionOutOfRange
+            .of(Error::data(format!("decimal({precision}, {scale}) has no type in an Iceberg table")))
             .with_hint("a DECIMAL has 1 to 38 digits, and no more of them after the point")),
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tableflow_model::{Error, Result};
 
+use crate::decode::SchemaFault;
 use crate::registry::ResolvedSchema;
 
 const CONNECT_ENTRY: &str = "io.confluent.connect.avro.MapEntry";
@@ -104,7 +105,8 @@ impl Schema {
         let within = reference.namespace.as_ref().map(|namespace| format!("{namespace}.{}", reference.name));
         let found = within.and_then(|name| self.named.get(&name)).or_else(|| self.named.get(&reference.name));
         found.ok_or_else(|| {
-            Error::data(format!("the Avro schema refers to {}, which is not defined", reference.name))
+            SchemaFault::UnresolvedTypeRef
+                .of(Error::data(format!("the Avro schema refers to {}, which is not defined", reference.name)))
                 .with_hint("register the schema with its references")
         })
     }
@@ -116,18 +118,54 @@ impl Reference {
     }
 }
 
-/// The full name of the record that a schema describes.
-pub(in crate::decode) fn record_name(text: &ResolvedSchema) -> Result<String> {
+/// The full names of the records that a schema describes.
+pub(in crate::decode) enum RecordNames {
+    One(String),
+    /// Of each branch of a union, in their order.
+    Union(Vec<std::result::Result<String, NoRecord>>),
+}
+
+/// A branch of a union that is no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::decode) enum NoRecord {
+    Null,
+    AnotherType,
+}
+
+pub(in crate::decode) fn record_names(text: &ResolvedSchema) -> Result<RecordNames> {
     let schema = Schema::parse(text)?;
-    let named = match &schema.root {
-        Type::Reference(reference) => Some(schema.named(reference)?),
-        _ => None,
-    };
-    match named {
-        Some(Named { full_name, form: Form::Record(_), .. }) => Ok(full_name.clone()),
-        _ => Err(Error::data("the schema is not of one record type")
-            .with_hint("records have a name where each is written with a schema of its own record type")),
+    if let Type::Union(branches) = &schema.root {
+        let names = branch_records(&schema, branches)?.into_iter().zip(branches);
+        let named: Vec<_> = names
+            .map(|(name, branch)| match (name, branch) {
+                (Some(name), _) => Ok(name.to_owned()),
+                (None, Type::Null) => Err(NoRecord::Null),
+                (None, _) => Err(NoRecord::AnotherType),
+            })
+            .collect();
+        if named.iter().any(Result::is_ok) {
+            return Ok(RecordNames::Union(named));
+        }
     }
+    let only = branch_records(&schema, std::slice::from_ref(&schema.root))?;
+    match only.as_slice() {
+        [Some(name)] => Ok(RecordNames::One((*name).to_owned())),
+        _ => Err(SchemaFault::NotARecord.of(Error::data("the schema is not of a record type")).with_hint(
+            "records have a name where each is written with a schema of its own record type, or of a union of them",
+        )),
+    }
+}
+
+/// Of each type the full name, where it is a record.
+pub(super) fn branch_records<'s>(schema: &'s Schema, branches: &'s [Type]) -> Result<Vec<Option<&'s str>>> {
+    let name = |branch: &'s Type| match branch {
+        Type::Reference(reference) => match schema.named(reference)? {
+            Named { full_name, form: Form::Record(_), .. } => Ok(Some(full_name.as_str())),
+            _ => Ok(None),
+        },
+        _ => Ok(None),
+    };
+    branches.iter().map(name).collect()
 }
 
 /// A schema that has a row: that of anything but a record becomes one of a record with one field of this name, which is
@@ -289,5 +327,5 @@ fn is_name(text: &str) -> bool {
 }
 
 fn refused(why: impl Into<String>) -> Error {
-    Error::data("the schema is no Avro schema").with_detail(why)
+    SchemaFault::InvalidSchema.of(Error::data("the schema is no Avro schema").with_detail(why))
 }

@@ -4,11 +4,12 @@
 //! - I1: a column that a schema made of a union stays one: a value that is no union goes into the column of its branch.
 //! - I2: branches have the names of their types, whole where two differ by namespace alone.
 
-use tableflow_model::{Error, Result};
+use tableflow_model::Result;
 
 use super::bind::{Asked, Binder, type_name};
 use super::program::{Branch, Null, Step, Union};
 use super::schema::{Type, short};
+use crate::decode::SchemaFault;
 use crate::decode::columns::column::{Column, Values};
 use crate::decode::columns::fields::Fields;
 
@@ -19,6 +20,7 @@ impl<'s> Binder<'s> {
         match optional(branches) {
             Some((null, inner)) => {
                 self.check_tells(inner)?;
+                self.at.may_lack(column);
                 Ok(Step::Optional(null, Box::new(self.value(inner, column)?)))
             }
             None => match &mut column.values {
@@ -43,7 +45,10 @@ impl<'s> Binder<'s> {
             });
         }
         if !bound.iter().any(|branch| matches!(branch, Branch::Field(_))) {
-            return Err(Error::data(format!("{} is a union that holds nothing", self.at.place()))
+            let what = format!("{} is a union that holds nothing", self.at.place());
+            return Err(self
+                .at
+                .fault(SchemaFault::EmptyStruct, what)
                 .with_hint("a table has no type for it: give it a branch with a value"));
         }
         self.at.note("is a union: a row with a field for each of its types");
@@ -57,8 +62,8 @@ impl<'s> Binder<'s> {
         if let Some(twice) =
             whole.iter().enumerate().find(|(index, name)| whole.iter().take(*index).any(|n| n == *name))
         {
-            return Err(Error::data(format!("{} is a union that has {} twice", self.at.place(), twice.1))
-                .with_hint(VALID_UNION));
+            let what = format!("{} is a union that has {} twice", self.at.place(), twice.1);
+            return Err(self.at.fault(SchemaFault::InvalidSchema, what).with_hint(VALID_UNION));
         }
         let alike = |name: &str| whole.iter().filter(|other| short(other) == short(name)).count();
         Ok(whole.iter().map(|name| if alike(name) > 1 { name.clone() } else { short(name).to_owned() }).collect())
@@ -68,8 +73,8 @@ impl<'s> Binder<'s> {
         match branch {
             Type::Reference(reference) => Ok(self.schema.named(reference)?.full_name.clone()),
             Type::Union(_) => {
-                Err(Error::data(format!("{} is a union right inside of a union", self.at.place()))
-                    .with_hint(VALID_UNION))
+                let what = format!("{} is a union right inside of a union", self.at.place());
+                Err(self.at.fault(SchemaFault::InvalidSchema, what).with_hint(VALID_UNION))
             }
             other => Ok(type_name(other)),
         }

@@ -13,7 +13,7 @@ use crate::decode::columns::column::{Column, Taking};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::map::Map;
 use crate::decode::columns::names::flaw;
-use crate::decode::{Learned, Note, Rename, Widening};
+use crate::decode::{Learned, Note, Rename, SchemaFault, Widening};
 
 /// How deep rows, lists and maps may lie inside of each other: as deep as in JSON.
 pub(in crate::decode) const DEPTH_MAX: usize = 127;
@@ -38,13 +38,15 @@ impl Binding {
         self.path.push(name.to_owned());
         self.places += 1;
         if self.places > PLACES_MAX {
-            return Err(Error::data(format!(
-                "the schema has more than {PLACES_MAX} fields, whole or inside of others"
-            ))
-            .with_hint("definitions that are used again and again double at each level: flatten them"));
+            let what = format!("the schema has more than {PLACES_MAX} fields, whole or inside of others");
+            return Err(SchemaFault::TooLarge
+                .of(Error::data(what))
+                .with_hint("definitions that are used again and again double at each level: flatten them"));
         }
         if self.path.len() > DEPTH_MAX {
-            return Err(Error::data(format!("the schema is nested more than {DEPTH_MAX} levels deep"))
+            let what = format!("the schema is nested more than {DEPTH_MAX} levels deep");
+            return Err(SchemaFault::TooLarge
+                .of(Error::data(what))
                 .with_hint("flatten the records: engines do not read rows that lie so deep"));
         }
         Ok(())
@@ -57,7 +59,9 @@ impl Binding {
     /// Into a definition, named as people know it: `record shop.Order`.
     pub fn enter(&mut self, definition: String) -> Result<()> {
         if self.within.contains(&definition) {
-            return Err(Error::data(format!("{definition} contains itself at {}", self.path()))
+            let what = format!("{definition} contains itself at {}", self.path());
+            return Err(self
+                .fault(SchemaFault::CyclicType, what)
                 .with_detail("a table has no type for values that may be of any depth")
                 .with_hint("write the inner ones as text, or as records of their own"));
         }
@@ -98,6 +102,13 @@ impl Binding {
         }
     }
 
+    /// A record of the schema may have no value for the column here.
+    pub fn may_lack(&mut self, column: &Column) {
+        if !column.nullable {
+            self.learned.may_lack.push(self.path());
+        }
+    }
+
     pub fn note(&mut self, words: impl Into<String>) {
         self.learned.notes.push(Note { path: self.path(), words: words.into() });
     }
@@ -123,16 +134,28 @@ impl Binding {
 
     /// What the key of a map does to its column: keys keep their type.
     pub fn key(&mut self, taking: Taking, map: &mut Map, what: &str) -> Result<()> {
-        self.scalar(if taking == Taking::Takes { taking } else { Taking::Never }, map.keys.column(), what)
+        match taking {
+            Taking::Takes => self.scalar(taking, map.keys.column(), what),
+            _ => Err(self.unfit_by(SchemaFault::MapKeyTypeMismatch, map.keys.column(), what)),
+        }
     }
 
     pub fn unfit(&self, column: &Column, what: &str) -> Error {
+        self.unfit_by(SchemaFault::TypeMismatch, column, what)
+    }
+
+    fn unfit_by(&self, fault: SchemaFault, column: &Column, what: &str) -> Error {
         let column = flink_type(&column.data_type());
-        Error::data(format!("column {} is {column}, and the schema has {what}", self.path()))
+        self.fault(fault, format!("column {} is {column}, and the schema has {what}", self.path()))
             .with_detail("a column keeps its type, or becomes wider")
             .with_hint(
                 "register a schema that keeps the field's type, or enable the topic into another table with --table",
             )
+    }
+
+    /// What is wrong at the place here.
+    pub fn fault(&self, fault: SchemaFault, what: String) -> Error {
+        fault.at(&self.path(), Error::data(what))
     }
 
     /// Whether the field here can be a new column of its row.
@@ -141,10 +164,14 @@ impl Binding {
         let rename = "rename the field in the schema";
         if let Some((twin, _)) = columns.namesake(name) {
             let what = format!("field {} differs only by case from column {}", self.path(), flink_name(twin));
-            return Err(Error::data(what).with_hint("engines cannot tell them apart: use one spelling in the schemas"));
+            return Err(self
+                .fault(SchemaFault::FieldNameCaseCollision, what)
+                .with_hint("engines cannot tell them apart: use one spelling in the schemas"));
         }
         match flaw(name) {
-            Some(flaw) => Err(Error::data(format!("a field of the schema {flaw}")).with_hint(rename)),
+            Some(flaw) => {
+                Err(self.fault(SchemaFault::BadName, format!("a field of the schema {flaw}")).with_hint(rename))
+            }
             None => Ok(()),
         }
     }
@@ -153,7 +180,10 @@ impl Binding {
     pub fn check_required(&self, columns: &Fields, given: &[usize]) -> Result<()> {
         let mut required = columns.columns().enumerate().filter(|(_, (_, column))| !column.nullable);
         let Some((_, (name, _))) = required.find(|(index, _)| !given.contains(index)) else { return Ok(()) };
-        Err(Error::data(format!("column {} is NOT NULL, and the schema has no such field", self.inside(name)))
+        let column = self.inside(name);
+        let what = format!("column {column} is NOT NULL, and the schema has no such field");
+        Err(SchemaFault::FieldDeleted
+            .at(&column, Error::data(what))
             .with_hint("records of this schema have no value for it: write with a schema that has the field"))
     }
 
@@ -168,6 +198,6 @@ impl Binding {
 }
 
 fn too_many_columns() -> Error {
-    Error::data(format!("the schema makes more than the {LEAVES_MAX} columns that a table can have"))
-        .with_hint("put fields that are data into a map")
+    let what = format!("the schema makes more than the {LEAVES_MAX} columns that a table can have");
+    SchemaFault::TooLarge.of(Error::data(what)).with_hint("put fields that are data into a map")
 }

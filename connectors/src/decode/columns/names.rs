@@ -73,6 +73,11 @@ pub(in crate::decode) struct Clash {
 }
 
 impl Clash {
+    /// The whole name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What is the matter with a field that brings such a name.
     pub fn words(&self) -> String {
         format!("makes a column whose whole name, {}, belongs to {}", flink_name(&self.name), self.with)

@@ -15,11 +15,11 @@ use tableflow_model::{Error, Result};
 use super::default::default_bytes;
 use super::program::{Absent, Entry, Field, Form, Message, Shapeless};
 use super::scalar::Scalar;
-use crate::decode::Learned;
 use crate::decode::binary::binding::Binding;
 use crate::decode::columns::column::{Column, Taking, Values};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::temporal::FINER;
+use crate::decode::{Learned, SchemaFault};
 
 const NANOS_HINT: &str = "a column ROW<seconds BIGINT, nanos INT> keeps all";
 const JSON_NOTE: &str = "may have any shape, and becomes STRING, as JSON";
@@ -33,8 +33,8 @@ pub(super) fn bind(message: &MessageDescriptor, columns: &mut Fields, known: &mu
     let mut binder = Binder { known, at: Binding::default() };
     let program = binder.message(message, columns)?;
     if program.fields.is_empty() {
-        return Err(Error::data(format!("message {} has no fields that a table holds", message.full_name()))
-            .with_hint("a row comes from a message with fields"));
+        let what = format!("message {} has no fields that a table holds", message.full_name());
+        return Err(SchemaFault::EmptyStruct.of(Error::data(what)).with_hint("a row comes from a message with fields"));
     }
     Ok((program, binder.at.finish(columns)?))
 }
@@ -80,6 +80,9 @@ impl Binder<'_> {
         };
         let form = self.form(field, column)?;
         let absent = absent(field, &form);
+        if matches!(absent, Absent::Null) {
+            self.at.may_lack(column);
+        }
         Ok(Field {
             name: field.name().into(),
             number: field.number(),
@@ -169,7 +172,9 @@ impl Binder<'_> {
     }
 
     fn holds_nothing(&self, message: &MessageDescriptor) -> Error {
-        Error::data(format!("{} is {}, which holds nothing", self.at.path(), message.full_name()))
+        let what = format!("{} is {}, which holds nothing", self.at.path(), message.full_name());
+        self.at
+            .fault(SchemaFault::EmptyStruct, what)
             .with_hint("a table has no type for it: give it a field, or another type")
     }
 

@@ -19,6 +19,7 @@ use protox::Compiler;
 use protox::file::{File, FileResolver, GoogleFileResolver};
 use tableflow_model::{Error, Result};
 
+use crate::decode::SchemaFault;
 use crate::registry::ResolvedSchema;
 
 /// How deep braces may lie inside of each other: options are read by calls of that depth.
@@ -60,7 +61,8 @@ impl Schema {
         let found = inner.iter().fold(found, |message, place| message?.child_messages().nth(*place as usize));
         found.filter(|message| !message.is_map_entry()).ok_or_else(|| {
             let index = index.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-            Error::data(format!("the schema has no message at [{index}]"))
+            SchemaFault::NotARecord
+                .of(Error::data(format!("the schema has no message at [{index}]")))
                 .with_detail(format!("it has {} messages, counted from 0", self.file.messages().count()))
                 .with_hint("write records with the schema that they name")
         })
@@ -86,8 +88,9 @@ fn check_depth(text: &str) -> Result<()> {
             _ => {}
         }
         if depth > BRACES_MAX {
-            return Err(Error::data("the schema is no Protobuf schema that can be read")
-                .with_detail(format!("its braces lie more than {BRACES_MAX} deep")));
+            let error = Error::data("the schema is no Protobuf schema that can be read");
+            let error = error.with_detail(format!("its braces lie more than {BRACES_MAX} deep"));
+            return Err(SchemaFault::InvalidSchema.of(error));
         }
     }
     Ok(())
@@ -96,8 +99,8 @@ fn check_depth(text: &str) -> Result<()> {
 fn refused(error: protox::Error) -> Error {
     let refusal = Error::data("the schema is no Protobuf schema").with_detail(format!("{error:?}"));
     match error.is_file_not_found() {
-        true => refusal.with_hint("register the schema with its references"),
-        false => refusal,
+        true => SchemaFault::UnresolvedTypeRef.of(refusal).with_hint("register the schema with its references"),
+        false => SchemaFault::InvalidSchema.of(refusal),
     }
 }
 

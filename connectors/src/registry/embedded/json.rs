@@ -237,20 +237,20 @@ impl<'s> Comparison<'s> {
         let mut found = Vec::new();
         let several = writer.alternatives();
         if writer.list("anyOf").len() > 1 && !reader.list("oneOf").is_empty() {
-            found.push(format!("{place} was any of several, and is exactly one of them"));
+            found.push(format!("{place} was any of several, and is exactly one of them (COMBINED_TYPE_CHANGED)"));
         }
         let readers = reader.alternatives();
         if !readers.is_empty() {
             for branch in if several.is_empty() { vec![writer] } else { several } {
                 if !readers.iter().any(|now| self.compare(*now, branch, place).is_empty()) {
-                    found.push(format!("{place} has an alternative that none takes any more"));
+                    found.push(format!("{place} has an alternative that none takes any more (SUM_TYPE_NARROWED)"));
                 }
             }
         }
         for now in reader.list("allOf") {
             let mut held = writer.list("allOf").into_iter().chain([writer]);
             if !held.any(|then| self.compare(now, then, place).is_empty()) {
-                found.push(format!("{place} must hold to more than before"));
+                found.push(format!("{place} must hold to more than before (PRODUCT_TYPE_EXTENDED)"));
             }
         }
         found
@@ -272,19 +272,30 @@ impl<'s> Comparison<'s> {
     fn property(&mut self, reader: Node<'s>, writer: Node<'s>, name: &str, place: &str) -> Vec<String> {
         let (now, then) = (reader.property(name), writer.property(name));
         let of = |node: Node<'s>, own: Option<&'s Value>| own.map_or_else(|| node.others(), |own| node.inside(own));
+        let requires = |node: Node<'s>| node.required().any(|required| required == name);
         let mut found = self.compare(of(reader, now), of(writer, then), place);
         if !found.is_empty() && then.is_none() && writer.others().is_anything() {
-            found = vec![format!("{place} is new, and could have had any value: the object took other properties")];
+            let needed = if requires(reader) { "REQUIRED" } else { "OPTIONAL" };
+            let word = format!("{needed}_PROPERTY_ADDED_TO_OPEN_CONTENT_MODEL");
+            found = vec![format!(
+                "{place} is new, and could have had any value: the object took other properties ({word})"
+            )];
         } else if !found.is_empty() && now.is_none() && *reader.others().schema == NOTHING {
-            found = vec![format!("{place} is gone, and the object takes no others")];
+            found = vec![format!(
+                "{place} is gone, and the object takes no others (PROPERTY_REMOVED_FROM_CLOSED_CONTENT_MODEL)"
+            )];
         }
         let by_pattern = [reader, writer].iter().any(|node| node.get("patternProperties").is_some());
         if by_pattern && now.is_some() != then.is_some() {
             found.push(format!("{place} may be one of \"patternProperties\", which are not compared"));
         }
-        let requires = |node: Node<'s>| node.required().any(|required| required == name);
         if requires(reader) && !requires(writer) && now.and_then(|now| now.get("default")).is_none() {
-            found.push(format!("{place} is required, and was not, and has no default"));
+            let word = match then {
+                Some(_) => "REQUIRED_ATTRIBUTE_ADDED",
+                None if writer.others().is_anything() => "REQUIRED_PROPERTY_ADDED_TO_OPEN_CONTENT_MODEL",
+                None => "REQUIRED_PROPERTY_ADDED_TO_UNOPEN_CONTENT_MODEL",
+            };
+            found.push(format!("{place} is required, and was not, and has no default ({word})"));
         }
         found
     }
@@ -309,7 +320,7 @@ impl<'s> Comparison<'s> {
             })
             .collect();
         if reader.get("uniqueItems") == Some(&ANYTHING) && writer.get("uniqueItems") != Some(&ANYTHING) {
-            found.push(format!("items of {place} must differ, and needed not"));
+            found.push(format!("items of {place} must differ, and needed not (UNIQUE_ITEMS_ADDED)"));
         }
         found
     }
@@ -322,11 +333,14 @@ fn may_be(node: Node<'_>, name: &str) -> bool {
 fn types(reader: Node<'_>, writer: Node<'_>, place: &str) -> Option<String> {
     let (reader, writer) = (reader.types()?, writer.types());
     let Some(writer) = writer else {
-        return Some(format!("{place} could have any type, and is {}", joined(&reader)));
+        return Some(format!("{place} could have any type, and is {} (TYPE_NARROWED)", joined(&reader)));
     };
     let reads = |name: &&str| reader.contains(name) || *name == "integer" && reader.contains("number");
     let missing: BTreeSet<&str> = writer.iter().copied().filter(|name| !reads(name)).collect();
-    (!missing.is_empty()).then(|| format!("{place} was {}, which {} does not read", joined(&missing), joined(&reader)))
+    let overlap = |name: &&str| reader.contains(name) || *name == "number" && reader.contains("integer");
+    let word = if writer.iter().any(overlap) { "TYPE_NARROWED" } else { "TYPE_CHANGED" };
+    (!missing.is_empty())
+        .then(|| format!("{place} was {}, which {} does not read ({word})", joined(&missing), joined(&reader)))
 }
 
 fn joined(names: &BTreeSet<&str>) -> String {
@@ -346,7 +360,9 @@ fn values(reader: Node<'_>, writer: Node<'_>, place: &str) -> Option<String> {
     };
     let missing: Vec<String> =
         writers.iter().filter(|value| !readers.contains(value)).map(ToString::to_string).collect();
-    (!missing.is_empty()).then(|| format!("{place} could be {}, and cannot any more", missing.join(" or ")))
+    let narrowed = readers.iter().all(|value| writers.contains(value));
+    let word = if narrowed { "ENUM_ARRAY_NARROWED" } else { "ENUM_ARRAY_CHANGED" };
+    (!missing.is_empty()).then(|| format!("{place} could be {}, and cannot any more ({word})", missing.join(" or ")))
 }
 
 fn bounds(reader: Node<'_>, writer: Node<'_>, place: &str) -> Vec<String> {
@@ -355,14 +371,33 @@ fn bounds(reader: Node<'_>, writer: Node<'_>, place: &str) -> Vec<String> {
         let (Some(now), then) = (reader.get(word), writer.get(word)) else { return };
         let numbers = now.as_f64().zip(then.and_then(Value::as_f64));
         if Some(now) != then && !numbers.is_some_and(|(now, then)| is_wider(now, then)) {
+            let code = bound_changed(word, then.is_none());
             let then = then.map_or("none".to_owned(), Value::to_string);
-            found.push(format!("{word} of {place} was {then}, and is {now}"));
+            found.push(format!("{word} of {place} was {then}, and is {now} ({code})"));
         }
     };
     FROM_ABOVE.iter().for_each(|word| bound(word, |now, then| now >= then));
     FROM_BELOW.iter().for_each(|word| bound(word, |now, then| now <= then));
     bound("multipleOf", |now, then| then % now == 0.0);
     found
+}
+
+/// Confluent's word for a bound that lets in less: `MAX_LENGTH_DECREASED` of `maxLength`.
+fn bound_changed(word: &str, is_new: bool) -> String {
+    let mut code = String::new();
+    for letter in word.chars() {
+        if letter.is_ascii_uppercase() {
+            code.push('_');
+        }
+        code.push(letter.to_ascii_uppercase());
+    }
+    let change = match () {
+        () if is_new => "ADDED",
+        () if FROM_ABOVE.contains(&word) => "DECREASED",
+        () if FROM_BELOW.contains(&word) => "INCREASED",
+        () => "CHANGED",
+    };
+    format!("{code}_{change}")
 }
 
 /// I1. What goes away lets in more, but where others rest on it.
@@ -386,38 +421,38 @@ mod tests {
     #[rustfmt::skip]
     const CASES: &[(&str, &str, &str)] = &[
         // Properties of open and of closed objects.
-        (r#"{"type":"object","properties":{"a":{"type":"string"}}}"#, r#"{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer"}}}"#, "the schema.b is new, and could have had any value"),
+        (r#"{"type":"object","properties":{"a":{"type":"string"}}}"#, r#"{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer"}}}"#, "any value: the object took other properties (OPTIONAL_PROPERTY_ADDED_TO_OPEN_CONTENT_MODEL)"),
         (r#"{"type":"object","properties":{"a":{"type":"string"}}}"#, r#"{"type":"object","properties":{"a":{"type":"string"},"b":{}}}"#, ""),
         (r#"{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer"}}}"#, r#"{"type":"object","properties":{"a":{"type":"string"}}}"#, ""),
         (r#"{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}"#, r#"{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer"}},"additionalProperties":false}"#, ""),
         (r#"{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}"#, r#"{"type":"object","properties":{},"additionalProperties":false}"#, "the schema.a is gone, and the object takes no others"),
-        (r#"{"type":"object","properties":{},"additionalProperties":false}"#, r#"{"type":"object","properties":{"b":{"type":"integer"}},"required":["b"],"additionalProperties":false}"#, "b is required, and was not"),
+        (r#"{"type":"object","properties":{},"additionalProperties":false}"#, r#"{"type":"object","properties":{"b":{"type":"integer"}},"required":["b"],"additionalProperties":false}"#, "(REQUIRED_PROPERTY_ADDED_TO_UNOPEN_CONTENT_MODEL)"),
         (r#"{"type":"object","properties":{},"additionalProperties":false}"#, r#"{"type":"object","properties":{"b":{"type":"integer","default":1}},"required":["b"],"additionalProperties":false}"#, ""),
         (r#"{"type":"object","additionalProperties":{"type":"integer"}}"#, r#"{"type":"object","properties":{"a":{"type":"number"}},"additionalProperties":{"type":"integer"}}"#, ""),
-        (r#"{"type":"object","additionalProperties":{"type":"integer"}}"#, r#"{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":{"type":"integer"}}"#, "the schema.a was integer, which string"),
+        (r#"{"type":"object","additionalProperties":{"type":"integer"}}"#, r#"{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":{"type":"integer"}}"#, "the schema.a was integer, which string does not read (TYPE_CHANGED)"),
         (r#"{"type":"object"}"#, r#"{"type":"object","additionalProperties":false}"#, "another property of the schema takes no value"),
         (r#"{"type":"object","additionalProperties":false}"#, r#"{"type":"object"}"#, ""),
-        (r#"{"type":"object","properties":{"a":{"type":"string"}}}"#, r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}"#, "the schema.a is required"),
+        (r#"{"type":"object","properties":{"a":{"type":"string"}}}"#, r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}"#, "has no default (REQUIRED_ATTRIBUTE_ADDED)"),
         (r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}"#, r#"{"type":"object","properties":{"a":{"type":"string"}}}"#, ""),
         // Types and values.
         (r#"{"type":"integer"}"#, r#"{"type":"number"}"#, ""),
-        (r#"{"type":"number"}"#, r#"{"type":"integer"}"#, "was number, which integer"),
+        (r#"{"type":"number"}"#, r#"{"type":"integer"}"#, "was number, which integer does not read (TYPE_NARROWED)"),
         (r#"{"type":"string"}"#, r#"{"type":["string","null"]}"#, ""),
         (r#"{"type":["string","null"]}"#, r#"{"type":"string"}"#, "was null, which string"),
         (r#"{}"#, r#"{"type":"string"}"#, "could have any type"),
         (r#"{"type":"string"}"#, r#"{"title":"t"}"#, ""),
         (r#"{"enum":["a"]}"#, r#"{"enum":["a","b"]}"#, ""),
-        (r#"{"enum":["a","b"]}"#, r#"{"enum":["a"]}"#, "could be \"b\""),
+        (r#"{"enum":["a","b"]}"#, r#"{"enum":["a"]}"#, "could be \"b\", and cannot any more (ENUM_ARRAY_NARROWED)"),
         (r#"{"type":"string"}"#, r#"{"type":"string","enum":["a"]}"#, "other values"),
         (r#"{"const":1}"#, r#"{"enum":[1,2]}"#, ""),
         // Bounds.
         (r#"{"type":"string","maxLength":5}"#, r#"{"type":"string","maxLength":6}"#, ""),
-        (r#"{"type":"string","maxLength":5}"#, r#"{"type":"string","maxLength":4}"#, "maxLength of the schema was 5, and is 4"),
-        (r#"{"type":"string"}"#, r#"{"type":"string","minLength":1}"#, "minLength of the schema was none, and is 1"),
+        (r#"{"type":"string","maxLength":5}"#, r#"{"type":"string","maxLength":4}"#, "maxLength of the schema was 5, and is 4 (MAX_LENGTH_DECREASED)"),
+        (r#"{"type":"string"}"#, r#"{"type":"string","minLength":1}"#, "minLength of the schema was none, and is 1 (MIN_LENGTH_ADDED)"),
         (r#"{"type":"number","minimum":1}"#, r#"{"type":"number","minimum":0.5}"#, ""),
-        (r#"{"type":"number","minimum":1}"#, r#"{"type":"number","minimum":2}"#, "minimum"),
+        (r#"{"type":"number","minimum":1}"#, r#"{"type":"number","minimum":2}"#, "(MINIMUM_INCREASED)"),
         (r#"{"type":"integer","multipleOf":6}"#, r#"{"type":"integer","multipleOf":3}"#, ""),
-        (r#"{"type":"integer","multipleOf":3}"#, r#"{"type":"integer","multipleOf":6}"#, "multipleOf"),
+        (r#"{"type":"integer","multipleOf":3}"#, r#"{"type":"integer","multipleOf":6}"#, "(MULTIPLE_OF_CHANGED)"),
         (r#"{"type":"string","pattern":"a"}"#, r#"{"type":"string"}"#, ""),
         (r#"{"type":"string"}"#, r#"{"type":"string","pattern":"a"}"#, "\"pattern\" of the schema changed"),
         // Lists.

@@ -3,6 +3,7 @@
 //! The rules of compatibility are those of Confluent's registry: a reader skips fields that it does not know and fills in
 //! those that are missing, so most changes are fine; what is not is a type of another encoding at the same number, a
 //! message that is gone, a required field that comes or goes, and a oneof that takes in what could stand beside each other.
+//! What is found ends with Confluent's word for it.
 //! - I1: messages that contain each other are compared once a pair; what was found of a pair counts wherever it is met.
 //! - I2: names of fields do not count, their numbers do; the package counts, and so do the names of messages.
 //!
@@ -34,7 +35,8 @@ pub(super) fn parse((schema, referenced): WithReferences<'_>) -> Result<FileDesc
 pub(super) fn incompatibilities(reader: &FileDescriptor, writer: &FileDescriptor) -> Vec<String> {
     let mut comparison = Comparison::default();
     if reader.package_name() != writer.package_name() {
-        comparison.say(format!("the package was {:?}, and is {:?}", writer.package_name(), reader.package_name()));
+        let (was, is) = (writer.package_name(), reader.package_name());
+        comparison.say(format!("the package was {was:?}, and is {is:?} (PACKAGE_CHANGED)"));
     }
     comparison.messages(reader.messages(), writer.messages());
     comparison.found
@@ -64,7 +66,7 @@ impl Comparison {
         for writer in writers.filter(|writer| !writer.is_map_entry()) {
             match readers.get(writer.name()) {
                 Some(reader) => self.message(reader, &writer),
-                None => self.say(format!("message {} is gone", writer.full_name())),
+                None => self.say(format!("message {} is gone (MESSAGE_REMOVED)", writer.full_name())),
             }
         }
     }
@@ -79,16 +81,18 @@ impl Comparison {
         for field in writer.fields() {
             match reader.get_field(field.number()) {
                 Some(now) => self.field(&now, &field),
-                None if field.is_required() => self.say(format!("{}, which is required, is gone", place(&field))),
+                None if field.is_required() => {
+                    self.say(format!("{}, which is required, is gone (REQUIRED_FIELD_REMOVED)", place(&field)))
+                }
                 None if stays_without(&field, reader) => {
-                    self.say(format!("{} is gone from its oneof", place(&field)));
+                    self.say(format!("{} is gone from its oneof (ONEOF_FIELD_REMOVED)", place(&field)));
                 }
                 None => {}
             }
         }
         for field in reader.fields().filter(|field| writer.get_field(field.number()).is_none()) {
             if field.is_required() {
-                self.say(format!("{} is required, and was not there", place(&field)));
+                self.say(format!("{} is required, and was not there (REQUIRED_FIELD_ADDED)", place(&field)));
             }
         }
         self.messages(reader.child_messages(), writer.child_messages());
@@ -99,7 +103,9 @@ impl Comparison {
         let before: Vec<_> = oneof.fields().filter_map(|field| writer.get_field(field.number())).collect();
         let moved = before.iter().filter(|field| oneof_of(field).is_none()).count();
         if moved > 1 || moved == 1 && before.len() > 1 {
-            self.say(format!("oneof {} takes in a field that could stand beside its others", oneof.full_name()));
+            let word = if moved > 1 { "MULTIPLE_FIELDS_MOVED_TO_ONEOF" } else { "FIELD_MOVED_TO_EXISTING_ONEOF" };
+            let oneof = oneof.full_name();
+            self.say(format!("oneof {oneof} takes in a field that could stand beside its others ({word})"));
         }
     }
 
@@ -114,7 +120,11 @@ impl Comparison {
         let repeated = |field: &FieldDescriptor| field.cardinality() == Cardinality::Repeated;
         let is_number = encoding(&reader.kind()).is_some_and(|encoding| encoding != Encoding::Bytes);
         if repeated(reader) != repeated(writer) && is_number {
-            return self.say(format!("{} was {}, and is not", place(writer), label(repeated(writer))));
+            return self.say(format!(
+                "{} was {}, and is not (FIELD_NUMERIC_LABEL_CHANGED)",
+                place(writer),
+                label(repeated(writer))
+            ));
         }
         self.kind(reader, writer);
     }
@@ -178,7 +188,13 @@ fn place(field: &FieldDescriptor) -> String {
 }
 
 fn changed(reader: &FieldDescriptor, writer: &FieldDescriptor) -> String {
-    format!("{} was {}, which {} does not read", place(writer), type_name(writer), type_name(reader))
+    let word = match (reader.kind(), writer.kind()) {
+        _ if reader.is_map() != writer.is_map() => "FIELD_KIND_CHANGED",
+        (Kind::Message(_), Kind::Message(_)) => "FIELD_NAMED_TYPE_CHANGED",
+        (Kind::Message(_), _) | (_, Kind::Message(_)) => "FIELD_KIND_CHANGED",
+        _ => "FIELD_SCALAR_KIND_CHANGED",
+    };
+    format!("{} was {}, which {} does not read ({word})", place(writer), type_name(writer), type_name(reader))
 }
 
 fn type_name(field: &FieldDescriptor) -> String {
@@ -216,16 +232,16 @@ mod tests {
         ("message M { int32 a = 1; }", "message M { E a = 1; } enum E { X = 0; }", ""),
         ("message M { string a = 1; }", "message M { bytes a = 1; }", ""),
         ("message M { fixed32 a = 1; }", "message M { sfixed32 a = 1; }", ""),
-        ("message M { int32 a = 1; }", "message M { sint32 a = 1; }", "field a of p.M (number 1) was int32, which sint32 does not read"),
-        ("message M { int32 a = 1; }", "message M { string a = 1; }", "was int32, which string does not read"),
+        ("message M { int32 a = 1; }", "message M { sint32 a = 1; }", "field a of p.M (number 1) was int32, which sint32 does not read (FIELD_SCALAR_KIND_CHANGED)"),
+        ("message M { int32 a = 1; }", "message M { string a = 1; }", "was int32, which string does not read (FIELD_SCALAR_KIND_CHANGED)"),
         ("message M { float a = 1; }", "message M { double a = 1; }", "was float, which double"),
-        ("message M { int32 a = 1; }", "message M { N a = 1; } message N { int32 x = 1; }", "was int32, which p.N"),
-        ("message M { N a = 1; } message N { int32 x = 1; }", "message M { O a = 1; } message N { int32 x = 1; } message O { int32 x = 1; }", "was p.N, which p.O"),
+        ("message M { int32 a = 1; }", "message M { N a = 1; } message N { int32 x = 1; }", "was int32, which p.N does not read (FIELD_KIND_CHANGED)"),
+        ("message M { N a = 1; } message N { int32 x = 1; }", "message M { O a = 1; } message N { int32 x = 1; } message O { int32 x = 1; }", "was p.N, which p.O does not read (FIELD_NAMED_TYPE_CHANGED)"),
         ("message M { N a = 1; } message N { int32 x = 1; }", "message M { N a = 1; } message N { string x = 1; }", "field x of p.N"),
         ("message M { N a = 1; message N { int32 x = 1; } }", "message M { N a = 1; message N { bytes x = 1; } }", "field x of p.M.N"),
         ("message M { map<string, int32> a = 1; }", "message M { map<string, int64> a = 1; }", ""),
         ("message M { map<string, int32> a = 1; }", "message M { map<string, string> a = 1; }", "was int32, which string"),
-        ("message M { map<string, int32> a = 1; }", "message M { string a = 1; }", "was a map, which string"),
+        ("message M { map<string, int32> a = 1; }", "message M { string a = 1; }", "was a map, which string does not read (FIELD_KIND_CHANGED)"),
         ("message M { string a = 1; }", "message M { repeated string a = 1; }", ""),
         ("message M { int32 a = 1; }", "message M { repeated int32 a = 1; }", "was single, and is not"),
         ("message M { int32 a = 1; } message N {}", "message M { int32 a = 1; }", "message p.N is gone"),

@@ -194,3 +194,33 @@ fn a_table_that_is_there_keeps_its_columns_and_may_ask_for_nanoseconds() {
     assert_eq!((columns(&whole).as_str(), notes(&learned)), ("ts BIGINT, a INT", vec![]));
     assert_eq!(rows(&mut whole, &[value(1, &[&long(-5_001), &[2]])]), ["-5001 | 1"]);
 }
+
+#[test]
+fn a_table_of_one_record_of_a_union_takes_that_branch_alone_wherever_it_stands() {
+    let named = |name: &str, fields: &str| {
+        format!(r#"{{"type":"record","name":"{name}","namespace":"shop","fields":[{fields}]}}"#)
+    };
+    let paid = named("Paid", r#"{"name":"id","type":"long"}"#);
+    let more = named("Paid", r#"{"name":"id","type":"long"},{"name":"by","type":"string"}"#);
+    let placed = named("Placed", r#"{"name":"id","type":"string"}"#);
+    let mut decoder = table("").of_record(Some("shop.Paid"));
+    versions(
+        &mut decoder,
+        &[text(&format!("[{placed},{paid}]")), text(&format!(r#"["null",{more},{placed}]"#)), text(&paid)],
+    );
+    assert_eq!(columns(&decoder), "id BIGINT, by STRING");
+    let values = [value(1, &[&[2], &long(1)]), value(2, &[&[2], &long(2), &string("card")]), value(3, &[&long(3)])];
+    assert_eq!(rows(&mut decoder, &values), ["1 | -", "2 | \"card\"", "3 | -"]);
+    for (value, words) in [
+        (value(1, &[&[0], &string("x")]), "is branch 0 of a union, and the table is of branch 1"),
+        (value(2, &[&[6]]), "is branch 3 of a union, which has 3"),
+        (value(2, &[]), "ends"),
+    ] {
+        let failure = decode(&mut decoder, &[value]).failure.unwrap();
+        assert!(failure.message.contains(words), "{failure:?}");
+    }
+    assert!(
+        refusal(&mut decoder, &text(&format!("[{placed},\"null\",\"int\"]")))
+            .contains("a union without record shop.Paid")
+    );
+}

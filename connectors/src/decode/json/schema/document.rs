@@ -4,11 +4,14 @@
 //! - I1: a reference means a place of the schema's own text or of a text that was given with it.
 //! - I2: no text makes it run without an end: chains of references and combinations are bounded.
 
+use std::collections::HashSet;
+
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
 use serde_json::Value;
 use tableflow_model::{Error, Result};
 
 use super::timestamp;
+use crate::decode::SchemaFault;
 use crate::registry::ResolvedSchema;
 
 /// How many references and combinations may lead from one to the next.
@@ -29,13 +32,22 @@ pub(super) struct Node<'s> {
     schema: &'s Value,
 }
 
+/// A named place of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Property<'s> {
+    pub name: &'s str,
+    pub node: Node<'s>,
+    /// Every object has it.
+    pub required: bool,
+}
+
 /// What values a place allows, null aside.
 #[derive(Debug)]
 pub(super) enum Type<'s> {
     Scalar(DataType),
     List(Node<'s>),
     Map(Node<'s>),
-    Row(Vec<(&'s str, Node<'s>)>),
+    Row(Vec<Property<'s>>),
     /// No one type: why.
     Any(&'static str),
 }
@@ -94,6 +106,23 @@ impl Document {
         }
     }
 
+    /// Whether a value of the place may be null.
+    pub fn may_be_null(&self, node: Node<'_>) -> Result<bool> {
+        let mut parts = Vec::new();
+        self.gather(node, &mut parts, 0)?;
+        let says_null = |value: &Value| match value {
+            Value::String(name) => name == "null",
+            Value::Array(names) => names.iter().any(|name| name.as_str() == Some("null")),
+            _ => false,
+        };
+        let is_null = |branch: &Value| branch.get("type").is_some_and(says_null);
+        let types: Vec<&Value> = parts.iter().filter_map(|part| part.schema.get("type")).collect();
+        let mut branches = parts.iter().flat_map(|part| ["oneOf", "anyOf"].map(|word| part.schema.get(word))).flatten();
+        let untyped = types.is_empty() && matches!(self.type_of(node)?, Type::Any(_));
+        let in_a_branch = branches.any(|several| several.as_array().is_some_and(|all| all.iter().any(is_null)));
+        Ok(untyped || in_a_branch || types.into_iter().any(says_null))
+    }
+
     fn without_a_name<'s>(&'s self, parts: &[Node<'s>]) -> Result<Type<'s>> {
         let has = |word: &str| parts.iter().any(|part| part.schema.get(word).is_some());
         let symbols: Vec<&Value> =
@@ -138,24 +167,37 @@ impl Document {
         };
         let found = text.and_then(|text| Some(Node { text, schema: self.texts.get(text)?.1.pointer(pointer)? }));
         found.ok_or_else(|| {
-            Error::data(format!("the JSON Schema refers to {reference}, which is not there"))
+            SchemaFault::UnresolvedTypeRef
+                .of(Error::data(format!("the JSON Schema refers to {reference}, which is not there")))
                 .with_hint("register the schema with its references")
         })
     }
 }
 
 fn object<'s>(parts: &[Node<'s>]) -> Type<'s> {
-    let mut members: Vec<(&str, Node<'s>)> = Vec::new();
+    let mut members: Vec<Property<'s>> = Vec::new();
+    let required: HashSet<&str> = parts
+        .iter()
+        .filter_map(|part| part.schema.get("required")?.as_array())
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let mut known = HashSet::new();
     for part in parts {
         for (name, schema) in part.schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            if members.iter().all(|(known, _)| known != name) {
-                members.push((name, Node { schema, ..*part }));
+            if known.insert(name) {
+                members.push(Property {
+                    name,
+                    node: Node { schema, ..*part },
+                    required: required.contains(name.as_str()),
+                });
             }
         }
     }
     if !members.is_empty() {
         // Kafka Connect says the order; others come behind it.
-        members.sort_by_key(|(_, node)| node.schema.get("connect.index").and_then(Value::as_u64).unwrap_or(u64::MAX));
+        members
+            .sort_by_key(|member| member.node.schema.get("connect.index").and_then(Value::as_u64).unwrap_or(u64::MAX));
         return Type::Row(members);
     }
     let values = |part: &Node<'s>| {
@@ -226,7 +268,8 @@ fn decimal(parts: &[Node<'_>]) -> Result<Option<DataType>> {
         (Ok(digits @ 1..=DECIMAL128_MAX_PRECISION), Ok(places)) if scale <= precision => {
             Ok(Some(DataType::Decimal128(digits, places)))
         }
-        _ => Err(Error::data(format!("decimal({precision}, {scale}) has no type in an Iceberg table"))
+        _ => Err(SchemaFault::PrecisionOutOfRange
+            .of(Error::data(format!("decimal({precision}, {scale}) has no type in an Iceberg table")))
             .with_hint("a DECIMAL has 1 to 38 digits, and no more of them after the point")),
     }
 }
@@ -236,5 +279,5 @@ fn parse(text: &str) -> Result<Value> {
 }
 
 fn refused(why: &str) -> Error {
-    Error::data("the schema is no JSON Schema").with_detail(why)
+    SchemaFault::InvalidSchema.of(Error::data("the schema is no JSON Schema").with_detail(why))
 }

@@ -16,11 +16,11 @@ use arrow::datatypes::{DataType, TimeUnit};
 use tableflow_model::types::{UTC, flink_type, list_of, map_of};
 use tableflow_model::{Error, Result};
 
-use self::document::{Document, Node, Type};
-use crate::decode::Learned;
+use self::document::{Document, Node, Property, Type};
 use crate::decode::binary::binding::Binding;
 use crate::decode::columns::column::{Column, Taking, Values};
 use crate::decode::columns::fields::Fields;
+use crate::decode::{Learned, SchemaFault};
 use crate::registry::ResolvedSchema;
 
 /// Adds the columns of a schema; where that is of no object, and bare values are fields of this name, that one's. If it
@@ -30,10 +30,13 @@ pub(super) fn bind(schema: &ResolvedSchema, bare_field: Option<&str>, columns: &
     let mut binder = Binder { document: &document, at: Binding::default() };
     match (document.type_of(document.root())?, bare_field) {
         (Type::Row(members), _) => binder.row(members, columns)?,
-        (Type::Scalar(_) | Type::List(_), Some(field)) => binder.row(vec![(field, document.root())], columns)?,
+        (Type::Scalar(_) | Type::List(_), Some(name)) => {
+            binder.row(vec![Property { name, node: document.root(), required: true }], columns)?;
+        }
         (Type::Map(_) | Type::Any(_), _) => binder.at.note("names no fields: columns come from the records"),
         _ => {
-            return Err(Error::data("the schema is not of an object")
+            return Err(SchemaFault::NotARecord
+                .of(Error::data("the schema is not of an object"))
                 .with_hint("a row comes from a JSON object: write records of an object type"));
         }
     }
@@ -46,14 +49,17 @@ struct Binder<'s> {
 }
 
 impl<'s> Binder<'s> {
-    fn row(&mut self, members: Vec<(&'s str, Node<'s>)>, columns: &mut Fields) -> Result<()> {
-        for (name, node) in members {
+    fn row(&mut self, members: Vec<Property<'s>>, columns: &mut Fields) -> Result<()> {
+        for Property { name, node, required } in members {
             self.at.down(name)?;
             let index = match columns.index_of(name) {
                 Some(index) => index,
                 None => self.add(name, node, columns)?,
             };
             let column = columns.column(index).ok_or_else(lost)?;
+            if !required || self.document.may_be_null(node)? {
+                self.at.may_lack(column);
+            }
             self.value(node, column)?;
             self.at.up();
         }
@@ -69,7 +75,10 @@ impl<'s> Binder<'s> {
     /// The type that a column begins with: rows still without columns, which the binding adds.
     fn first_type(&self, node: Node<'s>, depth: usize) -> Result<DataType> {
         if depth > DEPTH_MAX {
-            return Err(Error::data(format!("{} is nested without an end", self.at.path()))
+            let what = format!("{} is nested without an end", self.at.path());
+            return Err(self
+                .at
+                .fault(SchemaFault::CyclicType, what)
                 .with_hint("a table has no type for values that may be of any depth"));
         }
         Ok(match self.document.type_of(node)? {

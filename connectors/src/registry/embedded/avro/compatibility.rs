@@ -2,6 +2,7 @@
 //!
 //! The rules are those of the specification's schema resolution, as Java's `SchemaCompatibility` checks them: logical
 //! types do not count, names of types are compared without their namespace, a reader's aliases count.
+//! What is found ends with the word that Java's check has for it.
 //! - I1: types that contain themselves are compared once on each way down; an answer is never kept for another way,
 //!   where it might rest on an assumption that did not hold.
 //! - I2: the work is bounded: schemas that make more of it than [`STEPS_MAX`] are not called compatible.
@@ -48,7 +49,10 @@ impl<'a> Comparison<'a> {
                 if branches.iter().any(|branch| self.compare(branch, writer, place).is_empty()) {
                     return Vec::new();
                 }
-                vec![format!("{place} was {}, which no branch of the union reads", self.name(self.writer, writer))]
+                vec![format!(
+                    "{place} was {}, which no branch of the union reads (MISSING_UNION_BRANCH)",
+                    self.name(self.writer, writer)
+                )]
             }
             (Type::Primitive(to), Type::Primitive(from)) if reads(*to, *from) => Vec::new(),
             (Type::Array(reader), Type::Array(writer)) => self.compare(reader, writer, &format!("an item of {place}")),
@@ -60,7 +64,7 @@ impl<'a> Comparison<'a> {
 
     fn mismatch(&self, reader: &Type, writer: &Type, place: &str) -> String {
         format!(
-            "{place} was {}, which {} does not read",
+            "{place} was {}, which {} does not read (TYPE_MISMATCH)",
             self.name(self.writer, writer),
             self.name(self.reader, reader)
         )
@@ -75,7 +79,7 @@ impl<'a> Comparison<'a> {
             return Vec::new();
         };
         if !has_name_of(reader, writer) {
-            return vec![format!("{place} was {}, and is {}", writer.name, reader.name)];
+            return vec![format!("{place} was {}, and is {} (NAME_MISMATCH)", writer.name, reader.name)];
         }
         match (&reader.shape, &writer.shape) {
             (Shape::Record(readers), Shape::Record(writers)) => {
@@ -90,11 +94,15 @@ impl<'a> Comparison<'a> {
                 if missing.is_empty() || *has_default {
                     return Vec::new();
                 }
-                vec![format!("{} has no symbol {}, and no default", reader.name, missing.join(", "))]
+                vec![format!(
+                    "{} has no symbol {}, and no default (MISSING_ENUM_SYMBOLS)",
+                    reader.name,
+                    missing.join(", ")
+                )]
             }
             (Shape::Fixed { size: to }, Shape::Fixed { size: from }) if to == from => Vec::new(),
             (Shape::Fixed { size: to }, Shape::Fixed { size: from }) => {
-                vec![format!("{} had {from} bytes, and has {to}", reader.name)]
+                vec![format!("{} had {from} bytes, and has {to} (FIXED_SIZE_MISMATCH)", reader.name)]
             }
             _ => vec![self.mismatch(&Type::Named(to), &Type::Named(from), place)],
         }
@@ -106,7 +114,7 @@ impl<'a> Comparison<'a> {
         match names().find_map(|name| writers.iter().find(|writer| writer.name == *name)) {
             Some(writer) => self.compare(&field.field_type, &writer.field_type, &place),
             None if field.has_default => Vec::new(),
-            None => vec![format!("{place} was not there, and has no default")],
+            None => vec![format!("{place} was not there, and has no default (READER_FIELD_MISSING_DEFAULT_VALUE)")],
         }
     }
 
@@ -202,6 +210,26 @@ mod tests {
         }
     }
 
+    /// The words of Java's `SchemaIncompatibilityType`.
+    #[test]
+    fn what_is_wrong_has_javas_word() {
+        let of = |name: &str, word: &str, value: Value| json!({"type": name, "name": "N", word: value});
+        for (reader, writer, word) in [
+            (json!("int"), json!("string"), "TYPE_MISMATCH"),
+            (json!(["null", "string"]), json!("int"), "MISSING_UNION_BRANCH"),
+            (of("enum", "symbols", json!(["A"])), of("enum", "symbols", json!(["B"])), "MISSING_ENUM_SYMBOLS"),
+            (of("fixed", "size", json!(4)), of("fixed", "size", json!(5)), "FIXED_SIZE_MISMATCH"),
+            (of("record", "fields", json!([])), record(json!([])), "NAME_MISMATCH"),
+            (record(json!([{"name": "a", "type": "int"}])), record(json!([])), "READER_FIELD_MISSING_DEFAULT_VALUE"),
+        ] {
+            let found = found(&reader, &writer);
+            assert!(
+                found.iter().all(|message| message.ends_with(&format!(" ({word})"))) && found.len() == 1,
+                "{found:?}"
+            );
+        }
+    }
+
     #[test]
     fn i1_an_answer_is_not_kept_for_another_way() {
         let inner = |kind: &str| json!({"type": "record", "name": "I", "fields": [{"name": "v", "type": kind}]});
@@ -216,8 +244,8 @@ mod tests {
         assert_eq!(
             found(&twice("int"), &twice("string")),
             [
-                "field \"one\" of n.R was n.I, which no branch of the union reads",
-                "field \"v\" of n.I was string, which int does not read",
+                "field \"one\" of n.R was n.I, which no branch of the union reads (MISSING_UNION_BRANCH)",
+                "field \"v\" of n.I was string, which int does not read (TYPE_MISMATCH)",
             ]
         );
     }
