@@ -97,9 +97,9 @@ impl Format {
         let table = Schema::empty();
         match self {
             Json => Box::new(JsonDecoder::new(&[], &table).unwrap()),
-            JsonSchema => Box::new(JsonDecoder::new(&[], &table).unwrap().framed(RegistryFraming::CONFLUENT)),
-            Avro => Box::new(AvroDecoder::new(RegistryFraming::CONFLUENT, &table).unwrap()),
-            Protobuf => Box::new(ProtobufDecoder::new(RegistryFraming::CONFLUENT, &table).unwrap()),
+            JsonSchema => Box::new(JsonDecoder::new(&[], &table).unwrap().framed(RegistryFraming::default())),
+            Avro => Box::new(AvroDecoder::new(RegistryFraming::default(), &table).unwrap()),
+            Protobuf => Box::new(ProtobufDecoder::new(RegistryFraming::default(), &table).unwrap()),
             Raw => Box::new(RawDecoder::new(Some(&DataType::Utf8), &table).unwrap()),
         }
     }
