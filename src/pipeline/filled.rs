@@ -1,13 +1,17 @@
 //! The tables that a definition fills, as the catalog has them.
 //!
 //! Owns [`Filled`]: one look at all of them, and what they tell together.
-//! - I1: how far the job is comes from the ledgers in the tables, and from epochs that are decided above them.
+//! - I1: how far the job is comes from the ledgers in the tables, and from epochs that are decided above them; one that is not
+//!   yet in all of them does not count: what is said to be read can be seen.
+
+use std::collections::BTreeMap;
 
 use iceberg::spec::TableMetadata;
 use tableflow_catalog::LoadedTable;
-use tableflow_model::protocol::Ledger;
+use tableflow_model::protocol::{Ledger, SinkName};
 use tableflow_model::{ErrorKind, Result, TableName};
 
+use super::epochs::sink_name;
 use super::fan_out::{FanOutTable, FanOutTables};
 use super::manifests::Manifests;
 use crate::definition::Definition;
@@ -27,8 +31,10 @@ impl Filled {
         Ok(Filled { anchor, of_fan_out: fan_out_tables(home, definition).await? })
     }
 
-    fn all(&self) -> impl Iterator<Item = &LoadedTable> {
-        self.anchor.iter().chain(self.of_fan_out.iter().map(|(_, table)| table))
+    /// Each with its name.
+    fn named<'a>(&'a self, definition: &'a Definition) -> impl Iterator<Item = (&'a TableName, &'a LoadedTable)> {
+        let anchor = self.anchor.iter().map(|table| (definition.anchor(), table));
+        anchor.chain(self.of_fan_out.iter().map(|(named, table)| (&named.table, table)))
     }
 
     /// Those whose rows are the topic's records.
@@ -48,19 +54,24 @@ impl Filled {
         snapshots.map(|snapshot| snapshot.timestamp_ms()).max()
     }
 
-    /// How far the job is. With dead letters an epoch is decided before it is in the tables, and one without rows for a
-    /// table leaves it as it is.
+    /// How far the job is. With dead letters an epoch is decided before it is in the tables, one table after the other, and one
+    /// without rows for a table leaves it as it is.
     pub async fn ledger(&self, home: &Home, definition: &Definition) -> Result<Option<Ledger>> {
         let letters = match &definition.dead_letters {
-            Some(letters) => found(home, &letters.table).await?,
+            Some(letters) => found(home, &letters.table).await?.map(|table| (&letters.table, table)),
             None => None,
         };
         let property = Ledger::property(&definition.job);
         let ledger = |table: &LoadedTable| Ledger::from_text(table.metadata.properties().get(&property)?).ok();
-        let newest = self.all().chain(&letters).filter_map(ledger).max_by_key(|it| (it.generation, it.epoch));
+        let all = self.named(definition).chain(letters.iter().map(|(name, table)| (*name, table)));
+        let ledgers: BTreeMap<SinkName, Ledger> =
+            all.filter_map(|(name, table)| Some((sink_name(name), ledger(table)?))).collect();
+        let newest = ledgers.values().max_by_key(|it| (it.generation, it.epoch)).cloned();
         match newest {
-            Some(ledger) if letters.is_some() => {
-                Manifests::of_topic(home.clone(), definition)?.decided_above(ledger).await.map(Some)
+            Some(newest) if letters.is_some() => {
+                let manifests = Manifests::of_topic(home.clone(), definition)?;
+                let decided = manifests.decided_above(newest).await?;
+                manifests.in_all_tables(decided, &ledgers).await
             }
             newest => Ok(newest),
         }

@@ -8,11 +8,15 @@
 //! A manifest whose writer was killed before it was on disk, read by the next process, is on disk before anything is
 //! built on it: that process puts its claim into the same directory first, and a put syncs the directory.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{SnapshotRef, TableMetadata};
 use tableflow_catalog::LoadedTable;
-use tableflow_model::protocol::{Collection, Epoch, EpochManifest, Intent, Ledger, PutReply, Rules, unbroken};
+use tableflow_model::protocol::{
+    Collection, Epoch, EpochManifest, Intent, Ledger, PutReply, Rules, SinkName, SinkWork, unbroken,
+};
 use tableflow_model::{ErrorKind, JobName, Result};
 use tableflow_store::PutOutcome;
 
@@ -92,6 +96,32 @@ impl Manifests {
             }
         }
         Ok(newest)
+    }
+
+    /// The last epoch that is in every table: the one that was decided last or, while that is on its way into them, the one
+    /// before it. What the tables' own ledgers say is given.
+    pub async fn in_all_tables(&self, decided: Ledger, ledgers: &BTreeMap<SinkName, Ledger>) -> Result<Option<Ledger>> {
+        let stands_at = |sink: &SinkName| ledgers.get(sink).map(|ledger| ledger.epoch);
+        let is_in = |sink: &SinkName, work: &SinkWork| {
+            let last = if work.files.is_empty() { work.follows } else { decided.epoch };
+            stands_at(sink).unwrap_or_default() >= last
+        };
+        match self.read(decided.epoch).await?.map(|manifest| manifest.intent) {
+            Some(Intent::Work { sinks, .. }) if !sinks.iter().all(|(sink, work)| is_in(sink, work)) => {}
+            _ => return Ok(Some(decided)),
+        }
+        let mut epoch = decided.epoch;
+        while let Some(before) = epoch.0.checked_sub(1).map(Epoch) {
+            epoch = before;
+            match self.read(epoch).await?.map(|manifest| manifest.intent) {
+                Some(Intent::Work { positions, .. }) => return Ok(Some(Ledger { epoch, positions, ..decided })),
+                Some(Intent::Claim) => {}
+                None => break,
+            }
+        }
+        // The first one by a manifest: before it the table with the rows wrote its ledger by itself.
+        let behind = ledgers.values().filter(|ledger| ledger.epoch < decided.epoch);
+        Ok(behind.max_by_key(|ledger| (ledger.generation, ledger.epoch)).cloned())
     }
 
     /// Those of one epoch and all that follow, as far down as they really do, and the epoch of the newest one. The newest is

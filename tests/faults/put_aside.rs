@@ -71,6 +71,14 @@ impl Mixed {
         self.product.note_sent(good);
     }
 
+    /// What `status` says is read is in the tables, or counted.
+    fn check_seen(&self, counted_as: &str, replay: &str) {
+        let status = self.product.status();
+        let read = |partition: usize| status["partitions"][partition]["next_offset"].as_u64().unwrap_or(0);
+        let seen = ["rows_committed", counted_as].map(|name| status[name].as_u64().unwrap());
+        assert!(seen.iter().sum::<u64>() >= read(0) + read(1), "{replay}: {status}");
+    }
+
     /// Rows are what fits, counts are of what does not, and dead letters are exactly that.
     fn check(&self, counted_as: &str, replay: &str) {
         self.product.check(replay);
@@ -114,6 +122,7 @@ fn kill_everywhere(handling: &str, counted_as: &str, not_passed: &[KillPoint]) {
                 break;
             }
             kills += 1;
+            mixed.check_seen(counted_as, &replay);
             mixed.product.run(&["sync"]).good(&replay);
             mixed.check(counted_as, &replay);
         }
