@@ -227,7 +227,16 @@ impl OneTable {
                 keys.grow(&found);
             }
         };
-        self.home.definitions().change(&self.table, grow).await?;
+        let newest = self.home.definitions().change(&self.table, grow).await?;
+        if let Some(name) = newest.keys.as_ref().and_then(|keys| keys.contradiction(&found)) {
+            // Nothing of it is in the table yet.
+            return Err(Error::unavailable(format!(
+                "another process found field {name} of table {} first",
+                self.table
+            ))
+            .with_detail("to it the column is of the other part of records: of keys, or of values")
+            .with_hint("a service begins again by itself; run anything else once more"));
+        }
         self.decoding.keys_are_kept();
         Ok(())
     }

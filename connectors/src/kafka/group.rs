@@ -139,7 +139,10 @@ impl GroupPositions {
                     told.places.extend(places.iter().cloned());
                     (told.failed_at, told.complaint) = (None, None);
                 }
-                Err(error) => return told.complain(&group, &error),
+                Err(error) => {
+                    told.complain(&group, &error);
+                    break;
+                }
             }
         }
         self.forget(&ended);

@@ -55,6 +55,11 @@ impl PartitionReader {
         PartitionReader { partition, queue, next, check, broken: false, record_bytes: RECORD_BYTES_GUESS }
     }
 
+    /// The leader epoch that the last record before the place has to have; none where that was seen.
+    pub fn unchecked_epoch(&self) -> Option<i32> {
+        self.check.map(|check| check.expected_epoch)
+    }
+
     /// About so many bytes of what was fetched, and a failure that came after it.
     pub fn read(&mut self, bytes: usize) -> Result<(Option<Records>, Option<Failure>)> {
         let count_max = (bytes / self.record_bytes.max(1)).clamp(1, RECORDS_MAX);
@@ -69,6 +74,9 @@ impl PartitionReader {
             self.record_bytes = (batch.bytes() / batch.len()).max(1);
         }
         let moved = next > self.next;
+        if moved {
+            self.check = None;
+        }
         self.next = next;
         self.broken |= failure.is_some();
         let records = moved.then(|| batch.finish(Partition(self.partition), Offset(next)));

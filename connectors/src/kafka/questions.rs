@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::error::RDKafkaErrorCode as Code;
 use tableflow_model::{Result, TopicName};
 
 use super::client::{ANSWER_WITHIN, Cluster, Consumer};
@@ -90,15 +89,11 @@ where
 {
     for _ in 0..LEADER_LOOKS {
         match ask().await {
-            Ok(Err(failed)) if has_no_leader(&failed) => tokio::time::sleep(pause).await,
+            Ok(Err(failed)) if failed.is_of_a_leader() => tokio::time::sleep(pause).await,
             answered => return answered,
         }
     }
     ask().await
-}
-
-fn has_no_leader(failed: &Failed) -> bool {
-    matches!(failed.code(), Code::NotLeaderForPartition | Code::LeaderNotAvailable)
 }
 
 async fn put<Q, A>(
@@ -153,6 +148,8 @@ mod tests {
     use std::cell::Cell;
 
     use rdkafka_sys::rd_kafka_resp_err_t as Native;
+
+    use rdkafka::error::RDKafkaErrorCode as Code;
 
     use super::*;
 

@@ -8,8 +8,8 @@
 //!   answered since.
 //! - I3: a failure is said once, by the error that it becomes; what comes with each attempt is for `-v`.
 //! - I4: a dead cluster is asked one question at a time: those that wait for nothing hold no thread.
-//! - I5: a client that got no token waits ten seconds before it asks for one again: who wants an answer before takes another
-//!   client.
+//! - I5: a client that never got a token waits ten seconds before it asks for one again: who wants an answer before takes another
+//!   client. One whose token could not be renewed goes on with the one that it has.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +29,9 @@ const DEAD_AFTER: Duration = Duration::from_secs(1);
 /// What a connection that failed is logged as.
 const FAILED: &str = "FAIL";
 
+/// A client asks for its first token as soon as it is made; what fails later is a renewal.
+const FIRST_TOKEN_WITHIN: Duration = Duration::from_secs(15);
+
 const NO_TOKEN: &str = "OAUTHBEARER token";
 
 /// Of servers that were named by a person, not by the cluster.
@@ -39,6 +42,7 @@ pub(super) struct Context {
     servers: usize,
     said: Arc<Mutex<Said>>,
     dead: Arc<watch::Sender<bool>>,
+    made_at: Instant,
     /// Of this client alone.
     no_token_since: Arc<Mutex<Option<Instant>>>,
 }
@@ -57,7 +61,13 @@ impl Context {
     /// For clients of a cluster with so many servers to begin with.
     pub fn new(servers: usize) -> Self {
         let dead = Arc::new(watch::Sender::new(false));
-        Context { servers: servers.max(1), said: Arc::default(), dead, no_token_since: Arc::default() }
+        Context {
+            servers: servers.max(1),
+            said: Arc::default(),
+            dead,
+            made_at: Instant::now(),
+            no_token_since: Arc::default(),
+        }
     }
 
     pub fn last_words(&self) -> Option<String> {
@@ -79,7 +89,7 @@ impl Context {
 
     /// The same of another client, which asks for a token of its own.
     pub fn of_another_client(&self) -> Self {
-        Context { no_token_since: Arc::default(), ..self.clone() }
+        Context { made_at: Instant::now(), no_token_since: Arc::default(), ..self.clone() }
     }
 
     /// Has this client been told so long ago that there is no token for it (I5)?
@@ -143,7 +153,8 @@ impl ClientContext for Context {
         let code = code_of(&error);
         tracing::debug!(%code, "kafka: {words}");
         // Without a token no server is asked at all. What a server refuses is logged as its failure.
-        if code == Code::Authentication && words.contains(NO_TOKEN) {
+        let is_first = self.made_at.elapsed() < FIRST_TOKEN_WITHIN;
+        if code == Code::Authentication && words.contains(NO_TOKEN) && is_first {
             self.note(None, words);
             self.no_token_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
         }
@@ -191,5 +202,13 @@ mod tests {
         let lack = [&context, &context.clone(), &context.of_another_client()].map(|it| it.lacks_token(Duration::ZERO));
         assert_eq!(lack, [true, true, false], "I5");
         assert!(!context.lacks_token(DEAD_AFTER), "I5: it was told just now");
+    }
+
+    #[test]
+    fn i5_a_token_that_is_not_renewed_is_no_reason_to_take_another_client() {
+        let Some(made_at) = Instant::now().checked_sub(FIRST_TOKEN_WITHIN) else { return };
+        let context = Context { made_at, ..Context::new(1) };
+        context.error(KafkaError::Global(Code::Authentication), "Failed to acquire SASL OAUTHBEARER token: HTTP 503");
+        assert!(!is_dead(&context) && !context.lacks_token(Duration::ZERO));
     }
 }

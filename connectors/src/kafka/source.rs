@@ -32,10 +32,6 @@ use super::partition::{Check, PartitionReader};
 const GONE_LOOKS: u32 = 5;
 const GONE_PAUSE: Duration = Duration::from_millis(500);
 
-/// A partition whose leader is another one is asked for so often, and so far apart.
-const LEADER_LOOKS: u32 = 10;
-const LEADER_PAUSE: Duration = Duration::from_millis(200);
-
 /// So many offsets before the place that is sought are looked at for the last record there (I6): the last of them may be
 /// markers of transactions.
 const CHECKED_OFFSETS: i64 = 4;
@@ -119,21 +115,6 @@ impl KafkaSource {
         Ok(())
     }
 
-    /// Where partitions begin and end. A topic that was just made has no leaders for a moment, and others move.
-    async fn edges(&self, partitions: &[i32]) -> Result<Vec<(i64, i64)>> {
-        let places: Vec<_> = partitions.iter().map(|partition| (self.topic.clone(), *partition)).collect();
-        let mut looks = 0;
-        loop {
-            looks += 1;
-            match self.cluster.questions.ranges(&self.cluster, places.clone()).await? {
-                Err(failed) if looks < LEADER_LOOKS && failed.is_of_a_leader() => {
-                    tokio::time::sleep(LEADER_PAUSE).await
-                }
-                found => return found.map_err(|failed| self.failed(TO_ASK, &failed.into())),
-            }
-        }
-    }
-
     fn failed(&self, right: &str, (code, words): &Failure) -> Error {
         self.cluster.error_about(&self.topic, right, (*code, words))
     }
@@ -142,11 +123,12 @@ impl KafkaSource {
     fn move_to_another_client(&mut self) -> Result<()> {
         let places: Vec<(i32, i64)> = self.readers.iter().map(|reader| (reader.partition, reader.next)).collect();
         let partitions: Vec<i32> = places.iter().map(|(partition, _)| *partition).collect();
+        let unchecked = self.readers.iter().filter_map(|it| Some((it.partition, it.unchecked_epoch()?))).collect();
         self.stop(&partitions)?;
         self.lease = self.cluster.lease(&self.topic)?;
         self.failure = None;
-        // What is expected is of places that are sought next, not of these.
-        let expected = std::mem::take(&mut self.expected_epochs);
+        // What is expected otherwise is of places that are sought next, not of these.
+        let expected = std::mem::replace(&mut self.expected_epochs, unchecked);
         let begun = self.begin(&places);
         self.expected_epochs = expected;
         begun
@@ -185,7 +167,9 @@ impl Source for KafkaSource {
         if self.id.is_some_and(|known| known != id) {
             return Err(Error::conflict(format!("topic {} was deleted and made again", self.topic)));
         }
-        let found = self.edges(&partitions).await?;
+        let places = partitions.iter().map(|partition| (self.topic.clone(), *partition)).collect();
+        let found = self.cluster.questions.ranges(&self.cluster, places).await?;
+        let found = found.map_err(|failed| self.failed(TO_ASK, &failed.into()))?;
         self.starts = partitions.iter().copied().zip(found.iter().map(|(start, _)| *start)).collect();
         let range = |(start, end): (i64, i64)| Range { start: Offset(start.min(end)), end: Offset(end) };
         Ok(partitions.into_iter().map(Partition).zip(found.into_iter().map(range)).collect())

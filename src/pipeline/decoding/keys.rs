@@ -63,7 +63,12 @@ impl Keys {
         }
         let is_owns = |path: &String| own.iter().any(|name| path == name || path.starts_with(&format!("{name}.")));
         let sources = rules.partition_sources.iter().filter(|path| is_owns(path)).cloned().collect();
-        let rules = ColumnRules { partition_sources: sources, ..rules.clone() };
+        // A partition by a column's own values has the column's name: that of values is no matter of a key's hidden copy.
+        let is_a_column = |path: &String| {
+            table.fields().iter().any(|it| path == it.name() || path.starts_with(&format!("{}.", it.name())))
+        };
+        let fields = rules.partition_fields.iter().filter(|path| !is_a_column(path)).cloned().collect();
+        let rules = ColumnRules { partition_sources: sources, partition_fields: fields, ..rules.clone() };
         let reading = Reading { part: RecordPart::Key, subjects, format, declared: &declared, left_out: &[] };
         let learning = Learning::new(home, reading, &Schema::new(known), &rules).await?;
         let hidden = hidden.iter().map(|field| field.name().to_lowercase()).collect();

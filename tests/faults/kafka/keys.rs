@@ -188,6 +188,39 @@ fn json_and_raw_keys_need_no_registry() {
     topic.product.sync_and_check("raw keys");
 }
 
+/// A partition by a column has its name, also where keys have it too, from the start or later.
+#[test]
+fn a_table_is_parted_by_a_column_that_keys_and_values_have() {
+    let both = |id: i64| (json!({"id": id, "region": "k"}), json!({"region": "v", "zone": "a"}));
+    let row = |id: i64| json!({"id": id, "region": "v", "zone": "a"});
+    let later = (json!({"id": 9, "zone": "k"}), json!({"region": "v", "zone": "b"}));
+    let records = [(both(1), row(1)), (both(2), row(2)), (later, json!({"id": 9, "region": "v", "zone": "b"}))];
+    let [first, second, third] = records.map(|((key, value), row)| (key, value, row));
+    let topic = KafkaTopic::new(1, &json!({}));
+    topic.send_keyed(std::slice::from_ref(&first));
+    topic.enable_with(&["--key-format", "json", "--partition-by", "region, zone"]).good("enable");
+    topic.product.sync_and_check("JSON keys with the partition's column");
+    topic.send_keyed(&[second, third]);
+    topic.product.sync_and_check("a later key with the name of another partition's column");
+
+    let registered = Registered::new(Keeper::Ours, "avro");
+    let schema = &avro(r#"{"name":"region","type":"string"},{"name":"zone","type":"string"}"#);
+    let [v1, v2] = &[
+        r#"{"name":"id","type":"int"}"#,
+        r#"{"name":"id","type":"int"},{"name":"zone","type":["null","string"],"default":null}"#,
+    ]
+    .map(key);
+    let record = |key: Value, row: Value| (key, json!({"region": "v", "zone": "a"}), row);
+    let send = |key_schema: &Value, record: Keyed| {
+        registered.send_keyed("avro", &[Sent { schema, key_schema, records: &[record] }]);
+    };
+    send(v1, record(json!({"id": 1}), row(1)));
+    registered.enable_with(&["--key-format", "avro", "--partition-by", "zone"]).good("enable");
+    registered.sync_and_check("Avro keys");
+    send(v2, record(json!({"id": 2, "zone": "k"}), row(2)));
+    registered.sync_and_check("an Avro key that gets the name of the partition's column");
+}
+
 /// Bad keys are bad records: told with their place, put aside, and brought back once they can be read.
 #[test]
 fn a_bad_key_is_told_and_put_aside_and_replayed() {

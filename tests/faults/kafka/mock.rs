@@ -1,7 +1,7 @@
 //! A cluster that fails by order: librdkafka's own, on real ports, so that the real binary reads it (F19, F42).
 //!
 //! What takes a real broker minutes, or luck, comes here at once: leaders that move, bursts of errors, answers that are late,
-//! quotas. It knows no transactions and no rights; those are tried on a real one.
+//! quotas, brokers that come and go. It knows no transactions and no rights; those are tried on a real one.
 //! - I1: whatever fails, each record is a row once, and no table is suspended for what passes.
 
 use std::thread::sleep;
@@ -121,7 +121,7 @@ fn of_questions() -> Vec<Trouble> {
     ]
 }
 
-fn of_leaders() -> Vec<Trouble> {
+fn of_brokers() -> Vec<Trouble> {
     vec![
         burst("leaders that move at each look", |mock| {
             for broker in [2, 3, 1, 2, 1, 3] {
@@ -135,6 +135,16 @@ fn of_leaders() -> Vec<Trouble> {
             what: "a topic whose leaders are not known",
             begins: |mock| mock.cluster.topic_error(&mock.topic, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE).unwrap(),
             ends: |mock| mock.cluster.topic_error(&mock.topic, RD_KAFKA_RESP_ERR_NO_ERROR).unwrap(),
+        },
+        Trouble {
+            what: "one broker of three is away",
+            begins: |mock| mock.cluster.broker_down(1).unwrap(),
+            ends: |mock| mock.cluster.broker_up(1).unwrap(),
+        },
+        Trouble {
+            what: "all brokers are away",
+            begins: |mock| mock.cluster.broker_down(ALL).unwrap(),
+            ends: |mock| mock.cluster.broker_up(ALL).unwrap(),
         },
     ]
 }
@@ -176,8 +186,8 @@ fn f19_a_service_reads_through_questions_that_fail() {
 }
 
 #[test]
-fn f19_a_service_reads_through_leaders_that_move() {
-    reads_through(of_leaders());
+fn f19_a_service_reads_through_brokers_that_come_and_go_and_leaders_that_move() {
+    reads_through(of_brokers());
 }
 
 /// One shot: what passes within seconds does not end it.
