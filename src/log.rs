@@ -74,7 +74,7 @@ impl Line {
         let details = error.details().join("; ");
         line.fields.extend((!details.is_empty()).then(|| ("detail", details.into())));
         line.fields.extend(error.hint().map(|hint| ("hint", hint.into())));
-        for name in ["table", "topic", "partition", "reason"] {
+        for name in ["table", "topic", "partition", "offset", "reason"] {
             line.fields.extend(error.context(name).map(|value| (name, value_of(name, value))));
         }
         line
@@ -94,7 +94,7 @@ impl Visit for Line {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.fields.insert(field.name(), value.into());
+        self.fields.insert(field.name(), value_of(field.name(), value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

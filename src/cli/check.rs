@@ -58,6 +58,11 @@ enum RegistryWord {
 
 pub async fn run(words: &CheckArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let place = place(session, &words.table).await?;
+    let of_keys = format!("{}-key", place.topic());
+    if words.subject.as_ref() == Some(&of_keys) {
+        return Err(Error::usage(format!("subject {of_keys} is of keys, and schemas of values alone are checked"))
+            .with_hint("leave --subject out, or name a subject of the topic's values"));
+    }
     let home = session.home.clone().remembering_nothing();
     let taken = place.schema_type()?;
     let schema_type = schema_type(&home, words, &place, taken).await?;

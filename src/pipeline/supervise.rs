@@ -221,8 +221,9 @@ impl Supervisor {
         let Some(task) = job.task.take() else { return };
         let Some((state, error)) = end_of(table, task).await else { return };
         let trouble = Trouble::of(&error);
-        let (topic, partition) = (&job.definition.topic, error.context("partition"));
-        tracing::error!(%table, %topic, partition, reason = trouble.reason, hint = trouble.hint, "the table stopped");
+        let [partition, offset, reason] = ["partition", "offset", "reason"].map(|name| error.context(name));
+        let (topic, detail, hint) = (&job.definition.topic, &trouble.reason, &trouble.hint);
+        tracing::error!(%table, %topic, partition, offset, reason, detail, hint, "the table stopped");
         job.progress.set_state(state, Some(trouble));
         // What waits is waiting still, and nobody measures it any more.
         if let Ok(status) = status_of(&self.home, &job.definition).await {

@@ -435,6 +435,7 @@ fn a_log_for_machines_is_an_object_a_line() {
     assert_eq!((&aside["partition"], &aside["offset"], &aside["reason"]), (&json!(0), &json!(0), &json!("truncated")));
     let end = lines.last().unwrap();
     assert_eq!((&end["level"], &end["table"], &end["partition"]), (&json!("ERROR"), &json!("bronze.b"), &json!(0)));
+    assert_eq!((&end["offset"], &end["reason"]), (&json!(0), &json!("truncated")), "{end}");
     assert!(end["hint"].as_str().unwrap().contains("--error-handling"), "{end}");
     assert!(said("committed")["rows"].is_number());
 }

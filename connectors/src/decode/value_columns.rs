@@ -95,8 +95,10 @@ impl ValueColumns {
     fn check_keys(&self, fields: &Fields) -> Result<()> {
         let mut new = fields.names().filter(|name| self.fields.index_of(name).is_none());
         let Some(name) = new.find(|name| self.taken.is_of_keys(name)) else { return Ok(()) };
-        let name = flink_name(name);
-        Err(Error::data(format!("the schema has a field {name}, and the records' keys fill column {name}"))
+        let shown = flink_name(name);
+        let what = format!("the schema has a field {shown}, and the records' keys fill column {shown}");
+        Err(SchemaFault::NameCollision
+            .at(name, Error::data(what))
             .with_detail(
                 "a column keeps what it is filled from: a table that was made before the field takes it from the key",
             )

@@ -2,6 +2,7 @@
 
 use super::Cell::{Bad, Cannot, Row};
 use super::{Avro, Case, Cell, Format, Json, JsonSchema, Protobuf, Raw, Sent, WITH, framed};
+use crate::decode::binary::written::{long, varint};
 
 /// A JSON object, with the id of its schema where it has one.
 fn json(format: Format, declares: &'static str, record: &[u8]) -> Sent {
@@ -25,23 +26,6 @@ fn raw(record: &[u8]) -> Sent {
 
 fn whole(declares: &'static str, record: impl Into<Option<Vec<u8>>>) -> Sent {
     Sent { declares, record: record.into() }
-}
-
-/// A whole number as Protobuf writes it.
-fn varint(number: i64) -> Vec<u8> {
-    let mut rest = number as u64;
-    let mut bytes = Vec::new();
-    while rest > 127 {
-        bytes.push((rest % 128) as u8 | 128);
-        rest /= 128;
-    }
-    bytes.push(rest as u8);
-    bytes
-}
-
-/// The same, as Avro does.
-fn long(number: i64) -> Vec<u8> {
-    varint((number << 1) ^ (number >> 63))
 }
 
 /// A Timestamp of so many seconds as field 1.

@@ -143,18 +143,7 @@ fn packed(word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// As the specification has it: zigzag, then seven bits a byte.
-    fn written(value: i64) -> Vec<u8> {
-        let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-        let mut bytes = Vec::new();
-        while rest > 127 {
-            bytes.push((rest % 128) as u8 | 128);
-            rest /= 128;
-        }
-        bytes.push(rest as u8);
-        bytes
-    }
+    use crate::decode::binary::written::long;
 
     #[test]
     fn i2_numbers_of_every_length_read_back_wherever_they_end() {
@@ -162,7 +151,7 @@ mod tests {
             (0..64).flat_map(|bit| [1_i64 << bit, (1_i64 << bit).wrapping_sub(1), (1_i64 << bit).wrapping_neg()]);
         for value in edges.chain([0, -1, i64::MAX, i64::MIN]) {
             for behind in 0..12 {
-                let mut bytes = written(value);
+                let mut bytes = long(value);
                 bytes.extend(std::iter::repeat_n(0xff, behind));
                 let mut cursor = Cursor::new(&bytes);
                 assert_eq!((cursor.long().unwrap(), cursor.left()), (value, behind));
@@ -177,7 +166,7 @@ mod tests {
         {
             assert!(Cursor::new(bytes).long().is_err(), "{bytes:?}");
         }
-        assert!(Cursor::new(&written(1 << 31)).int().is_err());
-        assert_eq!(Cursor::new(&written(-1 << 31)).int().unwrap(), i32::MIN);
+        assert!(Cursor::new(&long(1 << 31)).int().is_err());
+        assert_eq!(Cursor::new(&long(-1 << 31)).int().unwrap(), i32::MIN);
     }
 }

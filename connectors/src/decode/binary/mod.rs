@@ -9,3 +9,5 @@
 pub(super) mod binding;
 pub(super) mod cursor;
 pub(super) mod fault;
+#[cfg(test)]
+pub(super) mod written;

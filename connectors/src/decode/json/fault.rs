@@ -157,7 +157,7 @@ impl Fault {
 fn foreign_format(value: &[u8]) -> String {
     match value.first() {
         Some(0) => "byte 0 at the start marks a schema registry's record: enable the topic with --format avro, protobuf or json-schema",
-        _ => "this version reads no format but JSON: send a JSON object in each record",
+        _ => "send a JSON object in each record",
     }
     .to_owned()
 }

@@ -10,6 +10,7 @@ use tableflow_model::types::{flink_column, flink_type, parse_columns};
 
 use super::*;
 use crate::decode::Opened;
+use crate::decode::binary::written::long;
 use crate::decode::shown::{records, shown};
 use crate::registry::NamedSchema;
 
@@ -62,18 +63,6 @@ fn notes(learned: &Learned) -> Vec<String> {
 /// A value of a schema: all parts, one behind the other.
 fn value(key: u8, parts: &[&[u8]]) -> Vec<u8> {
     std::iter::once(key).chain(parts.concat()).collect()
-}
-
-/// A long as Avro writes it.
-fn long(number: i64) -> Vec<u8> {
-    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
-    let mut bytes = Vec::new();
-    while rest > 127 {
-        bytes.push((rest % 128) as u8 | 128);
-        rest /= 128;
-    }
-    bytes.push(rest as u8);
-    bytes
 }
 
 /// A string, or bytes.

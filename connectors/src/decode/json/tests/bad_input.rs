@@ -6,7 +6,7 @@ use super::*;
 type Case = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 const WHOLE: &str = "send a whole JSON object in each record";
-const FORMAT: &str = "this version reads no format but JSON: send a JSON object in each record";
+const FORMAT: &str = "send a JSON object in each record";
 const UNICODE: &str = "send text that is Unicode";
 
 const VALUES: &[Case] = &[

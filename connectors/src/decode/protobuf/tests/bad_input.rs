@@ -3,6 +3,7 @@
 use arrow::array::AsArray;
 
 use super::*;
+use crate::decode::binary::written::varint;
 use crate::decode::{Reason, Remedy};
 
 const OTHER_SCHEMA: &str = "the bytes were written with another schema than the one that the record names, or were damaged: \
@@ -152,11 +153,11 @@ fn n33_depth_is_bounded_by_the_schema_and_for_what_has_none() {
     let (mut decoder, _) = decoder(&proto3("message Order { google.protobuf.Value v = 1; }"));
     let nested = |levels: usize| {
         let list = |inner: Vec<u8>, _| {
-            let inner = [&[10], &varint(inner.len())[..], &inner].concat();
-            [&[50], &varint(inner.len())[..], &inner].concat()
+            let inner = [&[10], &varint(inner.len() as i64)[..], &inner].concat();
+            [&[50], &varint(inner.len() as i64)[..], &inner].concat()
         };
         let inner = (0..levels).fold(vec![8, 0], list);
-        value(1, &[&[10], &varint(inner.len()), &inner])
+        value(1, &[&[10], &varint(inner.len() as i64), &inner])
     };
     assert_eq!(rows(&mut decoder, &[nested(3)]), ["\"[[[null]]]\""]);
     assert_eq!(rows(&mut decoder, &[nested(50)]).len(), 1);
@@ -170,17 +171,6 @@ fn n33_depth_is_bounded_by_the_schema_and_for_what_has_none() {
     let failure = decode(&mut decoder, &[groups]).failure.unwrap();
     let message = "the value has more than 100 groups inside of each other";
     assert_eq!((failure.reason, failure.message.as_str()), (Reason::TooDeep, message));
-}
-
-fn varint(length: usize) -> Vec<u8> {
-    let mut rest = length;
-    let mut bytes = Vec::new();
-    while rest > 127 {
-        bytes.push((rest % 128) as u8 | 128);
-        rest /= 128;
-    }
-    bytes.push(rest as u8);
-    bytes
 }
 
 /// Definitions, and what they are refused with.
@@ -262,8 +252,10 @@ fn schemas_that_grow_without_bound_are_refused_at_once() {
 fn a_text_of_64_mib_works() {
     let (mut decoder, _) = decoder(&proto3("message Order { string v = 1; }"));
     let text = "x".repeat(64 << 20);
-    let decoded =
-        decode(&mut decoder, &[value(1, &[&[10], &varint(text.len()), text.as_bytes()]), value(1, &[&run(1, "y")])]);
+    let decoded = decode(
+        &mut decoder,
+        &[value(1, &[&[10], &varint(text.len() as i64), text.as_bytes()]), value(1, &[&run(1, "y")])],
+    );
     assert_eq!((decoded.taken.len(), decoded.failure), (2, None));
 }
 
