@@ -14,7 +14,7 @@ COLUMNS = ["work", "limit", "us", "peer", "ratio"]
 NOTES = """\
 Rates are by CPU time, user and system, all threads: ours of the whole process from start to end, the peer's without
 its start and imports. The limit of the append is 1 / sum(1 / rate) of the parts, each alone in one thread.
-Peers: append, PyArrow reads the lines and PyIceberg appends them; decode, arrow-json; commit, PyIceberg appends one
+Peers: append, PyArrow reads the lines and PyIceberg appends them; decode, who the line names; commit, PyIceberg appends one
 row, which also writes its data file (ours commits a file that is there); query, DuckDB's iceberg_scan, as a process
 with Python's start. The limit of a commit is its bytes in three durable objects, one after the other.
 `a [b..c]` is the median, the least and the most; pairs alternate.

@@ -195,6 +195,19 @@ pub struct FanOut {
 pub struct DeadLetters {
     pub table: TableName,
     pub table_uuid: Uuid,
+    /// Where they go as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<LettersTopic>,
+}
+
+/// A topic for a table's dead letters. Once a table has one its job always keeps it in step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LettersTopic {
+    pub topic: TopicName,
+    pub topic_id: TopicId,
+    /// Where it ended when it was declared: what is before is none of the table's.
+    pub from: BTreeMap<Partition, Offset>,
 }
 
 /// One table, as a person declared it.
@@ -269,6 +282,11 @@ pub struct NewDefinition {
 }
 
 impl Definition {
+    /// The topic that its dead letters go to beside their table.
+    pub fn letters_topic(&self) -> Option<&LettersTopic> {
+        self.dead_letters.as_ref()?.topic.as_ref()
+    }
+
     /// The table that has the ledger of its job from the start.
     pub fn anchor(&self) -> &TableName {
         match (&self.fan_out, &self.dead_letters) {
@@ -357,6 +375,14 @@ impl Definitions {
             Some(uri) => self.read(&uri).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What is wanted of the same table by now: for whoever begins again with what it was told long ago.
+    pub async fn newest_of(&self, definition: Definition) -> Result<Definition> {
+        let newest = self.find(&definition.table).await?;
+        let is_same =
+            |newest: &Definition| newest.table_uuid == definition.table_uuid && newest.wanted != Wanted::Disabled;
+        Ok(newest.filter(is_same).unwrap_or(definition))
     }
 
     /// The newest version of a table that is enabled.

@@ -1,4 +1,4 @@
-//! What the decoders of formats with schemas are measured on: the bids, each with a registry's five bytes before it.
+//! What decoders are measured on: the bids, of formats with schemas each with a registry's five bytes before it.
 //!
 //! Owns the records, and the checks on what a decoder made of them.
 //! - I1: all decoders of a format decode the same bytes, and make a row of each record.
@@ -46,10 +46,10 @@ pub struct Decoders {
 /// A decoder of all records: its name, and how many rows it made of them.
 pub type Candidate<'a> = (&'static str, &'a dyn Fn(&[Records]) -> Result<usize>);
 
-/// Measures decoders over the same records (I1).
+/// Measures decoders over the same records (I1), and what it costs to copy them.
 pub fn compare(rows: usize, records: &[Records], candidates: &[Candidate<'_>]) -> Result<Decoders> {
     let mut decoders = Vec::new();
-    for (name, candidate) in candidates {
+    for (name, candidate) in candidates.iter().chain(&[("copy", &copy as &dyn Fn(&[Records]) -> Result<usize>)]) {
         let whole = || match candidate(records)? {
             made if made == rows => Ok(made),
             made => Err(Error::internal(format!("{name} made {made} rows of {rows}"))),
@@ -60,17 +60,36 @@ pub fn compare(rows: usize, records: &[Records], candidates: &[Candidate<'_>]) -
     Ok(Decoders { rows, bytes_per_row: bytes as f64 / rows as f64, decoders })
 }
 
+/// A batch at a time, to where the one before it was.
+fn copy(records: &[Records]) -> Result<usize> {
+    let mut copy = Vec::new();
+    for records in records {
+        copy.clear();
+        copy.extend_from_slice(&records.buffer);
+        std::hint::black_box(&copy);
+    }
+    Ok(records.iter().map(Records::len).sum())
+}
+
 /// The records, each with the id before what `write` makes of a bid.
 pub fn records(rows: usize, write: impl Fn(&Bid<'_>, &mut Vec<u8>)) -> Result<Vec<Records>> {
     let failed = |error: serde_json::Error| Error::internal("a bid is not as it should be").with_source(error);
+    plain_records(rows, |json, buffer| {
+        buffer.push(0);
+        buffer.extend(SCHEMA_ID.to_be_bytes());
+        write(&serde_json::from_slice(json).map_err(failed)?, buffer);
+        Ok(())
+    })
+}
+
+/// The records as `write` makes them of a bid's JSON, in batches as large as a poll.
+pub fn plain_records(rows: usize, write: impl Fn(&[u8], &mut Vec<u8>) -> Result<()>) -> Result<Vec<Records>> {
     let (mut bids, mut json) = (Bids::new(), Vec::new());
     let (mut batches, mut buffer, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for row in 1..=rows {
         bids.next(&mut json)?;
         let start = buffer.len();
-        buffer.push(0);
-        buffer.extend(SCHEMA_ID.to_be_bytes());
-        write(&serde_json::from_slice(&json).map_err(failed)?, &mut buffer);
+        write(&json, &mut buffer)?;
         values.push(Span::new(start as u32, (buffer.len() - start) as u32));
         if buffer.len() >= POLL_BYTES || row == rows {
             let (buffer, values) = (std::mem::take(&mut buffer), std::mem::take(&mut values));

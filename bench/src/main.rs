@@ -7,7 +7,7 @@
 //!  fetch     the reading of such a topic alone: the limit's first part
 //!  serve     the service over a cluster's topics, which counts its requests; its objects near, or as far away as S3's
 //!  parts     each part of the append alone, in one thread, by CPU time: the limit of their sum
-//!  framed    the decoding of formats with schemas alone, beside other decoders: `avro`, `protobuf`
+//!  framed    the decoding alone, beside other decoders and limits: `json`, `avro`, `protobuf`
 //!  commits   commits to tables of many files: time, bytes, requests
 //!  queries   statements from stdin, timed inside of the process
 //! ```
@@ -22,6 +22,7 @@ mod fetch;
 mod fill;
 mod framed;
 mod generate;
+mod json;
 mod parts;
 mod protobuf;
 mod queries;
@@ -62,6 +63,8 @@ enum Verb {
     },
     /// Measure the parts of the append over that topic
     Parts { directory: PathBuf },
+    /// Measure the decoding of so many rows of JSON
+    Json { rows: usize },
     /// Measure the decoding of so many rows of Avro
     Avro { rows: usize },
     /// Measure the decoding of so many rows of Protobuf
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Fetch { servers, topic } => fetch::run(&servers, &topic).and_then(|fetched| print(&fetched)),
         Verb::Serve { directory, servers, far } => serve::run(&directory, &servers, far),
         Verb::Parts { directory } => parts::run(&directory).and_then(|parts| print(&parts)),
+        Verb::Json { rows } => json::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Avro { rows } => avro::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Protobuf { rows } => protobuf::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Commits { directory, files } => commits::run(&directory, files).and_then(|commits| print(&commits)),

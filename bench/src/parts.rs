@@ -2,12 +2,11 @@
 //!
 //! Owns [`run`]. The parts are read (the topic's files to records), decode (JSON to columns) and encode (columns to
 //! Parquet files with their metrics, put into memory). What a whole append could reach at best follows from their
-//! sum; arrow-json, over the same bytes and columns, is what decode is compared with.
+//! sum.
 //! - I1: every repetition of a part counts its rows: a part that lost some has no rate.
 //! - I2: parts are fed from memory, [`ROWS_IN_MEMORY_MAX`] rows at most; only read touches the disk's cache.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -48,7 +47,6 @@ pub struct Parts {
     read: Rate,
     decode: Rate,
     encode: Rate,
-    arrow_json: Rate,
     /// Of the medians of read, decode and encode: 1 / sum(1 / rate).
     composed: f64,
     parquet_bytes_per_row: f64,
@@ -71,12 +69,10 @@ pub fn run(directory: &Path) -> Result<Parts> {
         bytes = encoded_bytes;
         Ok(rows)
     })?;
-    let lines = lines(&records);
-    let arrow_json = measure(|| by_arrow_json(&lines, &schema))?;
     let composed = 1.0 / [&read, &decode, &encode].map(|rate| 1.0 / rate.median).iter().sum::<f64>();
     let rows_in_memory = rows_of(&batches);
     let parquet_bytes_per_row = bytes as f64 / rows_in_memory as f64;
-    Ok(Parts { rows_in_memory, read, decode, encode, arrow_json, composed, parquet_bytes_per_row })
+    Ok(Parts { rows_in_memory, read, decode, encode, composed, parquet_bytes_per_row })
 }
 
 /// Runs a part several times; it answers how many rows it did (I1).
@@ -152,22 +148,4 @@ async fn encode(table: &TableMetadata, batches: &[RecordBatch]) -> Result<(usize
     let files = stager.finish().await?;
     let rows: u64 = files.iter().map(|file| file.record_count()).sum();
     Ok((usize::try_from(rows).unwrap_or(0), files.iter().map(|file| file.file_size_in_bytes()).sum()))
-}
-
-fn lines(records: &[Records]) -> Vec<u8> {
-    let mut lines = Vec::new();
-    for records in records {
-        for value in (0..records.len()).filter_map(|row| records.value(row)) {
-            lines.extend_from_slice(value);
-            lines.push(b'\n');
-        }
-    }
-    lines
-}
-
-fn by_arrow_json(lines: &[u8], schema: &SchemaRef) -> Result<usize> {
-    let failed =
-        |error: arrow::error::ArrowError| Error::internal("arrow-json cannot read the rows").with_source(error);
-    let reader = arrow_json::ReaderBuilder::new(schema.clone()).build(Cursor::new(lines)).map_err(failed)?;
-    reader.map(|batch| Ok(batch.map_err(failed)?.num_rows())).sum()
 }

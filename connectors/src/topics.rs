@@ -1,6 +1,7 @@
 //! Where topics are kept, whoever keeps them.
 //!
-//! Owns [`Topics`] and [`Producer`], the traits of a keeper, and their words: [`Topic`], [`NewRecord`], [`Appended`].
+//! Owns [`Topics`], [`Producer`] and [`EpochProducer`], the traits of a keeper, and their words: [`Topic`], [`NewRecord`],
+//! [`Appended`], [`EpochSink`].
 //! - I1: a topic that was deleted and made again has another id.
 //! - I2: what a keeper fetches from afar takes a moment: [`first_poll`] waits for it, where nothing yet would be taken for
 //!   nothing at all.
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tableflow_model::protocol::{Epoch, Recorded};
 use tableflow_model::source::Range;
 use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, Source, TopicId, TopicName};
 use tokio::time::{Instant, sleep};
@@ -112,6 +114,9 @@ pub trait Topics: fmt::Debug + Send + Sync {
 
     async fn producer(&self, name: &TopicName) -> Result<Box<dyn Producer>>;
 
+    /// Nothing is opened yet.
+    async fn epochs(&self, sink: EpochSink) -> Result<Box<dyn EpochProducer>>;
+
     /// Tells whoever watches from outside what is committed by now. That is done now and then anyway: this is for the end of
     /// a process.
     async fn tell_positions(&self) {}
@@ -127,4 +132,37 @@ pub trait Producer: Send {
 
     /// What was acknowledged since the last call, also before an error.
     fn take_acknowledged(&mut self) -> Vec<Appended>;
+}
+
+/// A topic as the place of a job's epochs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochSink {
+    pub topic: TopicName,
+    pub topic_id: TopicId,
+    /// The sink's own name, whoever runs the job; the records have it too.
+    pub id: String,
+    /// Records before these places are none of the job's.
+    pub from: BTreeMap<Partition, Offset>,
+    /// What the topic takes in one batch; absent where nobody says.
+    pub batch_bytes_max: Option<u32>,
+}
+
+/// Sends epochs to one topic, each in one transaction. Each call waits; after an error of any but `recorded` it has to be
+/// opened anew, and an error that is a conflict says that somebody else has opened it since.
+pub trait EpochProducer: fmt::Debug + Send {
+    /// Whether topic and epoch can be read; opens nothing, and fences nobody.
+    fn look(&self) -> Result<()>;
+
+    /// Whoever had it open before is fenced, what that one had decided is there.
+    fn open(&mut self) -> Result<()>;
+
+    /// What the topic records of the job's epochs.
+    fn recorded(&mut self) -> Result<Recorded>;
+
+    fn begin(&mut self) -> Result<()>;
+
+    fn send(&mut self, record: &NewRecord<'_>) -> Result<()>;
+
+    /// What was sent since it began is there, and the epoch recorded.
+    fn commit(&mut self, epoch: Epoch) -> Result<()>;
 }

@@ -1,6 +1,8 @@
 //! The crate's parts together, over a store in memory and a catalog that is one variable: rows written, committed,
 //! read back. Expected rows are kept in a plain map beside them.
 
+mod altered;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -130,11 +132,15 @@ impl Table {
     }
 
     async fn query(&self, sql: &str) -> Vec<RecordBatch> {
+        self.try_query(sql).await.unwrap()
+    }
+
+    async fn try_query(&self, sql: &str) -> Result<Vec<RecordBatch>, String> {
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
         context.runtime_env().register_object_store(&self.store.base_url().unwrap(), self.store.object_store());
         let table = IcebergTable::current(self.store.clone(), self.metadata.clone()).unwrap();
         context.register_table("t", Arc::new(table)).unwrap();
-        context.sql(sql).await.unwrap().collect().await.unwrap()
+        context.sql(sql).await.unwrap().collect().await.map_err(|error| error.to_string())
     }
 
     /// The one number that a query answers.

@@ -250,6 +250,7 @@ fn of_change(Change { change, column, from, to, detail }: &Change) -> String {
         ChangeKind::Widened => "widened",
         ChangeKind::Renamed => "renamed",
         ChangeKind::Kept => "kept",
+        ChangeKind::Dropped => "dropped",
         ChangeKind::StaysNotNull => "stays NOT NULL",
     };
     let types: Vec<&str> = from.iter().chain(to).map(String::as_str).collect();

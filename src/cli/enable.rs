@@ -120,6 +120,7 @@ fn asked(arguments: &EnableArguments) -> Asked {
         evolution: arguments.evolution.map(Into::into),
         error_handling: arguments.error_handling.map(Into::into),
         log_target: arguments.log_target.clone(),
+        dlq_topic: arguments.dlq_topic.clone(),
         fan_out: arguments.fan_out.clone(),
     }
 }
@@ -165,9 +166,13 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
             output::printed(writeln!(out, "  note: {note}"))?;
         }
         let letters = plan.dead_letters.clone().unwrap_or_default();
-        for (word, text) in
-            [("partitioned by", &plan.partition_by), ("sorted by", &plan.sort_by), ("dead letters in", &letters)]
-        {
+        let dlq_topic = plan.dlq_topic.clone().unwrap_or_default();
+        for (word, text) in [
+            ("partitioned by", &plan.partition_by),
+            ("sorted by", &plan.sort_by),
+            ("dead letters in", &letters),
+            ("and in topic", &dlq_topic),
+        ] {
             if !text.is_empty() {
                 output::printed(writeln!(out, "  {word} {text}"))?;
             }

@@ -10,14 +10,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tableflow_model::{Error, ErrorKind, Result, TableName};
 
-use super::args::{DisableArguments, TableArgument, TableReference, UpdateArguments};
+use super::args::{DisableArguments, ResumeArguments, TableArgument, TableReference, UpdateArguments};
 use super::session::Session;
 use crate::definition::{DeadLetters, Definition, ErrorHandling, Wanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::dead_letters;
 use crate::pipeline::drop::{drop_fan_out, drop_table};
+use crate::pipeline::letters_topic::{answer, declared};
 use crate::pipeline::manifests::drop_manifests;
+use crate::pipeline::mirror;
 use crate::pipeline::status::{TableStatus, rests, status_of};
 
 /// A job ends with a commit; one that takes longer meets trouble, which `status` tells.
@@ -94,8 +96,11 @@ pub async fn pause(arguments: &TableArgument, session: &Session, out: &mut dyn W
 }
 
 /// Also what a suspended table needs once its trouble is mended: the next version starts afresh.
-pub async fn resume(arguments: &TableArgument, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let table = session.enabled_table(&arguments.table).await?;
+pub async fn resume(arguments: &ResumeArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let table = session.enabled_table(&arguments.table.table).await?;
+    if let Some(word) = arguments.letters {
+        answer::take(&session.home, &session.home.definitions().get(&table).await?, word.into()).await?;
+    }
     let definition = session.home.definitions().change(&table, |it| it.wanted = Wanted::Running).await?;
     output::document(session.format, &status_of(&session.home, &definition).await?, out)?;
     Ok(Exit::Done)
@@ -104,6 +109,9 @@ pub async fn resume(arguments: &TableArgument, session: &Session, out: &mut dyn 
 pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let table = session.enabled_table(&arguments.table.table).await?;
     let before = session.home.definitions().get(&table).await?;
+    if let Some(word) = arguments.evolution {
+        mirror::check(word.into(), before.format, before.fan_out.is_some())?;
+    }
     let dead_letters = dead_letters_for(arguments, session).await?;
     let change = |definition: &mut Definition| {
         if let Some(interval) = arguments.commit_interval {
@@ -119,7 +127,10 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
             definition.error_handling = word.into();
         }
         if let Some(dead_letters) = &dead_letters {
-            definition.dead_letters.get_or_insert_with(|| dead_letters.clone());
+            let kept = definition.dead_letters.get_or_insert_with(|| dead_letters.clone());
+            if let Some(topic) = &dead_letters.topic {
+                kept.topic.get_or_insert_with(|| topic.clone());
+            }
         }
     };
     let after = session.home.definitions().change(&table, change).await?;
@@ -155,6 +166,7 @@ fn changes(before: &Definition, after: &Definition) -> Vec<Change> {
             ("evolution", json!(it.evolution)),
             ("error_handling", json!(it.error_handling)),
             ("dead_letters", json!(letters(it))),
+            ("dlq_topic", json!(it.letters_topic().map(|letters| letters.topic.as_str()))),
         ]
     };
     let pairs = settings(before).into_iter().zip(settings(after));
@@ -162,21 +174,31 @@ fn changes(before: &Definition, after: &Definition) -> Vec<Change> {
     changed.map(|((setting, before), (_, after))| Change { setting, before, after }).collect()
 }
 
-/// The table of dead letters that a change needs, made where there is none.
+/// The table of dead letters that a change needs, and their topic, made where there are none.
 async fn dead_letters_for(arguments: &UpdateArguments, session: &Session) -> Result<Option<DeadLetters>> {
-    let asked = arguments.log_target.as_deref();
+    let (asked, home) = (arguments.log_target.as_deref(), &session.home);
     let table = session.enabled_table(&arguments.table.table).await?;
-    let definition = session.home.definitions().get(&table).await?;
+    let definition = home.definitions().get(&table).await?;
     dead_letters::check_kept(&definition, asked)?;
-    let logs = arguments.error_handling.map_or(definition.error_handling, Into::into) == ErrorHandling::Log;
-    match (logs, asked) {
+    let handling = arguments.error_handling.map_or(definition.error_handling, Into::into);
+    let of = (&definition.table, &definition.topic);
+    let topic = declared::wanted(home, of, (Some(&definition), arguments.dlq_topic.as_ref()), handling).await?;
+    let letters = match (handling == ErrorHandling::Log, asked) {
         (true, _) if definition.dead_letters.is_none() => {
             let name = dead_letters::name_for(&table, asked)?;
-            dead_letters::make(&session.home, &table, definition.table_uuid, &name).await.map(Some)
+            Some(dead_letters::make(home, &table, definition.table_uuid, &name).await?)
         }
-        (false, Some(_)) => Err(Error::usage("--log-target is for --error-handling LOG")
-            .with_hint("say --error-handling LOG, or leave --log-target out")),
-        _ => Ok(None),
+        (false, Some(_)) => {
+            return Err(Error::usage("--log-target is for --error-handling LOG")
+                .with_hint("say --error-handling LOG, or leave --log-target out"));
+        }
+        _ => definition.dead_letters,
+    };
+    match (letters, topic) {
+        (Some(letters), Some(topic)) => {
+            Ok(Some(DeadLetters { topic: Some(declared::make(home, topic).await?), ..letters }))
+        }
+        (letters, _) => Ok(letters),
     }
 }
 

@@ -63,7 +63,7 @@ impl Check {
     }
 
     fn failed(check: impl Into<String>, error: &Error) -> Self {
-        let Trouble { reason, hint } = Trouble::of(error);
+        let Trouble { reason, hint, .. } = Trouble::of(error);
         Check { check: check.into(), outcome: Outcome::Failed, detail: Some(reason), hint }
     }
 

@@ -9,6 +9,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result};
 use super::{CLOCKS_APART_MAX_MS, Check, side_by_side, within_deadline};
 use crate::definition::{Definition, Wanted};
 use crate::home::Home;
+use crate::pipeline::letters_topic::LettersTopic;
 use crate::pipeline::progress::State;
 use crate::pipeline::status::{TableStatus, status_of};
 
@@ -33,6 +34,15 @@ pub async fn look(home: &Home) -> Vec<Check> {
     let looks = enabled.iter().map(|definition| async move {
         let check = format!("topic {}", definition.topic);
         within_deadline(&check, async { topic(check.clone(), home, definition).await }).await
+    });
+    checks.extend(side_by_side(looks.collect()).await);
+    let with_topics = enabled.iter().filter_map(|definition| Some((definition, definition.letters_topic()?)));
+    let looks = with_topics.map(|(definition, declared)| async move {
+        let check = format!("dead letters in topic {}", declared.topic);
+        let mut topic = LettersTopic::new(home.clone(), definition, declared.clone());
+        let found =
+            async { Check::of(check.clone(), topic.look().await.map(|()| "described, and its group read".to_owned())) };
+        within_deadline(&check, found).await
     });
     checks.extend(side_by_side(looks.collect()).await);
     checks

@@ -7,7 +7,7 @@
 //! - I2: a job says what it holds after every poll, and gives all of it back when it ends, however it ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
 use super::lanes::Lane;
@@ -25,6 +25,7 @@ pub struct TableMemory {
     staged_bytes_max: u64,
     bytes_held: AtomicU64,
     jobs: AtomicUsize,
+    jobs_begun: AtomicU32,
     lane: Arc<Lane>,
 }
 
@@ -32,8 +33,9 @@ impl TableMemory {
     pub fn new(bytes_max: u64) -> Arc<Self> {
         let lane_bytes = bytes_max / LANE_SHARE;
         let lane = Lane::new(lane_bytes, available_parallelism().map_or(1, usize::from) * PLACES_PER_CORE);
-        let (bytes_held, jobs) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Arc::new(TableMemory { bytes_max, staged_bytes_max: bytes_max - lane_bytes, bytes_held, jobs, lane })
+        let staged_bytes_max = bytes_max - lane_bytes;
+        let (bytes_held, jobs, jobs_begun) = Default::default();
+        Arc::new(TableMemory { bytes_max, staged_bytes_max, bytes_held, jobs, jobs_begun, lane })
     }
 
     pub fn bytes_max(&self) -> u64 {
@@ -47,7 +49,8 @@ impl TableMemory {
     /// A further job's part, of nothing as yet.
     pub fn share(self: &Arc<Self>) -> Share {
         self.jobs.fetch_add(1, Ordering::Relaxed);
-        Share { memory: self.clone(), bytes: 0 }
+        let jobs_before = self.jobs_begun.fetch_add(1, Ordering::Relaxed);
+        Share { memory: self.clone(), bytes: 0, jobs_before }
     }
 }
 
@@ -56,6 +59,7 @@ impl TableMemory {
 pub struct Share {
     memory: Arc<TableMemory>,
     bytes: u64,
+    jobs_before: u32,
 }
 
 impl Share {
@@ -76,6 +80,11 @@ impl Share {
 
     pub fn lane(&self) -> &Arc<Lane> {
         &self.memory.lane
+    }
+
+    /// How many jobs of the process began before this one.
+    pub fn jobs_before(&self) -> u32 {
+        self.jobs_before
     }
 }
 

@@ -21,6 +21,7 @@ use super::dispatch::{check_registry, decoding_for};
 use super::enable::fan_out::check_columns;
 use super::fan_out::{FanOutTables, subjects_of};
 use super::format::schema_type_of;
+use super::mirror;
 use super::target;
 use crate::definition::{Definition, ErrorHandling, FanOut, FanOutBy};
 use crate::home::Home;
@@ -53,7 +54,7 @@ pub struct Verdict {
 pub enum Outcome {
     /// It goes on with the columns that it has.
     Unchanged,
-    /// It gets columns, or wider ones.
+    /// It gets columns or wider ones, or loses some.
     Evolves,
     /// It is made, with these columns.
     NewTable,
@@ -91,6 +92,8 @@ pub enum ChangeKind {
     Renamed,
     /// It stays, though the schema has no field for it.
     Kept,
+    /// It goes, since the schema has no field for it; one of that name that comes back is a new one.
+    Dropped,
     /// It stays NOT NULL, though the schema's field may be null.
     StaysNotNull,
 }
@@ -173,6 +176,7 @@ pub async fn check(home: &Home, place: &Place, schema: &ResolvedSchema) -> Resul
                 keys: None,
                 metadata_columns: MetadataColumns::default(),
                 evolution: Evolution::default(),
+                mirror: None,
             };
             new_table(home, None, terms, schema).await
         }
@@ -222,9 +226,18 @@ async fn of_table(
         return Ok(verdict);
     }
     check_registry(home, definition)?;
-    let loaded = target::load(home, table).await?;
+    let mut loaded = target::load(home, table).await?;
     let before = terms.metadata_columns.left_out_of(&*arrow_schema(loaded.metadata.current_schema())?);
     let mut decoding = decoding_for(home, terms.clone(), &loaded.metadata).await?;
+    if let Some(version) = decoding.version_of_unregistered(schema).await? {
+        while let Some(step) = decoding.step_before_unregistered(version, schema).await? {
+            loaded.metadata = match mirror::after(&loaded.metadata, &step) {
+                Ok(metadata) => metadata.into(),
+                Err(error) => return refused(table, mirror::refused(error, &step, table)),
+            };
+            decoding = decoding_for(home, terms.clone(), &loaded.metadata).await?;
+        }
+    }
     let learned = match decoding.learn_unregistered(schema).and_then(|learned| {
         fits_table(&loaded.metadata, &decoding, terms.metadata_columns)?;
         Ok(learned)
@@ -233,9 +246,15 @@ async fn of_table(
         Err(error) => return refused(table, error),
     };
     let mut changes = changed(&before, &decoding.schema());
+    if decoding.mirror().is_some() {
+        changes.extend(dropped(&before, arrow_schema(loaded.metadata.current_schema())?.as_ref()));
+    }
     let outcome = if changes.is_empty() { Outcome::Unchanged } else { Outcome::Evolves };
     changes.extend(told(&learned));
-    changes.extend(kept(home, &terms, &before, (schema, &learned)).await?);
+    let kept = kept(home, &terms, &before, (schema, &learned)).await?;
+    let goes = |column: &str| changes.iter().any(|it| it.change == ChangeKind::Dropped && it.column == column);
+    let kept: Vec<Change> = kept.into_iter().filter(|change| !goes(&change.column)).collect();
+    changes.extend(kept);
     Ok(Verdict { table: Some(table.to_plain_string()), outcome, changes, refusal: None, notes: notes(&learned) })
 }
 
@@ -330,6 +349,18 @@ fn changed(before: &Schema, after: &Schema) -> Vec<Change> {
         ..Change::of(ChangeKind::Widened, widening.path)
     });
     new.chain(wider).collect()
+}
+
+/// The columns that the table would lose.
+fn dropped(before: &Schema, after: &Schema) -> Vec<Change> {
+    let gone = added(after.fields(), before.fields()).into_iter();
+    let detail = "the schema has no such field";
+    gone.map(|(column, field)| Change {
+        from: Some(flink_type(field.data_type())),
+        detail: Some(detail.to_owned()),
+        ..Change::of(ChangeKind::Dropped, column)
+    })
+    .collect()
 }
 
 /// What the binding of the schema told of columns that stay as they are.

@@ -59,7 +59,7 @@ pub async fn make(home: &Home, table: &TableName, uuid: Uuid, letters: &TableNam
             home.catalog.create_table(letters, creation).await?
         }
     };
-    Ok(DeadLetters { table: letters.clone(), table_uuid: found.metadata.uuid() })
+    Ok(DeadLetters { table: letters.clone(), table_uuid: found.metadata.uuid(), topic: None })
 }
 
 /// Whose dead letters a table holds, if it does.

@@ -20,6 +20,7 @@ use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, TableName, TopicName};
 
 use super::decoding::{Decoding, Part, Stopped, Terms};
+use super::mirror::{Mirror, Step};
 use super::way_on::WayOn;
 use crate::definition::{Definition, ErrorHandling};
 use crate::home::Home;
@@ -114,6 +115,8 @@ pub enum Halt {
     Failed(Error),
     /// The next record is of a table that was made for it just now: the job begins again with it.
     NewTable,
+    /// The next record's schema is a newer version than the table follows: it takes that step, and the job begins again.
+    Follows(Box<Step>),
 }
 
 /// A way to make rows of records.
@@ -186,6 +189,7 @@ impl Manner {
         let failure = match stopped {
             Stopped::Record(failure) => failure,
             Stopped::Schema(error) => return self.at(error, partition, offset),
+            Stopped::Follows(_) => return Error::internal("one of several tables mirrors its newest schema"),
         };
         let what = format!("record {offset} of partition {partition} of topic {} cannot be decoded", self.topic);
         let error = Error::data(what).with_detail(failure.message).with_context("reason", failure.reason);
@@ -247,7 +251,12 @@ impl OneTable {
         let (letters, tally) = self.manner.put_aside(records, &part.passed_over, framings, epoch)?;
         let passed_over = PassedOver::of(records, &part.passed_over);
         let next_offset = records.offsets.get(part.next).map_or(records.next_offset, |offset| Offset(*offset));
-        let failed = |stopped| self.manner.stopped(stopped, &self.way_on, records.partition, next_offset);
+        let halt = |stopped| match stopped {
+            Stopped::Follows(step) => {
+                Halt::Follows(Box::new(Step { before: Some((records.partition, next_offset)), ..*step }))
+            }
+            failed => Halt::Failed(self.manner.stopped(failed, &self.way_on, records.partition, next_offset)),
+        };
         Ok(Rows {
             partition: records.partition,
             parts: std::iter::once((ROWS, batch)).chain(letters.map(|letters| (DEAD_LETTERS, letters))).collect(),
@@ -255,7 +264,7 @@ impl OneTable {
             passed_over,
             next_offset,
             leader_epoch: LeaderEpoch::before(next_offset, records),
-            halt: part.stopped.map(failed).map(Halt::Failed),
+            halt: part.stopped.map(halt),
             volume: Volume::default(),
         })
     }
@@ -295,6 +304,7 @@ pub async fn decoding_for(home: &Home, terms: Terms<'_>, table: &TableMetadata) 
         partition_sources: partition_fields().filter_map(|field| name_of(field.source_id)).collect(),
         evolution: terms.evolution,
     };
+    let terms = Terms { mirror: Mirror::of(table)?, ..terms };
     Decoding::new(home, terms, &*arrow_schema(table.current_schema())?, &rules).await
 }
 

@@ -14,11 +14,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::{Append, Retention};
 use tableflow_lake::write::{EpochName, file_from_text, file_to_text};
 use tableflow_model::protocol::{
     Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Ledger,
-    Positions, PutReply, Rules, SinkName, StagedEpoch, WriterId,
+    Positions, PutReply, Rules, SinkName, StagedEpoch, Suspend, WriterId,
 };
 use tableflow_model::{Error, ErrorKind, Result, TableName};
 use uuid::Uuid;
@@ -29,7 +30,9 @@ use super::fan_out::{FanOut, FanOutTables};
 use super::feed::Feed;
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal, Patience};
+use super::letters_topic::LettersTopic;
 use super::manifests::{Manifests, Seen};
+use super::mirror::{self, Step};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, StagedFiles, TableFiles};
 use super::target::{self, Holds, Look, Target};
@@ -42,6 +45,8 @@ pub struct Sink {
     pub table: TableName,
     pub uuid: Option<Uuid>,
     pub holds: Holds,
+    /// What it remembers of the schemas that it mirrors, for the decoder of its rows.
+    pub mirror: Option<String>,
 }
 
 /// One running job.
@@ -55,6 +60,7 @@ pub struct Epochs {
     rolls_back: bool,
     intake: Box<dyn Intake>,
     targets: Vec<Target>,
+    letters_topic: Option<LettersTopic>,
     progress: Arc<Progress>,
     patience: Patience,
     machine: EpochJob,
@@ -69,12 +75,16 @@ impl Epochs {
         watched: (Arc<Progress>, Arc<TableMemory>),
         goal: Goal,
     ) -> Result<Self> {
+        let topic = dead_letters.topic.clone();
+        let topic = topic.map(|declared| LettersTopic::new(home.clone(), &definition, declared));
         let tables = tables_of(&home, &definition, dead_letters).await?;
         let manifests = Manifests::of_topic(home.clone(), &definition)?;
         // Tables of several types move together, and are never rolled back.
         let rolls_back = definition.fan_out.is_none();
         let mut job = Self::new(home, definition, tables, watched, goal).await?;
         (job.manifests, job.rolls_back) = (manifests, rolls_back);
+        job.machine = job.machine.with_topics(topic.iter().map(|topic| topic.name.clone()).collect());
+        job.letters_topic = topic;
         Ok(job)
     }
 
@@ -113,6 +123,7 @@ impl Epochs {
         let patience = Patience::new(definition.table.clone(), goal, progress.clone());
         let target = |sink: &Sink| {
             Target::new(home.clone(), (sink.table.clone(), sink.holds), definition.job.clone(), progress.clone())
+                .decoded_for(sink.mirror.clone())
         };
         let targets: Vec<Target> = sinks.iter().map(target).collect();
         let names = sinks.iter().map(|sink| (sink_name(&sink.table), sink.uuid)).collect();
@@ -120,7 +131,8 @@ impl Epochs {
         let machine = EpochJob::new(definition.job.clone(), writer, names, EpochOptions::default(), Rules::law());
         let manifests = Manifests::new(home.clone(), definition.job.clone());
         let rolls_back = false;
-        Epochs { home, definition, manifests, rolls_back, intake, targets, progress, patience, machine }
+        let letters_topic = None;
+        Epochs { home, definition, manifests, rolls_back, intake, targets, letters_topic, progress, patience, machine }
     }
 
     /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
@@ -134,6 +146,7 @@ impl Epochs {
                 EpochStep::Stage { from, state: _, generation, epoch } => {
                     match self.stage(from, generation, epoch).await {
                         Ok(Ok(event)) => event,
+                        Ok(Err(Ended::Follows(step))) => return self.follow(&step).await,
                         Ok(Err(ended)) => return Ok(ended),
                         Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Conflict) => {
                             self.patience.pause_after(error).await?;
@@ -149,19 +162,45 @@ impl Epochs {
                     let (target, patience) = self.target(&sink)?;
                     EpochEvent::Published(target.publish_again(patience).await?)
                 }
+                EpochStep::OpenProducer { .. } => {
+                    let (topic, patience, _) = self.letters()?;
+                    topic.open(patience).await?
+                }
+                EpochStep::ReadRecorded { .. } => {
+                    let (topic, patience, _) = self.letters()?;
+                    topic.read_recorded(patience).await?
+                }
+                EpochStep::Produce { epoch, files, .. } => {
+                    let (topic, patience, table) = self.letters()?;
+                    let table = table.map(|table| table.metadata.clone());
+                    topic.produce(epoch, (&files, table.as_deref()), patience).await?
+                }
                 EpochStep::Committed { epoch, positions } => match self.after_commit(epoch, &positions).await? {
                     Some(failure) => return Ok(Ended::Suspended(failure)),
                     None => EpochEvent::Continue,
                 },
                 EpochStep::Stop(stop) => return Ok(Ended::Fenced(stop.into_error())),
-                EpochStep::Suspend { sink, reason } => {
-                    let error = reason.into_error();
-                    return Ok(Ended::Suspended(match sink {
-                        Some(sink) => error.with_context("table", sink),
-                        None => error,
-                    }));
-                }
+                EpochStep::Suspend { sink, reason } => return Ok(Ended::Suspended(self.suspended(sink, reason))),
             };
+        }
+    }
+
+    fn suspended(&self, sink: Option<SinkName>, reason: Suspend) -> Error {
+        match (sink, &self.letters_topic) {
+            (Some(sink), Some(topic)) if sink == topic.name => topic.suspended(reason),
+            (Some(sink), _) => reason.into_error().with_context("table", sink),
+            (None, _) => reason.into_error(),
+        }
+    }
+
+    /// The table of rows takes a step, and the job begins again.
+    async fn follow(&mut self, step: &Step) -> Result<Ended> {
+        let Some(rows) = self.targets.iter_mut().find(|target| target.holds == Holds::Rows) else {
+            return Err(Error::internal("a job without a table for rows follows a schema"));
+        };
+        match rows.follow(step, &mut self.patience).await {
+            Err(error) if error.kind() == ErrorKind::Data => Ok(Ended::Suspended(error)),
+            followed => followed.map(|()| Ended::Grown),
         }
     }
 
@@ -170,6 +209,13 @@ impl Epochs {
         let target = targets.find(|target| sink_name(&target.table) == *sink);
         let target = target.ok_or_else(|| Error::internal(format!("the job has no table {sink}")))?;
         Ok((target, &mut self.patience))
+    }
+
+    /// The topic of dead letters, and their table as it was last seen.
+    fn letters(&mut self) -> Result<(&mut LettersTopic, &mut Patience, Option<&LoadedTable>)> {
+        let topic = self.letters_topic.as_mut().ok_or_else(|| Error::internal("the job has no topic"))?;
+        let table = self.targets.iter().find(|target| target.holds == Holds::DeadLetters);
+        Ok((topic, &mut self.patience, table.and_then(|table| table.base().ok())))
     }
 
     async fn load(&mut self, sink: &SinkName) -> Result<EpochEvent> {
@@ -210,7 +256,11 @@ impl Epochs {
         let rolls_back = |target: &Target| self.rolls_back && target.holds == Holds::Rows;
         let seen = |target| Ok(Seen { table: Target::base(target)?, rolls_back: rolls_back(target) });
         let seen: Vec<Seen<'_>> = self.targets.iter().map(seen).collect::<Result<_>>()?;
-        self.manifests.committed(epoch, &seen, &self.definition.job).await;
+        let topics: Option<Vec<Epoch>> =
+            self.letters_topic.iter().map(|topic| self.machine.recorded(&topic.name)).collect();
+        if let Some(topics) = topics {
+            self.manifests.committed(epoch, (&seen, &topics), &self.definition.job).await;
+        }
         Ok(self.intake.take_failure())
     }
 
@@ -222,6 +272,11 @@ impl Epochs {
         epoch: Epoch,
     ) -> Result<Result<EpochEvent, Ended>> {
         let fresh = from.is_none();
+        for target in &self.targets {
+            if !target.is_as_decoded()? {
+                return Ok(Err(Ended::Grown));
+            }
+        }
         let offsets = match self.intake.start(from, epoch).await? {
             Start::At(offsets) => offsets,
             Start::Elsewhere(to) => return Ok(Ok(staged(to, BTreeMap::new()))),
@@ -269,6 +324,12 @@ impl Epochs {
                 return Ok(None);
             }
             let texts = content.files.iter().map(|file| file_to_text(file, table)).collect::<Result<_>>()?;
+            let texts: Vec<String> = texts;
+            if let (Holds::DeadLetters, Some(topic)) = (target.holds, &self.letters_topic)
+                && !texts.is_empty()
+            {
+                named.insert(topic.name.clone(), texts.clone());
+            }
             named.insert(sink_name(&target.table), texts);
         }
         Ok(Some(named))
@@ -314,17 +375,19 @@ pub async fn tables_of(
         }
         None => {
             let table = target::load(home, &definition.table).await?;
-            let sinks = vec![rows_of(&definition.table, definition.table_uuid)];
+            let table = mirror::settled(home, definition, table).await?;
+            let mirror = target::mirror_of(&table.metadata);
+            let sinks = vec![Sink { mirror, ..rows_of(&definition.table, definition.table_uuid) }];
             (sinks, Box::new(OneTable::new(home, definition, &table.metadata).await?))
         }
     };
-    let DeadLetters { table, table_uuid } = dead_letters;
-    sinks.push(Sink { table, uuid: Some(table_uuid), holds: Holds::DeadLetters });
+    let DeadLetters { table, table_uuid, .. } = dead_letters;
+    sinks.push(Sink { table, uuid: Some(table_uuid), holds: Holds::DeadLetters, mirror: None });
     Ok((sinks, dispatch))
 }
 
 fn rows_of(table: &TableName, uuid: Uuid) -> Sink {
-    Sink { table: table.clone(), uuid: Some(uuid), holds: Holds::Rows }
+    Sink { table: table.clone(), uuid: Some(uuid), holds: Holds::Rows, mirror: None }
 }
 
 fn staged(to: Positions, files: BTreeMap<SinkName, Vec<String>>) -> EpochEvent {

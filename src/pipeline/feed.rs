@@ -8,6 +8,8 @@
 //! - I4: no row is committed of a topic that may be another one than the ledger's.
 //! - I5: a table that is far behind fetches only in its turn; one whose topic is quiet, or whose commit takes long, fetches
 //!   nothing at all.
+//! - I6: a step is taken once all that was read before it is committed. Where that epoch came to nothing it is read again first:
+//!   behind the step its values would be late ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -29,6 +31,7 @@ use super::gone::{check_within, deleted, is_gone};
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};
 use super::lanes::Turn;
+use super::mirror::Step;
 use super::pace::Pace;
 use super::progress::{Progress, State, Trouble};
 use super::staging::{EpochFiles, Reader};
@@ -74,8 +77,10 @@ pub struct Feed {
     leader_epochs: BTreeMap<Partition, i32>,
     /// A record that cannot be decoded: the epoch before it is committed, then the job ends (I2).
     failure: Option<Error>,
-    /// A table was made for the next record: the epoch before it is committed, then the job begins again with it.
-    grows: bool,
+    /// What is to be done before the next record: the epoch before it is committed, then the job begins again.
+    turn_at: Option<TurnAt>,
+    /// Where everything stands that was read before it (I6).
+    turn_from: BTreeMap<Partition, Offset>,
     progress: Arc<Progress>,
     memory: Share,
     looked_ahead: Option<Instant>,
@@ -97,12 +102,18 @@ impl Feed {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(deleted(&topic)),
             source => source?,
         };
+        let memory = memory.share();
+        let interval = Duration::from_millis(definition.commit_interval_ms);
+        let pace = match goal {
+            Goal::Follow(_) => Pace::in_turn(interval, memory.jobs_before(), Instant::now()),
+            Goal::CatchUp(_) => Pace::new(interval, Instant::now()),
+        };
         Ok(Feed {
             topic,
             topic_id: definition.topic_id,
             from: definition.from,
             from_offsets: definition.from_offsets.clone(),
-            pace: Pace::new(Duration::from_millis(definition.commit_interval_ms), Instant::now()),
+            pace,
             reader: Reader::new(definition, source, dispatch),
             backpressure: Backpressure::new(Instant::now()),
             turn: None,
@@ -113,9 +124,10 @@ impl Feed {
             tally: Tally::default(),
             leader_epochs: BTreeMap::new(),
             failure: None,
-            grows: false,
+            turn_at: None,
+            turn_from: BTreeMap::new(),
             progress,
-            memory: memory.share(),
+            memory,
             looked_ahead: None,
             look_every: LOOK_AHEAD_EVERY_MIN,
         })
@@ -203,7 +215,7 @@ impl Feed {
         };
         if self.turn.is_none() {
             let reason = format!("it waits for its turn to catch up: {} tables have theirs", lane.turns());
-            self.progress.set_state(State::Pending, Some(Trouble { reason, hint: None }));
+            self.progress.set_state(State::Pending, Some(Trouble { reason, hint: None, letters: None }));
             self.backpressure.hold_up(Instant::now());
             self.turn = tokio::select! {
                 turn = &mut turn => turn,
@@ -288,9 +300,16 @@ impl Feed {
                 }
                 Some(Halt::NewTable) => {
                     halted.insert(rows.partition);
-                    self.grows = true;
+                    self.turn_at.get_or_insert(TurnAt::NewTable);
+                }
+                Some(Halt::Follows(step)) => {
+                    halted.insert(rows.partition);
+                    self.turn_at.get_or_insert(TurnAt::Follows(step));
                 }
             }
+        }
+        if self.turn_at.is_some() {
+            self.turn_from.clone_from(&files.positions);
         }
         Ok(())
     }
@@ -351,13 +370,31 @@ impl Feed {
         if self.goal.is_stopped() {
             return Some(Ended::Stopped);
         }
-        if self.grows {
-            return Some(Ended::Grown);
+        if let Some(turn) = &self.turn_at {
+            return Some(turn.clone().into());
         }
         let reached = |(partition, end): (&Partition, &Offset)| files.positions.get(partition) >= Some(end);
         let all_reached = self.ends.as_ref().is_some_and(|ends| ends.iter().all(reached));
         let caught_up = matches!(self.goal, Goal::CatchUp(_)) && all_reached;
         caught_up.then_some(Ended::CaughtUp)
+    }
+}
+
+/// Where a job turns back to its beginning, with other tables than it had.
+#[derive(Clone, Debug)]
+enum TurnAt {
+    /// A table was made.
+    NewTable,
+    /// The table is to take this step.
+    Follows(Box<Step>),
+}
+
+impl From<TurnAt> for Ended {
+    fn from(turn: TurnAt) -> Self {
+        match turn {
+            TurnAt::NewTable => Ended::Grown,
+            TurnAt::Follows(step) => Ended::Follows(step),
+        }
     }
 }
 
@@ -389,6 +426,10 @@ impl Intake for Feed {
             Err(error) => return Err(error),
         };
         let known = from.and_then(|mut from| from.0.remove(&self.topic));
+        let is_committed = known.as_ref().is_some_and(|known| known.offsets == self.turn_from);
+        if matches!(self.turn_at, Some(TurnAt::Follows(_))) && !is_committed {
+            self.turn_at = None;
+        }
         match known {
             // A table that was enabled again may know another topic of that name.
             Some(known) if found != self.topic_id || found != known.id => {
@@ -442,8 +483,8 @@ impl Intake for Feed {
                 let at_once = !files.moved;
                 return Ok(at_once.then(|| self.take_failure().map(Ended::Suspended)).flatten());
             }
-            if self.grows {
-                return Ok(Some(Ended::Grown));
+            if let Some(turn) = &self.turn_at {
+                return Ok(Some(turn.clone().into()));
             }
             match self.look_ahead(&files.positions, nothing).await {
                 Ok(true) => return Ok(None),

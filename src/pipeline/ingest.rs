@@ -22,6 +22,7 @@ use super::dispatch::OneTable;
 use super::feed::Feed;
 use super::intake::{Intake, Start, while_resting};
 use super::job::{Ended, Goal, Patience};
+use super::mirror;
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, StagedFiles, TableFiles};
 use super::target::{self, Holds, Look, Target};
@@ -48,6 +49,8 @@ struct Staged {
     /// The table as it was when they were staged.
     schema_id: i32,
     spec_id: i32,
+    /// A schema that comes back has its old id, and whoever added a column in between has taken the field ids of ours.
+    last_column_id: i32,
 }
 
 enum Stage {
@@ -59,16 +62,17 @@ impl Ingest {
     pub async fn new(
         home: Home,
         definition: Definition,
-        progress: Arc<Progress>,
-        memory: Arc<TableMemory>,
+        (progress, memory): (Arc<Progress>, Arc<TableMemory>),
         goal: Goal,
     ) -> Result<Self> {
         let table = target::load(&home, &definition.table).await?;
+        let table = mirror::settled(&home, &definition, table).await?;
         let dispatch = Box::new(OneTable::new(&home, &definition, &table.metadata).await?);
         let feed = Feed::new(&home, &definition, dispatch, goal.clone(), progress.clone(), &memory).await?;
         let patience = Patience::new(definition.table.clone(), goal, progress.clone());
-        let (table, job) = (definition.table.clone(), definition.job.clone());
-        let target = Target::new(home.clone(), (table, Holds::Rows), job, progress.clone());
+        let (name, job) = (definition.table.clone(), definition.job.clone());
+        let target = Target::new(home.clone(), (name, Holds::Rows), job, progress.clone());
+        let target = target.decoded_for(target::mirror_of(&table.metadata));
         let writer = WriterId(home.ids.uuid());
         Ok(Ingest { home, definition, feed, target, progress, patience, writer, staged: None })
     }
@@ -86,6 +90,12 @@ impl Ingest {
                 },
                 DirectStep::Stage { from, generation, epoch } => match self.stage(from, generation, epoch).await {
                     Ok(Stage::Cut(positions)) => DirectEvent::Staged(positions),
+                    Ok(Stage::Ended(Ended::Follows(step))) => {
+                        return match self.target.follow(&step, &mut self.patience).await {
+                            Err(error) if error.kind() == ErrorKind::Data => Ok(Ended::Suspended(error)),
+                            followed => followed.map(|()| Ended::Grown),
+                        };
+                    }
                     Ok(Stage::Ended(ended)) => return Ok(ended),
                     // A conflict: the topic was re-created meanwhile, which the next look at its id says better.
                     Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Conflict) => {
@@ -112,6 +122,9 @@ impl Ingest {
     /// Reads and writes one epoch; waits as long as there is nothing to read.
     async fn stage(&mut self, from: Option<Positions>, generation: Generation, epoch: Epoch) -> Result<Stage> {
         self.staged = None;
+        if !self.target.is_as_decoded()? {
+            return Ok(Stage::Ended(Ended::Grown));
+        }
         let fresh = from.is_none();
         let offsets = match self.feed.start(from, epoch).await? {
             Start::At(offsets) => offsets,
@@ -137,7 +150,7 @@ impl Ingest {
             return Err(Error::internal("the files of a job's only table are missing"));
         };
         let (schema_id, spec_id) = (table.current_schema_id(), table.default_partition_spec_id());
-        self.staged = Some(Staged { content, schema_id, spec_id });
+        self.staged = Some(Staged { content, schema_id, spec_id, last_column_id: table.last_column_id() });
         Ok(Stage::Cut(positions))
     }
 
@@ -147,7 +160,9 @@ impl Ingest {
             return Err(Error::internal("a commit was decided without staged files"));
         };
         let spec_id = table.default_partition_spec_id();
-        if (staged.schema_id, staged.spec_id) != (table.current_schema_id(), spec_id) {
+        let fits = (staged.schema_id, staged.spec_id, staged.last_column_id)
+            == (table.current_schema_id(), spec_id, table.last_column_id());
+        if !fits || !self.target.is_as_decoded()? {
             return Ok(DirectEvent::StagedUnfit);
         }
         let append = Append {

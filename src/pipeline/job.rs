@@ -13,6 +13,7 @@ use tableflow_model::{Error, ErrorKind, Result, TableName};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::mirror::Step;
 use super::progress::{Progress, State, Trouble};
 
 /// Pauses after failures: doubled up to the largest.
@@ -62,8 +63,10 @@ impl Goal {
 pub enum Ended {
     CaughtUp,
     Stopped,
-    /// A table was made for records that come next: the job goes on once it is begun again.
+    /// A table is there or is otherwise for records that come next: the job goes on once it is begun again.
     Grown,
+    /// The same, once the table has taken this step.
+    Follows(Box<Step>),
     /// Another process took the table over.
     Fenced(Error),
     /// A person has to decide.
@@ -73,7 +76,7 @@ pub enum Ended {
 /// The state that an end leaves the table in, and why; `None` where it ended as it should.
 pub fn verdict(ended: Result<Ended>) -> Option<(State, Error)> {
     match ended {
-        Ok(Ended::CaughtUp | Ended::Stopped | Ended::Grown) => None,
+        Ok(Ended::CaughtUp | Ended::Stopped | Ended::Grown | Ended::Follows(_)) => None,
         Ok(Ended::Fenced(error)) => Some((State::Paused, error)),
         // The next one goes on by itself.
         Err(error) if error.kind() == ErrorKind::Unavailable => Some((State::Degraded, error)),

@@ -20,6 +20,7 @@ use tableflow_model::protocol::{
 use tableflow_model::{ErrorKind, JobName, Result};
 use tableflow_store::PutOutcome;
 
+use super::letters_topic::is_topic;
 use super::replay::job_of;
 use crate::definition::Definition;
 use crate::home::Home;
@@ -98,7 +99,7 @@ impl Manifests {
         Ok(newest)
     }
 
-    /// The last epoch that is in every table: the one that was decided last or, while that is on its way into them, the one
+    /// The last epoch that is in every table, and in its topic of dead letters, which comes before them: the one that was decided last or, while that is on its way into them, the one
     /// before it. What the tables' own ledgers say is given.
     pub async fn in_all_tables(&self, decided: Ledger, ledgers: &BTreeMap<SinkName, Ledger>) -> Result<Option<Ledger>> {
         let stands_at = |sink: &SinkName| ledgers.get(sink).map(|ledger| ledger.epoch);
@@ -107,7 +108,8 @@ impl Manifests {
             stands_at(sink).unwrap_or_default() >= last
         };
         match self.read(decided.epoch).await?.map(|manifest| manifest.intent) {
-            Some(Intent::Work { sinks, .. }) if !sinks.iter().all(|(sink, work)| is_in(sink, work)) => {}
+            Some(Intent::Work { sinks, .. })
+                if !sinks.iter().all(|(sink, work)| is_topic(sink) || is_in(sink, work)) => {}
             _ => return Ok(Some(decided)),
         }
         let mut epoch = decided.epoch;
@@ -138,23 +140,29 @@ impl Manifests {
         Ok((unbroken(&found, Rules::law()).to_vec(), newest))
     }
 
-    /// This epoch is in every table that it has rows for: now and then what is not needed any more goes (I1, I3).
-    pub async fn committed(&mut self, epoch: Epoch, tables: &[Seen<'_>], ledger_of: &JobName) {
+    /// This epoch is in every sink that it has rows for: now and then what is not needed any more goes (I1, I3). Of topics the
+    /// epochs that are in them are given.
+    pub async fn committed(&mut self, epoch: Epoch, sinks: (&[Seen<'_>], &[Epoch]), ledger_of: &JobName) {
         let due = self.committed.is_multiple_of(COLLECT_EVERY);
         self.committed += 1;
         if !due {
             return;
         }
-        match self.collect(epoch, tables, ledger_of).await {
+        match self.collect(epoch, sinks, ledger_of).await {
             Ok(0) => {}
             Ok(count) => tracing::debug!(job = %self.job, count, "epoch manifests were collected"),
             Err(error) => tracing::warn!(job = %self.job, %error, "epoch manifests are not collected for now"),
         }
     }
 
-    async fn collect(&self, newest_work: Epoch, tables: &[Seen<'_>], ledger_of: &JobName) -> Result<usize> {
+    async fn collect(
+        &self,
+        newest_work: Epoch,
+        (tables, topics): (&[Seen<'_>], &[Epoch]),
+        ledger_of: &JobName,
+    ) -> Result<usize> {
         let property = Ledger::property(ledger_of);
-        let (mut ledgers, mut retained) = (Vec::new(), Vec::new());
+        let (mut ledgers, mut retained) = (topics.to_vec(), Vec::new());
         for seen in tables {
             let metadata = &seen.table.metadata;
             let Some(text) = metadata.properties().get(&property) else { return Ok(0) };

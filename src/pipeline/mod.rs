@@ -20,6 +20,7 @@
 //!  check       what a schema that nobody registered yet would do to a table
 //!  way_on      what to type at a record that cannot be decoded
 //!  dead_letters  the table for them
+//!  letters_topic  the topic that they go to as well
 //!  target      a job's table: looked at, committed to
 //!  ingest      a job with one table: the driver of the protocol's direct writer
 //!  manifests   the objects that decide its epochs, put, read and collected
@@ -32,6 +33,7 @@
 //!  progress    how a job is doing
 //!  budget      one memory budget for all jobs
 //!  filled      the tables that a definition fills, as the catalog has them
+//!  mirror      columns that go when the newest schema no longer has them
 //!  supervise   all jobs on one pool
 //!  status      a table as `status` and `describe` show it
 //! ```
@@ -56,8 +58,10 @@ pub mod ingest;
 mod intake;
 pub mod job;
 pub mod lanes;
+pub mod letters_topic;
 pub mod manifests;
 pub mod matching;
+pub mod mirror;
 mod pace;
 pub mod progress;
 pub mod replay;

@@ -7,6 +7,8 @@
 //!   the interval, within [`REST_PAUSE_MIN`] and [`REST_PAUSE_MAX`], while it rests.
 //! - I3: commits that take long stretch the interval, so that a table waits at least as long as it commits: when the store
 //!   is slow, or many tables are due at once, there are fewer and larger commits, not a queue of them.
+//! - I4: the first epochs of jobs that begin together are due one after the other, evenly over one interval: a thousand
+//!   tables that begin with a service do not commit all at once, wait for each other, and stretch what comes next (I3).
 
 use std::time::Duration;
 
@@ -27,11 +29,14 @@ const REST_PAUSE_MAX: Duration = Duration::from_secs(10);
 const COMMITS_PER_INTERVAL: u32 = 2;
 const STRETCHED_MAX: Duration = Duration::from_secs(60);
 
+/// The golden ratio: its multiples, without what is whole, are even at every length (I4).
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
+
 /// The pace of one job.
 #[derive(Debug)]
 pub struct Pace {
     interval: Duration,
-    /// The interval of this epoch (I3).
+    /// The interval of this epoch (I3, I4).
     stretched: Duration,
     pause: Duration,
     /// The last look that found something, or the epoch's beginning.
@@ -53,6 +58,12 @@ impl Pace {
             due: None,
             staged_at: None,
         }
+    }
+
+    /// That of a job which begins beside others, so many of them before it (I4).
+    pub fn in_turn(interval: Duration, jobs_before: u32, now: Instant) -> Self {
+        let earlier = (f64::from(jobs_before) * GOLDEN).fract();
+        Pace { stretched: interval.mul_f64(1.0 - earlier), ..Pace::new(interval, now) }
     }
 
     /// An epoch begins; the one before it, if it was staged, is committed by now (I3).
@@ -165,5 +176,23 @@ mod tests {
         long.staged(now);
         long.begin(now + 500 * SECOND);
         assert_eq!(long.stretched, 600 * SECOND, "never shorter than it was declared");
+    }
+    #[test]
+    fn i4_jobs_that_begin_together_are_due_one_after_the_other() {
+        let began = Instant::now();
+        let due_in = |jobs_before| {
+            let mut pace = Pace::in_turn(10 * SECOND, jobs_before, began);
+            pace.begin(began);
+            pace.found(began);
+            pace.due.unwrap() - began
+        };
+        assert_eq!(due_in(0), 10 * SECOND, "one alone keeps its interval");
+        let mut tenths = [0; 10];
+        (0..1000).for_each(|jobs_before| tenths[(due_in(jobs_before).as_secs_f64().ceil() - 1.0) as usize] += 1);
+        assert!(tenths.iter().all(|count| (98..=102).contains(count)), "{tenths:?}");
+        let mut pace = Pace::in_turn(10 * SECOND, 1, began);
+        pace.staged(began);
+        pace.begin(began);
+        assert_eq!(pace.stretched, 10 * SECOND, "from its first commit on the interval is whole");
     }
 }

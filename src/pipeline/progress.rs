@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tableflow_model::protocol::Positions;
+use tableflow_model::protocol::{Epoch, Positions};
 use tableflow_model::{Error, Millis, TableName};
 use tokio::time::Instant;
 
@@ -48,6 +48,9 @@ pub struct Trouble {
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What is asked about the topic of dead letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letters: Option<LettersDoubt>,
 }
 
 impl Trouble {
@@ -55,7 +58,36 @@ impl Trouble {
         let words = [vec![error.to_string()], error.details()].concat().join("; ");
         // One line, for a cell of a table.
         let reason = words.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        Trouble { reason, hint: error.hint().map(str::to_owned) }
+        Trouble { reason, hint: error.hint().map(str::to_owned), letters: LettersDoubt::of(error) }
+    }
+}
+
+/// Which epoch the topic of dead letters is at, by what a person answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LettersDoubt {
+    /// What its group said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Epoch>,
+    pub sent: Epoch,
+    pub missing: Epoch,
+}
+
+impl LettersDoubt {
+    const NAMES: [&str; 3] = ["letters_recorded", "letters_sent", "letters_missing"];
+
+    /// An error takes it along.
+    fn of(error: &Error) -> Option<Self> {
+        let [recorded, sent, missing] = Self::NAMES.map(|name| error.context(name)?.parse().ok().map(Epoch));
+        Some(LettersDoubt { recorded, sent: sent?, missing: missing? })
+    }
+
+    pub fn in_error(self, error: Error) -> Error {
+        let [recorded, sent, missing] = Self::NAMES;
+        let error = error.with_context(sent, self.sent).with_context(missing, self.missing);
+        match self.recorded {
+            Some(epoch) => error.with_context(recorded, epoch),
+            None => error,
+        }
     }
 }
 

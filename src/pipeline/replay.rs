@@ -139,7 +139,11 @@ pub async fn replay(
         let (progress, goal) = (Arc::new(Progress::default()), Goal::CatchUp(CancellationToken::new()));
         let job = Epochs::over_letters(home.clone(), definition.clone(), (sinks, Box::new(letters)), progress, goal);
         match job.run().await? {
-            Ended::Grown => {}
+            Ended::Grown | Ended::Follows(_) => {
+                let job = definition.job.clone();
+                definition = home.definitions().newest_of(definition).await?;
+                definition.job = job;
+            }
             Ended::CaughtUp | Ended::Stopped => break,
             Ended::Fenced(error) | Ended::Suspended(error) => return Err(error),
         }
@@ -213,6 +217,7 @@ impl Intake for Letters {
                         None => {}
                         Some(Halt::Failed(error)) => return Err(error),
                         Some(Halt::NewTable) => return Ok(Some(Ended::Grown)),
+                        Some(Halt::Follows(step)) => return Ok(Some(Ended::Follows(step))),
                     }
                 }
             }
@@ -318,8 +323,8 @@ fn foreign() -> Error {
         .with_hint("restore its columns, or read its rows with `tableflow query`")
 }
 
-/// Letters of one partition as the records that they were.
-fn records(letters: &RecordBatch) -> Result<Records> {
+/// Letters as the records that they were; those of one partition, where it matters.
+pub fn records(letters: &RecordBatch) -> Result<Records> {
     let column = |name: &str| letters.column_by_name(name).ok_or_else(foreign);
     let (keys, values) = (column("key")?.as_binary_opt::<i32>(), column("value")?.as_binary_opt::<i32>());
     let (keys, values) = (keys.ok_or_else(foreign)?, values.ok_or_else(foreign)?);

@@ -47,6 +47,9 @@ pub struct TableStatus {
     pub rows_buffered: u64,
     pub rows_skipped: u64,
     pub rows_dead_lettered: u64,
+    /// The topic that dead letters go to beside their table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dlq_topic: Option<String>,
     /// Records of all partitions that are not committed.
     pub lag: i64,
     pub freshness_ms: Option<i64>,
@@ -99,7 +102,7 @@ pub struct CatalogStatus {
 impl TableStatus {
     /// All that can be said of a table whose definition cannot be read.
     pub fn unreadable(unreadable: &Unreadable) -> Self {
-        let Trouble { reason, hint } = Trouble::of(&unreadable.error);
+        let Trouble { reason, hint, .. } = Trouble::of(&unreadable.error);
         TableStatus {
             table: unreadable.table.clone(),
             status: State::Suspended,
@@ -119,6 +122,7 @@ impl TableStatus {
         TableStatus {
             table: definition.table.to_plain_string(),
             topic: definition.topic.to_string(),
+            dlq_topic: definition.letters_topic().map(|letters| letters.topic.to_string()),
             diverged: metadata.is_some_and(|metadata| metadata.properties().contains_key(DIVERGED_PROPERTY)),
             snapshot_id: one.and_then(|metadata| metadata.current_snapshot_id()),
             metadata_location: filled.anchor.as_ref().map(|table| table.metadata_location.clone()),
@@ -204,7 +208,7 @@ pub async fn rests(home: &Home, definition: &Definition) -> bool {
 }
 
 /// The job's own words, if they are about this definition.
-async fn report_of(home: &Home, definition: &Definition) -> Option<Report> {
+pub async fn report_of(home: &Home, definition: &Definition) -> Option<Report> {
     let bytes = home.store.get(&home.state.status(&definition.table)).await.ok()?;
     let report: Report = serde_json::from_slice(&bytes).ok()?;
     (report.definition_version == definition.version).then_some(report)
@@ -240,7 +244,7 @@ fn state(
 }
 
 fn trouble(reason: &str, hint: Option<&str>) -> Option<Trouble> {
-    Some(Trouble { reason: reason.to_owned(), hint: hint.map(str::to_owned) })
+    Some(Trouble { reason: reason.to_owned(), hint: hint.map(str::to_owned), letters: None })
 }
 
 /// Why a table rests that a person paused: with `pause`, or by rolling it back.
@@ -253,6 +257,7 @@ fn pause_of(definition: &Definition, table: Option<&LoadedTable>) -> Trouble {
             None => "paused by a person".to_owned(),
         },
         hint: Some(format!("`tableflow resume {}` feeds it again", definition.table)),
+        letters: None,
     }
 }
 

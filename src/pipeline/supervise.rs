@@ -135,7 +135,7 @@ impl Supervisor {
                     Ok(definition) => definition,
                     Err(error) if error.kind() == ErrorKind::Data => {
                         if self.unreadable.insert(uri) {
-                            let Trouble { reason, hint } = Trouble::of(&error);
+                            let Trouble { reason, hint, .. } = Trouble::of(&error);
                             tracing::error!(reason, hint, "a table is not fed");
                         }
                         continue;
@@ -337,23 +337,25 @@ pub async fn run_job(
     }
 }
 
-/// A table alone is committed by itself; of several, one of dead letters among them, an epoch is decided first. One for each
-/// type of record is begun again whenever a new type has come.
+/// A table alone is committed by itself; of several, one of dead letters among them, an epoch is decided first. A job is begun
+/// again whenever a new type of record has come, or a schema that drops columns: with the newest definition, since with an older
+/// one it might take from a table what nobody wants dropped any more.
 async fn run_driver(
     home: Home,
-    definition: Definition,
+    mut definition: Definition,
     progress: Arc<Progress>,
     memory: Arc<TableMemory>,
     goal: Goal,
 ) -> Result<Ended> {
-    let Some(dead_letters) = definition.dead_letters.clone() else {
-        return Ingest::new(home, definition, progress, memory, goal).await?.run().await;
-    };
     loop {
-        let (home, definition, letters) = (home.clone(), definition.clone(), dead_letters.clone());
-        let watched = (progress.clone(), memory.clone());
-        match Epochs::of_topic(home, definition, letters, watched, goal.clone()).await?.run().await? {
-            Ended::Grown => {}
+        let (of_job, watched) = (home.clone(), (progress.clone(), memory.clone()));
+        let (wanted, goal) = (definition.clone(), goal.clone());
+        let ended = match definition.dead_letters.clone() {
+            None => Ingest::new(of_job, wanted, watched, goal).await?.run().await?,
+            Some(letters) => Epochs::of_topic(of_job, wanted, letters, watched, goal).await?.run().await?,
+        };
+        match ended {
+            Ended::Grown => definition = home.definitions().newest_of(definition).await?,
             ended => return Ok(ended),
         }
     }

@@ -3,7 +3,8 @@
 //! Owns [`Target`], through which every driver commits, and [`table_facts`], a table as the protocol sees it.
 //! - I1: a commit is built on exactly the base that the machine decided with (rules C1, S1).
 //! - I2: what is sent again is sent unchanged (C4).
-//! - I3: a reply is "applied" or "rejected" only where the catalog said so; whatever else came back is "unknown".
+//! - I3: a table whose columns mirror its schemas is written to only as what reads its records knows it.
+//! - I4: a reply is "applied" or "rejected" only where the catalog said so; whatever else came back is "unknown".
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName};
 use tokio::time::Instant;
 
 use super::job::Patience;
+use super::mirror::{self, Step};
 use super::progress::{Content, Extent, Progress};
 use crate::home::Home;
 
@@ -37,6 +39,8 @@ pub struct Target {
     pub holds: Holds,
     job: JobName,
     progress: Arc<Progress>,
+    /// What the table remembered of the schemas that it mirrors when its decoder was made.
+    mirror: Option<String>,
     base: Option<LoadedTable>,
     sent: Option<Sent>,
 }
@@ -59,7 +63,19 @@ pub enum Look {
 
 impl Target {
     pub fn new(home: Home, (table, holds): (TableName, Holds), job: JobName, progress: Arc<Progress>) -> Self {
-        Target { home, table, holds, job, progress, base: None, sent: None }
+        Target { home, table, holds, job, progress, mirror: None, base: None, sent: None }
+    }
+
+    /// For rows of a decoder that was made for the table as it is here.
+    #[must_use]
+    pub fn decoded_for(mut self, mirror: Option<String>) -> Self {
+        self.mirror = mirror;
+        self
+    }
+
+    /// Whether its decoder still is the right one (I3).
+    pub fn is_as_decoded(&self) -> Result<bool> {
+        Ok(mirror_of(&self.base()?.metadata) == self.mirror)
     }
 
     /// The table as it was last loaded or left by an own commit.
@@ -114,6 +130,40 @@ impl Target {
         Ok(fields.iter().all(|field| current.as_struct().fields().contains(field)))
     }
 
+    /// Takes a step of a table that mirrors its schemas, unless it is another one by now: somebody else may have taken it. An
+    /// error is one that a person has to mend, or that came too often. Whether it is taken is seen by whoever begins again.
+    pub async fn follow(&mut self, step: &Step, patience: &mut Patience) -> Result<()> {
+        let mut tried_on = None;
+        loop {
+            while matches!(self.look(patience).await?, Look::Failed) {}
+            let base = self.base()?.clone();
+            let is_another = tried_on.as_ref().is_some_and(|tried_on| *tried_on != base.metadata_location);
+            if is_another || !self.is_as_decoded()? {
+                return Ok(());
+            }
+            let change = mirror::change(&base.metadata, step);
+            let (requirements, updates) = change.map_err(|error| mirror::refused(error, step, &self.table))?;
+            match self.home.catalog.commit(&self.table, &base, requirements, updates).await {
+                Ok(CommitOutcome::Applied(table)) => {
+                    self.base = Some(table);
+                    let dropped = step.drops.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                    tracing::info!(table = %self.table, version = %step.to.followed, dropped, "the table follows a schema");
+                    return Ok(());
+                }
+                Ok(CommitOutcome::Conflict { reason }) => {
+                    tracing::info!(table = %self.table, reason, "somebody else changed the table first");
+                    self.progress.conflicts.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(error) if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Conflict) => {
+                    return Err(error);
+                }
+                Ok(CommitOutcome::Unknown { error }) | Err(error) => patience.pause_after(error).await?,
+            }
+            tried_on = Some(base.metadata_location);
+        }
+    }
+
     /// Builds the commit on the base that the machine decided with (I1), and sends it.
     pub async fn publish(
         &mut self,
@@ -143,7 +193,7 @@ impl Target {
         Content { rows, bytes: files.iter().map(DataFile::file_size_in_bytes).collect() }
     }
 
-    /// Sends the last commit, unchanged (I2, I3).
+    /// Sends the last commit, unchanged (I2, I4).
     pub async fn publish_again(&mut self, patience: &mut Patience) -> Result<CommitReply> {
         let Some(Sent { base, prepared, content }) = self.sent.clone() else {
             return Err(Error::internal("there is no commit to send again"));
@@ -171,6 +221,11 @@ impl Target {
             }
         }
     }
+}
+
+/// What a table remembers of the schemas that it mirrors.
+pub fn mirror_of(metadata: &TableMetadata) -> Option<String> {
+    metadata.properties().get(mirror::PROPERTY).cloned()
 }
 
 /// A count of a table's newest snapshot.

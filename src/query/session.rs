@@ -97,9 +97,9 @@ impl QuerySession {
 async fn write_out_tables(statement: &mut Statement, namespaces: &Namespaces) -> Result<Names> {
     let mut names = Names::of_tables(namespaces.tables());
     for table in resolve_tables(statement, &names)? {
-        let loaded = namespaces.load(&table).await?;
-        let fields = loaded.metadata.current_schema().field_id_to_name_map();
-        fields.values().for_each(|path| names.add_field(path));
+        for schema in namespaces.schemas(&table).await? {
+            schema.field_id_to_name_map().values().for_each(|path| names.add_field(path));
+        }
     }
     Ok(names)
 }

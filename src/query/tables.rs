@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
+use iceberg::spec::SchemaRef;
 use tableflow_catalog::LoadedTable;
-use tableflow_lake::read::IcebergTable;
+use tableflow_lake::read::{IcebergTable, schema_at};
 use tableflow_model::TableName;
 
-use super::travel::Travel;
+use super::travel::{Point, Travel};
 use crate::home::Home;
 
 /// All namespaces, listed once a statement.
@@ -57,9 +58,14 @@ impl Namespaces {
         Ok(Namespaces { schemas, view })
     }
 
-    /// A table as the statement sees it (I1).
-    pub async fn load(&self, table: &TableName) -> tableflow_model::Result<LoadedTable> {
-        self.view.load(table).await
+    /// The columns of a table wherever the statement may read it.
+    pub async fn schemas(&self, table: &TableName) -> tableflow_model::Result<Vec<SchemaRef>> {
+        let metadata = self.view.load(table).await?.metadata;
+        let schema = |point: Option<Point>| match point {
+            None => Some(metadata.current_schema().clone()),
+            Some(point) => point.snapshot_of(table, &metadata).ok().map(|snapshot| schema_at(&metadata, &snapshot)),
+        };
+        Ok(self.view.travel.points().filter_map(schema).collect())
     }
 
     /// Every table of every namespace.
@@ -110,7 +116,7 @@ impl SchemaProvider for Namespace {
             None => IcebergTable::current(store, loaded.metadata),
             Some(point) => {
                 let snapshot = point.snapshot_of(table, &loaded.metadata).map_err(external)?;
-                IcebergTable::at(store, loaded.metadata, Some(snapshot))
+                IcebergTable::at(store, loaded.metadata, snapshot)
             }
         };
         Ok(Some(Arc::new(provider.map_err(external)?)))
@@ -149,11 +155,11 @@ mod tests {
         home.catalog.create_table(&table, creation.clone()).await.unwrap();
 
         let statement = Namespaces::list(&home, Travel::with_default(None)).await.unwrap();
-        let first = statement.load(&table).await.unwrap();
+        let first = statement.view.load(&table).await.unwrap();
         home.catalog.drop_table(&table).await.unwrap();
         home.catalog.create_table(&table, creation).await.unwrap();
-        assert_eq!(statement.load(&table).await.unwrap().metadata.uuid(), first.metadata.uuid());
+        assert_eq!(statement.view.load(&table).await.unwrap().metadata.uuid(), first.metadata.uuid());
         let next = Namespaces::list(&home, Travel::with_default(None)).await.unwrap();
-        assert_ne!(next.load(&table).await.unwrap().metadata.uuid(), first.metadata.uuid());
+        assert_ne!(next.view.load(&table).await.unwrap().metadata.uuid(), first.metadata.uuid());
     }
 }

@@ -95,6 +95,11 @@ impl Travel {
         format!("{name}{MARK}{number}")
     }
 
+    /// Every point at which the statement reads tables; nothing is the present.
+    pub fn points(&self) -> impl Iterator<Item = Option<Point>> {
+        std::iter::once(self.default).chain(self.points.values().copied().map(Some))
+    }
+
     /// A name as written, and its mark.
     pub fn split(name: &str) -> (&str, &str) {
         name.split_at(name.find(MARK).unwrap_or(name.len()))

@@ -2,7 +2,8 @@
 //!
 //! Owns [`KillPoint`], the one list of them. Built with the cargo feature `kill-points`, a process whose
 //! environment says `TABLEFLOW_KILL_AT=<name>` or `<name>:<nth>` sends itself SIGKILL when it passes that point
-//! (the nth time); with `<name>:<nth>:panic` the task that passes it panics. Without the feature [`at`] is empty.
+//! (the nth time); with `<name>:<nth>:panic` the task that passes it panics, with `<name>:<nth>:stop` the process stands still
+//! until somebody lets it go on. Without the feature [`at`] is empty.
 //! - I1: every I/O edge of the commit path has a point on each side.
 //! - I2: [`KillPoint::ALL`] holds every point, so that a test can assert that each one is hit.
 //!
@@ -65,6 +66,12 @@ kill_points! {
     CatalogSwapAfter => "catalog-swap-after",
     /// The commit is applied, metadata files that fell out of the log are still there.
     CatalogTrimBefore => "catalog-trim-before",
+    /// Nothing of an epoch is in the topic of dead letters yet.
+    LettersBefore => "letters-before",
+    /// All of it was sent, its transaction is open.
+    LettersSent => "letters-sent",
+    /// Its transaction is committed, nobody has been told.
+    LettersAfter => "letters-after",
     /// A table is to be dropped.
     CatalogDropBefore => "catalog-drop-before",
     /// The catalog has forgotten it, its files are still there.
@@ -75,9 +82,13 @@ impl KillPoint {
     /// Those that only a drop passes.
     pub const OF_DROP: [KillPoint; 2] = [KillPoint::CatalogDropBefore, KillPoint::CatalogDropAfter];
 
+    /// Those that only a table passes whose dead letters go to a topic.
+    pub const OF_LETTERS: [KillPoint; 3] = [KillPoint::LettersBefore, KillPoint::LettersSent, KillPoint::LettersAfter];
+
     /// All the others: what makes a table, or fills one.
     pub fn of_jobs() -> impl Iterator<Item = &'static KillPoint> {
-        KillPoint::ALL.iter().filter(|point| !Self::OF_DROP.contains(point))
+        let others = |point: &&KillPoint| !Self::OF_DROP.contains(point) && !Self::OF_LETTERS.contains(point);
+        KillPoint::ALL.iter().filter(others)
     }
 }
 
@@ -146,20 +157,29 @@ mod armed {
     static TARGET: OnceLock<Option<Target>> = OnceLock::new();
     static PASSES: AtomicU64 = AtomicU64::new(0);
 
+    enum Does {
+        Dies,
+        Panics,
+        Stops,
+    }
+
     struct Target {
         name: String,
         nth: u64,
-        panics: bool,
+        does: Does,
     }
 
     pub(super) fn pass(point: KillPoint) {
         let Some(target) = TARGET.get_or_init(target) else { return };
         if target.name == point.name() && PASSES.fetch_add(1, Ordering::SeqCst) + 1 == target.nth {
-            if target.panics {
-                std::panic::resume_unwind(Box::new(format!("a test asked for a panic at {point}")));
-            }
-            while kill_process(getpid(), Signal::KILL).is_ok() {
-                std::thread::park();
+            match target.does {
+                Does::Panics => std::panic::resume_unwind(Box::new(format!("a test asked for a panic at {point}"))),
+                Does::Stops => drop(kill_process(getpid(), Signal::STOP)),
+                Does::Dies => {
+                    while kill_process(getpid(), Signal::KILL).is_ok() {
+                        std::thread::park();
+                    }
+                }
             }
         }
     }
@@ -169,7 +189,12 @@ mod armed {
         let mut words = text.split(':');
         let name = words.next()?.to_owned();
         let nth = words.next().map_or(Some(1), |nth| nth.parse().ok())?;
-        Some(Target { name, nth, panics: words.next() == Some("panic") })
+        let does = match words.next() {
+            Some("panic") => Does::Panics,
+            Some("stop") => Does::Stops,
+            _ => Does::Dies,
+        };
+        Some(Target { name, nth, does })
     }
 }
 

@@ -16,8 +16,10 @@
 //!  kafka         a real broker: transactions, holes, outages
 //!  several       one topic into several tables, killed and failing between them
 //!  fan_out       a topic of many types of records into a table for each
+//!  mirror        columns that go when the newest schema no longer has them
 //!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
 //!  python        the other readers
+//!  alone         processes that hold nothing of the test's
 //! ```
 //!
 //! `TABLEFLOW_KILL_ROUNDS=n` kills more often at random, `TABLEFLOW_KILL_SEED=s` plays a failed run's moments again.
@@ -26,6 +28,9 @@
 #![expect(clippy::print_stdout, reason = "a matrix shows which of its cells were reached")]
 
 #[cfg(test)]
+#[path = "../support/alone.rs"]
+mod alone;
+#[cfg(test)]
 mod fan_out;
 #[cfg(test)]
 mod foreign;
@@ -33,6 +38,8 @@ mod foreign;
 mod kafka;
 #[cfg(test)]
 mod kill_points;
+#[cfg(test)]
+mod mirror;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]

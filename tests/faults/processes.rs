@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::product::{Product, wait_until};
+use crate::alone::alone;
 
 /// A lease that is this old is nobody's.
 const LEASE: Duration = Duration::from_secs(11);
@@ -107,7 +108,7 @@ impl CatalogLock {
         let python = std::env::var("TABLEFLOW_PYTHON").expect("TABLEFLOW_PYTHON names a Python");
         let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); \
                       c.execute('begin immediate'); print('locked', flush=True); sys.stdin.read()";
-        let mut command = Command::new(python);
+        let mut command = alone(python);
         command.args(["-c", script]).arg(product.directory().join("catalog.db"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use crate::alone::alone;
 use crate::python::Engines;
 
 const PARTITIONS: u64 = 2;
@@ -88,6 +89,11 @@ impl Product {
         product
     }
 
+    /// A data directory with nothing in it; the topic is yet to come.
+    pub fn without_topic(topic: &str) -> Self {
+        Self::with_settings(topic, &[])
+    }
+
     /// A data directory beside a topic of a Kafka cluster, which is there already.
     pub fn on_kafka(servers: &str, topic: &str) -> Self {
         Self::with_settings(topic, &[("TABLEFLOW__KAFKA__BOOTSTRAP__SERVERS", servers)])
@@ -146,7 +152,7 @@ impl Product {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tableflow"));
+        let mut command = alone(env!("CARGO_BIN_EXE_tableflow"));
         command.arg("--data-dir").arg(&self.directory).args(arguments);
         command.env_remove("TABLEFLOW_KILL_AT").env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
         command.envs(&self.settings);
@@ -354,8 +360,12 @@ impl Up {
 
     /// What HTTP answers: the status line's code, and the body.
     pub fn get(&self, path: &str) -> (u16, String) {
+        self.ask("GET", path)
+    }
+
+    pub fn ask(&self, method: &str, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();

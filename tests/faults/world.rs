@@ -36,7 +36,11 @@ pub type Running = JoinHandle<Result<Ended>>;
 
 impl World {
     pub async fn new() -> Self {
-        let product = Product::with_table();
+        Self::over(Product::with_table()).await
+    }
+
+    /// Of a product that has its table.
+    pub async fn over(product: Product) -> Self {
         let mut home = Home::open(product.directory()).await.unwrap();
         let requests = FaultStore::new(home.store.object_store());
         let root = home.store.root_uri();

@@ -269,7 +269,19 @@ fn a_word_of_a_later_version_is_known() {
     for verb in ["compact", "run", "catalog"] {
         world.run(&[verb, "x"]).failed(2, &[&format!("{verb} comes later"), "hint: "]);
     }
-    world.run(&["enable", "t", "--evolution", "mirror"]).failed(2, &["--evolution", "comes later", "hint: "]);
+}
+
+#[test]
+fn records_that_name_no_schema_have_no_newest_one_to_mirror() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce("t", "{\"n\":1}\n");
+    for words in [&["--format", "json"][..], &["--format", "raw"], &["--fan-out", "field:n"]] {
+        let words = [&["enable", "t", "--evolution", "mirror"], words].concat();
+        world.run(&words).failed(2, &["--evolution mirror", "hint: use additive"]);
+    }
+    world.ok(&["enable", "t"]);
+    world.run(&["update", "t", "--evolution", "MIRROR"]).failed(2, &["--evolution mirror", "hint: use additive"]);
 }
 
 #[test]

@@ -15,16 +15,23 @@
 //!  memory     how much is held before it is committed
 //!  query      time travel, names, what is refused
 //!  engines    what went in is what every engine reads
+//!  altered    columns that another engine renamed, dropped, added again
 //!  registry   the embedded schema registry, over HTTP and by verbs
 //!  schema_check  what a new schema would do, and that it does
 //!  writers    somebody else commits to the same table
 //!  bad_input  records, topics and tables that are wrong
 //!  python     PyIceberg and DuckDB, for both suites of the binary
+//!  alone      processes that hold nothing of the test's
 //! ```
 //!
 //! `TABLEFLOW_PYTHON` names a Python that has `tests/python/requirements.txt`; `make test` sets it.
 //! `TABLEFLOW_DEEP=1` partitions a table by a million values instead of a few thousand: half an hour and more.
 
+#[cfg(test)]
+#[path = "../support/alone.rs"]
+mod alone;
+#[cfg(test)]
+mod altered;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]

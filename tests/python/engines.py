@@ -112,11 +112,90 @@ def rows(order):
     return [{name: plain(value) for name, value in row.items()} for row in found]
 
 
-def rename(order):
-    """A column gets another name, as any engine may do."""
+def columns(order):
+    """The whole names of the table's columns, and their field ids."""
+    schema = read_table.load_table(order["data_dir"], order["table"]).schema()
+    return {schema.find_column_name(field): field for field in sorted(schema.field_ids)}
+
+
+def by_ids(order):
+    """Every row as its files have it, whatever the table makes of them: values by field id, null left out."""
+    import pyarrow.parquet as parquet
+
     table = read_table.load_table(order["data_dir"], order["table"])
-    with table.update_schema() as update:
-        update.rename_column(order["from"], order["to"])
+    found = []
+    for task in table.scan().plan_files():
+        file = parquet.read_table(task.file.file_path.removeprefix("file://"))
+        found.extend(values_by_id(row, file.schema) for row in file.to_pylist())
+    return found
+
+
+def values_by_id(row, schema):
+    found = {}
+    for field in schema:
+        note_by_id(row[field.name], field, found)
+    return found
+
+
+def note_by_id(value, field, found):
+    import pyarrow.types as types
+
+    if value is None:
+        return
+    if types.is_struct(field.type):
+        for inner in field.type:
+            note_by_id(value[inner.name], inner, found)
+    elif types.is_list(field.type) and types.is_struct(field.type.value_type):
+        for inner in field.type.value_type:
+            of_items = [item and plain(item[inner.name]) for item in value]
+            if any(item is not None for item in of_items):
+                found[inner.metadata[b"PARQUET:field_id"].decode()] = of_items
+    elif not types.is_map(field.type):
+        found[field.metadata[b"PARQUET:field_id"].decode()] = plain(value)
+
+
+def alter(order):
+    """Changes of columns, one commit each, as any engine may make them."""
+    from pyiceberg.types import LongType, StringType
+
+    types = {"long": LongType(), "string": StringType()}
+    table = read_table.load_table(order["data_dir"], order["table"])
+    for word, path, *rest in order["changes"]:
+        if word == "unpartition":
+            with table.update_spec() as update:
+                update.remove_field(path)
+            continue
+        with table.update_schema() as update:
+            match word:
+                case "rename":
+                    update.rename_column(path, rest[0])
+                case "drop":
+                    update.delete_column(path)
+                case "add":
+                    update.add_column(tuple(path.split(".")), types[rest[0]])
+                case "widen":
+                    update.update_column(path, types[rest[0]])
+                case "first":
+                    update.move_first(path)
+                case _:
+                    raise ValueError(word)
+
+
+def take_in(order):
+    """A table of Parquet files that carry no field ids, as another engine takes them in; one for each list of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    catalog = read_table.open_catalog(order["data_dir"])
+    files = []
+    for place, rows in enumerate(order["files"]):
+        files.append(f'{order["data_dir"]}/{order["table"]}.{place}.parquet')
+        pq.write_table(pa.Table.from_pylist(rows), files[-1])
+    table = catalog.create_table(tuple(order["table"].split(".", 1)), pa.Table.from_pylist(order["files"][0]).schema)
+    table.add_files(files)
+    if not order["mapped"]:
+        with table.transaction() as transaction:
+            transaction.remove_properties("schema.name-mapping.default")
 
 
 def metrics(order):
@@ -167,7 +246,23 @@ def pkcs12(order):
 
 
 ORDERS = {
-    f.__name__: f for f in (document, expect, append, drop, rename, metadata, duckdb_rows, values, rows, metrics, pkcs12)
+    f.__name__: f
+    for f in (
+        document,
+        expect,
+        append,
+        drop,
+        alter,
+        take_in,
+        columns,
+        by_ids,
+        metadata,
+        duckdb_rows,
+        values,
+        rows,
+        metrics,
+        pkcs12,
+    )
 }
 ORDERS.update(kafka.ORDERS)
 ORDERS.update(kafka_log.ORDERS)

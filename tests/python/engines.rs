@@ -5,10 +5,12 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
+
+use crate::alone::alone;
 
 static PROCESS: Mutex<Option<Process>> = Mutex::new(None);
 
@@ -25,7 +27,7 @@ impl Process {
             .expect("TABLEFLOW_PYTHON names the Python with PyIceberg; see `make test`");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/engines.py");
         let mut child =
-            Command::new(python).args(["-B", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            alone(python).args(["-B", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         Process { stdin: child.stdin.take().unwrap(), stdout: BufReader::new(child.stdout.take().unwrap()) }
     }
 

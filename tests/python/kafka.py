@@ -63,10 +63,14 @@ def kafka_add_partitions(order):
 
 
 def right(order):
-    """The right of a login on the topic, or with `group` on a consumer group."""
+    """The right of a login on the topic, with `group` on a consumer group, with `transactional_id` on one of these."""
     from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
-    kind, name = (ResourceType.GROUP, order["group"]) if "group" in order else (ResourceType.TOPIC, order["topic"])
+    kind, name = ResourceType.TOPIC, order["topic"]
+    if "group" in order:
+        kind, name = ResourceType.GROUP, order["group"]
+    if "transactional_id" in order:
+        kind, name = ResourceType.TRANSACTIONAL_ID, order["transactional_id"]
     operation, literal = AclOperation[order["right"]], ResourcePatternType.LITERAL
     return AclBinding(kind, name, literal, f"User:{order['login']}", "*", operation, AclPermissionType.ALLOW)
 
@@ -177,6 +181,28 @@ def kafka_group(order):
     return {"places": places, "members": len(described.members)}
 
 
+def kafka_forget_group(order):
+    """As a broker does with offsets that nobody renewed for long."""
+    wait_for(admin(order).delete_consumer_groups([order["group"]]))
+
+
+def kafka_set_group(order):
+    """Sets the offset of a group to anything: `kafka-consumer-groups --reset-offsets` keeps to what the partition has."""
+    from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+    place = TopicPartition(order["topic"], order["partition"], order["offset"])
+    wait_for(admin(order).alter_consumer_group_offsets([ConsumerGroupTopicPartitions(order["group"], [place])]))
+
+
+def kafka_end_of(order):
+    """Behind the last record of a partition, markers of transactions too."""
+    from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import OffsetSpec
+
+    place = TopicPartition(order["topic"], order["partition"])
+    return admin(order).list_offsets({place: OffsetSpec.latest()})[place].result(timeout=ANSWER_WITHIN_S).offset
+
+
 def kafka_records(order):
     """Every committed record, as [partition, offset, key, value, headers]."""
     from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -187,6 +213,7 @@ def kafka_records(order):
             "group.id": "tests",
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
         }
     )
     left = set(partitions_of(order))

@@ -39,15 +39,18 @@ def json(order, schema):
 
 
 def protobuf(order, schema):
-    """`schema` is a list of messages, each `[name, [[field, type], ..]]`; records are of the last one."""
+    """`schema` is a list of messages, each `[name, [[field, type], ..]]`; records are of the last one.
+
+    A field may say its number: `[field, type, number]`.
+    """
     from confluent_kafka.schema_registry.protobuf import ProtobufSerializer
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="order.proto", syntax="proto3")
     for name, fields in schema:
         message = file.message_type.add(name=name)
-        for number, (field, kind) in enumerate(fields, 1):
-            added = message.field.add(name=field, number=number, label=1)
+        for number, (field, kind, *own) in enumerate(fields, 1):
+            added = message.field.add(name=field, number=own[0] if own else number, label=1)
             if kind in TYPES:
                 added.type = TYPES[kind]
             else:
@@ -70,7 +73,8 @@ def widened(data):
 def registered_produce(order):
     """Sends values, each written with its batch's schema; answers where each went, in their order.
 
-    A batch may have `keys`, one for each value, written with its `key_schema`; null is no key.
+    A batch may have `keys`, one for each value, written with its `key_schema`; null is no key. It goes to its `partition`,
+    or to the first.
     """
     from confluent_kafka import Producer
     from confluent_kafka.serialization import MessageField, SerializationContext
@@ -101,12 +105,25 @@ def registered_produce(order):
             if order.get("ids") == "wide":
                 data, key = widened(data), key and widened(key)
             producer.produce(
-                order["topic"], data, key or None, partition=0, headers=headers or None, on_delivery=delivered(count)
+                order["topic"],
+                data,
+                key or None,
+                partition=batch.get("partition", 0),
+                headers=headers or None,
+                on_delivery=delivered(count),
             )
             count += 1
     if producer.flush(kafka.ANSWER_WITHIN_S) or failures:
         raise RuntimeError(f"records were not sent: {failures}")
     return [places[index] for index in range(count)]
+
+
+def registered_only(order):
+    """Registers a schema that no record has."""
+    from confluent_kafka.schema_registry import Schema
+
+    kind = {"avro": "AVRO", "json": "JSON"}[order["format"]]
+    return client(order).register_schema(f"{order['topic']}-value", Schema(order["schema"], kind))
 
 
 def registered_level(order):

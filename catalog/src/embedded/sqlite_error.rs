@@ -55,7 +55,7 @@ pub(super) fn translate(database: &Path, error: SqlError) -> Error {
         Some(READONLY) => Error::unavailable(format!("the catalog database {file} cannot be written"))
             .with_hint("give this user the right to write the file and its directory"),
         Some(CANTOPEN) => Error::unavailable(format!("the catalog database {file} cannot be opened"))
-            .with_hint("its directory must exist and be writable"),
+            .with_hint("its directory must exist, and this user needs the right to write in it"),
         _ => Error::unavailable(format!("the catalog database {file} does not answer")),
     };
     translated.with_source(error)

@@ -12,6 +12,7 @@
 //!  value_columns  those of a table: what schemas and records add to them
 //!  record_type  what type of record a record is, of topics that have many
 //!  rules     what a table lets its columns become
+//!  passing   fields that a table reads past, since it dropped their columns
 //!  changes   how one set of columns differs from another
 //!  schema    which schema a record was written with, and what a new one brings
 //!  schema_fault  why a table cannot hold what a schema describes
@@ -38,6 +39,7 @@ mod failure;
 mod json;
 mod metadata;
 mod pass;
+mod passing;
 mod protobuf;
 mod raw;
 mod record_type;
@@ -54,6 +56,7 @@ pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
 pub use pass::Taken;
+pub use passing::Passing;
 pub use protobuf::ProtobufDecoder;
 pub(crate) use protobuf::compile as compile_protobuf;
 pub use raw::RawDecoder;
@@ -62,6 +65,7 @@ pub use rules::{ColumnRules, Evolution};
 pub use schema::{Framing, Learned, Note, Opened, RegistryFraming, Rename, Widening};
 pub use schema_fault::SchemaFault;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use arrow::array::RecordBatch;
@@ -105,8 +109,24 @@ pub trait Decoder: fmt::Debug + Send {
     }
 
     /// Makes a schema known, and adds the columns that it brings; if it fails, nothing changes.
-    fn add_schema(&mut self, key: SchemaKey, _schema: &ResolvedSchema) -> Result<Learned> {
-        Err(Error::internal(format!("schema {key} was given to a format that has none")))
+    fn add_schema(&mut self, key: SchemaKey, schema: &ResolvedSchema) -> Result<Learned> {
+        self.add_schema_but(key, schema, None)
+    }
+
+    /// The same, but for fields that are read past. Where those are given, even none, it tells which columns are filled.
+    fn add_schema_but(
+        &mut self,
+        key: SchemaKey,
+        _schema: &ResolvedSchema,
+        _passing: Option<&Passing>,
+    ) -> Result<Learned> {
+        Err(no_schemas(key))
+    }
+
+    /// The whole names of the columns that records of a schema would fill, and of the rows and lists around them; of one
+    /// that names no fields, none. Nothing changes.
+    fn columns_of(&self, key: SchemaKey, _schema: &ResolvedSchema, _passing: &Passing) -> Result<BTreeSet<String>> {
+        Err(no_schemas(key))
     }
 
     /// These names are those of columns that keys fill: no schema and no record brings one of them from now on. Formats
@@ -118,4 +138,8 @@ pub trait Decoder: fmt::Debug + Send {
 
     /// Rises whenever the schema changes.
     fn schema_version(&self) -> u64;
+}
+
+fn no_schemas(key: SchemaKey) -> Error {
+    Error::internal(format!("schema {key} was given to a format that has none"))
 }

@@ -26,4 +26,6 @@ pub enum Evolution {
     /// New ones are added, and those that there are become wider.
     #[default]
     Additive,
+    /// The same, and one that the newest schema no longer has is dropped.
+    Mirror,
 }

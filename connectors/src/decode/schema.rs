@@ -5,6 +5,7 @@
 //!
 //! Neighbours: whoever reads a registry gives a [`ResolvedSchema`](crate::registry::resolve::ResolvedSchema).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use arrow::datatypes::DataType;
@@ -107,6 +108,10 @@ pub struct Learned {
     pub renames: Vec<Rename>,
     /// Columns that are NOT NULL and whose field may be null, or left out: such a record is a bad one.
     pub may_lack: Vec<String>,
+    /// The whole names of the columns that its fields go into, where they were asked for.
+    pub filled: BTreeSet<String>,
+    /// Of those, by the whole names of fields that are called otherwise.
+    pub called: BTreeMap<String, String>,
 }
 
 /// One thing that a person should know before a table is made.

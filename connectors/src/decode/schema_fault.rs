@@ -14,7 +14,7 @@ pub enum SchemaFault {
     /// The column would become wider, and partitions the table.
     UnsupportedTypeChange,
     MapKeyTypeMismatch,
-    /// The column must have a value, and the schema has no such field.
+    /// The column must have a value, or the table is made by it and mirrors; and the schema has no such field.
     FieldDeleted,
     FieldNameCaseCollision,
     /// The name, written whole, is another column's.

@@ -65,6 +65,18 @@ impl ValueColumns {
         key: SchemaKey,
         bind: impl FnOnce(&mut Fields) -> Result<(P, Learned)>,
     ) -> Result<(P, Learned)> {
+        let (fields, bound) = self.bound(key, bind)?;
+        self.fields = fields;
+        self.refresh();
+        Ok(bound)
+    }
+
+    /// What they would be with what a schema brings.
+    pub fn bound<P>(
+        &self,
+        key: SchemaKey,
+        bind: impl FnOnce(&mut Fields) -> Result<(P, Learned)>,
+    ) -> Result<(Fields, (P, Learned))> {
         let placed = |error: Error| error.with_context("schema", key);
         let mut fields = self.fields.copy();
         let bound = bind(&mut fields).map_err(placed)?;
@@ -75,9 +87,7 @@ impl ValueColumns {
             let error = SchemaFault::NameCollision.at(clash.name(), Error::data(clash.message()));
             return Err(placed(error.with_hint("rename the field in the schema")));
         }
-        self.fields = fields;
-        self.refresh();
-        Ok(bound)
+        Ok((fields, bound))
     }
 
     fn check_reserved(&self, fields: &Fields) -> Result<()> {
@@ -117,7 +127,7 @@ impl ValueColumns {
                 "register a schema that keeps the field's type, or enable the topic into another table with --table",
             ));
         }
-        if self.evolution == Evolution::Additive {
+        if self.evolution != Evolution::Strict {
             return Ok(());
         }
         let after = fields.schema_fields();

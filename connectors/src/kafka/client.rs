@@ -140,6 +140,11 @@ impl Cluster {
         }
     }
 
+    /// A client of its own that asks about a group, and joins none.
+    pub fn member_of(&self, group: &str) -> Result<Arc<Consumer>> {
+        connect_as(&self.properties(), &self.context(), Some(group))
+    }
+
     /// A client for somebody who reads this topic, until the lease is dropped (I1, I7).
     pub fn lease(self: &Arc<Self>, topic: &TopicName) -> Result<Lease> {
         let mut clients = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -272,7 +277,14 @@ impl Cluster {
 }
 
 fn connect(properties: &Properties, context: &Context) -> Result<Arc<Consumer>> {
+    connect_as(properties, context, None)
+}
+
+fn connect_as(properties: &Properties, context: &Context, group: Option<&str>) -> Result<Arc<Consumer>> {
     let mut config = config(properties, &OF_READERS);
+    if let Some(group) = group {
+        config.set("group.id", group);
+    }
     config.set("queued.max.messages.kbytes", QUEUED_KIBIBYTES_MAX.to_string());
     config.set("queued.min.messages", QUEUED_RECORDS_MIN);
     let consumer: Consumer =

@@ -19,6 +19,8 @@
 //!  partition   one partition of it, as it is fetched
 //!  batch       what was fetched, as records over one buffer
 //!  producer    records to a topic
+//!  epochs      epochs of a job to a topic, each in a transaction
+//!  recorded    which of them are there
 //!  topics      the cluster as a keeper of topics
 //! ```
 //!
@@ -35,6 +37,7 @@
 mod batch;
 mod certificate;
 mod client;
+mod epochs;
 mod failure;
 mod group;
 mod jaas;
@@ -43,6 +46,7 @@ mod partition;
 mod producer;
 mod properties;
 mod questions;
+mod recorded;
 mod said;
 mod settings;
 mod source;
@@ -52,5 +56,6 @@ mod topics;
 
 pub use certificate::Validity;
 pub use properties::Properties;
+pub use recorded::{EPOCH_HEADER, JOB_HEADER};
 pub use settings::ReadSettings;
 pub use topics::KafkaTopics;

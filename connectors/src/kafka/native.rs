@@ -1,7 +1,8 @@
 //! The calls of librdkafka that the safe crate lacks.
 //!
 //! Owns [`FetchQueue`], one partition's fetched records taken by the array, [`describe_topics`], which names topics' ids,
-//! [`list_offsets`], which has an answer for each partition, and [`commit_offsets`], which needs no membership of a group. The only `unsafe` of the workspace; nothing unsafe leaves
+//! [`list_offsets`], which has an answer for each partition, and [`commit_offsets`] and [`group_offset`], which need no
+//! membership of a group. The only `unsafe` of the workspace; nothing unsafe leaves
 //! this file.
 //! - I1: a queue keeps its client alive, and is destroyed before it.
 //! - I2: a message is destroyed when its visitor returns; what a visitor is given does not outlive the call.
@@ -302,6 +303,70 @@ pub(super) fn commit_offsets(
         let answered = administer(client, operation, None, timeout, ask, |event| committed(event));
         sys::rd_kafka_AlterConsumerGroupOffsets_destroy(order);
         answered
+    }
+}
+
+/// How far a group has come in a partition, none where it says nothing; waits at most as long as told. What a transaction has
+/// not decided yet is an error, not none.
+pub(super) fn group_offset(
+    client: &BaseConsumer<Context>,
+    group: &str,
+    (topic, partition): (&str, i32),
+    timeout: Duration,
+) -> Result<Option<i64>, Failed> {
+    let (Ok(group), Ok(topic)) = (CString::new(group), CString::new(topic)) else {
+        let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID;
+        return Err(Failed { code, words: String::new() });
+    };
+    // SAFETY: list and question outlive the calls that copy them, and are destroyed here (I3); a place added to the list is
+    // part of it. An option that cannot be set answers with an error, which is destroyed.
+    unsafe {
+        let list = sys::rd_kafka_topic_partition_list_new(1);
+        sys::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), partition);
+        let mut question = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list);
+        sys::rd_kafka_topic_partition_list_destroy(list);
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+        let ask = |options: *mut _, queue| {
+            let refused = sys::rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
+            if !refused.is_null() {
+                sys::rd_kafka_error_destroy(refused);
+            }
+            sys::rd_kafka_ListConsumerGroupOffsets(handle(client), &mut question, 1, options, queue);
+        };
+        let answered = administer(client, operation, None, timeout, ask, |event| listed(event));
+        sys::rd_kafka_ListConsumerGroupOffsets_destroy(question);
+        answered
+    }
+}
+
+/// # Safety
+/// The event is the answer to a question for one group's offset of one partition.
+unsafe fn listed(event: NonNull<sys::rd_kafka_event_t>) -> Result<Option<i64>, Failed> {
+    // SAFETY: as the caller promises; all that is read belongs to the event, and is copied.
+    unsafe {
+        let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.as_ptr());
+        let mut count = 0;
+        let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
+        for index in 0..count {
+            let group = *groups.add(index);
+            let error = sys::rd_kafka_group_result_error(group);
+            if !error.is_null() {
+                let words = text(sys::rd_kafka_error_string(error));
+                return Err(Failed { code: sys::rd_kafka_error_code(error), words });
+            }
+            let places = sys::rd_kafka_group_result_partitions(group);
+            for index in 0..usize::try_from((*places).cnt).unwrap_or(0) {
+                let place = (*places).elems.add(index);
+                match (*place).err {
+                    sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR if (*place).offset >= 0 => {
+                        return Ok(Some((*place).offset));
+                    }
+                    sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {}
+                    code => return Err(Failed { code, words: text(sys::rd_kafka_err2str(code)) }),
+                }
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -18,6 +18,7 @@ use rdkafka::metadata::MetadataTopic;
 use tableflow_model::{Error, ErrorKind, Result, Source, TopicName};
 
 use super::client::{ANSWER_WITHIN, Cluster, refused};
+use super::epochs::KafkaEpochs;
 use super::failure::{Failure, failure_of};
 use super::native::{Description, describe_topics};
 use super::producer::KafkaProducer;
@@ -26,7 +27,7 @@ use super::said::Context;
 use super::settings::{ReadSettings, Settings};
 use super::source::{KafkaSource, describe};
 use crate::local::PARTITIONS_MAX;
-use crate::topics::{Keeper, Producer, Topic, Topics};
+use crate::topics::{EpochProducer, EpochSink, Keeper, Producer, Topic, Topics};
 
 /// A new topic is known to all brokers within this time, or something is wrong.
 const KNOWN_WITHIN: Duration = Duration::from_secs(10);
@@ -228,6 +229,10 @@ impl Topics for KafkaTopics {
         let partitions = describe(&self.cluster, name).await?.partitions.len();
         let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
         Ok(Box::new(KafkaProducer::new(self.cluster.clone(), name.clone(), partitions)?))
+    }
+
+    async fn epochs(&self, sink: EpochSink) -> Result<Box<dyn EpochProducer>> {
+        Ok(Box::new(KafkaEpochs::new(self.cluster.clone(), sink)))
     }
 
     async fn tell_positions(&self) {

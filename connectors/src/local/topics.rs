@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tableflow_model::{Clock, Ids, Result, Source, TopicName};
+use tableflow_model::{Clock, Error, Ids, Result, Source, TopicName};
 
 use super::{LocalProducer, LocalSource, LocalTopics};
-use crate::topics::{Keeper, Producer, Topic, Topics};
+use crate::topics::{EpochProducer, EpochSink, Keeper, Producer, Topic, Topics};
 
 #[derive(Clone, Debug)]
 pub struct EmbeddedTopics {
@@ -64,5 +64,10 @@ impl Topics for EmbeddedTopics {
 
     async fn producer(&self, name: &TopicName) -> Result<Box<dyn Producer>> {
         Ok(Box::new(LocalProducer::open(&self.topics, name, self.clock.clone())?))
+    }
+
+    async fn epochs(&self, sink: EpochSink) -> Result<Box<dyn EpochProducer>> {
+        Err(Error::usage(format!("embedded topic {} has no transactions", sink.topic))
+            .with_hint("set bootstrap.servers in [kafka], as it was when the table was enabled"))
     }
 }

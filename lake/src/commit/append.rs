@@ -2,11 +2,16 @@
 //!
 //! - I1: a change of the ledger is a snapshot, even without files (rule C2); property and summary say the same.
 //! - I2: totals follow from the parent's totals and this commit's files, never from reading the table.
+//! - I3: a manifest is written only with a schema that its partition spec can be read by: others are left alone, and files
+//!   that would need one are refused.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use iceberg::TableUpdate;
-use iceberg::spec::{DataFile, ManifestFile, Operation, SchemaRef, Snapshot, Summary, TableMetadata};
+use iceberg::spec::{
+    DataFile, ManifestEntry, ManifestFile, Operation, PartitionField, PartitionSpec, SchemaRef, Snapshot, Summary,
+    TableMetadata,
+};
 use tableflow_model::{Error, Result};
 
 use super::columns::schema_updates;
@@ -42,6 +47,11 @@ pub async fn prepare_append(context: CommitContext<'_>, base: &TableMetadata, ap
         let spec = base.partition_spec_by_id(append.spec_id).ok_or_else(|| {
             Error::data(format!("the table has no partition spec {}, which files were written with", append.spec_id))
         })?;
+        if !reads_back(spec, &schema) {
+            return Err(Error::usage("rows are written into partitions of a column that the table no longer has")
+                .with_detail("another engine dropped it since, or gave its name to another")
+                .with_hint("undo that where it was done, or enable the topic into another table with --table"));
+        }
         manifests.insert(0, objects.added(&append.files, schema, spec.as_ref().clone()).await?);
     }
     let list = objects.list(manifests, base.current_snapshot_id(), sequence_number).await?;
@@ -78,31 +88,44 @@ async fn carried_over(
     let Some(parent) = base.current_snapshot() else { return Ok(Vec::new()) };
     let mut manifests = manifests_of(context.store, base, parent).await?;
     manifests.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
-    let merge: HashSet<usize> = manifests_to_merge(&manifests).into_iter().collect();
-    if merge.is_empty() {
-        return Ok(manifests);
-    }
-    let (mut kept, mut entries, mut schema, mut spec_id) = (Vec::new(), Vec::new(), None::<SchemaRef>, 0);
-    for (position, manifest) in manifests.into_iter().enumerate() {
-        if !merge.contains(&position) {
-            kept.push(manifest);
-            continue;
-        }
-        let (live, written_with) = live_entries(context.store, &manifest).await?;
-        entries.extend(live);
-        spec_id = manifest.partition_spec_id;
-        // Columns are only added: the newest schema knows those of all files.
-        let newest = schema.as_ref().is_none_or(|known| known.schema_id() < written_with.schema_id());
-        if newest {
-            schema = Some(written_with);
-        }
-    }
-    let (Some(schema), Some(spec)) = (schema, base.partition_spec_by_id(spec_id)) else {
-        return Err(Error::data("a manifest names a partition spec that the table does not have"));
-    };
-    let merged = objects.existing(entries, schema, spec.as_ref().clone()).await?;
-    kept.push(merged);
+    let schema = base.current_schema();
+    let specs = base.partition_specs_iter().filter(|spec| reads_back(spec, schema));
+    let specs: HashMap<i32, &PartitionSpec> = specs.map(|spec| (spec.spec_id(), spec.as_ref())).collect();
+    let merge = manifests_to_merge(&manifests, |spec_id| specs.contains_key(&spec_id));
+    let spec_id = merge.first().and_then(|position| manifests.get(*position)).map(|first| first.partition_spec_id);
+    let Some(spec) = spec_id.and_then(|id| specs.get(&id).copied()) else { return Ok(manifests) };
+    let Some(entries) = entries_alike(context, &manifests, &merge, spec, schema).await? else { return Ok(manifests) };
+    let merge: HashSet<usize> = merge.into_iter().collect();
+    let others = manifests.into_iter().enumerate().filter(|(position, _)| !merge.contains(position));
+    let mut kept: Vec<ManifestFile> = others.map(|(_, manifest)| manifest).collect();
+    kept.push(objects.existing(entries, schema.clone(), spec.clone()).await?);
     Ok(kept)
+}
+
+/// The live entries of the manifests to merge; none where a column that partitions them became wider between them.
+async fn entries_alike(
+    context: CommitContext<'_>,
+    manifests: &[ManifestFile],
+    merge: &[usize],
+    spec: &PartitionSpec,
+    schema: &SchemaRef,
+) -> Result<Option<Vec<ManifestEntry>>> {
+    let of_now = spec.partition_type(schema).ok();
+    let mut entries = Vec::new();
+    for manifest in merge.iter().filter_map(|position| manifests.get(*position)) {
+        let (live, written_with) = live_entries(context.store, manifest).await?;
+        if spec.partition_type(&written_with).ok() != of_now {
+            return Ok(None);
+        }
+        entries.extend(live);
+    }
+    Ok(Some(entries))
+}
+
+/// I3: whether a manifest with this spec and schema can be read again.
+fn reads_back(spec: &PartitionSpec, schema: &SchemaRef) -> bool {
+    let fields = spec.fields().iter().cloned().map(PartitionField::into_unbound);
+    PartitionSpec::builder(schema.clone()).add_unbound_fields(fields).is_ok()
 }
 
 /// I1, I2.

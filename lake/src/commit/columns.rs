@@ -1,7 +1,10 @@
-//! New columns: published with the files that have them, or ahead of them.
+//! New columns: published with the files that have them, or ahead of them; and columns that go.
 //!
 //! - I1: columns that are published ahead get the field ids that the staged files already carry, or none at all: the
 //!   change asserts the schema and the last field id that they were given out on.
+//! - I2: columns go on the schema and the snapshot that it was decided on, together with what the table remembers of it.
+
+use std::collections::HashMap;
 
 use iceberg::spec::{MAIN_BRANCH, SchemaRef, TableMetadata};
 use iceberg::{TableRequirement, TableUpdate};
@@ -31,11 +34,31 @@ pub(super) fn schema_updates(
 /// A change of the table's columns alone, without a snapshot (I1).
 pub fn prepare_columns(base: &TableMetadata, evolution: &Evolution) -> (Vec<TableRequirement>, Vec<TableUpdate>) {
     let (_, _, updates) = schema_updates(base, Some(evolution));
-    let requirements = vec![
+    (requirements(base), updates)
+}
+
+/// A change of the table's columns, where there is one, and of its properties (I2).
+pub fn prepare_change(
+    base: &TableMetadata,
+    columns: Option<&Evolution>,
+    properties: HashMap<String, String>,
+    removals: Vec<String>,
+) -> (Vec<TableRequirement>, Vec<TableUpdate>) {
+    let (_, _, mut updates) = schema_updates(base, columns);
+    if !properties.is_empty() {
+        updates.push(TableUpdate::SetProperties { updates: properties });
+    }
+    if !removals.is_empty() {
+        updates.push(TableUpdate::RemoveProperties { removals });
+    }
+    (requirements(base), updates)
+}
+
+fn requirements(base: &TableMetadata) -> Vec<TableRequirement> {
+    vec![
         TableRequirement::UuidMatch { uuid: base.uuid() },
         TableRequirement::RefSnapshotIdMatch { r#ref: MAIN_BRANCH.to_owned(), snapshot_id: base.current_snapshot_id() },
         TableRequirement::CurrentSchemaIdMatch { current_schema_id: base.current_schema_id() },
         TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id: base.last_column_id() },
-    ];
-    (requirements, updates)
+    ]
 }

@@ -5,7 +5,7 @@
 //! once a tier, and a manifest of [`ENTRIES_MAX`] entries never again: with N files a list holds about
 //! `TIER_WIDTH` manifests a tier plus `N / ENTRIES_MAX`.
 //! - I1: at most one merge a commit, so that one commit's cost is bounded.
-//! - I2: only manifests of data files are merged, and only within one partition spec.
+//! - I2: only manifests of data files are merged, and only within one partition spec that the caller can still write.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,12 @@ const TIER_WIDTH: usize = 16;
 const ENTRIES_MAX: u32 = 4096;
 
 /// The positions of the manifests to merge into one, or nothing.
-pub(super) fn manifests_to_merge(manifests: &[ManifestFile]) -> Vec<usize> {
+pub(super) fn manifests_to_merge(manifests: &[ManifestFile], is_written: impl Fn(i32) -> bool) -> Vec<usize> {
     let mut tiers: BTreeMap<(u32, i32), Vec<usize>> = BTreeMap::new();
     for (position, manifest) in manifests.iter().enumerate() {
         let entries = live_count(manifest);
-        if manifest.content == ManifestContentType::Data && entries < ENTRIES_MAX {
+        let is_data = manifest.content == ManifestContentType::Data;
+        if is_data && entries < ENTRIES_MAX && is_written(manifest.partition_spec_id) {
             tiers.entry((tier(entries), manifest.partition_spec_id)).or_default().push(position);
         }
     }
@@ -69,7 +70,7 @@ mod tests {
         let mut rewritten = 0_u64;
         for _ in 0..10_000 {
             manifests.push(manifest(1, 0, ManifestContentType::Data));
-            let merge = manifests_to_merge(&manifests);
+            let merge = manifests_to_merge(&manifests, |_| true);
             let entries: u32 = merge.iter().map(|position| live_count(&manifests[*position])).sum();
             rewritten += u64::from(entries);
             if !merge.is_empty() {
@@ -89,9 +90,10 @@ mod tests {
         let mut manifests: Vec<_> = (0..15).map(|_| manifest(1, 0, ManifestContentType::Data)).collect();
         manifests.extend((0..15).map(|_| manifest(1, 1, ManifestContentType::Data)));
         manifests.extend((0..40).map(|_| manifest(1, 0, ManifestContentType::Deletes)));
-        assert!(manifests_to_merge(&manifests).is_empty());
+        assert!(manifests_to_merge(&manifests, |_| true).is_empty());
         manifests.push(manifest(1, 1, ManifestContentType::Data));
-        let merged = manifests_to_merge(&manifests);
+        let merged = manifests_to_merge(&manifests, |_| true);
+        assert!(manifests_to_merge(&manifests, |spec_id| spec_id != 1).is_empty());
         assert_eq!(merged.len(), TIER_WIDTH);
         assert!(merged.iter().all(|position| manifests[*position].partition_spec_id == 1));
     }

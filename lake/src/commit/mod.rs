@@ -3,7 +3,7 @@
 //! In flow order:
 //!
 //! ```text
-//!  columns    new columns, published with the files that have them or ahead of them
+//!  columns    new columns, published with the files that have them or ahead of them; columns that go
 //!  merge      which manifests to join, so that the list stays short
 //!  manifests  manifests and manifest lists, written and read
 //!  expire     which snapshots a commit forgets
@@ -36,7 +36,7 @@ use tableflow_model::{Clock, Ids, Millis};
 use tableflow_store::Store;
 
 pub use append::{Append, prepare_append};
-pub use columns::prepare_columns;
+pub use columns::{prepare_change, prepare_columns};
 pub use expire::Retention;
 pub(crate) use manifests::live_entries;
 pub use manifests::{live_files, manifests_of};

@@ -35,7 +35,7 @@ fn conform_fields(wanted: &Fields, have: &Fields, columns: &[ArrayRef], rows: us
 }
 
 /// One column's values in the shape of `wanted`.
-pub fn conform_array(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
+fn conform_array(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     if array.data_type() == wanted {
         return Ok(array.clone());
     }

@@ -4,15 +4,17 @@
 //!
 //! ```text
 //!  schema     Arrow columns -> Iceberg columns with stable ids, and columns that are added
+//!  drop       columns that go
 //!  partition  `--partition-by` and `--sort-by` -> partition spec and sort order, and back to text
 //!  conform    a decoded batch -> a batch with exactly the table's columns
 //! ```
 
 mod conform;
+mod drop;
 mod partition;
 mod schema;
 
 pub use conform::conform;
-pub(crate) use conform::conform_array;
+pub use drop::drop_columns;
 pub use partition::{parse_partition_by, parse_sort_by, partition_text, sort_text};
 pub use schema::{Evolution, arrow_schema, evolve, new_schema};

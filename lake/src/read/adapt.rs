@@ -1,168 +1,170 @@
-//! Columns of older files in the shape that the table has now.
+//! Columns of a file, found by their field ids.
 //!
-//! Owns [`NestedAdapterFactory`]. DataFusion's own adapter adds columns and fields of structs that a file lacks, but
-//! gives up where the struct is inside a list or a map; those columns are conformed here, all others are left to it.
+//! Owns [`ColumnsById`]: what expressions over the table become for one file. DataFusion's own adapter finds columns by
+//! name; it prunes row groups and pages by the expressions that come out of here, so those go by ids, too.
 //! - I1: a column reaches the query in the table's type, whatever schema its file was written with.
+//! - I2: a column is the file's column with its id, and with no other. Its name in the file means nothing.
+//! - I3: a column that the file lacks is its default, or null.
 
-use std::any::Any;
-use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr_adapter::{
-    DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
-};
+use datafusion::physical_expr::expressions::{CastColumnExpr, Column, lit};
+use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
+use datafusion::scalar::ScalarValue;
+use iceberg::spec::{Literal, SchemaRef, TableMetadata, Type};
+use tableflow_model::Error;
 
-use crate::layout::conform_array;
+use super::bounds::to_scalar;
+use super::imported::{NamesOfIds, have_ids};
+use super::shape::{Shape, Shaped, bare, field_id};
+use crate::layout::arrow_schema;
 
-/// An adapter for each file.
+/// The columns of a table as files are to be read; makes an adapter for each file.
+#[derive(Clone, Debug)]
+pub struct ColumnsById {
+    table: Arc<Table>,
+}
+
 #[derive(Debug)]
-pub struct NestedAdapterFactory;
+struct Table {
+    /// With field ids at every depth.
+    schema: ArrowSchemaRef,
+    /// As the query sees it.
+    bare: ArrowSchemaRef,
+    /// What columns have in files from before them; nothing where the value is of a type that is not read here.
+    defaults: HashMap<i32, Option<ScalarValue>>,
+    names: NamesOfIds,
+}
 
-impl PhysicalExprAdapterFactory for NestedAdapterFactory {
-    fn create(&self, table: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
-        let mut conformed = Vec::new();
-        let field = |wanted: &FieldRef| match file.field_with_name(wanted.name()) {
-            Ok(have) if have.data_type() != wanted.data_type() && is_nested_deep(wanted.data_type()) => {
-                conformed.push(wanted.clone());
-                Arc::new(have.clone())
-            }
-            _ => wanted.clone(),
+impl ColumnsById {
+    pub fn new(metadata: &TableMetadata, schema: &SchemaRef) -> tableflow_model::Result<Self> {
+        let with_ids = arrow_schema(schema)?;
+        let fields: Vec<Field> = with_ids.fields().iter().map(|field| bare(field)).collect();
+        let (bare, names) = (Arc::new(ArrowSchema::new(fields)), NamesOfIds::of(metadata, schema));
+        let default = |id: &i32| {
+            let field = schema.field_by_id(*id)?;
+            let value = match (field.initial_default.as_ref()?, field.field_type.as_ref()) {
+                (Literal::Primitive(value), Type::Primitive(of)) => to_scalar(value, of),
+                _ => None,
+            };
+            Some((*id, value))
         };
-        // The default adapter sees those columns as the file has them, and lets them be.
-        let fields: Vec<FieldRef> = table.fields().iter().map(field).collect();
-        let seen = Arc::new(Schema::new_with_metadata(fields, table.metadata().clone()));
-        let others = DefaultPhysicalExprAdapterFactory.create(seen, file)?;
-        Ok(if conformed.is_empty() { others } else { Arc::new(NestedAdapter { conformed, others }) })
+        let defaults = schema.field_id_to_name_map().keys().filter_map(default).collect();
+        Ok(ColumnsById { table: Arc::new(Table { schema: with_ids, bare, defaults, names }) })
+    }
+
+    /// Without field ids: with them in the schema every expression would carry them.
+    pub fn bare_schema(&self) -> &ArrowSchemaRef {
+        &self.table.bare
+    }
+
+    /// Whether a file that looks like the table has to be looked at all the same.
+    pub fn may_mislead(&self) -> bool {
+        self.table.names.may_mislead()
     }
 }
 
-/// Is there a list or a map in it?
-fn is_nested_deep(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::List(_) | DataType::Map(..) => true,
-        DataType::Struct(fields) => fields.iter().any(|field| is_nested_deep(field.data_type())),
-        _ => false,
+impl PhysicalExprAdapterFactory for ColumnsById {
+    fn create(&self, _table: ArrowSchemaRef, file: ArrowSchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        let ids = if have_ids(file.fields()) {
+            file.clone()
+        } else {
+            let given = self.table.names.give_ids(&file);
+            Arc::new(given.map_err(|error| DataFusionError::External(Box::new(error)))?)
+        };
+        let place = |(place, field): (usize, &FieldRef)| Some((field_id(field)?, place));
+        let places = ids.fields().iter().enumerate().filter_map(place).collect();
+        Ok(Arc::new(FileColumns { table: self.table.clone(), file, ids, places }))
     }
 }
 
+/// One file's columns.
 #[derive(Debug)]
-struct NestedAdapter {
-    /// As the table has them.
-    conformed: Vec<FieldRef>,
-    others: Arc<dyn PhysicalExprAdapter>,
+struct FileColumns {
+    table: Arc<Table>,
+    /// As they are read.
+    file: ArrowSchemaRef,
+    /// The same with their ids.
+    ids: ArrowSchemaRef,
+    places: HashMap<i32, usize>,
 }
 
-impl PhysicalExprAdapter for NestedAdapter {
+impl PhysicalExprAdapter for FileColumns {
     fn rewrite(&self, expression: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
-        let conform = |node: Arc<dyn PhysicalExpr>| {
-            let column = node.as_any().downcast_ref::<Column>();
-            let wanted = column.and_then(|column| self.conformed.iter().find(|field| field.name() == column.name()));
-            Ok(match wanted {
-                Some(wanted) => Transformed::yes(Arc::new(Conformed { column: node, wanted: wanted.clone() }) as _),
-                None => Transformed::no(node),
-            })
+        let adapt = |node: Arc<dyn PhysicalExpr>| match node.as_any().downcast_ref::<Column>() {
+            Some(column) => self.column(column).map(Transformed::yes),
+            None => Ok(Transformed::no(node)),
         };
-        // Upwards: the column inside a new expression is not visited again.
-        Ok(self.others.rewrite(expression)?.transform_up(conform)?.data)
+        // Upwards: the file's column inside a new expression is not visited again.
+        Ok(expression.transform_up(adapt)?.data)
     }
 }
 
-/// A file's column in the table's type.
-#[derive(Debug, Eq)]
-struct Conformed {
-    column: Arc<dyn PhysicalExpr>,
-    wanted: FieldRef,
-}
-
-// Both by hand: a derived comparison of trait objects does not compile (rust-lang/rust issue 78808).
-impl PartialEq for Conformed {
-    fn eq(&self, other: &Self) -> bool {
-        self.column.eq(&other.column) && self.wanted == other.wanted
+impl FileColumns {
+    fn column(&self, column: &Column) -> Result<Arc<dyn PhysicalExpr>> {
+        let index = match self.table.bare.fields().get(column.index()) {
+            Some(field) if field.name() == column.name() => column.index(),
+            _ => self.table.bare.index_of(column.name())?,
+        };
+        let (wanted, seen) = (self.table.schema.field(index), self.table.bare.field(index));
+        let absent = |field: &Field| self.table.absent(field);
+        let Some(place) = field_id(wanted).and_then(|id| self.places.get(&id)).copied() else {
+            return Ok(lit(absent(wanted)?));
+        };
+        let have = self.file.field(place);
+        if is_bytes(wanted.data_type()) && is_text(have.data_type()) {
+            return refused(taken_for_text(wanted, have));
+        }
+        let source = Arc::new(Column::new(have.name(), place));
+        Ok(match Shape::of(self.ids.field(place), wanted, &absent)? {
+            Shape::Same => source,
+            // Statistics are held against casts of this kind.
+            Shape::Cast(_) => {
+                let (have, wanted) = (Arc::new(have.clone()), Arc::new(seen.clone()));
+                Arc::new(CastColumnExpr::new(source, have, wanted, None))
+            }
+            shape => Arc::new(Shaped { column: source, shape, wanted: Arc::new(seen.clone()) }),
+        })
     }
 }
 
-impl Hash for Conformed {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.column.hash(state);
-        self.wanted.hash(state);
+impl Table {
+    /// I3.
+    fn absent(&self, field: &Field) -> Result<ScalarValue> {
+        match field_id(field).and_then(|id| self.defaults.get(&id)) {
+            Some(Some(value)) => Ok(value.clone()),
+            Some(None) => refused(Error::usage(format!(
+                "column {} has a default of type {}, which this version does not read",
+                field.name(),
+                field.data_type()
+            ))),
+            None if field.is_nullable() => ScalarValue::try_new_null(bare(field).data_type()),
+            None => refused(Error::data(format!("column {} must have values, and a file has none", field.name()))),
+        }
     }
 }
 
-impl fmt::Display for Conformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.column.fmt(f)
-    }
+/// DataFusion reads a file's bytes as text where the table has a text of that name, before it asks for an adapter.
+fn taken_for_text(wanted: &Field, have: &Field) -> Error {
+    let (column, before) = (wanted.name(), have.name());
+    Error::usage(format!("column {column} was called {before}, and a text has that name now"))
+        .with_detail("files from before hold bytes, which would be taken for text")
+        .with_hint(format!("leave {column} out, or rename {before} with the engine that gave it the name"))
 }
 
-impl PhysicalExpr for Conformed {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn return_field(&self, _input: &Schema) -> Result<FieldRef> {
-        Ok(self.wanted.clone())
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let array = self.column.evaluate(batch)?.into_array(batch.num_rows())?;
-        let conformed = conform_array(&array, self.wanted.data_type());
-        conformed.map(ColumnarValue::Array).map_err(|error| DataFusionError::External(Box::new(error)))
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.column]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        let column = children.into_iter().next().unwrap_or_else(|| self.column.clone());
-        Ok(Arc::new(Conformed { column, wanted: self.wanted.clone() }))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.column.fmt_sql(f)
-    }
+fn is_bytes(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
 }
 
-#[cfg(test)]
-mod tests {
-    use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray};
-    use arrow::buffer::OffsetBuffer;
-    use arrow::datatypes::{Field, Fields, Int64Type};
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
 
-    use super::*;
-
-    fn list_of(names: &[&str]) -> Field {
-        let fields: Fields = names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect();
-        Field::new("lines", DataType::new_list(DataType::Struct(fields), true), true)
-    }
-
-    #[test]
-    fn i1_a_field_added_inside_a_list_is_null_in_older_files() {
-        let file = Arc::new(Schema::new(vec![list_of(&["a"])]));
-        let table = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), list_of(&["b", "a"])]));
-        let DataType::List(element) = file.field(0).data_type().clone() else { panic!("a list") };
-        let DataType::Struct(fields) = element.data_type().clone() else { panic!("of structs") };
-        let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
-        let rows = Arc::new(StructArray::new(fields, vec![values], None));
-        let lists: ArrayRef = Arc::new(ListArray::new(element, OffsetBuffer::from_lengths([2, 0, 1]), rows, None));
-        let batch = RecordBatch::try_new(file.clone(), vec![lists]).unwrap();
-
-        let adapter = NestedAdapterFactory.create(table.clone(), file).unwrap();
-        let rewritten = adapter.rewrite(Arc::new(Column::new("lines", 1))).unwrap();
-        let seen = rewritten.evaluate(&batch).unwrap().into_array(3).unwrap();
-        assert_eq!(seen.data_type(), table.field(1).data_type());
-        let lists = seen.as_list::<i32>();
-        assert_eq!(lists.value_offsets(), [0, 2, 2, 3]);
-        let rows = lists.values().as_struct();
-        assert_eq!(rows.column(0).null_count(), 3, "the file knows no b");
-        assert_eq!(rows.column(1).as_primitive::<Int64Type>().values(), &[1, 2, 3]);
-    }
+fn refused<T>(error: Error) -> Result<T> {
+    Err(DataFusionError::External(Box::new(error)))
 }

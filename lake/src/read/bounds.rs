@@ -5,6 +5,7 @@
 //! - I2: a bound is called exact only where every writer must write exact values: never for text and bytes,
 //!   which engines truncate, and never for floats, where NaN stands outside the bounds.
 //! - I3: a partition value bounds its source column: day 3 of `ts` bounds `ts` to that day.
+//! - I4: a bound belongs to a field id, and to the name that the column of that id has in the schema that is read.
 
 use std::collections::HashMap;
 
@@ -26,7 +27,7 @@ pub struct ColumnBounds {
     pub exact: bool,
 }
 
-/// The bounds of one container (a file or a manifest), by column name.
+/// The bounds of one container (a file or a manifest), by column name (I4).
 #[derive(Clone, Debug, Default)]
 pub struct Bounds {
     pub rows: Option<u64>,
@@ -131,16 +132,17 @@ fn span(first: i32, last: i32, unit: i64) -> Option<(PrimitiveLiteral, Primitive
     Some((PrimitiveLiteral::Long(start), PrimitiveLiteral::Long(end)))
 }
 
-/// A value of metadata as DataFusion's scalar of the column's Arrow type.
-fn to_scalar(value: &PrimitiveLiteral, of: &PrimitiveType) -> Option<ScalarValue> {
+/// A value of metadata as DataFusion's scalar of the column's Arrow type; a column that was promoted keeps its old files'
+/// bounds.
+pub(super) fn to_scalar(value: &PrimitiveLiteral, of: &PrimitiveType) -> Option<ScalarValue> {
     Some(match (of, value) {
         (PrimitiveType::Boolean, PrimitiveLiteral::Boolean(v)) => ScalarValue::Boolean(Some(*v)),
         (PrimitiveType::Int, PrimitiveLiteral::Int(v)) => ScalarValue::Int32(Some(*v)),
         (PrimitiveType::Long, PrimitiveLiteral::Long(v)) => ScalarValue::Int64(Some(*v)),
-        // A column promoted from int keeps its old files' bounds.
         (PrimitiveType::Long, PrimitiveLiteral::Int(v)) => ScalarValue::Int64(Some(i64::from(*v))),
         (PrimitiveType::Float, PrimitiveLiteral::Float(v)) => ScalarValue::Float32(Some(v.0)),
         (PrimitiveType::Double, PrimitiveLiteral::Double(v)) => ScalarValue::Float64(Some(v.0)),
+        (PrimitiveType::Double, PrimitiveLiteral::Float(v)) => ScalarValue::Float64(Some(f64::from(v.0))),
         (PrimitiveType::Date, PrimitiveLiteral::Int(v)) => ScalarValue::Date32(Some(*v)),
         (PrimitiveType::Time, PrimitiveLiteral::Long(v)) => ScalarValue::Time64Microsecond(Some(*v)),
         (PrimitiveType::Timestamp, PrimitiveLiteral::Long(v)) => ScalarValue::TimestampMicrosecond(Some(*v), None),

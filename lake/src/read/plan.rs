@@ -1,11 +1,10 @@
 //! A snapshot and a filter -> the files to read.
 //!
 //! - I1: no file is read that the filter cannot match, and no manifest is opened that cannot hold one.
-//! - I2: what this reader cannot read right it refuses: delete files, columns renamed by other engines, other
-//!   file formats. It never returns rows that are deleted or values of another column.
+//! - I2: what this reader cannot read right it refuses: delete files, other file formats. It never returns rows that
+//!   are deleted.
 //! - I3: statistics are exact only where every file's are.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef as ArrowSchemaRef;
@@ -32,15 +31,14 @@ pub struct PlannedFile {
     pub bounds: Bounds,
 }
 
-/// The live files of a snapshot that may hold rows for the filter.
+/// The live files of a snapshot that may hold rows for the filter over the columns of `schema`.
 pub async fn plan_files(
     store: &Store,
     table: &TableMetadata,
     snapshot: &SnapshotRef,
+    schema: &Schema,
     pruner: &Pruner,
 ) -> Result<Vec<PlannedFile>> {
-    let schema = table.current_schema();
-    check_names(table, schema)?;
     let manifests = manifests_of(store, table, snapshot).await?;
     let manifests = prune_manifests(table, schema, manifests, pruner)?;
     let read = manifests.into_iter().map(|manifest| files_of(store, table, schema, manifest, pruner));
@@ -93,22 +91,6 @@ fn spec<'a>(table: &'a TableMetadata, manifest: &ManifestFile) -> Result<&'a Par
 
 fn pruning_failed(error: datafusion::error::DataFusionError) -> Error {
     Error::internal("holding the filter against the files' bounds").with_source(error)
-}
-
-/// I2: files are read by column name, so a name must have meant the same column in every schema of the table.
-fn check_names(table: &TableMetadata, schema: &Schema) -> Result<()> {
-    let mut ids: HashMap<&str, i32> = HashMap::new();
-    let mut names: HashMap<i32, &str> = HashMap::new();
-    for schema in std::iter::once(schema).chain(table.schemas_iter().map(Arc::as_ref)) {
-        for (id, name) in schema.field_id_to_name_map() {
-            if *ids.entry(name).or_insert(*id) != *id || *names.entry(*id).or_insert(name) != name {
-                return Err(Error::usage(format!("column {name} was renamed or replaced by another engine"))
-                    .with_detail("reading files from before such a change is not supported yet")
-                    .with_hint("read the table with that engine, or rewrite its files there"));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// I3: what the planned files say together.

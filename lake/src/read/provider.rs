@@ -4,11 +4,12 @@
 //! late filtering and the split into parallel ranges are done by DataFusion's own Parquet source.
 //! - I1: a provider shows one snapshot for its whole life, whatever commits meanwhile.
 //! - I2: filters are pushed down as far as metadata goes and applied again on rows.
+//! - I3: the table as it is now has the columns that it has now; as it was at a snapshot, those that it had then.
 
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
+use arrow::datatypes::SchemaRef as ArrowSchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Statistics};
@@ -21,15 +22,15 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::lit;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use iceberg::spec::{SnapshotRef, TableMetadata};
+use iceberg::spec::{SchemaRef, Snapshot, SnapshotRef, TableMetadata};
 use tableflow_store::Store;
 
-use super::adapt::NestedAdapterFactory;
+use super::adapt::ColumnsById;
 use super::plan::{PlannedFile, file_statistics, plan_files, statistics};
 use super::prune::Pruner;
-use crate::layout::arrow_schema;
 
 /// One table at one snapshot.
 #[derive(Debug)]
@@ -37,31 +38,46 @@ pub struct IcebergTable {
     store: Store,
     metadata: Arc<TableMetadata>,
     snapshot: Option<SnapshotRef>,
-    schema: ArrowSchemaRef,
+    schema: SchemaRef,
+    columns: ColumnsById,
+}
+
+/// The columns that the table had at a snapshot (I3); those of now where the snapshot does not say, or they are forgotten.
+pub fn schema_at(metadata: &TableMetadata, snapshot: &Snapshot) -> SchemaRef {
+    let known = snapshot.schema_id().and_then(|id| metadata.schema_by_id(id));
+    known.unwrap_or_else(|| metadata.current_schema()).clone()
 }
 
 impl IcebergTable {
     /// The table as it is now.
     pub fn current(store: Store, metadata: Arc<TableMetadata>) -> tableflow_model::Result<Self> {
-        let snapshot = metadata.current_snapshot().cloned();
-        IcebergTable::at(store, metadata, snapshot)
+        let (snapshot, schema) = (metadata.current_snapshot().cloned(), metadata.current_schema().clone());
+        IcebergTable::new(store, metadata, snapshot, schema)
     }
 
-    /// The table as a snapshot shows it, with the columns it has now (an added column is null in old rows).
-    pub fn at(
+    /// The table as it was at a snapshot (I3).
+    pub fn at(store: Store, metadata: Arc<TableMetadata>, snapshot: SnapshotRef) -> tableflow_model::Result<Self> {
+        let schema = schema_at(&metadata, &snapshot);
+        IcebergTable::new(store, metadata, Some(snapshot), schema)
+    }
+
+    fn new(
         store: Store,
         metadata: Arc<TableMetadata>,
         snapshot: Option<SnapshotRef>,
+        schema: SchemaRef,
     ) -> tableflow_model::Result<Self> {
-        let schema = arrow_schema(metadata.current_schema())?;
-        // Field ids are the files' matter: with them in the schema every expression would carry them.
-        let fields: Vec<_> = schema.fields().iter().map(|field| without_metadata(field)).collect();
-        Ok(IcebergTable { store, metadata, snapshot, schema: Arc::new(ArrowSchema::new(fields)) })
+        let columns = ColumnsById::new(&metadata, &schema)?;
+        Ok(IcebergTable { store, metadata, snapshot, schema, columns })
+    }
+
+    fn arrow_schema(&self) -> &ArrowSchemaRef {
+        self.columns.bare_schema()
     }
 
     fn filter(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
         let Some(filter) = conjunction(filters.to_vec()) else { return Ok(None) };
-        let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
+        let schema = DFSchema::try_from(self.arrow_schema().as_ref().clone())?;
         state.create_physical_expr(filter, &schema).map(Some)
     }
 
@@ -69,20 +85,8 @@ impl IcebergTable {
         let path = self.store.path(planned.file.file_path()).map_err(external)?;
         let mut file = PartitionedFile::new(path.to_string(), planned.file.file_size_in_bytes());
         file.object_meta.location = path;
-        Ok(file.with_statistics(Arc::new(file_statistics(planned, &self.schema))))
+        Ok(file.with_statistics(Arc::new(file_statistics(planned, self.arrow_schema()))))
     }
-}
-
-/// At every depth: operators that put columns together compare types, metadata and all.
-fn without_metadata(field: &Field) -> Field {
-    let bare = |child: &FieldRef| Arc::new(without_metadata(child));
-    let data_type = match field.data_type() {
-        DataType::List(element) => DataType::List(bare(element)),
-        DataType::Map(entries, sorted) => DataType::Map(bare(entries), *sorted),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(bare).collect()),
-        plain => plain.clone(),
-    };
-    Field::new(field.name(), data_type, field.is_nullable())
 }
 
 fn external(error: tableflow_model::Error) -> DataFusionError {
@@ -96,7 +100,7 @@ impl TableProvider for IcebergTable {
     }
 
     fn schema(&self) -> ArrowSchemaRef {
-        self.schema.clone()
+        self.arrow_schema().clone()
     }
 
     fn table_type(&self) -> TableType {
@@ -116,29 +120,36 @@ impl TableProvider for IcebergTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let filter = self.filter(state, filters)?;
-        let pruner = Pruner::new(self.schema.clone(), filter)?;
+        let pruner = Pruner::new(self.arrow_schema().clone(), filter)?;
         let files = match &self.snapshot {
-            Some(snapshot) => plan_files(&self.store, &self.metadata, snapshot, &pruner).await.map_err(external)?,
+            Some(snapshot) => {
+                let planned = plan_files(&self.store, &self.metadata, snapshot, &self.schema, &pruner);
+                planned.await.map_err(external)?
+            }
             None => Vec::new(),
         };
         if files.is_empty() {
             let schema = match projection {
-                Some(columns) => Arc::new(self.schema.project(columns)?),
-                None => self.schema.clone(),
+                Some(columns) => Arc::new(self.arrow_schema().project(columns)?),
+                None => self.arrow_schema().clone(),
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         // The filter comes by itself: DataFusion pushes it into the source where the session wants that.
-        let source = ParquetSource::new(self.schema.clone());
+        let mut source = ParquetSource::new(self.arrow_schema().clone());
+        if self.columns.may_mislead() {
+            // Without a filter, a file with the very columns of the table would be read unadapted.
+            source = source.with_predicate(lit(true));
+        }
         let url = ObjectStoreUrl::parse(self.store.base_url().map_err(external)?.as_str())?;
         let group = files.iter().map(|planned| self.partitioned_file(planned)).collect::<Result<Vec<_>>>()?;
         let groups = FileGroup::new(group).split_files(state.config_options().execution.target_partitions);
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
-            .with_statistics(statistics(&files, &self.schema))
+            .with_statistics(statistics(&files, self.arrow_schema()))
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
-            .with_expr_adapter(Some(Arc::new(NestedAdapterFactory)))
+            .with_expr_adapter(Some(Arc::new(self.columns.clone())))
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }

@@ -79,6 +79,17 @@ pub enum Suspend {
     ManifestsNeeded {
         epoch: Epoch,
     },
+    /// A topic has lost what it recorded, and the rows that would say it (rule T2).
+    EpochForgotten {
+        epoch: Epoch,
+    },
+    /// A topic records an epoch that the manifests do not lead to, and that no table stands at (rule T2). `decided` is the
+    /// last epoch that is known to be decided, `tables` the highest one of the tables.
+    EpochElsewhere {
+        recorded: Epoch,
+        decided: Epoch,
+        tables: Epoch,
+    },
     /// A manifest that a sink still needs is gone (rules M3, M6).
     ManifestMissing {
         epoch: Epoch,
@@ -109,6 +120,19 @@ impl fmt::Display for Suspend {
             Suspend::ManifestsNeeded { epoch } => {
                 write!(f, "epoch {epoch} of the table was decided by a manifest, and this job writes none")
             }
+            Suspend::EpochForgotten { epoch } => write!(
+                f,
+                "whether the topic had the dead letters of epoch {epoch} is not known: its group's offset and its records are gone"
+            ),
+            Suspend::EpochElsewhere { recorded, decided, .. } if recorded > decided => write!(
+                f,
+                "the topic is said to have the dead letters of epoch {recorded}, and manifests reach epoch {decided}"
+            ),
+            Suspend::EpochElsewhere { recorded, tables, .. } => write!(
+                f,
+                "the topic is said to have the dead letters of epoch {recorded} and no later ones; the tables are at epoch \
+                 {tables}, and the manifests in between are gone"
+            ),
             Suspend::ManifestMissing { epoch } => write!(f, "the manifest of epoch {epoch} is missing"),
         }
     }
@@ -139,6 +163,9 @@ impl Suspend {
             }
             Suspend::ManifestsNeeded { .. } => {
                 "fill another table from the topic: `tableflow enable TOPIC --table NAME`"
+            }
+            Suspend::EpochForgotten { .. } | Suspend::EpochElsewhere { .. } => {
+                "ask those who read the topic, then `tableflow resume TABLE --letters sent` or `--letters missing`"
             }
             Suspend::ManifestMissing { .. } => "restore the object from a backup of the bucket",
         };

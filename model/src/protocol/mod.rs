@@ -11,6 +11,7 @@
 //!  direct    the machine of a job with one sink and no state                               S
 //!  manifest  the object that decides an epoch, and what may be collected                   M1, M6
 //!  epochs    the machine of a job with state or several sinks                              M, S3
+//!  topic     what a topic says of the epochs that are in it                                T
 //!  reset     what a rollback of ours does to the ledger                                    C5
 //!  file_name what data files are called                                                    G1
 //!  garbage   which of them may be deleted                                                  G2, G3
@@ -34,6 +35,7 @@ pub mod ledger;
 pub mod manifest;
 pub mod reset;
 pub mod rules;
+pub mod topic;
 
 pub use commit::{Assertion, CommitReply, Guard, History, SnapshotFacts, TableFacts};
 pub use direct::{DirectEvent, DirectStep, DirectWriter};
@@ -44,3 +46,4 @@ pub use halt::{Stop, Suspend};
 pub use ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, Tally, TopicPositions, WriterId};
 pub use manifest::{Collection, EpochManifest, Intent, SinkName, SinkWork, unbroken};
 pub use rules::{Rule, Rules};
+pub use topic::{ProduceReply, Recorded};

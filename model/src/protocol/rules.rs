@@ -110,6 +110,20 @@ rules! {
     KeepForRollback = "M6";
     /// State is collected by the newest manifest with work.
     StateByNewestWork = "M6";
+    /// A topic's `transactional.id` is one for each job and sink, without a generation.
+    OneTransactionalId = "T1";
+    /// A producer is opened, which fences the one before, and then the recorded epoch is read.
+    FenceThenRead = "T1";
+    /// The epoch is recorded in the transaction that has its rows.
+    RecordInTransaction = "T1";
+    /// Where the recorded epoch has expired, that of the topic's newest rows counts.
+    RowsDecide = "T2";
+    /// Topics are committed before tables: one that records nothing is where the tables are, or further.
+    TopicsFirst = "T2";
+    /// A topic that may have forgotten rows that are due suspends the job.
+    ForgottenSuspends = "T2";
+    /// After any error the producer is closed, and another one starts over.
+    StartOver = "T3";
     /// Puts are create-only.
     CreateOnly = "G1";
     /// A file is garbage only when its epoch is decided.

@@ -51,6 +51,12 @@ impl World {
                     self.flight.push(Flight::Collect(collection));
                 }
             }
+            Act::ForgetOffset => self.letters.forget_offset(),
+            Act::DeleteLetters => {
+                let place = self.rng.below(self.letters.log.len() + 1);
+                self.letters.delete_before(place);
+            }
+            Act::TimeOut => self.letters.time_out(),
             Act::Grow => self.shape = Shape::Epochs,
         }
     }

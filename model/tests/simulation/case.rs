@@ -16,6 +16,8 @@ pub enum Kind {
     TwoSinks,
     /// One sink and state.
     Stateful,
+    /// Main table, dead letters, and a topic that the dead letters go to as well.
+    Topic,
     /// Starts as `Direct`, is given dead letters in mid-run.
     Grows,
 }
@@ -34,6 +36,12 @@ pub enum Act {
     AddPartition,
     Sweep,
     CollectManifests,
+    /// What the topic records expires.
+    ForgetOffset,
+    /// The topic's oldest letters are deleted, as retention does.
+    DeleteLetters,
+    /// A transaction takes too long.
+    TimeOut,
     Grow,
 }
 
@@ -53,6 +61,15 @@ pub struct Case {
 const SEEDS: u64 = 1500;
 
 const UPKEEP: &[Act] = &[Act::ForeignAppend, Act::SetProperty, Act::Expire, Act::Sweep, Act::AddPartition, Act::Replay];
+const LETTERS: &[Act] = &[
+    Act::ForeignAppend,
+    Act::Expire,
+    Act::Sweep,
+    Act::CollectManifests,
+    Act::ForgetOffset,
+    Act::DeleteLetters,
+    Act::TimeOut,
+];
 const EPOCHS: &[Act] = &[Act::ForeignAppend, Act::SetProperty, Act::Expire, Act::Sweep, Act::CollectManifests];
 
 pub const CASES: &[Case] = &[
@@ -116,6 +133,16 @@ pub const CASES: &[Case] = &[
         // A name has to be collected, won again and replayed over: rare.
         seeds: 8000,
     },
+    Case { name: "topic", kind: Kind::Topic, guard: None, acts: LETTERS, pending_max: 1, seeds: SEEDS },
+    Case {
+        name: "topic-replay",
+        kind: Kind::Topic,
+        guard: None,
+        acts: &[Act::Replay, Act::CollectManifests, Act::ForgetOffset, Act::DeleteLetters, Act::TimeOut],
+        pending_max: 1,
+        seeds: SEEDS / 2,
+    },
+    Case { name: "topic-pipelined", kind: Kind::Topic, guard: None, acts: LETTERS, pending_max: 3, seeds: SEEDS / 2 },
     Case {
         name: "grows",
         kind: Kind::Grows,

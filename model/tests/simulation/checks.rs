@@ -57,6 +57,7 @@ impl World {
             return;
         }
         self.check_rows();
+        self.check_letters();
     }
 
     fn check_files(&mut self, sink: usize) {
@@ -185,6 +186,10 @@ impl World {
                     return false;
                 }
                 Some(End::Stopped(_) | End::Overtaken) => {}
+                Some(End::Suspended(Suspend::EpochForgotten { .. })) => {
+                    let tables = self.tables.iter().filter_map(|table| table.ledger()).map(|ledger| ledger.epoch).max();
+                    self.letters.answer(tables.unwrap_or_default());
+                }
                 _ => break,
             }
         }
@@ -195,6 +200,7 @@ impl World {
     fn check_complete(&mut self) {
         self.dirty = true;
         self.check();
+        self.check_letters_complete();
         let life = self.topics.len() - 1;
         let mut every = BTreeSet::new();
         for (partition, records) in self.topic().partitions.iter().enumerate() {
@@ -211,6 +217,7 @@ impl World {
 
     fn check_collected(&mut self) {
         self.say(|| "one collection".to_owned());
+        while self.letters.advance_some() {}
         for sink in 0..self.tables.len() {
             if let Some(main) = self.tables[sink].main {
                 self.tables[sink].expire_all_but(main);
@@ -236,7 +243,10 @@ impl World {
             self.fail("I5", text);
         }
         if let Some((_, newest_work)) = self.newest_manifests() {
-            if let Some((epoch, _)) = self.manifests.keys().find(|(epoch, _)| *epoch < newest_work) {
+            // A topic without letters comes after the tables.
+            let behind = self.letters.recorded().offset.filter(|_| self.has_topic());
+            let needed = behind.map_or(newest_work, |at| at.min(newest_work));
+            if let Some((epoch, _)) = self.manifests.keys().find(|(epoch, _)| *epoch < needed) {
                 let text = format!("manifest {epoch} is never collected");
                 self.fail("I5", text);
             }

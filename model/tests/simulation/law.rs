@@ -80,6 +80,13 @@ fn cases_for(rule: Rule) -> Vec<&'static Case> {
         Rule::StateByNewestWork => "stateful",
         Rule::LinkedManifests | Rule::KeepForRollback => "replay-collect",
         Rule::Continuity => "epochs-reset",
+        Rule::ForgottenSuspends => "topic-pipelined",
+        Rule::OneTransactionalId
+        | Rule::FenceThenRead
+        | Rule::RecordInTransaction
+        | Rule::RowsDecide
+        | Rule::TopicsFirst
+        | Rule::StartOver => "topic",
         _ => "direct-rest",
     };
     let first = case(first);

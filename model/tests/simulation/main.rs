@@ -18,6 +18,8 @@ mod checks;
 #[cfg(test)]
 mod law;
 #[cfg(test)]
+mod letters;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod rng;

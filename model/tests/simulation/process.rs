@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use tableflow_model::protocol::{
     Assertion, CommitReply, DirectEvent, DirectStep, DirectWriter, Epoch, EpochEvent, EpochJob, EpochManifest,
-    EpochOptions, EpochStep, FileName, Generation, Guard, Ledger, Positions, PutReply, Rule, StagedEpoch, Stop,
-    Suspend, TopicPositions, WriterId,
+    EpochOptions, EpochStep, FileName, Generation, Guard, Ledger, Positions, PutReply, Rule, SinkName, StagedEpoch,
+    Stop, Suspend, TopicPositions, WriterId,
 };
 use tableflow_model::{Offset, Partition};
 
@@ -45,6 +45,8 @@ pub struct Process {
     put: Option<(Epoch, Generation)>,
     /// Where a direct writer's table keeps its files, as it was when last loaded.
     folder: usize,
+    /// The number that the coordinator gave the producer.
+    pub(super) producer: u64,
     /// Epochs that this process has seen committed.
     pub committed: u64,
     /// How often `Stage` found nothing to read.
@@ -72,7 +74,9 @@ impl Process {
                 let catch_up_epochs = if world.faults { 3 } else { 1 };
                 let options = EpochOptions { pending_max: world.case.pending_max, catch_up_epochs };
                 let sinks = world.sink_names().into_iter().zip(world.expected.iter().copied().map(Some)).collect();
-                let mut machine = EpochJob::new(world.job.clone(), writer, sinks, options, world.rules);
+                let topics = if world.has_topic() { vec![topic_name()] } else { Vec::new() };
+                let machine = EpochJob::new(world.job.clone(), writer, sinks, options, world.rules);
+                let mut machine = machine.with_topics(topics);
                 let step = machine.next(EpochEvent::Start).unwrap();
                 Machine::Epochs(Box::new(machine), step)
             }
@@ -87,6 +91,7 @@ impl Process {
             request: None,
             put: None,
             folder: world.tables[0].folder,
+            producer: 0,
             committed: 0,
             idle: 0,
             stages_nothing: false,
@@ -193,6 +198,11 @@ impl Process {
                 EpochEvent::Published(self.publish(world, sink, assertion, ledger, files))
             }
             EpochStep::PublishIdentical { .. } => EpochEvent::Published(self.publish_again(world)),
+            EpochStep::OpenProducer { .. } if self.open_producer(world) => EpochEvent::Opened,
+            EpochStep::OpenProducer { .. } => EpochEvent::OpenFailed,
+            EpochStep::ReadRecorded { .. } if failed => EpochEvent::ReadFailed,
+            EpochStep::ReadRecorded { .. } => EpochEvent::RecordedRead(world.letters.recorded()),
+            EpochStep::Produce { epoch, files, .. } => EpochEvent::Produced(self.produce(world, epoch, &files)),
             EpochStep::Committed { .. } => {
                 self.committed += 1;
                 EpochEvent::Continue
@@ -283,7 +293,11 @@ impl Process {
     ) -> StagedEpoch {
         let names = world.sink_names();
         let texts = |files: Vec<FileRef>| files.iter().map(|file| format!("{}#{}", file.name, file.tag)).collect();
-        let files = files.into_iter().map(|(sink, files)| (names[sink].clone(), texts(files))).collect();
+        let mut files: BTreeMap<_, Vec<String>> =
+            files.into_iter().map(|(sink, files)| (names[sink].clone(), texts(files))).collect();
+        if let Some(letters) = names.get(1).and_then(|name| files.get(name)).filter(|_| world.has_topic()) {
+            files.insert(topic_name(), letters.clone());
+        }
         let state = (world.case.kind == Kind::Stateful).then(|| {
             let name = format!("state-{epoch}-{}-{}", self.writer, world.id());
             world.states.insert(name.clone(), StateObject { epoch, positions: to.clone() });
@@ -416,6 +430,11 @@ fn delete(world: &mut World, request: &Request) {
         world.files.remove(&(file.folder, file.name.clone()));
         world.dirty = true;
     }
+}
+
+/// Its files are those of sink 1.
+fn topic_name() -> SinkName {
+    SinkName("topic-1".to_owned())
 }
 
 fn parse_file(folder: usize, text: &str) -> FileRef {

@@ -82,8 +82,12 @@ impl World {
     /// What a collector that looks now would delete, when it gets to it.
     pub fn decide_collection(&self) -> Option<Collection> {
         let (newest, newest_work) = self.newest_manifests()?;
-        let ledgers: Vec<Epoch> =
+        let mut ledgers: Vec<Epoch> =
             self.tables.iter().map(|table| table.ledger().map_or(Epoch(0), |ledger| ledger.epoch)).collect();
+        if self.has_topic() {
+            let recorded = self.letters.recorded();
+            ledgers.push(recorded.offset.or(recorded.rows).unwrap_or_default());
+        }
         // A fan-out's tables, as those of the other cases, are never rolled back.
         let rolled_back = self.tables.iter().filter(|_| self.case.acts.contains(&Act::Replay));
         let retained: Vec<Epoch> = rolled_back.flat_map(|table| table.retained_epochs()).collect();

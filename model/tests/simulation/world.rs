@@ -11,6 +11,7 @@ use tableflow_model::{JobName, Offset, Partition, TopicId, TopicName};
 use uuid::Uuid;
 
 use super::case::{Act, Case, Kind, Mix};
+use super::letters::{Letters, LettersTopic};
 use super::process::Process;
 use super::rng::Rng;
 use super::sweep::SweepRun;
@@ -56,6 +57,18 @@ pub struct StateObject {
 pub enum Flight {
     Commit(Request),
     Put(EpochManifest),
+    /// Of a producer, to the topic of dead letters.
+    Letters {
+        id: u64,
+        producer: u64,
+        rows: Letters,
+    },
+    EndTransaction {
+        id: u64,
+        producer: u64,
+    },
+    /// What is recorded apart from its transaction.
+    Offset(Epoch),
     /// Deletes of manifests and state, decided on what stood there a while ago.
     Collect(Collection),
     Expire {
@@ -97,6 +110,7 @@ pub struct World {
     pub files: BTreeMap<(usize, String), DataFile>,
     pub manifests: BTreeMap<(Epoch, Generation), EpochManifest>,
     pub states: BTreeMap<String, StateObject>,
+    pub letters: LettersTopic,
     pub flight: Vec<Flight>,
     pub processes: Vec<Process>,
     pub sweeps: Vec<SweepRun>,
@@ -114,7 +128,7 @@ impl World {
     pub fn new(case: &Case, seed: u64, rules: Rules, trace: bool) -> World {
         let mut rng = Rng::new(seed);
         let mix = Mix::draw(case, &mut rng);
-        let sinks = if matches!(case.kind, Kind::TwoSinks | Kind::Grows) { 2 } else { 1 };
+        let sinks = if matches!(case.kind, Kind::TwoSinks | Kind::Topic | Kind::Grows) { 2 } else { 1 };
         let shape = if matches!(case.kind, Kind::Direct | Kind::Grows) { Shape::Direct } else { Shape::Epochs };
         let tables: Vec<Table> = (0..sinks).map(|folder| Table::new(folder, mix.guard)).collect();
         let topic = Topic { id: TopicId(Uuid::from_u128(0x70_0000)), partitions: vec![Vec::new(); mix.partitions] };
@@ -131,6 +145,7 @@ impl World {
             files: BTreeMap::new(),
             manifests: BTreeMap::new(),
             states: BTreeMap::new(),
+            letters: LettersTopic::default(),
             flight: Vec::new(),
             processes: Vec::new(),
             sweeps: Vec::new(),
@@ -187,6 +202,10 @@ impl World {
             }
         }
         rows
+    }
+
+    pub fn has_topic(&self) -> bool {
+        self.case.kind == Kind::Topic
     }
 
     pub fn sink_names(&self) -> Vec<SinkName> {
@@ -275,6 +294,10 @@ impl World {
 
     /// Something in flight takes effect.
     pub fn land(&mut self) {
+        if self.has_topic() && self.rng.chance(50) && self.letters.advance_some() {
+            self.dirty = true;
+            return self.say(|| "the broker makes a part of a transaction visible".to_owned());
+        }
         if self.flight.is_empty() {
             return;
         }
@@ -296,6 +319,16 @@ impl World {
                 let landed = self.put(manifest);
                 self.say(|| format!("late put of manifest {epoch} {}", ["refused", "lands"][landed as usize]));
             }
+            Flight::Letters { id, producer, rows } => {
+                let landed = self.letters.land_rows(id, producer, rows);
+                self.say(|| format!("late letters {}", ["refused", "join a transaction"][landed as usize]));
+            }
+            Flight::EndTransaction { id, producer } => {
+                let landed = self.letters.land_end(id, producer);
+                self.dirty = true;
+                self.say(|| format!("late end of a transaction {}", ["refused", "lands"][landed as usize]));
+            }
+            Flight::Offset(epoch) => self.letters.land_offset(epoch),
             Flight::Collect(collection) => self.collect(collection),
             Flight::Expire { sink, uuid, planned, location } => self.land_expiry(sink, uuid, planned, &location),
         }

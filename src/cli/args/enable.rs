@@ -16,7 +16,7 @@ pub struct EnableArguments {
     #[arg(value_name = "TOPIC", required_unless_present = "pattern", value_parser = topic_name)]
     pub topics: Vec<TopicName>,
     /// The topics whose whole name is like this, those to come too; internal ones (__..) are not meant
-    #[arg(long = "match", value_name = "REGEX", conflicts_with_all = ["topics", "table", "log_target"])]
+    #[arg(long = "match", value_name = "REGEX", conflicts_with_all = ["topics", "table", "log_target", "dlq_topic"])]
     pub pattern: Option<String>,
     /// The namespace of the table [default: bronze]
     #[arg(long, value_name = "NAME")]
@@ -67,6 +67,9 @@ pub struct EnableArguments {
     /// The table that LOG writes such records to [default: the table's name and __dlq]
     #[arg(long, value_name = "NAME")]
     pub log_target: Option<String>,
+    /// A topic of the cluster that they go to as well, each once [default: none]
+    #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
+    pub dlq_topic: Option<TopicName>,
     /// A table for each type of record, called after it: record-name (of its schema), header:NAME, or field:PATH of JSON
     #[arg(long, value_name = "BY", value_parser = super::values::with_hint::<definition::FanOutBy>)]
     pub fan_out: Option<definition::FanOutBy>,
@@ -89,7 +92,7 @@ pub struct EnableArguments {
 
 #[derive(Clone, Debug, Args)]
 #[command(group = clap::ArgGroup::new("settings").multiple(true).required(true)
-    .args(["evolution", "error_handling", "log_target", "commit_interval", "retention_ms"]))]
+    .args(["evolution", "error_handling", "log_target", "dlq_topic", "commit_interval", "retention_ms"]))]
 pub struct UpdateArguments {
     #[command(flatten)]
     pub table: TableArgument,
@@ -102,6 +105,9 @@ pub struct UpdateArguments {
     /// The table that LOG writes such records to [default: the table's name and __dlq]
     #[arg(long, value_name = "NAME")]
     pub log_target: Option<String>,
+    /// A topic of the cluster that they go to as well from now on, each once
+    #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
+    pub dlq_topic: Option<TopicName>,
     /// How long rows may wait before they are committed
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub commit_interval: Option<CommitInterval>,
@@ -202,7 +208,7 @@ pub enum Evolution {
     Strict,
     /// New ones are added, and those that there are become wider
     Additive,
-    #[value(hide = true)]
+    /// The same, and those that the newest schema no longer has are dropped
     Mirror,
 }
 
@@ -210,7 +216,8 @@ impl From<Evolution> for decode::Evolution {
     fn from(word: Evolution) -> Self {
         match word {
             Evolution::Strict => decode::Evolution::Strict,
-            Evolution::Additive | Evolution::Mirror => decode::Evolution::Additive,
+            Evolution::Additive => decode::Evolution::Additive,
+            Evolution::Mirror => decode::Evolution::Mirror,
         }
     }
 }

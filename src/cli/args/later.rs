@@ -6,14 +6,13 @@ use clap::ValueEnum;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use tableflow_model::{Error, Result};
 
-use super::enable::{EnableArguments, Evolution, Mode, TableFormat, TopicFormat};
+use super::enable::{EnableArguments, Mode, TableFormat, TopicFormat};
 use super::topic::{ProduceArguments, ProduceFormat};
 use super::{QueryArguments, Verb};
 
 pub(super) fn check(verb: &Verb) -> Result<()> {
     match verb {
         Verb::Enable(arguments) => check_enable(arguments),
-        Verb::Update(arguments) => check_evolution(arguments.evolution),
         Verb::Produce(arguments) => check_produce(arguments),
         Verb::Query(arguments) => check_query(arguments),
         _ => Ok(()),
@@ -81,14 +80,7 @@ fn check_enable(arguments: &EnableArguments) -> Result<()> {
     if arguments.format == TopicFormat::Debezium {
         return Err(later("--format", "debezium", "use avro or json: the envelope is a row"));
     }
-    check_evolution(arguments.evolution)?;
     Ok(())
-}
-
-fn check_evolution(evolution: Option<Evolution>) -> Result<()> {
-    let Some(evolution) = evolution else { return Ok(()) };
-    let instead = "use additive: a column that the newest schema no longer has stays, and is null in new rows";
-    serve("--evolution", evolution, &[Evolution::Strict, Evolution::Additive], instead)
 }
 
 fn check_produce(arguments: &ProduceArguments) -> Result<()> {

@@ -37,6 +37,7 @@ pub use schema::{CheckArguments, Reference, RegisterArguments, SchemaFormat, Sch
 pub use topic::{ConsumeArguments, ConsumeFrom, ProduceArguments, ProduceFormat, TopicSetting, TopicVerb};
 pub use values::TableReference;
 
+use crate::pipeline::letters_topic::answer::Answer;
 use crate::query::Point;
 
 use crate::output::Format;
@@ -131,7 +132,7 @@ pub enum Verb {
     Pause(TableArgument),
     /// Feed a paused or suspended table again, from where it stood
     #[command(after_help = "Example:\n  tableflow resume bronze.orders")]
-    Resume(TableArgument),
+    Resume(ResumeArguments),
     /// Change a table's settings
     #[command(after_help = "Example:\n  tableflow update bronze.orders --commit-interval 1m")]
     Update(UpdateArguments),
@@ -197,6 +198,32 @@ pub struct DemoArguments {
 pub struct TableArgument {
     /// namespace.name, or the name alone where it is unique
     pub table: TableReference,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ResumeArguments {
+    #[command(flatten)]
+    pub table: TableArgument,
+    /// Where the table asks which dead letters its topic has
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
+    pub letters: Option<Letters>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Letters {
+    /// The topic has those that it asks about
+    Sent,
+    /// It has not: they are sent
+    Missing,
+}
+
+impl From<Letters> for Answer {
+    fn from(word: Letters) -> Self {
+        match word {
+            Letters::Sent => Answer::Sent,
+            Letters::Missing => Answer::Missing,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -68,7 +68,11 @@ const VERBS: &[(&str, &str)] = &[
     ("schema|diff|s|--from|1", "Schema(Diff { subject: \"s\", from: Some(Number(Version(1))), to: Latest })"),
     ("disable|t|--drop", "Disable(DisableArguments { table: Some(TableReference(\"t\")), pattern: None, drop: true })"),
     ("pause|bronze.orders", "Pause(TableArgument { table: TableReference(\"bronze.orders\") })"),
-    ("resume|t", "Resume(TableArgument { table: TableReference(\"t\") })"),
+    ("resume|t", "Resume(ResumeArguments { table: TableArgument { table: TableReference(\"t\") }, letters: None })"),
+    (
+        "resume|t|--letters|SENT",
+        "Resume(ResumeArguments { table: TableArgument { table: TableReference(\"t\") }, letters: Some(Sent) })",
+    ),
     ("describe|t", "Describe(TableArgument { table: TableReference(\"t\") })"),
     ("history|t", "History(TableArgument { table: TableReference(\"t\") })"),
     ("files|t", "Files(TableArgument { table: TableReference(\"t\") })"),
@@ -175,10 +179,6 @@ fn i2_values_that_come_later_are_refused_by_name() {
             "enable|t|--format|debezium",
             "error: --format debezium comes later\n  hint: use avro or json: the envelope is a row",
         ),
-        (
-            "update|t|--evolution|MIRROR",
-            "error: --evolution mirror comes later\n  hint: use additive: a column that the newest schema no longer has stays, and is null in new rows",
-        ),
         ("produce|t|--format|protobuf", "error: --format protobuf comes later\n  hint: use json or raw"),
         (
             "enable|t|--readers|athena",
@@ -262,7 +262,7 @@ fn help_is_no_error_and_hides_what_is_not_served() {
     let (text, code) = refused("enable|--help");
     assert_eq!(code, 0);
     assert!(text.contains("[possible values: auto, append]") || text.contains("- append:"), "{text}");
-    for hidden in ["upsert", "DELTA", "mirror", "debezium"] {
+    for hidden in ["upsert", "DELTA", "debezium"] {
         assert!(!text.contains(hidden), "{hidden} is offered");
     }
 }

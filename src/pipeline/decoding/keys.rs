@@ -69,7 +69,8 @@ impl Keys {
         };
         let fields = rules.partition_fields.iter().filter(|path| !is_a_column(path)).cloned().collect();
         let rules = ColumnRules { partition_sources: sources, partition_fields: fields, ..rules.clone() };
-        let reading = Reading { part: RecordPart::Key, subjects, format, declared: &declared, left_out: &[] };
+        let reading =
+            Reading { part: RecordPart::Key, subjects, format, declared: &declared, left_out: &[], mirror: None };
         let learning = Learning::new(home, reading, &Schema::new(known), &rules).await?;
         let hidden = hidden.iter().map(|field| field.name().to_lowercase()).collect();
         let (sorted, is_to_be_kept) = (None, false);
@@ -230,6 +231,7 @@ impl Pairs {
             let halts = match key.stopped {
                 Some(Stopped::Record(failure)) => Some(Stopped::Record(self.of_key(failure))),
                 Some(Stopped::Schema(error)) => Some(Stopped::Schema(error.with_context("part", "key"))),
+                Some(follows @ Stopped::Follows(_)) => Some(follows),
                 None if is_last => stopped.take(),
                 None => None,
             };

@@ -1,12 +1,15 @@
 //! One part of a topic's records, values or keys, into columns, with the schemas that they name.
 //!
 //! Owns [`Learning`]: a decoder, and the registry that it learns from. The decoder is pure and never waits; here it is given
-//! the schema that it asks for, and goes on.
+//! the schema that it asks for, and goes on. `steps` is for tables that mirror their newest schema.
 //! - I1: a record whose schema the registry does not know, or which is of another kind, is one that cannot be decoded;
 //!   a registry that does not answer is an outage, and no record's fault.
 //! - I2: a schema that no table can hold is for a person to decide about, whatever becomes of bad records.
 //! - I3: what a subject's versions tell of each other (aliases, unions) is known before the first record: they are
-//!   learnt in their order, by every new process.
+//!   learnt in their order, by every new process. A table that mirrors them learns those that it follows, and the others up
+//!   to that of a record when that comes.
+
+mod steps;
 
 use std::collections::BTreeSet;
 
@@ -22,14 +25,19 @@ use tableflow_connectors::registry::{
 use tableflow_model::{Error, ErrorKind, Records, Result};
 use uuid::Uuid;
 
+use super::following::Following;
 use super::subjects::Subjects;
 use super::{Part, Stopped};
 use crate::definition::Format;
 use crate::home::Home;
 use crate::pipeline::format::schema_type_of;
+use crate::pipeline::mirror::{Mirror, Step};
 
 /// Older versions than these are learnt when a record has them.
 const VERSIONS_LEARNT_MAX: usize = 100;
+
+/// What a schema is called that nobody registered yet.
+const UNREGISTERED: SchemaKey = SchemaKey::Guid(Uuid::nil());
 
 /// The names of the columns that raw values and raw keys fill, and keys that are no records.
 const RAW_COLUMN: &str = "value";
@@ -44,6 +52,8 @@ pub(super) struct Reading<'a> {
     pub declared: &'a [Field],
     /// The columns that the other part fills.
     pub left_out: &'a [String],
+    /// Whether its columns mirror the newest schema, and what the table knows of that.
+    pub mirror: Option<Option<Mirror>>,
 }
 
 /// The decoder of one part.
@@ -51,6 +61,8 @@ pub(super) struct Learning {
     part: RecordPart,
     decoder: Box<dyn Decoder>,
     schemas: Option<Schemas>,
+    /// Where the table mirrors its newest schema.
+    following: Option<Following>,
     notes: Vec<Note>,
     /// Why no table can hold what the subject's newest version describes.
     refusal: Option<Error>,
@@ -69,6 +81,8 @@ enum Learnt {
     /// The record that names it is a bad one (I1).
     BadRecord(RecordError),
     Refused(Error),
+    /// The table has to take a step first.
+    Follows(Box<Step>),
 }
 
 impl std::fmt::Debug for Learning {
@@ -81,12 +95,28 @@ impl Learning {
     /// For a table with these columns, and those declared beside them, which keep to the rules.
     pub async fn new(home: &Home, reading: Reading<'_>, table: &Schema, rules: &ColumnRules) -> Result<Self> {
         let (mut decoder, notes) = decoder_of(home, &reading, table, rules)?;
-        let Reading { part, subjects, format, left_out, .. } = reading;
+        let Reading { part, subjects, format, left_out, declared, mirror } = reading;
         decoder.leave_to_keys(left_out);
         let schemas = schema_type_of(format).map(|schema_type| Schemas { home: home.clone(), subjects, schema_type });
-        let mut learning = Learning { part, decoder, schemas, notes, refusal: None };
+        let following = match (mirror, &schemas) {
+            (Some(mirror), Some(schemas)) => {
+                let mirror = match mirror {
+                    Some(mirror) => mirror,
+                    None => Mirror::from(schemas.subjects.newest(home).await?),
+                };
+                let declared = declared.iter().map(|column| column.name().clone()).collect();
+                Some(Following::new(mirror, declared))
+            }
+            _ => None,
+        };
+        let mut learning = Learning { part, decoder, schemas, following, notes, refusal: None };
         learning.learn_versions().await?;
         Ok(learning)
+    }
+
+    /// What it follows by now, where it mirrors.
+    pub fn mirror(&self) -> Option<&Mirror> {
+        self.following.as_ref().map(Following::mirror)
     }
 
     pub fn schema(&self) -> SchemaRef {
@@ -141,6 +171,7 @@ impl Learning {
                     }
                     Learnt::BadRecord(error) => stopped = Some(Stopped::Record(error)),
                     Learnt::Refused(error) => stopped = Some(Stopped::Schema(error)),
+                    Learnt::Follows(step) => stopped = Some(Stopped::Follows(step)),
                 }
             }
             let goes_on = needs.is_some() && stopped.is_none();
@@ -168,10 +199,20 @@ impl Learning {
             let error = RecordError::another_format(row, key, schema.schema_type, schemas.schema_type);
             return Ok(Learnt::BadRecord(error));
         }
+        if let Some(version) = self.version_of(key).await?
+            && let Some(step) = self.follow((version, key), &schema).await?
+        {
+            return Ok(Learnt::Follows(Box::new(step)));
+        }
         let learned = match self.add(key, &schema) {
             Ok(learned) => learned,
             Err(error) => return outage_or_refusal(error),
         };
+        self.tell(key, learned);
+        Ok(Learnt::Known)
+    }
+
+    fn tell(&mut self, key: SchemaKey, learned: Learned) {
         for widening in &learned.widenings {
             tracing::info!(schema = %key, column = widening.path, to = %widening.to, "a column becomes wider");
         }
@@ -180,19 +221,23 @@ impl Learning {
                 self.notes.push(note);
             }
         }
-        Ok(Learnt::Known)
     }
 
     /// What a schema that has no id yet would bring; from then on it is as if a record had named it.
     pub fn learn_unregistered(&mut self, schema: &ResolvedSchema) -> Result<Learned> {
-        self.add(SchemaKey::Guid(Uuid::nil()), schema)
+        self.add(UNREGISTERED, schema)
     }
 
     /// A key of Avro that is no record is the one field of a row.
     fn add(&mut self, key: SchemaKey, schema: &ResolvedSchema) -> Result<Learned> {
-        match (self.part, schema.schema_type) {
-            (RecordPart::Key, SchemaType::Avro) => self.decoder.add_schema(key, &in_a_record(schema, KEY_COLUMN)?),
-            _ => self.decoder.add_schema(key, schema),
+        match (self.part, schema.schema_type, &mut self.following) {
+            (RecordPart::Key, SchemaType::Avro, _) => self.decoder.add_schema(key, &in_a_record(schema, KEY_COLUMN)?),
+            (_, _, None) => self.decoder.add_schema(key, schema),
+            (_, _, Some(following)) => {
+                let learned = self.decoder.add_schema_but(key, schema, Some(&following.passing(key)))?;
+                following.learned(key, &learned);
+                Ok(learned)
+            }
         }
     }
 
@@ -212,6 +257,9 @@ impl Learning {
             Ok(versions) => versions,
             Err(error) => return if error.is_not_found() { Ok(()) } else { Err(error.into()) },
         };
+        let followed = self.following.as_ref().filter(|following| !following.rests()).map(Following::followed);
+        let versions: Vec<Version> =
+            versions.into_iter().filter(|version| followed.is_none_or(|followed| *version <= followed)).collect();
         let newest = versions.len().saturating_sub(VERSIONS_LEARNT_MAX);
         for version in versions.into_iter().skip(newest) {
             let Some(registered) = found(home.schemas.version(subject, wanted(version), Include::Live).await)? else {
@@ -223,14 +271,21 @@ impl Learning {
             {
                 continue;
             }
+            if let Some(following) = &mut self.following {
+                following.has(&registered);
+            }
             // A running table needs none of it before a record has it.
             self.refusal = match self.learn(key, 0).await? {
-                Learnt::Refused(error) => Some(error.with_context("subject", subject).with_context("version", version)),
+                Learnt::Refused(error) => Some(placed(error, subject, version)),
                 _ => None,
             };
         }
         Ok(())
     }
+}
+
+fn placed(error: Error, subject: &str, version: Version) -> Error {
+    error.with_context("subject", subject).with_context("version", version)
 }
 
 /// The decoder of a format, and what its columns do not keep of what may be written for them.

@@ -5,9 +5,11 @@
 //! ```text
 //!  subjects  where schemas are registered, and what they say that records are
 //!  learning  one part of the records, with the schemas that it names
+//!  following which version each of them is, and what it drops
 //!  keys      the columns of keys beside those of values
 //! ```
 
+mod following;
 mod keys;
 mod learning;
 mod subjects;
@@ -18,7 +20,7 @@ use tableflow_connectors::decode::dead_letters::Framings;
 use tableflow_connectors::decode::{
     BadRecords, ColumnRules, Evolution, Learned, MetadataColumns, Note, RecordError, Taken,
 };
-use tableflow_connectors::registry::{RecordPart, ResolvedSchema};
+use tableflow_connectors::registry::{RecordPart, ResolvedSchema, Version};
 use tableflow_model::types::flink_name;
 use tableflow_model::{Error, Records, Result};
 
@@ -27,6 +29,7 @@ use self::learning::{Learning, Reading};
 pub use self::subjects::{Subjects, first_key, format_by, format_of};
 use crate::definition::{self, Definition, Format, declared_columns};
 use crate::home::Home;
+use crate::pipeline::mirror::{Mirror, Step};
 
 /// How a topic's records become rows of a table, as a person said it.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub struct Terms<'a> {
     pub keys: Option<KeyTerms<'a>>,
     pub metadata_columns: MetadataColumns,
     pub evolution: Evolution,
+    /// What the table knows of the schemas that it mirrors, if it does.
+    pub mirror: Option<Mirror>,
 }
 
 /// How their keys do, and which columns those fill.
@@ -59,6 +64,7 @@ impl<'a> Terms<'a> {
                 .map(|keys| KeyTerms { subjects: Subjects::of_keys(&definition.topic), keys }),
             metadata_columns: definition.metadata_columns,
             evolution: definition.evolution,
+            mirror: None,
         }
     }
 }
@@ -89,19 +95,26 @@ pub enum Stopped {
     Record(RecordError),
     /// Its schema, which is for a person to decide about.
     Schema(Error),
+    /// The table has to take a step before it.
+    Follows(Box<Step>),
 }
 
 impl Decoding {
     /// For a table with these columns, and those declared beside them, which keep to the rules.
     pub async fn new(home: &Home, terms: Terms<'_>, table: &Schema, rules: &ColumnRules) -> Result<Self> {
-        let Terms { subjects, format, columns, keys, metadata_columns, .. } = terms;
+        let Terms { subjects, format, columns, keys, metadata_columns, evolution, mirror } = terms;
+        let mirror = match evolution {
+            Evolution::Mirror => Some(mirror),
+            // What it dropped is read past all the same.
+            _ => mirror.map(|mirror| Some(mirror.at_rest())),
+        };
         let declared = &declared_columns(columns)?;
         check_declared(declared, metadata_columns)?;
         let table = &metadata_columns.left_out_of(table);
         let left_out = keys.as_ref().map_or(&[][..], |terms| &terms.keys.own);
         let is_a_values = |field: &&arrow::datatypes::FieldRef| !left_out.contains(field.name());
         let of_values = Schema::new(table.fields().iter().filter(is_a_values).cloned().collect::<Fields>());
-        let reading = Reading { part: RecordPart::Value, subjects, format, declared, left_out };
+        let reading = Reading { part: RecordPart::Value, subjects, format, declared, left_out, mirror };
         let mut values = Learning::new(home, reading, &of_values, rules).await?;
         let keys = match keys {
             Some(terms) => {
@@ -127,6 +140,30 @@ impl Decoding {
     /// What a schema of values that has no id yet would bring.
     pub fn learn_unregistered(&mut self, schema: &ResolvedSchema) -> Result<Learned> {
         self.values.learn_unregistered(schema)
+    }
+
+    /// Which version of values' schemas it is or would be, where the table mirrors the newest one.
+    pub async fn version_of_unregistered(&mut self, schema: &ResolvedSchema) -> Result<Option<Version>> {
+        self.values.version_of_unregistered(schema).await
+    }
+
+    /// What it would do first to such a table, as this version.
+    pub async fn step_before_unregistered(
+        &mut self,
+        version: Version,
+        schema: &ResolvedSchema,
+    ) -> Result<Option<Step>> {
+        self.values.step_before_unregistered(version, schema).await
+    }
+
+    /// Follows the versions of values' schemas to the newest one, or to the next one that drops something.
+    pub async fn follow_to_newest(&mut self) -> Result<Option<Step>> {
+        self.values.follow_to_newest().await
+    }
+
+    /// What the table knows of the schemas that it mirrors, if it does.
+    pub fn mirror(&self) -> Option<&Mirror> {
+        self.values.mirror()
     }
 
     /// What the table does not keep of the schemas learnt so far.

@@ -3,7 +3,9 @@
 //! Owns [`Subjects`], and [`format_of`], which asks the registry.
 
 use tableflow_connectors::decode::RegistryFraming;
-use tableflow_connectors::registry::{Include, RecordPart, RegistryError, SchemaKey, SchemaType, VersionWanted};
+use tableflow_connectors::registry::{
+    Include, RecordPart, RegistryError, SchemaKey, SchemaType, Version, VersionWanted,
+};
 use tableflow_connectors::topics::first_poll;
 use tableflow_model::{Error, Result, Source, TopicName};
 
@@ -41,6 +43,21 @@ impl Subjects {
     /// Where schemas are learnt from the records that name them alone.
     pub fn none() -> Self {
         Subjects { names: Vec::new(), only: None }
+    }
+
+    /// The one whose versions have an order.
+    pub fn first(&self) -> Option<&str> {
+        self.names.first().map(String::as_str)
+    }
+
+    /// The newest version there; 0 where there is none.
+    pub async fn newest(&self, home: &Home) -> Result<Version> {
+        let Some(subject) = self.first() else { return Ok(Version(0)) };
+        match home.schemas.versions(subject, Include::Live).await {
+            Ok(versions) => Ok(versions.into_iter().max().unwrap_or(Version(0))),
+            Err(error) if error.is_not_found() => Ok(Version(0)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The one that a registry with several contexts finds an id by.

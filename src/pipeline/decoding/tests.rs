@@ -32,6 +32,7 @@ async fn decoding(home: &Home, keys: &definition::Keys, table: &Schema) -> Decod
         keys: Some(KeyTerms { subjects: Subjects::none(), keys }),
         metadata_columns: MetadataColumns::None,
         evolution: Evolution::Additive,
+        mirror: None,
     };
     Decoding::new(home, terms, table, &ColumnRules::default()).await.unwrap()
 }

@@ -83,6 +83,7 @@ impl FanOutPlan {
             commit_interval_ms: self.settings.commit_interval_ms,
             error_handling: self.settings.error_handling,
             dead_letters: self.settings.dead_letters.as_ref().map(TableName::to_plain_string),
+            dlq_topic: self.settings.dlq_topic(),
             fan_out: Some(self.fan_out.by.to_string()),
             exists: self.exists,
         }
@@ -92,9 +93,8 @@ impl FanOutPlan {
     pub async fn carry_out(self, home: &Home) -> Result<Definition> {
         let FanOutPlan { request, topic_id, settings, group, fan_out, .. } = self;
         super::create_namespace(home, request.table.namespace()).await?;
-        let letters = settings.dead_letters.clone();
+        let letters = settings.make_dead_letters(home, &request.table, group).await?;
         let letters = letters.ok_or_else(|| Error::internal("a fan-out has no table of dead letters"))?;
-        let letters = dead_letters::make(home, &request.table, group, &letters).await?;
         let new = NewDefinition {
             dead_letters: Some(letters),
             fan_out: Some(fan_out),

@@ -5,7 +5,8 @@
 
 use arrow::datatypes::{Field, FieldRef, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
-use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Note, RecordError, Remedy};
+use tableflow_connectors::decode::{BadRecords, ColumnRules, Evolution, MetadataColumns, Note, RecordError, Remedy};
+use tableflow_connectors::registry::Version;
 use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
     arrow_schema, evolve, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
@@ -18,6 +19,7 @@ use crate::definition::{Definition, Keys, StartFrom, declared_columns};
 use crate::home::Home;
 use crate::pipeline::decoding::{Decoding, KeyTerms, Stopped, Subjects, Terms};
 use crate::pipeline::dispatch::decoding_for;
+use crate::pipeline::mirror::Mirror;
 use crate::pipeline::way_on::is_namesake;
 
 /// Records looked at to infer columns when the table is made; more columns may come later.
@@ -33,10 +35,17 @@ pub(super) struct Layout {
     pub notes: Vec<Note>,
     /// Which columns keys fill.
     pub keys: Option<Keys>,
+    /// Of a table to be made, which schemas it mirrors, if it does.
+    pub mirror: Option<Mirror>,
 }
 
 /// The columns of a table to be made, and what is to be said of them.
-type Found = (Fields, Vec<Note>, Option<Keys>);
+struct Found {
+    columns: Fields,
+    notes: Vec<Note>,
+    keys: Option<Keys>,
+    mirror: Option<Mirror>,
+}
 
 pub(super) async fn new(
     home: &Home,
@@ -46,7 +55,7 @@ pub(super) async fn new(
 ) -> Result<Layout> {
     let asked = &request.asked;
     let mut found = columns(home, source, request, settings, Vec::new()).await?;
-    let taken = taken_names(&asked.partition_by, &found.0)?;
+    let taken = taken_names(&asked.partition_by, &found.columns)?;
     if !taken.is_empty() {
         found = columns(home, source, request, settings, taken).await?;
     }
@@ -64,7 +73,7 @@ pub(super) async fn of_records(
         return Err(Error::internal(format!("table {table} is not one of several")));
     };
     let mut found = columns_shown(home, definition, (table, &subjects), sample, Vec::new()).await?;
-    let taken = taken_names(&fan_out.partition_by, &found.0)?;
+    let taken = taken_names(&fan_out.partition_by, &found.columns)?;
     if !taken.is_empty() {
         found = columns_shown(home, definition, (table, &subjects), sample, taken).await?;
     }
@@ -94,7 +103,7 @@ async fn columns_shown(
         return Err(Error::data(format!("no record that belongs to table {table} has a value in a field yet"))
             .with_hint("declare columns for all tables with --columns, or keep the metadata columns"));
     }
-    Ok((columns, decoding.notes(), None))
+    Ok(Found { columns, notes: decoding.notes(), keys: None, mirror: None })
 }
 
 /// The names of partition fields that a column has: the record with that name is the running job's matter too.
@@ -109,15 +118,16 @@ fn taken_names(partition_by: &str, columns: &Fields) -> Result<Vec<String>> {
 
 /// Whether a table of these columns can be parted and sorted so.
 pub(super) fn check(columns: Fields, partition_by: &str, sort_by: &str) -> Result<()> {
-    laid_out((columns, Vec::new(), None), partition_by, sort_by).map(|_| ())
+    laid_out(Found { columns, notes: Vec::new(), keys: None, mirror: None }, partition_by, sort_by).map(|_| ())
 }
 
 /// Columns, parted and sorted.
-fn laid_out((fields, notes, keys): Found, partition_by: &str, sort_by: &str) -> Result<Layout> {
-    let schema = new_schema(&fields)?;
+fn laid_out(found: Found, partition_by: &str, sort_by: &str) -> Result<Layout> {
+    let Found { columns, notes, keys, mirror } = found;
+    let schema = new_schema(&columns)?;
     let partition_spec = partition_spec(partition_by, &schema)?;
     let sort_order = parse_sort_by(sort_by, &schema)?;
-    Ok(Layout { schema, partition_spec, sort_order, notes, keys })
+    Ok(Layout { schema, partition_spec, sort_order, notes, keys, mirror })
 }
 
 fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
@@ -128,6 +138,7 @@ fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
         keys: settings.keys.as_ref().map(|keys| KeyTerms { subjects: Subjects::of_keys(&request.topic), keys }),
         metadata_columns: settings.metadata_columns,
         evolution: settings.evolution,
+        mirror: None,
     }
 }
 
@@ -170,6 +181,7 @@ pub(super) async fn existing(
         schema,
         notes: decoding.notes(),
         keys: decoding.keys(),
+        mirror: None,
     };
     check_layout(request, &layout)?;
     Ok(layout)
@@ -234,11 +246,12 @@ async fn columns(
     // What it begins with is no evolution.
     let rules = ColumnRules { metadata: settings.metadata_columns, partition_fields, ..ColumnRules::default() };
     let terms = terms(request, settings);
-    let of_values = Decoding::new(home, Terms { keys: None, ..terms.clone() }, &nothing, &rules).await?;
+    let of_values = mirroring(home, &Terms { keys: None, ..terms.clone() }, &nothing, &rules).await?;
     let sample = sample(source).await?;
     let mut decoding = shown(of_values, request, settings, &sample).await?;
     if settings.keys.is_some() {
         // Whether a field of keys is one of values too is known once all of the values were looked at.
+        let terms = Terms { mirror: decoding.mirror().cloned(), ..terms };
         let with_keys = Decoding::new(home, terms, &decoding.schema(), &rules).await?;
         decoding = shown(with_keys, request, settings, &sample).await?;
     }
@@ -250,7 +263,28 @@ async fn columns(
         return Err(Error::usage(format!("topic {} {what}, and no columns were declared", request.topic))
             .with_hint("declare them: --columns \"id BIGINT\", or produce a record with values first"));
     }
-    Ok((columns, decoding.notes(), decoding.keys()))
+    Ok(Found { columns, notes: decoding.notes(), keys: decoding.keys(), mirror: decoding.mirror().cloned() })
+}
+
+/// The decoding of a table that has no rows yet: if it mirrors the newest schema, with the columns of that alone.
+async fn mirroring(
+    home: &Home,
+    terms: &Terms<'_>,
+    nothing: &arrow::datatypes::Schema,
+    rules: &ColumnRules,
+) -> Result<Decoding> {
+    if terms.evolution != Evolution::Mirror {
+        return Decoding::new(home, terms.clone(), nothing, rules).await;
+    }
+    let mut mirror = Mirror::from(Version(0));
+    loop {
+        let terms = Terms { mirror: Some(mirror), ..terms.clone() };
+        let mut decoding = Decoding::new(home, terms, nothing, rules).await?;
+        match decoding.follow_to_newest().await? {
+            Some(step) => mirror = step.to,
+            None => return Ok(decoding),
+        }
+    }
 }
 
 /// The first records of each partition.
@@ -274,7 +308,8 @@ async fn shown(mut decoding: Decoding, request: &Request, settings: &Settings, s
         let failed = match parts.into_iter().find_map(|part| part.stopped) {
             Some(Stopped::Record(failed)) => failed,
             Some(Stopped::Schema(error)) => return Err(error),
-            None => continue,
+            // A newer schema came meanwhile: the running job's matter.
+            Some(Stopped::Follows(_)) | None => continue,
         };
         if let Remedy::Respell { column, .. } = &failed.remedy
             && let Some(known) = declared.iter().find(|known| is_namesake(known, column))

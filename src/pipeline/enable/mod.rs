@@ -35,8 +35,10 @@ use super::dead_letters;
 use super::decoding::format_of;
 use super::fan_out::GROUP_PROPERTY;
 use super::format::check_format;
+use super::letters_topic::declared::{self, Wanted as WantedTopic};
+use super::mirror::{self, Mirror};
 use crate::definition::{
-    Definition, ErrorHandling, FanOutBy, Format, KeyFormat, Keys, NewDefinition, StartFrom, Wanted,
+    DeadLetters, Definition, ErrorHandling, FanOutBy, Format, KeyFormat, Keys, NewDefinition, StartFrom, Wanted,
 };
 use crate::home::Home;
 
@@ -80,6 +82,8 @@ pub struct Asked {
     pub error_handling: Option<ErrorHandling>,
     /// The name of the table of dead letters.
     pub log_target: Option<String>,
+    /// A topic that they go to as well.
+    pub dlq_topic: Option<TopicName>,
     /// A table for each type of record.
     pub fan_out: Option<FanOutBy>,
 }
@@ -118,6 +122,7 @@ struct Settings {
     error_handling: ErrorHandling,
     /// The table of dead letters: one that it has, or that is needed now.
     dead_letters: Option<TableName>,
+    letters_topic: Option<WantedTopic>,
 }
 
 /// A plan as people and scripts see it.
@@ -139,6 +144,8 @@ pub struct PlanSummary {
     pub commit_interval_ms: u64,
     pub error_handling: ErrorHandling,
     pub dead_letters: Option<String>,
+    /// The topic that they go to as well.
+    pub dlq_topic: Option<String>,
     /// What tells the topic's types of records apart, each of which has a table of its own.
     pub fan_out: Option<String>,
     pub exists: bool,
@@ -183,6 +190,7 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
     if let Some(by) = request.asked.fan_out.clone() {
         let before = fan_out::definition_before(home, &request.table).await?;
         let settings = settings(home, &request, before.clone(), source.as_mut()).await?;
+        mirror::check(settings.evolution, settings.format, true)?;
         let plan = FanOutPlan::new(home, (request, by), topic_id, settings, before).await?;
         return Ok(Plan::FanOut(Box::new(plan)));
     }
@@ -192,6 +200,7 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
     };
     let before_from = before.as_ref().map(|before| before.from);
     let settings = settings(home, &request, before, source.as_mut()).await?;
+    mirror::check(settings.evolution, settings.format, false)?;
     let layout = match &existing {
         Some(table) => {
             check_place(&request, before_from, topic_id, &table.metadata)?;
@@ -257,6 +266,8 @@ async fn settings(
         (None, true) => Some(dead_letters::name_for(&request.table, request.asked.log_target.as_deref())?),
         (kept, _) => kept,
     };
+    let (of, asked) = ((&request.table, &request.topic), request.asked.dlq_topic.as_ref());
+    let letters_topic = declared::wanted(home, of, (before, asked), error_handling).await?;
     if let Some(asked) = request.asked.format {
         check_format(home, &request.topic, asked, source).await?;
     }
@@ -277,6 +288,7 @@ async fn settings(
         evolution: request.asked.evolution.or(before.map(|it| it.evolution)).unwrap_or_default(),
         error_handling,
         dead_letters,
+        letters_topic,
     })
 }
 
@@ -394,6 +406,7 @@ impl TablePlan {
             commit_interval_ms: self.settings.commit_interval_ms,
             error_handling: self.settings.error_handling,
             dead_letters: self.settings.dead_letters.as_ref().map(TableName::to_plain_string),
+            dlq_topic: self.settings.dlq_topic(),
             fan_out: None,
             exists: self.existing.is_some(),
         })
@@ -403,14 +416,15 @@ impl TablePlan {
         let topic = self.request.topic.to_string();
         let table = match &self.existing {
             Some(table) => table.clone(),
-            None => create_table(home, &self.request.table, &self.layout, [(TOPIC_PROPERTY, topic)]).await?,
+            None => {
+                let mirror = self.layout.mirror.as_ref().map(Mirror::to_text).transpose()?;
+                let properties = [(TOPIC_PROPERTY, topic)].into_iter().chain(mirror.map(|it| (mirror::PROPERTY, it)));
+                create_table(home, &self.request.table, &self.layout, properties).await?
+            }
         };
         let (request, uuid) = (self.request, table.metadata.uuid());
         let settings = Settings { keys: self.layout.keys, ..self.settings };
-        let dead_letters = match &settings.dead_letters {
-            Some(letters) => Some(dead_letters::make(home, &request.table, uuid, letters).await?),
-            None => None,
-        };
+        let dead_letters = settings.make_dead_letters(home, &request.table, uuid).await?;
         let new = settings.into_definition(home, request, (self.topic_id, uuid));
         home.definitions().create(NewDefinition { dead_letters, ..new }).await
     }
@@ -419,6 +433,21 @@ impl TablePlan {
 impl Settings {
     fn asks_registry(&self) -> bool {
         self.format.has_schemas() || self.keys.as_ref().is_some_and(|keys| keys.format.has_schemas())
+    }
+
+    fn dlq_topic(&self) -> Option<String> {
+        self.letters_topic.as_ref().map(|wanted| wanted.topic.to_string())
+    }
+
+    /// The table of dead letters and the topic of them, where there are to be.
+    async fn make_dead_letters(&self, home: &Home, table: &TableName, uuid: Uuid) -> Result<Option<DeadLetters>> {
+        let Some(letters) = &self.dead_letters else { return Ok(None) };
+        let made = dead_letters::make(home, table, uuid, letters).await?;
+        let topic = match self.letters_topic.clone() {
+            Some(wanted) => Some(declared::make(home, wanted).await?),
+            None => None,
+        };
+        Ok(Some(DeadLetters { topic, ..made }))
     }
 
     /// The definition of a table that has no dead letters, and of one topic.
@@ -455,11 +484,11 @@ async fn create_namespace(home: &Home, namespace: &str) -> Result<()> {
 }
 
 /// Makes a table of rows, with these properties beside those that every table of ours has.
-async fn create_table<const N: usize>(
+async fn create_table(
     home: &Home,
     table: &TableName,
     layout: &Layout,
-    properties: [(&str, String); N],
+    properties: impl IntoIterator<Item = (&str, String)>,
 ) -> Result<LoadedTable> {
     create_namespace(home, table.namespace()).await?;
     let own = properties.into_iter().map(|(name, value)| (name.to_owned(), value));

@@ -145,6 +145,7 @@ impl FanOut {
                     Ok(()) => {}
                     Err(Stopped::Record(error)) => return Ok(Place::Nowhere(error)),
                     Err(Stopped::Schema(error)) => return Ok(Place::Unfit(error)),
+                    Err(Stopped::Follows(_)) => return Err(Error::internal("one of several tables follows a schema")),
                 },
             }
         }

@@ -35,7 +35,11 @@ pub fn fields(value: &Value) -> Fields {
 
 impl Registered {
     pub fn new(keeper: Keeper, format: &'static str) -> Self {
-        let mut topic = KafkaTopic::new(1, &json!({}));
+        Self::with_partitions(1, keeper, format)
+    }
+
+    pub fn with_partitions(partitions: u32, keeper: Keeper, format: &'static str) -> Self {
+        let mut topic = KafkaTopic::new(partitions, &json!({}));
         let (registry, service) = match keeper {
             Keeper::Ours => {
                 let up = topic.product.up();
@@ -200,7 +204,7 @@ fn protobuf_messages_become_rows() {
 
 impl Registered {
     /// Ours compares texts of Avro alone: a changed one of another language needs the level NONE.
-    fn level_if_ours(&self, keeper: Keeper) {
+    pub fn level_if_ours(&self, keeper: Keeper) {
         if keeper == Keeper::Ours {
             self.level("NONE");
         }

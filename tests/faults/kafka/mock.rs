@@ -4,6 +4,8 @@
 //! quotas, brokers that come and go. It knows no transactions and no rights; those are tried on a real one.
 //! - I1: whatever fails, each record is a row once, and no table is suspended for what passes.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -28,8 +30,17 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 struct Mock {
     cluster: MockCluster<'static, DefaultProducerContext>,
     relay: Relay,
+    ordered: RefCell<HashMap<i16, Order>>,
     topic: String,
     product: Product,
+}
+
+/// Wrong answers for the next requests of a kind.
+struct Order {
+    request: Request,
+    /// How many such requests there had been.
+    before: usize,
+    count: usize,
 }
 
 impl Mock {
@@ -41,12 +52,31 @@ impl Mock {
         let product = Product::on_kafka(&relay.servers, &topic);
         product.produce(10).good("produce");
         product.enable();
-        Mock { cluster, relay, topic, product }
+        Mock { cluster, relay, ordered: RefCell::default(), topic, product }
     }
 
-    /// The next so many requests of a kind are answered so.
-    fn answer(&self, request: Request, answer: Answer, count: usize) {
-        self.cluster.request_errors(request, &vec![answer; count]);
+    /// The next requests of a kind are answered so.
+    fn answer(&self, request: Request, answers: &[Answer]) {
+        let before = self.relay.requests(request as i16);
+        let mut ordered = self.ordered.borrow_mut();
+        ordered.entry(request as i16).or_insert(Order { request, before, count: 0 }).count += answers.len();
+        self.cluster.request_errors(request, answers);
+    }
+
+    /// Has each answer that was ordered been given? If not, that was not tried.
+    fn all_were_met(&self) -> bool {
+        self.ordered
+            .borrow()
+            .values()
+            .all(|order| self.relay.requests(order.request as i16) >= order.before + order.count)
+    }
+
+    /// Takes back what was not given; of each kind something was.
+    fn take_back(&self) {
+        for Order { request, before, .. } in self.ordered.take().into_values() {
+            assert!(self.relay.requests(request as i16) > before, "nobody asked for {request:?}");
+            self.cluster.clear_request_errors(request);
+        }
     }
 
     fn lead(&self, partition: i32, broker: i32) {
@@ -78,25 +108,25 @@ fn burst(what: &'static str, begins: fn(&Mock)) -> Trouble {
 fn of_fetches() -> Vec<Trouble> {
     vec![
         burst("fetches from one who does not lead", |mock| {
-            mock.answer(Request::Fetch, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, 10);
+            mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 10]);
         }),
         burst("leader epochs that are too new or too old", |mock| {
-            mock.answer(Request::Fetch, RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH, 3);
-            mock.answer(Request::Fetch, RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH, 3);
+            mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH; 3]);
+            mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH; 3]);
         }),
         burst("fetches that the broker gave up", |mock| {
-            mock.answer(Request::Fetch, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, 2);
-            mock.answer(Request::Fetch, RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR, 2);
-            mock.answer(Request::Fetch, RD_KAFKA_RESP_ERR_UNKNOWN, 1);
+            mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; 2]);
+            mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR; 2]);
+            mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_UNKNOWN; 1]);
         }),
         burst("fetches of a topic that the broker does not know yet", |mock| {
-            mock.answer(Request::Fetch, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, 4);
+            mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART; 4]);
         }),
         burst("places that a replica does not have yet", |mock| {
-            mock.answer(Request::Fetch, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, 2);
-            mock.answer(Request::Fetch, RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE, 3);
+            mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE; 2]);
+            mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE; 3]);
         }),
-        burst("fetches that end in the middle", |mock| mock.answer(Request::Fetch, HANGS_UP, 10)),
+        burst("fetches that end in the middle", |mock| mock.answer(Request::Fetch, &[HANGS_UP; 10])),
         Trouble {
             what: "a quota that is used up",
             begins: |mock| mock.relay.throttle(Duration::from_millis(900)),
@@ -108,11 +138,11 @@ fn of_fetches() -> Vec<Trouble> {
 fn of_questions() -> Vec<Trouble> {
     vec![
         burst("questions for ends that are not answered", |mock| {
-            mock.answer(Request::ListOffsets, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, 3);
-            mock.answer(Request::ListOffsets, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, 2);
-            mock.answer(Request::ListOffsets, HANGS_UP, 3);
+            mock.answer(Request::ListOffsets, &[RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3]);
+            mock.answer(Request::ListOffsets, &[RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; 2]);
+            mock.answer(Request::ListOffsets, &[HANGS_UP; 3]);
         }),
-        burst("metadata that do not come", |mock| mock.answer(Request::Metadata, HANGS_UP, 5)),
+        burst("metadata that do not come", |mock| mock.answer(Request::Metadata, &[HANGS_UP; 5])),
         Trouble {
             what: "answers that take a second",
             begins: |mock| mock.cluster.broker_round_trip_time(ALL, Duration::from_secs(1)).unwrap(),
@@ -162,12 +192,10 @@ fn reads_through(troubles: Vec<Trouble>) {
         assert!(!is_suspended(&up), "{what}: {}", mock.product.status());
         ends(&mock);
         mock.product.produce(10).good(what);
-        wait_until(what, || mock.is_in_step(&up) || is_suspended(&up));
+        wait_until(what, || mock.all_were_met() && mock.is_in_step(&up) || is_suspended(&up));
         assert!(!is_suspended(&up), "{what}: {}", mock.product.log());
+        mock.take_back();
         println!("{what}: {:?}", started.elapsed());
-    }
-    for request in [Request::Fetch, Request::ListOffsets, Request::Metadata] {
-        mock.cluster.clear_request_errors(request);
     }
     wait_until("nothing is the matter", || mock.product.status()["status"] == "Syncing");
     up.signal("TERM");
@@ -200,10 +228,8 @@ fn f19_a_sync_survives_what_passes() {
         begins(&mock);
         let sync = mock.product.run(&["sync"]);
         ends(&mock);
-        for request in [Request::Fetch, Request::ListOffsets, Request::Metadata] {
-            mock.cluster.clear_request_errors(request);
-        }
         sync.good(what);
+        mock.take_back();
     }
     mock.product.check("errors that passed");
 }
@@ -258,9 +284,10 @@ fn f19_what_is_produced_is_there_once_through_errors_of_brokers_and_coordinators
         ("a request that is given up", Request::Produce, &[RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, HANGS_UP, HANGS_UP]),
         ("metadata that do not come", Request::Metadata, &[HANGS_UP, HANGS_UP]),
     ] {
-        mock.cluster.request_errors(request, answers);
+        mock.answer(request, answers);
         mock.product.produce(20).good(what);
-        mock.cluster.clear_request_errors(request);
+        assert!(mock.all_were_met(), "{what}");
+        mock.take_back();
     }
     mock.lead(0, 2);
     mock.product.produce(20).good("another leader");

@@ -15,6 +15,8 @@
 //!  registry  a schema registry that is not ours
 //!  formats   records by registered schemas, ours and that one's
 //!  keys      their keys, which are columns too
+//!  letters   dead letters in a topic, exactly once
+//!  mirror    columns that go when the newest schema no longer has them
 //!  server    what brokers and registries are: processes that end with the tests
 //! ```
 
@@ -23,7 +25,9 @@ mod broker;
 mod formats;
 mod group;
 mod keys;
+mod letters;
 mod many;
+mod mirror;
 mod mock;
 mod outages;
 mod registry;

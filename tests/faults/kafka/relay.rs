@@ -2,7 +2,8 @@
 //!
 //! Owns [`Relay`]: a port for each broker. The mock names no controller, and without one librdkafka asks nobody what a topic
 //! is: answers about the cluster get one, and the relay's own ports. Quotas it does not know either: they are kept here, as
-//! brokers do it, by an answer that says how long its connection is left alone, and by leaving it alone.
+//! brokers do it, by an answer that says how long its connection is left alone, and by leaving it alone. It counts requests:
+//! the mock gives the errors that it was told to the next ones of their kind.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -13,7 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, BrokerId, FindCoordinatorResponse, MetadataResponse, ResponseHeader};
+use kafka_protocol::messages::{
+    ApiKey, BrokerId, FetchResponse, FindCoordinatorResponse, MetadataResponse, ProduceResponse, ResponseHeader,
+};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 /// One that no test takes away by itself.
@@ -28,6 +31,8 @@ struct Wires {
     /// Of the broker, and ours in its place.
     ports: HashMap<i32, i32>,
     throttle_ms: AtomicI32,
+    /// How many requests of each kind there were.
+    requests: Mutex<HashMap<i16, usize>>,
 }
 
 /// Kind and version of a request, by its number.
@@ -40,7 +45,7 @@ impl Relay {
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
         let port = |address: &SocketAddr| i32::from(address.port());
         let ports = brokers.iter().map(port).zip(addresses.iter().map(port)).collect();
-        let wires = Arc::new(Wires { ports, throttle_ms: AtomicI32::new(0) });
+        let wires = Arc::new(Wires { ports, throttle_ms: AtomicI32::new(0), requests: Mutex::default() });
         for (listener, broker) in listeners.into_iter().zip(brokers) {
             let wires = wires.clone();
             thread::spawn(move || {
@@ -58,21 +63,28 @@ impl Relay {
     pub fn throttle(&self, pause: Duration) {
         self.wires.throttle_ms.store(pause.as_millis() as i32, Ordering::Relaxed);
     }
+
+    /// How often clients asked for this so far.
+    pub fn requests(&self, kind: i16) -> usize {
+        self.wires.requests.lock().unwrap().get(&kind).copied().unwrap_or(0)
+    }
 }
 
 impl Wires {
     /// Carries both ways until one side hangs up.
-    fn join(&self, mut client: TcpStream, broker: SocketAddr) {
+    fn join(self: &Arc<Self>, mut client: TcpStream, broker: SocketAddr) {
         let Ok(mut server) = TcpStream::connect(broker) else { return };
         for stream in [&client, &server] {
             stream.set_nodelay(true).unwrap();
         }
         let asked = Arc::new(Asked::default());
         let (mut from, mut to, noted) = (client.try_clone().unwrap(), server.try_clone().unwrap(), asked.clone());
+        let wires = self.clone();
         thread::spawn(move || {
             while let Some(request) = frame(&mut from) {
                 let short = |at: usize| i16::from_be_bytes(request[at..at + 2].try_into().unwrap());
                 noted.lock().unwrap().insert(number_of(&request[4..]), (short(0), short(2)));
+                *wires.requests.lock().unwrap().entry(short(0)).or_default() += 1;
                 if send(&mut to, &request).is_none() {
                     break;
                 }
@@ -88,6 +100,12 @@ impl Wires {
                 Some((kind, version)) if kind == ApiKey::FindCoordinator as i16 => {
                     (rewritten(answer, ApiKey::FindCoordinator, version, |found| self.coordinate_here(found)), 0)
                 }
+                Some((kind, version)) if kind == ApiKey::Produce as i16 => {
+                    let here = |produced: &mut ProduceResponse| {
+                        produced.node_endpoints.iter_mut().for_each(|node| node.port = self.here(node.port));
+                    };
+                    (rewritten(answer, ApiKey::Produce, version, here), 0)
+                }
                 Some((kind, version)) if kind == ApiKey::Fetch as i16 => self.throttled(answer, version),
                 _ => (answer, 0),
             };
@@ -102,21 +120,27 @@ impl Wires {
     fn lead_here(&self, metadata: &mut MetadataResponse) {
         metadata.controller_id = BrokerId(CONTROLLER);
         for broker in &mut metadata.brokers {
-            broker.port = self.ports[&broker.port];
+            broker.port = self.here(broker.port);
         }
     }
 
     /// There is none while brokers are away.
     fn coordinate_here(&self, found: &mut FindCoordinatorResponse) {
-        found.port = self.ports.get(&found.port).copied().unwrap_or(found.port);
+        found.port = self.here(found.port);
     }
 
-    /// The time stands at the beginning of an answer.
-    fn throttled(&self, mut answer: Vec<u8>, version: i16) -> (Vec<u8>, u64) {
+    /// Our port in place of a broker's; answers name it also where they say who leads.
+    fn here(&self, port: i32) -> i32 {
+        self.ports.get(&port).copied().unwrap_or(port)
+    }
+
+    fn throttled(&self, answer: Vec<u8>, version: i16) -> (Vec<u8>, u64) {
         let throttle_ms = self.throttle_ms.load(Ordering::Relaxed);
-        let start = if ApiKey::Fetch.response_header_version(version) == 0 { 4 } else { 5 };
-        answer[start..start + 4].copy_from_slice(&throttle_ms.to_be_bytes());
-        (answer, throttle_ms as u64)
+        let throttled = |fetched: &mut FetchResponse| {
+            fetched.throttle_time_ms = throttle_ms;
+            fetched.node_endpoints.iter_mut().for_each(|node| node.port = self.here(node.port));
+        };
+        (rewritten(answer, ApiKey::Fetch, version, throttled), throttle_ms as u64)
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::alone::alone;
 use crate::product::PATIENCE;
 
 /// Prints the server's process id, and waits.
@@ -28,7 +29,7 @@ impl Server {
     /// Starts a Java program in a folder, and waits until its port answers. What it says goes to the log.
     pub fn java(arguments: &[String], folder: &Path, port: u16, log: &Path) -> Self {
         let output = || File::options().create(true).append(true).open(log).unwrap();
-        let mut command = Command::new("sh");
+        let mut command = alone("sh");
         command.args(["-c", UNTIL_INPUT_ENDS, "sh", "java"]).args(arguments).current_dir(folder);
         let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(output()).spawn().unwrap();
         let mut said = BufReader::new(shell.stdout.take().unwrap());

@@ -59,7 +59,7 @@ impl Case {
     }
 
     pub fn changes(self, changes: &'static [(&'static str, &'static str, &'static str)]) -> Self {
-        let evolves = changes.iter().any(|(change, ..)| ["added", "widened"].contains(change));
+        let evolves = changes.iter().any(|(change, ..)| ["added", "widened", "dropped"].contains(change));
         Case { changes, outcome: if evolves { "evolves" } else { "unchanged" }, ..self }
     }
 
@@ -130,6 +130,7 @@ impl Case {
             let (column, to) = (change["column"].as_str().unwrap(), change["to"].as_str().unwrap_or_default());
             match change["change"].as_str().unwrap() {
                 "added" if !column.contains('.') => expected.push((column.to_owned(), to.to_owned())),
+                "dropped" if !column.contains('.') => expected.retain(|known| known.0 != column),
                 "widened" => expected.iter_mut().filter(|known| known.0 == column).for_each(|it| it.1 = to.to_owned()),
                 "added" => {
                     let (row, field) = column.split_once('.').unwrap();

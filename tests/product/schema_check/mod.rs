@@ -80,7 +80,7 @@ fn an_avro_schema_that_fits_no_table_stops_it_as_it_was_said() {
 #[test]
 fn what_was_asked_of_a_table_counts_as_it_was_said() {
     let wider = || avro(LONG_ID, TWO);
-    let strict = &["--evolution", "strict"];
+    let (strict, mirror) = (&["--evolution", "strict"], &["--evolution", "mirror"]);
     let language = || protobuf("int32 id = 1;", &[8, 1]);
     let cases = [
         Case::of("a column of a strict table", order(ONE), with_note(NULLABLE, &[4, 0]))
@@ -93,6 +93,15 @@ fn what_was_asked_of_a_table_counts_as_it_was_said() {
         Case::of("none for NOT NULL", with_note(TEXT, ONE_X), order(TWO))
             .enabled(&["--columns", "note STRING NOT NULL"])
             .refused("FIELD_DELETED", Some("note")),
+        Case::of("a field less of a table that mirrors", with_note(TEXT, ONE_X), order(TWO))
+            .enabled(mirror)
+            .changes(&[("dropped", "note", "")]),
+        Case::of("the same of a partition", with_note(TEXT, ONE_X), order(TWO))
+            .enabled(&["--evolution", "mirror", "--partition-by", "note"])
+            .refused("FIELD_DELETED", Some("note")),
+        Case::of("one that was declared", with_note(TEXT, ONE_X), order(TWO))
+            .enabled(&["--evolution", "mirror", "--columns", "note STRING"])
+            .changes(&[("kept", "note", "")]),
         Case::of("another language", order(ONE), language()).incompatible().refused("another-format", None),
         Case::of("the same put aside", order(ONE), language())
             .incompatible()

@@ -3,7 +3,8 @@
 //! Owns the evolution: [`bind`] adds the columns that the schema brings, and says what the table does not keep of it.
 //! - I1: a column keeps its place and its name; what is added is nullable, at the end of its row.
 //! - I2: a field goes into the column of its name, else of one of its aliases, else of one that had its name as an alias.
-//! - I3: what tells nothing takes no byte and gets no column: null, a fixed of no bytes, a record of nothing else.
+//! - I3: a field that the table reads past gets no column, and finds none.
+//! - I4: what tells nothing takes no byte and gets no column: null, a fixed of no bytes, a record of nothing else.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +12,7 @@ use arrow::datatypes::DataType;
 use tableflow_model::types::{flink_name, list_of, map_of};
 use tableflow_model::{Error, Result};
 
-use super::program::{Chosen, Entry, Field, Program, Row, Step};
+use super::program::{Chosen, Entry, Field, NO_COLUMN, Past, Program, Row, Step};
 use super::scalar::{Noted, Scalar};
 use super::schema::{Form, Member, Named, Schema, Type, branch_records};
 use super::telling::Telling;
@@ -20,7 +21,7 @@ use crate::decode::binary::binding::Binding;
 use crate::decode::columns::column::{Column, Values};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::map::Map;
-use crate::decode::{Learned, SchemaFault};
+use crate::decode::{Learned, Passing, SchemaFault};
 
 /// What earlier schemas told of the columns, by their whole names.
 #[derive(Clone, Debug, Default)]
@@ -36,10 +37,11 @@ pub(super) struct Known {
 pub(super) fn bind(
     schema: &Schema,
     only: Option<&str>,
+    passing: Option<&Passing>,
     columns: &mut Fields,
     known: &mut Known,
 ) -> Result<(Program, Learned)> {
-    let mut binder = Binder { schema, known, at: Binding::default(), telling: Telling::default() };
+    let mut binder = Binder { schema, known, at: Binding::but(passing), telling: Telling::default() };
     let program = match (&schema.root, only) {
         (Type::Union(branches), Some(name)) => binder.chosen(branches, name, columns)?,
         (root, _) => binder.record(root, columns)?,
@@ -111,7 +113,7 @@ impl<'s> Binder<'s> {
             let aliases = member.aliases.iter().map(String::as_str).collect();
             let asked = Asked { name: &member.name, aliases, siblings: &siblings };
             if let Some(field) = self.field(&asked, &member.member_type, columns)? {
-                if fields.iter().any(|other: &Field| other.column == field.column) {
+                if fields.iter().any(|other: &Field| other.column == field.column && other.column != NO_COLUMN) {
                     let what = format!("two fields of record {} are one column", named.full_name);
                     let error = SchemaFault::NameCollision.at(&self.at.inside(&member.name), Error::data(what));
                     return Err(error.with_detail(format!("the second one is {}", flink_name(&member.name))));
@@ -125,7 +127,7 @@ impl<'s> Binder<'s> {
         Ok(Row { fields })
     }
 
-    /// A field of a row, or a branch of a union; one that tells nothing has no column (I3).
+    /// A field of a row, or a branch of a union; one that tells nothing has no column (I4).
     pub fn field(&mut self, asked: &Asked<'_>, avro: &'s Type, columns: &mut Fields) -> Result<Option<Field>> {
         self.at.down(asked.name)?;
         if !self.telling.of(avro, self.schema)? {
@@ -133,10 +135,16 @@ impl<'s> Binder<'s> {
             self.at.up();
             return Ok(None);
         }
+        if self.at.is_passed() {
+            let step = Step::Past(self.past(avro)?);
+            self.at.up();
+            return Ok(Some(Field { name: asked.name.into(), column: NO_COLUMN, step }));
+        }
         let index = match self.place(asked, columns) {
             Some(index) => index,
             None => self.add(asked.name, avro, columns)?,
         };
+        self.at.fills();
         let Some(column) = columns.column(index) else { return Err(lost()) };
         let step = self.value(avro, column)?;
         self.at.up();
@@ -160,6 +168,47 @@ impl<'s> Binder<'s> {
             self.known.aliases.insert(self.at.beside(alias), column.clone());
         }
         found.map(|(_, index)| index)
+    }
+
+    /// How a value is read past (I3).
+    fn past(&mut self, avro: &'s Type) -> Result<Past> {
+        let mut inside = |name: &str, avro: &'s Type| {
+            self.at.down(name)?;
+            let past = self.past(avro)?;
+            self.at.up();
+            Ok::<_, Error>(past)
+        };
+        Ok(match avro {
+            Type::Null => Past::Fixed(0),
+            Type::Boolean => Past::Fixed(1),
+            Type::Int(_) | Type::Long(_) => Past::Number,
+            Type::Float(_) => Past::Fixed(4),
+            Type::Double(_) => Past::Fixed(8),
+            Type::Bytes(_) | Type::Text(_) => Past::Run,
+            Type::Array(items) => Past::List(Box::new(inside("element", items)?)),
+            Type::Map(values) => Past::Map(Box::new(inside("value", values)?)),
+            Type::Union(branches) => {
+                Past::Union(branches.iter().map(|branch| inside("", branch)).collect::<Result<_>>()?)
+            }
+            Type::Reference(reference) => {
+                let named = self.schema.named(reference)?;
+                match &named.form {
+                    Form::Fixed { size, .. } => Past::Fixed(*size),
+                    Form::Enum(_) => Past::Number,
+                    Form::Record(members) => {
+                        self.at.enter(format!("record {}", named.full_name))?;
+                        let mut fields = Vec::with_capacity(members.len());
+                        for member in members {
+                            self.at.down(&member.name)?;
+                            fields.push(self.past(&member.member_type)?);
+                            self.at.up();
+                        }
+                        self.at.leave();
+                        Past::Row(fields)
+                    }
+                }
+            }
+        })
     }
 
     fn add(&mut self, name: &str, avro: &'s Type, columns: &mut Fields) -> Result<usize> {

@@ -31,7 +31,7 @@ mod telling;
 mod tests;
 mod union;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use arrow::datatypes::{self, SchemaRef};
@@ -46,7 +46,7 @@ pub(super) use self::schema::{NoRecord, RecordNames, record_names};
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Reason, RecordError};
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Passing, Reason, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Decodes the Avro records of one topic.
@@ -126,14 +126,21 @@ impl<F: Framing> Decoder for AvroDecoder<F> {
         pass.with(batch)
     }
 
-    fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
+    fn add_schema_but(&mut self, key: SchemaKey, text: &ResolvedSchema, passing: Option<&Passing>) -> Result<Learned> {
         let mut known = self.known.clone();
         let only = self.only.as_deref();
-        let bound = self.columns.learn(key, |columns| bind(&Schema::parse(text)?, only, columns, &mut known));
+        let bound = self.columns.learn(key, |columns| bind(&Schema::parse(text)?, only, passing, columns, &mut known));
         let (program, learned) = bound?;
         self.known = known;
         self.programs.insert(key, program);
         Ok(learned)
+    }
+
+    fn columns_of(&self, key: SchemaKey, text: &ResolvedSchema, passing: &Passing) -> Result<BTreeSet<String>> {
+        let (mut known, only) = (self.known.clone(), self.only.as_deref());
+        let bind = |columns: &mut Fields| bind(&Schema::parse(text)?, only, Some(passing), columns, &mut known);
+        let (_, (_, learned)) = self.columns.bound(key, bind)?;
+        Ok(learned.filled)
     }
 
     fn leave_to_keys(&mut self, names: &[String]) {

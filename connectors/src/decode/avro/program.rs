@@ -35,6 +35,26 @@ pub(super) enum Step {
     Union(Union),
     /// A value that is not a union for a column that is.
     Branch(Box<Field>),
+    /// A value that has no column (`NO_COLUMN`).
+    Past(Past),
+}
+
+/// The column of a field that is read past.
+pub(super) const NO_COLUMN: usize = usize::MAX;
+
+/// How many bytes a value takes that nobody keeps.
+#[derive(Debug)]
+pub(super) enum Past {
+    Fixed(usize),
+    /// A number of as many bytes as it needs.
+    Number,
+    /// A length, and so many bytes.
+    Run,
+    List(Box<Past>),
+    /// Entries, whose keys are runs.
+    Map(Box<Past>),
+    Row(Vec<Past>),
+    Union(Vec<Past>),
 }
 
 /// A key, and its value behind it.

@@ -7,7 +7,7 @@
 use arrow::datatypes::Decimal128Type;
 use uuid::Uuid;
 
-use super::program::{Branch, Chosen, Entry, Field, Null, Program, Row, Step, Union};
+use super::program::{Branch, Chosen, Entry, Field, Null, Past, Program, Row, Step, Union};
 use super::scalar::{Scalar, Unit};
 use crate::decode::binary::cursor::Cursor;
 use crate::decode::binary::fault::{Fault, Read};
@@ -56,9 +56,52 @@ fn row(program: &Row, columns: &mut Fields, input: &mut Cursor<'_>, number: usiz
 
 #[inline(always)]
 fn field(program: &Field, columns: &mut Fields, input: &mut Cursor<'_>, number: usize) -> Read {
-    let Some(column) = columns.column(program.column) else { return Err(Fault::unbound()) };
+    let Some(column) = columns.column(program.column) else { return without_column(program, input) };
     column.place(number);
     cell(&program.step, column, input).map_err(|fault| fault.under(member(&program.name)))
+}
+
+#[cold]
+fn without_column(program: &Field, input: &mut Cursor<'_>) -> Read {
+    match &program.step {
+        Step::Past(past) => self::past(past, input).map_err(|fault| fault.under(member(&program.name))),
+        _ => Err(Fault::unbound()),
+    }
+}
+
+/// Reads past a value.
+fn past(program: &Past, input: &mut Cursor<'_>) -> Read {
+    match program {
+        Past::Fixed(size) => input.fixed(*size, "a value that is read past").map(drop),
+        Past::Number => input.long().map(drop),
+        Past::Run => input.bytes().map(drop),
+        Past::List(item) => items_past(input, |input| past(item, input)),
+        Past::Map(value) => items_past(input, |input| {
+            input.bytes()?;
+            past(value, input)
+        }),
+        Past::Row(fields) => fields.iter().try_for_each(|field| past(field, input)),
+        Past::Union(branches) => {
+            let tag = input.long()?;
+            match usize::try_from(tag).ok().and_then(|tag| branches.get(tag)) {
+                Some(branch) => past(branch, input),
+                None => Err(no_branch(tag, branches.len() as i64)),
+            }
+        }
+    }
+}
+
+fn items_past(input: &mut Cursor<'_>, mut item: impl FnMut(&mut Cursor<'_>) -> Read) -> Read {
+    loop {
+        let block = input.block()?;
+        if block.count == 0 {
+            return Ok(());
+        }
+        for _ in 0..block.count {
+            item(input)?;
+        }
+        input.close(&block)?;
+    }
 }
 
 #[cold]

@@ -13,7 +13,7 @@ use crate::decode::columns::column::{Column, Taking};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::map::Map;
 use crate::decode::columns::names::flaw;
-use crate::decode::{Learned, Note, Rename, SchemaFault, Widening};
+use crate::decode::{Learned, Note, Passing, Rename, SchemaFault, Widening};
 
 /// How deep rows, lists and maps may lie inside of each other: as deep as in JSON.
 pub(in crate::decode) const DEPTH_MAX: usize = 127;
@@ -29,10 +29,28 @@ pub(in crate::decode) struct Binding {
     within: Vec<String>,
     leaves: usize,
     places: usize,
+    /// What is read past; none where nobody asked which columns are filled either.
+    passing: Option<Passing>,
     learned: Learned,
 }
 
 impl Binding {
+    pub fn but(passing: Option<&Passing>) -> Self {
+        Binding { passing: passing.cloned(), ..Binding::default() }
+    }
+
+    /// Whether the field here is read past, whatever column has its name.
+    pub fn is_passed(&self) -> bool {
+        self.passing.as_ref().is_some_and(|passing| !passing.older.is_empty() && passing.older.contains(&self.path()))
+    }
+
+    /// The field here has its column.
+    pub fn fills(&mut self) {
+        if self.passing.is_some() {
+            self.learned.filled.insert(self.path());
+        }
+    }
+
     /// One level down; answers an error if that is too deep, or one place too many.
     pub fn down(&mut self, name: &str) -> Result<()> {
         self.path.push(name.to_owned());
@@ -96,8 +114,12 @@ impl Binding {
 
     /// The field here goes into a column of another name.
     pub fn goes_into(&mut self, column: &str) {
+        let asked = self.path();
         if let Some(last) = self.path.last_mut() {
             let field = std::mem::replace(last, column.to_owned());
+            if self.passing.is_some() {
+                self.learned.called.insert(asked, self.path.join("."));
+            }
             self.learned.renames.push(Rename { path: self.path.join("."), field });
         }
     }

@@ -45,7 +45,7 @@ pub(in crate::decode) struct TakenNames {
 impl TakenNames {
     /// A partition by the values of a column has the column's own name.
     pub fn new(rules: &ColumnRules, table: &Schema) -> Self {
-        let known: HashSet<String> = WholeNames::of(table.fields()).in_iceberg.into_iter().collect();
+        let known = whole_names(table.fields());
         let partition_fields = rules.partition_fields.iter().filter(|name| !known.contains(*name)).cloned().collect();
         TakenNames { metadata: rules.metadata, partition_fields, of_keys: HashSet::new() }
     }
@@ -108,6 +108,11 @@ pub(in crate::decode) fn clash(columns: &[FieldRef], taken: &TakenNames) -> Opti
         names.into_iter().find(|name| !seen.insert(name.clone()))
     })?;
     Some(Clash { name, with: "another column" })
+}
+
+/// The names of columns and of what is inside them, written whole as Iceberg does.
+pub(in crate::decode) fn whole_names<'a>(columns: impl IntoIterator<Item = &'a FieldRef>) -> HashSet<String> {
+    WholeNames::of(columns).in_iceberg.into_iter().collect()
 }
 
 const ELEMENT: &str = "element";

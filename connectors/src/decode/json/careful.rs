@@ -2,7 +2,10 @@
 //!
 //! Owns the adding of columns, and the finding out of what is wrong.
 //! - I1: it takes what JSON allows and the columns hold, whatever made the fast reader give up.
-//! - I2: a key without a column becomes one, or the record fails; a value that tells nothing may pass.
+//! - I2: a key without a column becomes one, or the record fails; a value that tells nothing may pass, and one whose
+//!   column the table has dropped does.
+
+use std::collections::BTreeSet;
 
 use arrow::datatypes::{DataType, Field};
 use serde_json::value::RawValue;
@@ -27,13 +30,21 @@ use crate::decode::{Evolution, Reason, RecordError, Remedy};
 /// Columns that are added give way to what is foreseen of the records after this one.
 pub(super) fn read(
     fields: &mut Fields,
-    (taken, evolution): (&TakenNames, Evolution),
+    Limits { taken, evolution, passed }: Limits<'_>,
     value: &[u8],
     row: usize,
     foreseen: Option<&Shape>,
 ) -> Result<bool, Box<RecordError>> {
-    let mut reader =
-        Reader { taken, evolution, path: Vec::new(), depth: 0, leaves: fields.leaves(), added: Vec::new() };
+    let mut reader = Reader {
+        taken,
+        evolution,
+        passed,
+        path: Vec::new(),
+        map_keys: Vec::new(),
+        depth: 0,
+        leaves: fields.leaves(),
+        added: Vec::new(),
+    };
     let read = reader.record(fields, value, row, foreseen).and_then(|()| reader.check_names(fields));
     match read {
         Ok(()) => Ok(!reader.added.is_empty()),
@@ -41,11 +52,23 @@ pub(super) fn read(
     }
 }
 
+/// What a record may add, and what of it belongs to no column.
+#[derive(Clone, Copy)]
+pub(super) struct Limits<'t> {
+    pub taken: &'t TakenNames,
+    pub evolution: Evolution,
+    /// Whole names.
+    pub passed: &'t BTreeSet<String>,
+}
+
 struct Reader<'t> {
     taken: &'t TakenNames,
     evolution: Evolution,
+    passed: &'t BTreeSet<String>,
     /// Where the reader is; after an error, where it was.
     path: Vec<Step>,
+    /// Which steps of it are keys of maps.
+    map_keys: Vec<usize>,
     depth: usize,
     /// How many scalar columns the table has.
     leaves: usize,
@@ -76,6 +99,10 @@ impl Reader<'_> {
         for (name, raw) in members {
             let foreseen = foreseen.and_then(|shape| shape.member(&name));
             self.path.push(Step::Member(name.clone()));
+            if self.is_passed() {
+                self.path.pop();
+                continue;
+            }
             let index = match fields.index_of(&name) {
                 Some(index) => Some(index),
                 None => self.add(fields, &name, raw, row, foreseen)?,
@@ -93,6 +120,21 @@ impl Reader<'_> {
             return failed(Fault::missing("missing", &column));
         }
         Ok(())
+    }
+
+    /// Whether the table has dropped the column of what is here.
+    fn is_passed(&self) -> bool {
+        !self.passed.is_empty() && self.passed.contains(&self.column_path())
+    }
+
+    /// The whole name of the column here.
+    fn column_path(&self) -> String {
+        let name = |(place, step): (usize, &Step)| match step {
+            Step::Member(_) if self.map_keys.contains(&place) => "value".to_owned(),
+            Step::Member(name) => name.clone(),
+            Step::Element(_) => "element".to_owned(),
+        };
+        self.path.iter().enumerate().map(name).collect::<Vec<_>>().join(".")
     }
 
     /// The names of the columns that were added, in the whole table.
@@ -225,7 +267,9 @@ impl Reader<'_> {
             if let Err(misfit) = map.keys.text(name) {
                 return failed(Fault::misfit_key(misfit, map));
             }
+            self.map_keys.push(self.path.len() - 1);
             self.cell(&mut map.value, raw, None)?;
+            self.map_keys.pop();
             self.path.pop();
         }
         self.depth -= 1;

@@ -9,6 +9,7 @@
 //!  node, shape           a value level by level, and the type that it tells
 //!  names, declare        which columns there can be, and which there are at first
 //!  schema                the columns that a JSON Schema declares
+//!  passed                what its records may have and belongs to no column
 //!  bare                  values that are no objects, as keys often are
 //!  fault                 what is wrong, and the declaration that helps
 //! ```
@@ -33,13 +34,14 @@ mod declare;
 mod fault;
 mod names;
 mod node;
+mod passed;
 mod schema;
 mod shape;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -47,10 +49,12 @@ use serde_json::value::RawValue;
 use tableflow_model::{Records, Result};
 
 use self::bare::Bare;
+use self::passed::Passed;
 use self::shape::Shape;
+use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Note, RecordError};
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Note, Passing, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Objects and arrays inside of each other: serde_json reads so many before it gives up.
@@ -64,7 +68,7 @@ pub struct JsonDecoder {
     framing: Option<Box<dyn Framing>>,
     /// None: a record is an object.
     bare: Option<Bare>,
-    known: HashSet<SchemaKey>,
+    known: HashMap<SchemaKey, Passed>,
     columns: ValueColumns,
     /// Room for texts with escapes.
     unescaped: String,
@@ -81,7 +85,7 @@ impl JsonDecoder {
     /// it. A declared STRING takes any JSON value.
     pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
         let columns = ValueColumns::new(declare::columns(declared, table)?);
-        Ok(JsonDecoder { framing: None, bare: None, known: HashSet::new(), columns, unescaped: String::new() })
+        Ok(JsonDecoder { framing: None, bare: None, known: HashMap::new(), columns, unescaped: String::new() })
     }
 
     /// What its columns do not keep of what may be written for them.
@@ -118,23 +122,30 @@ impl JsonDecoder {
         row: usize,
         foreseen: &mut Option<Shape>,
     ) -> std::result::Result<(), Stop> {
-        let payload = self.open(records, index)?;
+        let (payload, key) = self.open(records, index)?;
         let bare_field = self.bare.as_ref().map(|bare| bare.field);
+        let needs_care = match key {
+            None => false,
+            Some(key) => self.known.get_mut(&key).ok_or(Stop::Needs(key))?.needs_care(&self.columns),
+        };
         let value = match &mut self.bare {
             Some(bare) => bare.around(payload),
             None => payload,
         };
         let ValueColumns { fields, taken, evolution, .. } = &mut self.columns;
-        if stream::read(fields, value, row, &mut self.unescaped).is_some() {
+        if !needs_care && stream::read(fields, value, row, &mut self.unescaped).is_some() {
             return Ok(());
         }
         fields.roll_back(row);
-        let mut read = careful::read(fields, (taken, *evolution), value, row, foreseen.as_ref());
+        let nothing = BTreeSet::new();
+        let passed = key.and_then(|key| self.known.get(&key)).map_or(&nothing, Passed::names);
+        let limits = careful::Limits { taken, evolution: *evolution, passed };
+        let mut read = careful::read(fields, limits, value, row, foreseen.as_ref());
         if foreseen.is_none() && matches!(read, Ok(true)) {
             // Only for a record that is good anyway: bad ones must not make every record look ahead.
             fields.roll_back(row);
             let ahead = foreseen.insert(foresee(records, index, self.framing.as_deref(), bare_field));
-            read = careful::read(fields, (taken, *evolution), value, row, Some(ahead));
+            read = careful::read(fields, limits, value, row, Some(ahead));
         }
         match read {
             Ok(true) => self.columns.settle(),
@@ -147,12 +158,12 @@ impl JsonDecoder {
         Ok(())
     }
 
-    /// The JSON of a record.
-    fn open<'r>(&self, records: &'r Records, index: usize) -> std::result::Result<&'r [u8], Stop> {
+    /// The JSON of a record, and the schema that it names.
+    fn open<'r>(&self, records: &'r Records, index: usize) -> std::result::Result<(&'r [u8], Option<SchemaKey>), Stop> {
         let value = records.value(index).ok_or_else(|| Stop::failed(RecordError::tombstone(index)))?;
-        let Some(framing) = &self.framing else { return Ok(value) };
+        let Some(framing) = &self.framing else { return Ok((value, None)) };
         let opened = framing.open(records, index).map_err(Stop::failed)?;
-        if self.known.contains(&opened.schema) { Ok(opened.payload) } else { Err(Stop::Needs(opened.schema)) }
+        Ok((opened.payload, Some(opened.schema)))
     }
 }
 
@@ -164,11 +175,20 @@ impl Decoder for JsonDecoder {
         pass.with(batch)
     }
 
-    fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
+    fn add_schema_but(&mut self, key: SchemaKey, text: &ResolvedSchema, passing: Option<&Passing>) -> Result<Learned> {
         let bare_field = self.bare.as_ref().map(|bare| bare.field);
-        let ((), learned) = self.columns.learn(key, |columns| Ok(((), schema::bind(text, bare_field, columns)?)))?;
-        self.known.insert(key);
+        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, bare_field, passing, columns)?));
+        let ((), learned) = self.columns.learn(key, bind)?;
+        let passed = passing.map(|passing| passing.in_records(&learned.filled)).unwrap_or_default();
+        self.known.insert(key, Passed::new(passed));
         Ok(learned)
+    }
+
+    fn columns_of(&self, key: SchemaKey, text: &ResolvedSchema, passing: &Passing) -> Result<BTreeSet<String>> {
+        let bare_field = self.bare.as_ref().map(|bare| bare.field);
+        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, bare_field, Some(passing), columns)?));
+        let (_, ((), learned)) = self.columns.bound(key, bind)?;
+        Ok(learned.filled)
     }
 
     fn leave_to_keys(&mut self, names: &[String]) {

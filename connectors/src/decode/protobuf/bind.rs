@@ -19,7 +19,7 @@ use crate::decode::binary::binding::Binding;
 use crate::decode::columns::column::{Column, Taking, Values};
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::temporal::FINER;
-use crate::decode::{Learned, SchemaFault};
+use crate::decode::{Learned, Passing, SchemaFault};
 
 const NANOS_HINT: &str = "a column ROW<seconds BIGINT, nanos INT> keeps all";
 const JSON_NOTE: &str = "may have any shape, and becomes STRING, as JSON";
@@ -29,10 +29,15 @@ const JSON_NOTE: &str = "may have any shape, and becomes STRING, as JSON";
 pub(super) struct Known(HashMap<String, HashMap<u32, String>>);
 
 /// The program of a message type, for these columns, which it may add to or widen. If it fails, they are of no use.
-pub(super) fn bind(message: &MessageDescriptor, columns: &mut Fields, known: &mut Known) -> Result<(Message, Learned)> {
-    let mut binder = Binder { known, at: Binding::default() };
+pub(super) fn bind(
+    message: &MessageDescriptor,
+    passing: Option<&Passing>,
+    columns: &mut Fields,
+    known: &mut Known,
+) -> Result<(Message, Learned)> {
+    let mut binder = Binder { known, at: Binding::but(passing) };
     let program = binder.message(message, columns)?;
-    if program.fields.is_empty() {
+    if program.fields.is_empty() && in_order(message).all(|field| is_empty(&field.kind())) {
         let what = format!("message {} has no fields that a table holds", message.full_name());
         return Err(SchemaFault::EmptyStruct.of(Error::data(what)).with_hint("a row comes from a message with fields"));
     }
@@ -53,6 +58,8 @@ impl Binder<'_> {
             self.at.down(field.name())?;
             match is_empty(&field.kind()) {
                 true => self.at.note("holds nothing, and gets no column"),
+                // As an unknown field is, by its number.
+                false if self.at.is_passed() => {}
                 false => fields.push(self.field(&field, message, &names, columns)?),
             }
             self.at.up();
@@ -75,6 +82,7 @@ impl Binder<'_> {
             Some(index) => index,
             None => self.add(field, columns)?,
         };
+        self.at.fills();
         let Some(column) = columns.column(index) else {
             return Err(Error::internal("a column that was found is not there"));
         };

@@ -34,7 +34,7 @@ mod tests;
 mod time;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use arrow::datatypes::{self, SchemaRef};
@@ -48,7 +48,7 @@ pub(crate) use self::schema::compile;
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Reason, RecordError};
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Passing, Reason, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// The first message of a schema.
@@ -140,20 +140,44 @@ impl<F: Framing> Decoder for ProtobufDecoder<F> {
     }
 
     /// Binds the message type that the last record needed, or else the schema's first.
-    fn add_schema(&mut self, key: SchemaKey, text: &ResolvedSchema) -> Result<Learned> {
+    fn add_schema_but(&mut self, key: SchemaKey, text: &ResolvedSchema, passing: Option<&Passing>) -> Result<Learned> {
         let index = match &self.wanted {
             Some((wanted, index)) if *wanted == key => index.clone(),
             _ => FIRST.to_vec(),
         };
         let mut known = self.known.clone();
-        let bound =
-            self.columns.learn(key, |columns| bind(&Schema::parse(text)?.message(&index)?, columns, &mut known));
+        let bound = self
+            .columns
+            .learn(key, |columns| bind(&Schema::parse(text)?.message(&index)?, passing, columns, &mut known));
         let (program, learned) = bound?;
         self.known = known;
         let programs = self.programs.entry(key).or_default();
         programs.retain(|(bound, _)| *bound != index);
         programs.push((index, program));
         Ok(learned)
+    }
+
+    /// Of all message types that the schema has, whichever of them records have: those that this process has not seen yet may
+    /// fill the table too.
+    fn columns_of(&self, key: SchemaKey, text: &ResolvedSchema, passing: &Passing) -> Result<BTreeSet<String>> {
+        let schema = Schema::parse(text)?;
+        let wanted = self.wanted.iter().filter(|(wanted, _)| *wanted == key).map(|(_, index)| index.as_slice());
+        let had = self.programs.values().flatten().map(|(index, _)| index.as_slice());
+        let known: BTreeSet<&[u32]> = had.chain(wanted).chain([FIRST]).collect();
+        let top_level: Vec<[u32; 1]> = (0..).map(|place| [place]).take_while(|it| schema.message(it).is_ok()).collect();
+        let mut filled = BTreeSet::new();
+        for index in known.iter().copied().chain(top_level.iter().map(<[u32; 1]>::as_slice)) {
+            let Ok(message) = schema.message(index) else { continue };
+            let mut numbers = self.known.clone();
+            let bind = |columns: &mut Fields| bind(&message, Some(passing), columns, &mut numbers);
+            match self.columns.bound(key, bind) {
+                Ok((_, (_, learned))) => filled.extend(learned.filled),
+                Err(error) if known.contains(index) => return Err(error),
+                // No record has had it, and perhaps none can.
+                Err(_) => {}
+            }
+        }
+        Ok(filled)
     }
 
     fn leave_to_keys(&mut self, names: &[String]) {

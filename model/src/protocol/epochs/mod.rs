@@ -21,8 +21,8 @@
 //!
 //! Up to [`EpochOptions::pending_max`] won epochs may wait for their commits (M5); recovery takes any number.
 //! A ledger written here carries the generation of the process that committed, so that an older process that meets it
-//! stops at once rather than at its next put. Neighbours: `start` holds the first half of the machine, `steps` its
-//! words, `manifest` the object, `commit` what a reload means.
+//! stops at once rather than at its next put. Neighbours: `start` holds the first half of the machine, `topics` the sinks that
+//! are topics, `steps` its words, `manifest` the object, `commit` what a reload means.
 
 use std::collections::VecDeque;
 
@@ -33,23 +33,29 @@ use super::halt::{Stop, Suspend};
 use super::ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, WriterId};
 use super::manifest::{EpochManifest, Intent, SinkName, SinkWork};
 use super::rules::{Rule, Rules};
+use super::topic::Recorded;
 use crate::error::{Error, Result};
 use crate::name::JobName;
 
 mod start;
 mod steps;
+mod topics;
 
 use start::Start;
 pub use steps::{EpochEvent, EpochOptions, EpochStep, PutReply, StagedEpoch};
+use topics::{Then, TopicPhase};
 
 /// A sink as this process last saw it.
 #[derive(Clone, Debug)]
 struct Sink {
     name: SinkName,
+    is_topic: bool,
     known: Known,
     /// None once a conflict or an unknown outcome has made the last look worthless.
     facts: Option<TableFacts>,
     ledger: Option<Ledger>,
+    /// Of a topic, once it was read.
+    recorded: Option<Recorded>,
     /// The last epoch that has rows for it, or where its ledger stood.
     follows: Epoch,
 }
@@ -65,6 +71,12 @@ enum Phase {
     Committing {
         sink: usize,
         attempt: Option<Box<Attempt>>,
+    },
+    /// Waiting for a topic.
+    Topic {
+        sink: usize,
+        phase: TopicPhase,
+        then: Then,
     },
     Committed,
     Ended,
@@ -102,9 +114,11 @@ impl EpochJob {
     ) -> Self {
         let sink = |(name, uuid)| Sink {
             name,
+            is_topic: false,
             known: Known { uuid, had_ledger: false },
             facts: None,
             ledger: None,
+            recorded: None,
             follows: Epoch::default(),
         };
         EpochJob {
@@ -135,6 +149,7 @@ impl EpochJob {
             (Phase::ReadingBack(manifest), EpochEvent::ReadFailed) => Ok(self.read_back(manifest)),
             (Phase::ReadingBack(manifest), EpochEvent::ManifestRead(found)) => self.read_answered(manifest, found),
             (Phase::Committing { sink, attempt }, event) => self.commit_answered(sink, attempt, event),
+            (Phase::Topic { sink, phase, then }, event) => self.topic(sink, phase, then, event),
             (Phase::Committed, EpochEvent::Continue) => self.proceed(),
             (phase, event) => Err(misfit(&phase, &event)),
         }
@@ -145,6 +160,11 @@ impl EpochJob {
         self.recovering &= !self.pending.is_empty();
         if self.recovering || self.pending.len() >= self.options.pending_max.max(1) {
             return self.commit(0);
+        }
+        if self.pending.is_empty()
+            && let Some(step) = self.record()?
+        {
+            return Ok(step);
         }
         Ok(self.stage())
     }
@@ -254,7 +274,7 @@ impl EpochJob {
     /// Commits the oldest pending manifest, from the sink of this place on.
     fn commit(&mut self, first: usize) -> Result<EpochStep> {
         for place in first..self.sinks.len() {
-            if let Some(step) = self.apply(place) {
+            if let Some(step) = self.apply(place)? {
                 return Ok(step);
             }
         }
@@ -271,39 +291,42 @@ impl EpochJob {
     }
 
     /// The step that brings the oldest pending manifest to a sink; none when there is nothing to do there (M4).
-    fn apply(&mut self, place: usize) -> Option<EpochStep> {
-        let manifest = self.pending.front()?;
-        let Intent::Work { positions, sinks, .. } = &manifest.intent else { return None };
-        let sink = self.sinks.get_mut(place)?;
-        let work = sinks.get(&sink.name)?;
-        let at = epoch_of(sink.ledger.as_ref());
-        if work.files.is_empty() && manifest.epoch.0.saturating_sub(at.0) < self.options.catch_up_epochs {
-            return None;
+    fn apply(&mut self, place: usize) -> Result<Option<EpochStep>> {
+        let Some((manifest, sink)) = self.pending.front().zip(self.sinks.get(place)) else { return Ok(None) };
+        let Intent::Work { positions, sinks, .. } = &manifest.intent else { return Ok(None) };
+        let Some(work) = sinks.get(&sink.name) else { return Ok(None) };
+        let at = self.at(sink);
+        let epoch = if sink.is_topic && work.files.is_empty() { self.highest_of_tables() } else { manifest.epoch };
+        if work.files.is_empty() && epoch.0.saturating_sub(at.0) < self.options.catch_up_epochs {
+            return Ok(None);
         }
-        let Some(facts) = &sink.facts else {
+        if !sink.is_topic && sink.facts.is_none() {
             let step = EpochStep::Load { sink: sink.name.clone() };
             self.phase = Phase::Committing { sink: place, attempt: None };
-            return Some(step);
-        };
-        if at >= manifest.epoch && self.rules.hold(Rule::ApplyOnce) {
-            return None;
+            return Ok(Some(step));
         }
-        if at < work.follows && self.rules.hold(Rule::Continuity) {
-            let (sink, epoch) = (sink.name.clone(), manifest.epoch);
-            return Some(EpochStep::Stop(Stop::Discontinuous { sink, epoch, expected: work.follows, found: at }));
+        if at >= epoch && self.rules.hold(Rule::ApplyOnce) {
+            return Ok(None);
         }
-        let ledger = Ledger {
-            generation: self.generation,
-            epoch: manifest.epoch,
-            writer: self.writer,
-            cut: Cut::Manifest,
-            positions: positions.clone(),
+        if let Some(doubt) = self.doubt(place, epoch).filter(|_| !work.files.is_empty()) {
+            return Ok(Some(doubt));
+        }
+        let is_due = !sink.is_topic || !work.files.is_empty();
+        if is_due && at < work.follows && self.rules.hold(Rule::Continuity) {
+            let (sink, expected) = (sink.name.clone(), work.follows);
+            return Ok(Some(EpochStep::Stop(Stop::Discontinuous { sink, epoch, expected, found: at })));
+        }
+        let files = work.files.clone();
+        let Some(facts) = sink.facts.as_ref() else {
+            return self.produce(place, epoch, files, Then::Commit).map(Some);
         };
+        let (generation, writer, positions) = (self.generation, self.writer, positions.clone());
+        let ledger = Ledger { generation, epoch, writer, cut: Cut::Manifest, positions };
         let attempt = Attempt::new(facts, ledger.clone());
         let assertion = attempt.assertion.clone();
-        let step = EpochStep::Publish { sink: sink.name.clone(), assertion, ledger, files: work.files.clone() };
+        let step = EpochStep::Publish { sink: sink.name.clone(), assertion, ledger, files };
         self.phase = Phase::Committing { sink: place, attempt: Some(Box::new(attempt)) };
-        Some(step)
+        Ok(Some(step))
     }
 
     fn commit_answered(&mut self, place: usize, attempt: Option<Box<Attempt>>, event: EpochEvent) -> Result<EpochStep> {

@@ -11,7 +11,7 @@
 //! name below a claim may be left free for somebody to win later.
 
 use super::super::manifest::unbroken;
-use super::{Attempt, CommitReply, Positions, PutReply, Rule, Sink, Suspend, epoch_of, is_won, misfit};
+use super::{Attempt, CommitReply, Positions, PutReply, Rule, Sink, Suspend, Then, is_won, misfit};
 use super::{Cut, Epoch, EpochEvent, EpochJob, EpochManifest, EpochStep, Generation, Intent, Ledger, Phase};
 use crate::error::Result;
 
@@ -29,6 +29,12 @@ pub(super) struct Seen {
 struct Bounds {
     lowest: Epoch,
     highest: Epoch,
+}
+
+impl Bounds {
+    fn of(epochs: impl Iterator<Item = Epoch> + Clone) -> Self {
+        Bounds { lowest: epochs.clone().min().unwrap_or_default(), highest: epochs.max().unwrap_or_default() }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -80,8 +86,13 @@ impl EpochJob {
         self.load(0, Seen { manifests: Vec::new(), ..seen })
     }
 
-    fn load(&mut self, place: usize, seen: Seen) -> Result<EpochStep> {
-        let Some(sink) = self.sinks.get(place).map(|sink| sink.name.clone()) else { return self.fence(seen) };
+    pub(super) fn load(&mut self, place: usize, seen: Seen) -> Result<EpochStep> {
+        let Some((sink, is_topic)) = self.sinks.get(place).map(|sink| (sink.name.clone(), sink.is_topic)) else {
+            return self.fence(seen);
+        };
+        if is_topic {
+            return self.open(place, Then::Start(seen));
+        }
         self.phase = Phase::Start(Start::Loading { sink: place, seen });
         Ok(EpochStep::Load { sink })
     }
@@ -89,7 +100,7 @@ impl EpochJob {
     /// S3: the next sink that manifests do not decide yet; those that were written before come first, so that the
     /// others take over their positions.
     fn fence(&mut self, seen: Seen) -> Result<EpochStep> {
-        let open = |sink: &Sink| sink.ledger.as_ref().is_none_or(|ledger| ledger.cut == Cut::Commit);
+        let open = |sink: &Sink| !sink.is_topic && sink.ledger.as_ref().is_none_or(|ledger| ledger.cut == Cut::Commit);
         let written = self.sinks.iter().position(|sink| open(sink) && sink.ledger.is_some());
         let place = written.or_else(|| self.sinks.iter().position(open)).filter(|_| self.rules.hold(Rule::FenceFirst));
         let ledger = self.fence_ledger();
@@ -124,20 +135,31 @@ impl EpochJob {
     }
 
     fn bounds(&self) -> Bounds {
-        let epochs = || self.sinks.iter().filter_map(|sink| sink.ledger.as_ref()).map(|ledger| ledger.epoch);
-        Bounds { lowest: epochs().min().unwrap_or_default(), highest: epochs().max().unwrap_or_default() }
+        let is_known = |sink: &&Sink| sink.ledger.is_some() || sink.recorded.is_some();
+        Bounds::of(self.sinks.iter().filter(is_known).map(|sink| self.at(sink)))
     }
 
-    /// M2, M3: from the first manifest that a sink still needs, or the one that the highest ledger stands for.
-    fn read_first(&mut self, seen: Seen) -> Result<EpochStep> {
-        let bounds = self.bounds();
-        if let Some((epoch, _)) = seen.missing.filter(|(_, before)| *before == bounds) {
-            return Ok(EpochStep::Suspend { sink: None, reason: Suspend::ManifestMissing { epoch } });
-        }
+    /// What the tables alone need.
+    fn bounds_of_tables(&self) -> Bounds {
+        Bounds::of(self.sinks.iter().filter_map(|sink| sink.ledger.as_ref()).map(|ledger| ledger.epoch))
+    }
+
+    /// From the first manifest that a sink within these bounds still needs, or the one that the highest ledger stands for.
+    fn first_of(&self, bounds: Bounds) -> Epoch {
         let decided = |ledger: &Ledger| ledger.epoch == bounds.highest && ledger.cut == Cut::Manifest;
         let stands = self.sinks.iter().any(|sink| sink.ledger.as_ref().is_some_and(decided));
         let newest = if stands { bounds.highest } else { bounds.highest.next() };
-        Ok(self.read(newest.min(bounds.lowest.next()), seen))
+        newest.min(bounds.lowest.next())
+    }
+
+    /// M2, M3.
+    fn read_first(&mut self, seen: Seen) -> Result<EpochStep> {
+        let bounds = self.bounds();
+        if let Some((epoch, _)) = seen.missing.filter(|(_, before)| *before == bounds) {
+            let missing = EpochStep::Suspend { sink: None, reason: Suspend::ManifestMissing { epoch } };
+            return Ok(self.elsewhere(epoch, self.first_of(self.bounds_of_tables())).unwrap_or(missing));
+        }
+        Ok(self.read(self.first_of(bounds), seen))
     }
 
     fn read(&mut self, epoch: Epoch, seen: Seen) -> EpochStep {
@@ -219,8 +241,9 @@ impl EpochJob {
         }
         let ledger = self.newest_ledger().map(|ledger| ledger.positions.clone());
         self.positions = ledger.clone().filter(|positions| !positions.0.is_empty());
-        for sink in &mut self.sinks {
-            sink.follows = epoch_of(sink.ledger.as_ref());
+        let stand_at: Vec<Epoch> = self.sinks.iter().map(|sink| self.at(sink)).collect();
+        for (sink, at) in self.sinks.iter_mut().zip(stand_at) {
+            sink.follows = at;
         }
         let lowest = self.bounds().lowest;
         for manifest in unbroken(&seen.manifests, self.rules).iter().filter(|manifest| manifest.is_work()) {

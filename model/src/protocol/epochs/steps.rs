@@ -6,6 +6,7 @@ use super::super::commit::{Assertion, CommitReply, TableFacts};
 use super::super::halt::{Stop, Suspend};
 use super::super::ledger::{Epoch, Generation, Ledger, Positions};
 use super::super::manifest::{EpochManifest, SinkName};
+use super::super::topic::{ProduceReply, Recorded};
 
 /// What came of a create-only put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,12 @@ pub enum EpochEvent {
     /// Nothing was staged: there is nothing to read, or writing failed. Won epochs are committed meanwhile.
     NothingStaged,
     Published(CommitReply),
+    /// A topic's producer is open, and whoever had one before is fenced.
+    Opened,
+    OpenFailed,
+    /// What the topic records.
+    RecordedRead(Recorded),
+    Produced(ProduceReply),
     Continue,
 }
 
@@ -75,6 +82,21 @@ pub enum EpochStep {
     },
     PublishIdentical {
         sink: SinkName,
+    },
+    /// A new producer of the sink's own `transactional.id`, any that is there closed before: transactions that are open are
+    /// aborted, those that are decided are waited for.
+    OpenProducer {
+        sink: SinkName,
+    },
+    /// The group's offset and the newest own rows, as a reader of what is committed sees them.
+    ReadRecorded {
+        sink: SinkName,
+    },
+    /// The rows of these files, each with the epoch, and the epoch as the group's offset: one transaction.
+    Produce {
+        sink: SinkName,
+        epoch: Epoch,
+        files: Vec<String>,
     },
     /// Every sink has what this epoch has for it.
     Committed {

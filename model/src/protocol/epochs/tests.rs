@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::commit::{Assertion, Guard, History};
 use super::super::ledger::TopicPositions;
+use super::super::topic::ProduceReply;
 use super::*;
 use crate::source::{Offset, Partition, TopicId};
 
@@ -69,8 +70,11 @@ fn machine(sinks: &[&str]) -> EpochJob {
     EpochJob::new(job(), writer(1), sinks, EpochOptions::default(), Rules::law())
 }
 
+/// Events, each with what the machine then asks for.
+type Script<'s> = Vec<(EpochEvent, &'s str)>;
+
 /// Feeds events and checks each step against the word that tells what it is.
-fn play(machine: &mut EpochJob, script: Vec<(EpochEvent, &str)>) -> EpochStep {
+fn play(machine: &mut EpochJob, script: Script<'_>) -> EpochStep {
     let mut last = None;
     for (event, expected) in script {
         let step = machine.next(event.clone()).unwrap();
@@ -91,6 +95,9 @@ fn word(step: &EpochStep) -> String {
             format!("publish {sink} {:?} {} {files:?}", ledger.cut, ledger.epoch)
         }
         EpochStep::PublishIdentical { sink } => format!("again {sink}"),
+        EpochStep::OpenProducer { sink } => format!("open {sink}"),
+        EpochStep::ReadRecorded { sink } => format!("recorded {sink}"),
+        EpochStep::Produce { sink, epoch, files } => format!("produce {sink} {epoch} {files:?}"),
         EpochStep::Committed { epoch, .. } => format!("committed {epoch}"),
         EpochStep::Stop(stop) => format!("stop: {stop}"),
         EpochStep::Suspend { reason, .. } => format!("suspend: {reason}"),
@@ -304,4 +311,136 @@ fn silent_sinks_are_brought_up_now_and_then() {
 fn an_event_out_of_turn_is_an_error() {
     let error = running().next(EpochEvent::Continue).unwrap_err();
     assert_eq!(error.to_string(), "an event does not fit the job's phase");
+}
+
+/// A job with one table at epoch 5 and a topic; the topic is looked at first, and again after any failure (I1, I3).
+fn with_topic() -> EpochJob {
+    machine(&["main"]).with_topics(vec![sink("letters")])
+}
+
+fn recorded(offset: Option<u64>, rows: Option<u64>, forgotten: bool) -> EpochEvent {
+    EpochEvent::RecordedRead(Recorded { offset: offset.map(Epoch), rows: rows.map(Epoch), forgotten })
+}
+
+fn produced(reply: ProduceReply) -> EpochEvent {
+    EpochEvent::Produced(reply)
+}
+
+const TO_LETTERS: &[(&str, u64, &[&str])] = &[("main", 5, &["m"]), ("letters", 5, &["l"])];
+
+/// T2: epoch 6 was decided and is not in the table; what the topic records says whether it is there.
+#[test]
+fn t2_what_a_topic_records_decides_whether_an_epoch_is_produced() {
+    let forgotten = "suspend: whether the topic had the dead letters of epoch 6 is not known: its group's offset and its \
+                     records are gone";
+    let cases = [
+        (recorded(Some(5), None, false), "produce letters 6 [\"l\"]"),
+        (recorded(Some(6), None, false), "publish main Manifest 6 [\"m\"]"),
+        (recorded(None, Some(6), false), "publish main Manifest 6 [\"m\"]"),
+        (recorded(None, Some(4), true), forgotten),
+        (recorded(None, Some(4), false), "produce letters 6 [\"l\"]"),
+        (recorded(None, None, false), "produce letters 6 [\"l\"]"),
+        (recorded(None, None, true), forgotten),
+    ];
+    for (found, expected) in cases {
+        let mut machine = with_topic();
+        let replay = format!("{found:?}");
+        // Of an epoch that is in a topic alone the manifest is there, and says all that is needed.
+        let is_there = expected.starts_with("publish");
+        let before = [(loaded(5, &ledger(2, 5, Cut::Manifest, 50)), "read 5"), (read(work(5, 2, 50, &[])), "read 6")];
+        let ahead = [(loaded(5, &ledger(2, 5, Cut::Manifest, 50)), "read 6")];
+        let looks = vec![
+            (EpochEvent::Start, "open letters"),
+            (EpochEvent::OpenFailed, "open letters"),
+            (EpochEvent::Opened, "recorded letters"),
+            (EpochEvent::ReadFailed, "recorded letters"),
+            (found, "load main"),
+        ];
+        let reads = if is_there { ahead.to_vec() } else { before.to_vec() };
+        let rest =
+            vec![(read(work(6, 2, 60, TO_LETTERS)), "read 7"), (ABSENT, "claim 7 generation 3"), (CREATED, expected)];
+        let last = play(&mut machine, [looks, reads, rest].concat());
+        assert_eq!(word(&last), expected, "{replay}");
+    }
+}
+
+/// T3, M2: what follows an answer to the transaction of epoch 6.
+#[test]
+fn t3_after_any_error_the_producer_starts_over() {
+    let taken = "stop: generation 3 lost epoch 8 to generation 4 (writer 00000000-0000-0000-0000-000000000008)";
+    let publish = "publish main Manifest 6 [\"m\"]";
+    let over = |found| vec![(EpochEvent::Opened, "recorded letters"), (found, publish)];
+    let again =
+        vec![(EpochEvent::Opened, "recorded letters"), (recorded(Some(5), None, false), "produce letters 6 [\"l\"]")];
+    let cases: [(ProduceReply, &str, Script<'_>); 5] = [
+        (ProduceReply::Committed, publish, vec![]),
+        (ProduceReply::Failed, "open letters", over(recorded(Some(6), None, false))),
+        (ProduceReply::Failed, "open letters", again),
+        (ProduceReply::Fenced, "read 8", vec![(read(claim(8, 4, 8)), taken)]),
+        (ProduceReply::Fenced, "read 8", vec![(EpochEvent::ReadFailed, "read 8"), (ABSENT, "open letters")]),
+    ];
+    for (reply, next, script) in cases {
+        let mut machine = with_topic();
+        play(
+            &mut machine,
+            vec![
+                (EpochEvent::Start, "open letters"),
+                (EpochEvent::Opened, "recorded letters"),
+                (recorded(Some(5), None, false), "load main"),
+                (loaded(5, &ledger(2, 5, Cut::Manifest, 50)), "read 5"),
+                (read(work(5, 2, 50, &[("main", 4, &["e"])])), "read 6"),
+                (read(work(6, 2, 60, TO_LETTERS)), "read 7"),
+                (ABSENT, "claim 7 generation 3"),
+                (CREATED, "produce letters 6 [\"l\"]"),
+            ],
+        );
+        assert_eq!(word(&machine.next(produced(reply)).unwrap()), next);
+        if !script.is_empty() {
+            play(&mut machine, script);
+        }
+    }
+}
+
+/// I4 of `topics`: a topic that records nothing is told where it is, and that is never further than a table.
+#[test]
+fn a_topic_that_records_nothing_is_told_where_it_is() {
+    let mut machine = with_topic();
+    play(
+        &mut machine,
+        vec![
+            (EpochEvent::Start, "open letters"),
+            (EpochEvent::Opened, "recorded letters"),
+            (recorded(None, None, false), "load main"),
+            (loaded(5, &ledger(2, 5, Cut::Fence, 50)), "read 6"),
+            (ABSENT, "claim 6 generation 3"),
+            (CREATED, "produce letters 5 []"),
+            (produced(ProduceReply::Committed), "stage 7 generation 3"),
+        ],
+    );
+    assert_eq!(machine.recorded(&sink("letters")), Some(Epoch(5)));
+    assert_eq!(machine.recorded(&sink("main")), None);
+}
+
+/// I6 of `topics`: what the topic records, and no table needs, is named as that.
+#[test]
+fn i6_an_epoch_that_no_manifest_leads_to_is_the_topics() {
+    let ahead = "suspend: the topic is said to have the dead letters of epoch 9, and manifests reach epoch 6";
+    let behind = "suspend: the topic is said to have the dead letters of epoch 1 and no later ones; the tables are at epoch 5, \
+                  and the manifests in between are gone";
+    let missing = "suspend: the manifest of epoch 5 is missing";
+    let six = read(work(6, 2, 60, TO_LETTERS));
+    let cases = [
+        (9, vec![("read 6", six), ("read 7", ABSENT)], ahead),
+        (1, vec![("read 2", ABSENT)], behind),
+        (5, vec![("read 5", ABSENT)], missing),
+    ];
+    for (at, reads, suspended) in cases {
+        let looks = || vec![(EpochEvent::Opened, "recorded letters"), (recorded(Some(at), None, false), "load main")];
+        let loads = |step| (loaded(5, &ledger(2, 5, Cut::Manifest, 50)), step);
+        let steps: Vec<&str> = reads.iter().skip(1).map(|(step, _)| *step).chain(["open letters"]).collect();
+        let reads_on = reads.iter().zip(steps).map(|((_, event), step)| (event.clone(), step));
+        let once = [looks(), vec![loads(reads[0].0)], reads_on.collect()].concat();
+        let script = [vec![(EpochEvent::Start, "open letters")], once, looks(), vec![loads(suspended)]].concat();
+        play(&mut with_topic(), script);
+    }
 }

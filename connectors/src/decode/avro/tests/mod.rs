@@ -3,6 +3,7 @@
 mod bad_input;
 mod evolution;
 mod oracle;
+mod passing;
 mod types;
 
 use arrow::datatypes::Schema as Table;

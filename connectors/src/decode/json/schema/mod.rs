@@ -20,14 +20,19 @@ use self::document::{Document, Node, Property, Type};
 use crate::decode::binary::binding::Binding;
 use crate::decode::columns::column::{Column, Taking, Values};
 use crate::decode::columns::fields::Fields;
-use crate::decode::{Learned, SchemaFault};
+use crate::decode::{Learned, Passing, SchemaFault};
 use crate::registry::ResolvedSchema;
 
 /// Adds the columns of a schema; where that is of no object, and bare values are fields of this name, that one's. If it
 /// fails, they are of no use.
-pub(super) fn bind(schema: &ResolvedSchema, bare_field: Option<&str>, columns: &mut Fields) -> Result<Learned> {
+pub(super) fn bind(
+    schema: &ResolvedSchema,
+    bare_field: Option<&str>,
+    passing: Option<&Passing>,
+    columns: &mut Fields,
+) -> Result<Learned> {
     let document = Document::parse(schema)?;
-    let mut binder = Binder { document: &document, at: Binding::default() };
+    let mut binder = Binder { document: &document, at: Binding::but(passing) };
     match (document.type_of(document.root())?, bare_field) {
         (Type::Row(members), _) => binder.row(members, columns)?,
         (Type::Scalar(_) | Type::List(_), Some(name)) => {
@@ -52,10 +57,15 @@ impl<'s> Binder<'s> {
     fn row(&mut self, members: Vec<Property<'s>>, columns: &mut Fields) -> Result<()> {
         for Property { name, node, required } in members {
             self.at.down(name)?;
+            if self.at.is_passed() {
+                self.at.up();
+                continue;
+            }
             let index = match columns.index_of(name) {
                 Some(index) => index,
                 None => self.add(name, node, columns)?,
             };
+            self.at.fills();
             let column = columns.column(index).ok_or_else(lost)?;
             if !required || self.document.may_be_null(node)? {
                 self.at.may_lack(column);

@@ -169,3 +169,37 @@ proptest! {
         }
     }
 }
+
+/// What the table has dropped is read past: in records of older schemas, and in others whose schemas do not name it.
+#[test]
+fn a_field_that_was_dropped_comes_back_by_its_schemas_word_alone() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let mut decoder = decoder("m MAP<STRING, ROW<y BIGINT>>").framed(FirstByte);
+    let of = |b: &str| object(&format!(r#""a":{{"type":"integer"}}{b}"#));
+    let (dropped, old) =
+        (["b", "r.x", "m.value.x", "l.element.x"], of(r##","b":{"type":"integer"},"r":{"$ref":"#/definitions/P"}"##));
+    let older = Passing { older: names(&dropped), ..Passing::default() };
+    let others = Passing { others: names(&dropped), ..Passing::default() };
+    let r = r#","r":{"type":"object","properties":{"y":{"type":"integer"}}},"l":{"type":"array","items":{"type":"object","properties":{"y":{"type":"integer"}}}}"#;
+    decoder.add_schema_but(SchemaKey::id(1), &old, Some(&older)).unwrap();
+    decoder.add_schema_but(SchemaKey::id(2), &of(r), Some(&others)).unwrap();
+    let value = r#"{"b":5,"a":1,"r":{"x":2,"y":3},"l":[{"x":4,"y":5}],"m":{"x":{"x":6,"y":7}}}"#;
+    let shown_of = |decoder: &mut JsonDecoder, schema: u8| {
+        let values = [format!("{schema}{value}"), format!("{schema}{value}")];
+        let decoded = decoder.decode(&records(&values.iter().map(Some).collect::<Vec<_>>()));
+        assert_eq!((decoded.failure, decoded.needs), (None, None));
+        shown(&decoded.batch)
+    };
+    let row = "(\"x\" => {y: 7}; ) | 1 | {y: 3} | [{y: 5}]";
+    assert_eq!(
+        (shown_of(&mut decoder, 1), shown_of(&mut decoder, 2)),
+        (vec![row.to_owned(); 2], vec![row.to_owned(); 2])
+    );
+    // It is a column again: of the schema that has it, and of no other.
+    let back = of(&format!(r#","b":{{"type":"integer"}}{r}"#));
+    let learned = decoder.add_schema_but(SchemaKey::id(3), &back, Some(&others)).unwrap();
+    assert!(learned.filled.contains("b"));
+    for (schema, b) in [(1, "-"), (3, "5"), (2, "-")] {
+        assert_eq!(shown_of(&mut decoder, schema), vec![format!("{row} | {b}"); 2], "{schema}");
+    }
+}

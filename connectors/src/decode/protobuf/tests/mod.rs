@@ -4,6 +4,7 @@ mod bad_input;
 mod evolution;
 mod merging;
 mod oracle;
+mod passing;
 mod types;
 
 use arrow::datatypes::Schema as Table;
