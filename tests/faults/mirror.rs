@@ -6,7 +6,6 @@ use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use iceberg::spec::FormatVersion;
@@ -224,18 +223,22 @@ async fn what_lies_before_a_drop_keeps_its_values_though_the_first_try_failed() 
     }
 }
 
-/// Another engine's columns make the files unfit, and they are written anew.
+/// Files that do not fit any more are written anew; a drop looks at the table again, and is done on it as it is then.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lies_before_a_drop_keeps_its_values_though_its_files_do_not_fit() {
-    let (table, old_b) = two_drops(&[]);
-    let world = World::over(table.product.share()).await;
-    world.commits.script(Delay(Duration::from_secs(3)));
-    let job = world.start_sync().await;
-    world.wait_for_faults(1).await;
-    table.ask("alter", json!({"changes": [["add", "theirs", "long"]]}));
-    assert!(matches!(end_of(job).await, Ok(Ended::CaughtUp)));
-    assert_eq!(table.names(), ["b", "id", "theirs"]);
-    are_done(&table, old_b, "another engine's column");
+async fn another_engines_change_at_an_epochs_commit_or_at_a_drops_harms_neither() {
+    for commits_before in 0..2 {
+        let what = format!("another engine's column after {commits_before} commits");
+        let (table, old_b) = two_drops(&[]);
+        let world = World::over(table.product.share()).await;
+        (0..commits_before).for_each(|_| world.commits.script(Pass));
+        world.commits.script(Delay(Duration::from_secs(3)));
+        let job = world.start_sync().await;
+        world.wait_for_faults(1).await;
+        table.ask("alter", json!({"changes": [["add", "theirs", "long"]]}));
+        assert!(matches!(end_of(job).await, Ok(Ended::CaughtUp)), "{what}");
+        assert_eq!(table.names(), ["b", "id", "theirs"], "{what}");
+        are_done(&table, old_b, &what);
+    }
 }
 
 /// It gives up as it does with rows, and the next one goes on.
@@ -266,20 +269,6 @@ async fn a_job_that_begins_again_has_the_newest_definition() {
     let job = run_job(world.home.clone(), old, Arc::new(Progress::default()), TableMemory::new(1 << 30), goal);
     assert!(matches!(job.await, Ok(Ended::CaughtUp)));
     assert_eq!(table.names(), ["c", "id"], "of two drops the second one is not taken");
-}
-
-/// The step looks again, and is taken on the table as it is then.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_drop_that_meets_another_engines_change_is_done_behind_it() {
-    let (table, old_b) = two_drops(&[]);
-    let world = World::over(table.product.share()).await;
-    [Pass, Delay(Duration::from_secs(3))].into_iter().for_each(|fault| world.commits.script(fault));
-    let job = world.start_sync().await;
-    world.wait_for_faults(1).await;
-    table.ask("alter", json!({"changes": [["add", "theirs", "long"]]}));
-    assert!(matches!(end_of(job).await, Ok(Ended::CaughtUp)));
-    assert_eq!(table.names(), ["b", "id", "theirs"]);
-    are_done(&table, old_b, "another engine's column");
 }
 
 /// Another table by that name is not ours to change.

@@ -13,24 +13,23 @@
 //! what the topic says; `producer` sends what people send.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset as ListOffset, TopicPartitionList};
 use tableflow_model::protocol::{Epoch, Recorded};
 use tableflow_model::{Error, Result};
 use tableflow_store::kill::{self, KillPoint};
 
 use super::client::{Cluster, Consumer, refused};
+use super::delivery::{Delivery, Outcome};
 use super::failure::{Failure, code_of, failure_of, grant, is_vague};
 use super::recorded::RECORDED_ON;
-use super::said::Context;
 use crate::topics::{EpochProducer, EpochSink, NewRecord};
 
 const OF_EPOCHS: [(&str, &str); 9] = [
@@ -62,33 +61,17 @@ const STEP_WITHIN: Duration = Duration::from_secs(30);
 /// How long is waited for what is sent, or for room to send more, before it is looked again.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// What a delivery that failed said.
-#[derive(Clone, Debug)]
-struct Delivery {
-    context: Context,
-    failure: Arc<Mutex<Option<Failure>>>,
-}
+/// What the first delivery that failed said.
+#[derive(Debug, Default)]
+struct FirstFailure(Option<Failure>);
 
-impl ClientContext for Delivery {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.context.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, words: &str) {
-        self.context.error(error, words);
-    }
-}
-
-impl ProducerContext for Delivery {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, delivered: &DeliveryResult<'_>, _: ()) {
+impl Outcome for FirstFailure {
+    fn hear(&mut self, delivered: &DeliveryResult<'_>) {
         // What is purged has a reason, which the transaction's next step tells.
         if let Err((error, _)) = delivered
             && !matches!(code_of(error), Code::PurgeQueue | Code::PurgeInflight)
         {
-            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            failure.get_or_insert_with(|| failure_of(error));
+            self.0.get_or_insert_with(|| failure_of(error));
         }
     }
 }
@@ -101,15 +84,15 @@ pub(super) struct KafkaEpochs {
 
 /// Clients that an error ends (I3).
 struct Open {
-    producer: ThreadedProducer<Delivery>,
+    producer: ThreadedProducer<Delivery<FirstFailure>>,
     /// Of the group; it joins nothing.
     consumer: Arc<Consumer>,
-    failure: Arc<Mutex<Option<Failure>>>,
+    delivery: Delivery<FirstFailure>,
 }
 
 impl Open {
     fn has_failed(&self) -> bool {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.delivery.outcome().0.is_some()
     }
 
     /// Waits until everything that was sent is acknowledged, as long as some of it is.
@@ -158,7 +141,7 @@ impl KafkaEpochs {
     ) -> Result<T> {
         let open = self.clients()?;
         let done = step(open).map_err(|error| failure_of(&error));
-        let failed = open.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let failed = open.delivery.outcome().0.take();
         let fatal = open.producer.client().fatal_error();
         match (done, fatal.or(failed)) {
             (Ok(done), None) => Ok(done),
@@ -225,15 +208,13 @@ impl EpochProducer for KafkaEpochs {
 
     fn open(&mut self) -> Result<()> {
         self.open = None;
-        let failure = Arc::new(Mutex::new(None));
-        let delivery = Delivery { context: self.cluster.context(), failure: failure.clone() };
+        let delivery = Delivery::new(self.cluster.context());
         let mut config = self.cluster.config(&OF_EPOCHS);
         config.set("transactional.id", &self.sink.id);
         config.set("batch.size", self.batch_bytes(&config).to_string());
-        let producer: ThreadedProducer<Delivery> =
-            config.create_with_context(delivery).map_err(|error| refused(&error))?;
+        let producer = config.create_with_context(delivery.clone()).map_err(|error| refused(&error))?;
         let consumer = self.cluster.member_of(&self.sink.id)?;
-        self.open = Some(Open { producer, consumer, failure });
+        self.open = Some(Open { producer, consumer, delivery });
         self.step(|open| open.producer.init_transactions(STEP_WITHIN))
     }
 

@@ -18,6 +18,7 @@
 //!  source      one topic, read
 //!  partition   one partition of it, as it is fetched
 //!  batch       what was fetched, as records over one buffer
+//!  delivery    what becomes of records that are sent
 //!  producer    records to a topic
 //!  epochs      epochs of a job to a topic, each in a transaction
 //!  recorded    which of them are there
@@ -37,6 +38,7 @@
 mod batch;
 mod certificate;
 mod client;
+mod delivery;
 mod epochs;
 mod failure;
 mod group;

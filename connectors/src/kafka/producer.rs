@@ -7,19 +7,17 @@
 //! - I3: what waits to be sent is bounded: a full queue makes the sender wait.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tableflow_model::{Error, Offset, Partition, Result, TopicName};
 
 use super::client::{Cluster, refused};
+use super::delivery::{Delivery, Outcome};
 use super::failure::code_of;
-use super::said::Context;
 use crate::topics::{Appended, NewRecord, Producer};
 
 const OF_PRODUCERS: [(&str, &str); 6] = [
@@ -40,48 +38,29 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(45);
 
 /// What became of the records.
 #[derive(Debug, Default)]
-struct Outcome {
-    acknowledged: Vec<Appended>,
+struct Acknowledged {
+    runs: Vec<Appended>,
     failure: Option<(Code, String)>,
 }
 
-impl Outcome {
+impl Acknowledged {
     /// Offsets of a partition come in order; those that follow each other are one run.
     fn acknowledge(&mut self, partition: Partition, offset: Offset) {
         let follows = |run: &&mut Appended| run.first_offset.0 + run.count as i64 == offset.0;
-        let last = self.acknowledged.iter_mut().rev().find(|run| run.partition == partition).filter(follows);
+        let last = self.runs.iter_mut().rev().find(|run| run.partition == partition).filter(follows);
         match last {
             Some(run) => run.count += 1,
-            None => self.acknowledged.push(Appended { partition, first_offset: offset, count: 1 }),
+            None => self.runs.push(Appended { partition, first_offset: offset, count: 1 }),
         }
     }
 }
 
-#[derive(Clone, Debug)]
-struct Delivery {
-    context: Context,
-    outcome: Arc<Mutex<Outcome>>,
-}
-
-impl ClientContext for Delivery {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.context.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, words: &str) {
-        self.context.error(error, words);
-    }
-}
-
-impl ProducerContext for Delivery {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, delivered: &DeliveryResult<'_>, _: ()) {
-        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+impl Outcome for Acknowledged {
+    fn hear(&mut self, delivered: &DeliveryResult<'_>) {
         match delivered {
-            Ok(message) => outcome.acknowledge(Partition(message.partition()), Offset(message.offset())),
+            Ok(message) => self.acknowledge(Partition(message.partition()), Offset(message.offset())),
             Err((error, _)) => {
-                outcome.failure.get_or_insert((code_of(error), error.to_string()));
+                self.failure.get_or_insert((code_of(error), error.to_string()));
             }
         }
     }
@@ -91,8 +70,8 @@ pub(super) struct KafkaProducer {
     cluster: Arc<Cluster>,
     topic: TopicName,
     partitions: i32,
-    producer: BaseProducer<Delivery>,
-    outcome: Arc<Mutex<Outcome>>,
+    producer: BaseProducer<Delivery<Acknowledged>>,
+    delivery: Delivery<Acknowledged>,
 }
 
 impl fmt::Debug for KafkaProducer {
@@ -103,10 +82,10 @@ impl fmt::Debug for KafkaProducer {
 
 impl KafkaProducer {
     pub fn new(cluster: Arc<Cluster>, topic: TopicName, partitions: i32) -> Result<Self> {
-        let outcome = Arc::new(Mutex::new(Outcome::default()));
-        let delivery = Delivery { context: cluster.context(), outcome: outcome.clone() };
-        let producer = cluster.config(&OF_PRODUCERS).create_with_context(delivery).map_err(|error| refused(&error))?;
-        Ok(KafkaProducer { cluster, topic, partitions, producer, outcome })
+        let delivery = Delivery::new(cluster.context());
+        let config = cluster.config(&OF_PRODUCERS);
+        let producer = config.create_with_context(delivery.clone()).map_err(|error| refused(&error))?;
+        Ok(KafkaProducer { cluster, topic, partitions, producer, delivery })
     }
 
     fn failed(&self, code: Code, words: &str) -> Error {
@@ -120,7 +99,7 @@ impl KafkaProducer {
 
     /// What a delivery that failed meanwhile says.
     fn check(&self) -> Result<()> {
-        let failure = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).failure.take();
+        let failure = self.delivery.outcome().failure.take();
         failure.map_or(Ok(()), |(code, words)| Err(self.failed(code, &words)))
     }
 }
@@ -166,7 +145,7 @@ impl Producer for KafkaProducer {
     }
 
     fn take_acknowledged(&mut self) -> Vec<Appended> {
-        std::mem::take(&mut self.outcome.lock().unwrap_or_else(PoisonError::into_inner).acknowledged)
+        std::mem::take(&mut self.delivery.outcome().runs)
     }
 }
 
@@ -176,12 +155,11 @@ mod tests {
 
     #[test]
     fn offsets_that_follow_each_other_are_one_run() {
-        let mut outcome = Outcome::default();
+        let mut outcome = Acknowledged::default();
         for (partition, offset) in [(0, 5), (0, 6), (1, 0), (0, 7), (0, 9), (1, 1)] {
             outcome.acknowledge(Partition(partition), Offset(offset));
         }
-        let runs: Vec<_> =
-            outcome.acknowledged.iter().map(|run| (run.partition.0, run.first_offset.0, run.count)).collect();
+        let runs: Vec<_> = outcome.runs.iter().map(|run| (run.partition.0, run.first_offset.0, run.count)).collect();
         assert_eq!(runs, [(0, 5, 3), (1, 0, 2), (0, 9, 1)]);
     }
 }

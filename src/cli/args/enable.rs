@@ -67,7 +67,7 @@ pub struct EnableArguments {
     /// The table that LOG writes such records to [default: the table's name and __dlq]
     #[arg(long, value_name = "NAME")]
     pub log_target: Option<String>,
-    /// A topic of the cluster that they go to as well, each once [default: none]
+    /// A topic of the cluster that LOG sends such records to as well, each once [default: none]
     #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
     pub dlq_topic: Option<TopicName>,
     /// A table for each type of record, called after it: record-name (of its schema), header:NAME, or field:PATH of JSON
@@ -105,7 +105,7 @@ pub struct UpdateArguments {
     /// The table that LOG writes such records to [default: the table's name and __dlq]
     #[arg(long, value_name = "NAME")]
     pub log_target: Option<String>,
-    /// A topic of the cluster that they go to as well from now on, each once
+    /// A topic of the cluster that LOG sends such records to as well from now on, each once
     #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
     pub dlq_topic: Option<TopicName>,
     /// How long rows may wait before they are committed

@@ -450,7 +450,9 @@ fn doctor_tells_a_data_directory_that_cannot_be_written() {
     if sh("id -u") == b"0\n" {
         // Without the rights by which an administrator writes in what nobody may write in.
         command = Command::new("setpriv");
-        command.args(["--inh-caps", "-all", "--bounding-set", "-dac_override,-dac_read_search"]).arg(plain.get_program());
+        command
+            .args(["--inh-caps", "-all", "--bounding-set", "-dac_override,-dac_read_search"])
+            .arg(plain.get_program());
     }
     let done: Done = command.args(plain.get_args()).current_dir("/").output().unwrap().into();
     sh("chmod -R u+w \"$1\"");
