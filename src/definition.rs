@@ -242,6 +242,9 @@ pub struct Definition {
     /// definitions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_offsets: Option<BTreeMap<Partition, Offset>>,
+    /// The places that the table may leave for what is there, where the records behind them are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past_gaps: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
     #[serde(default, skip_serializing_if = "is_additive")]
     pub evolution: Evolution,
@@ -315,6 +318,7 @@ impl From<NewDefinition> for Definition {
             commit_interval_ms: new.commit_interval_ms,
             from: new.from,
             from_offsets: new.from_offsets,
+            past_gaps: None,
             retention_ms: new.retention_ms,
             evolution: new.evolution,
             error_handling: new.error_handling,
@@ -377,12 +381,10 @@ impl Definitions {
         }
     }
 
-    /// What is wanted of the same table by now: for whoever begins again with what it was told long ago.
+    /// What is wanted of the same table by now, if it is: for whoever begins again with what it was told long ago.
     pub async fn newest_of(&self, definition: Definition) -> Result<Definition> {
         let newest = self.find(&definition.table).await?;
-        let is_same =
-            |newest: &Definition| newest.table_uuid == definition.table_uuid && newest.wanted != Wanted::Disabled;
-        Ok(newest.filter(is_same).unwrap_or(definition))
+        Ok(newest.filter(|newest| newest.table_uuid == definition.table_uuid).unwrap_or(definition))
     }
 
     /// The newest version of a table that is enabled.

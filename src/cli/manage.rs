@@ -3,12 +3,14 @@
 //! A running service notices within a second. Who pauses or disables a table waits until its job has ended, so that
 //! nothing is committed behind the answer; other changes wait for nothing.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tableflow_model::{Error, ErrorKind, Result, TableName};
+use tableflow_connectors::decode::Evolution;
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TableName};
 
 use super::args::{DisableArguments, ResumeArguments, TableArgument, TableReference, UpdateArguments};
 use super::session::Session;
@@ -17,6 +19,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::dead_letters;
 use crate::pipeline::drop::{drop_fan_out, drop_table};
+use crate::pipeline::gaps::gaps_of;
 use crate::pipeline::letters_topic::{answer, declared};
 use crate::pipeline::manifests::drop_manifests;
 use crate::pipeline::mirror;
@@ -101,9 +104,33 @@ pub async fn resume(arguments: &ResumeArguments, session: &Session, out: &mut dy
     if let Some(word) = arguments.letters {
         answer::take(&session.home, &session.home.definitions().get(&table).await?, word.into()).await?;
     }
-    let definition = session.home.definitions().change(&table, |it| it.wanted = Wanted::Running).await?;
+    let past_gaps = match arguments.past_gap {
+        true => Some(gaps_given_up(session, &table).await?),
+        false => None,
+    };
+    let change = |definition: &mut Definition| {
+        definition.wanted = Wanted::Running;
+        if past_gaps.is_some() {
+            definition.past_gaps.clone_from(&past_gaps);
+        }
+    };
+    let definition = session.home.definitions().change(&table, change).await?;
     output::document(session.format, &status_of(&session.home, &definition).await?, out)?;
     Ok(Exit::Done)
+}
+
+/// The places that the table may leave, each told.
+async fn gaps_given_up(session: &Session, table: &TableName) -> Result<BTreeMap<Partition, Offset>> {
+    let definition = session.home.definitions().get(table).await?;
+    let gaps = gaps_of(&session.home, &definition).await?;
+    if gaps.is_empty() {
+        return Err(Error::usage(format!("table {table} stands before no gap: what it reads next is there"))
+            .with_hint(format!("`tableflow resume {}` resumes it", table.to_plain_string())));
+    }
+    for gap in &gaps {
+        session.remark(&format!("{} are given up: they are gone", gap.words(&definition.topic)));
+    }
+    Ok(gaps.iter().map(|gap| (gap.partition, gap.from)).collect())
 }
 
 pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
@@ -111,6 +138,10 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
     let before = session.home.definitions().get(&table).await?;
     if let Some(word) = arguments.evolution {
         mirror::check(word.into(), before.format, before.fan_out.is_some())?;
+        if Evolution::from(word) == Evolution::Mirror {
+            let mut source = session.home.source_of(&before).await?;
+            mirror::check_subject(&session.home, &before.topic, source.as_mut()).await?;
+        }
     }
     let dead_letters = dead_letters_for(arguments, session).await?;
     let change = |definition: &mut Definition| {

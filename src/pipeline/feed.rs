@@ -1,8 +1,8 @@
 //! A topic as a job reads it: where an epoch starts, when it is due, and when there is nothing left to do.
 //!
 //! Owns [`Feed`].
-//! - I1: an epoch starts exactly where the ledger says; records that are gone by then end the job, they are never
-//!   skipped in silence.
+//! - I1: an epoch starts exactly where the ledger says; records that are gone by then end the job, unless somebody gave them
+//!   up; they are never skipped in silence.
 //! - I2: at a record that cannot be decoded its partition stands still; the epoch before it is due at once.
 //! - I3: a stop is noticed within a poll; what was read by then is committed first.
 //! - I4: no row is committed of a topic that may be another one than the ledger's.
@@ -27,7 +27,8 @@ use tokio::time::Instant;
 use super::backpressure::Backpressure;
 use super::budget::{Share, TableMemory};
 use super::dispatch::{Dispatch, Halt, Rows};
-use super::gone::{check_within, deleted, is_gone};
+use super::gaps::Places;
+use super::gone::{deleted, is_gone};
 use super::intake::{Intake, Start};
 use super::job::{Ended, Goal};
 use super::lanes::Turn;
@@ -59,6 +60,7 @@ pub struct Feed {
     topic_id: TopicId,
     from: StartFrom,
     from_offsets: Option<BTreeMap<Partition, Offset>>,
+    places: Places,
     pace: Pace,
     backpressure: Backpressure,
     /// Dropped before the turn: what is given to the next one is free by then.
@@ -113,6 +115,7 @@ impl Feed {
             topic_id: definition.topic_id,
             from: definition.from,
             from_offsets: definition.from_offsets.clone(),
+            places: Places::of(definition),
             pace,
             reader: Reader::new(definition, source, dispatch),
             backpressure: Backpressure::new(Instant::now()),
@@ -157,9 +160,9 @@ impl Feed {
                 (false, true) => Offset(0),
                 (false, false) => range.start,
             };
-            let offset = *offsets.entry(partition).or_insert(first);
-            check_within(&self.topic, partition, range, offset)?;
-            ahead.records += u64::try_from(range.end.0 - offset.0).unwrap_or(0);
+            let place = offsets.entry(partition).or_insert(first);
+            *place = self.places.go_on(partition, range, *place)?;
+            ahead.records += u64::try_from(range.end.0 - place.0).unwrap_or(0);
             ahead.ends_sum += range.end.0;
         }
         Ok((offsets, ahead))

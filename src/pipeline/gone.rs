@@ -5,18 +5,8 @@
 use tableflow_model::source::Range;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicName};
 
-/// Can a partition be read from here?
-pub fn check_within(topic: &TopicName, partition: Partition, range: Range, offset: Offset) -> Result<()> {
-    if offset < range.start {
-        return Err(Error::data(format!(
-            "records {offset} to {} of partition {partition} of topic {topic} are gone before they were read",
-            range.start.0 - 1
-        ))
-        .with_hint(format!(
-            "the topic keeps records for less than the table was late; a table of what is there: `tableflow enable \
-             {topic} --table NAME`"
-        )));
-    }
+/// Refuses a place behind a partition's end: what the table has of it is gone there.
+pub fn check_end(topic: &TopicName, partition: Partition, range: Range, offset: Offset) -> Result<()> {
     if offset > range.end {
         return Err(Error::data(format!(
             "partition {partition} of topic {topic} ends at {}, before offset {offset} that the table has read",

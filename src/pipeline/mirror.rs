@@ -15,13 +15,13 @@ use iceberg::spec::TableMetadata;
 use iceberg::{TableRequirement, TableUpdate};
 use serde::{Deserialize, Serialize};
 use tableflow_catalog::{CommitOutcome, LoadedTable};
-use tableflow_connectors::decode::{Evolution, Passing, SchemaFault};
-use tableflow_connectors::registry::Version;
+use tableflow_connectors::decode::{Evolution, Passing, RegistryFraming, SchemaFault};
+use tableflow_connectors::registry::{RecordPart, Version};
 use tableflow_lake::commit::prepare_change;
 use tableflow_lake::layout::drop_columns;
-use tableflow_model::{Error, Offset, Partition, Result, TableName};
+use tableflow_model::{Error, Offset, Partition, Result, Source, TableName, TopicName};
 
-use super::decoding::Subjects;
+use super::decoding::{Subjects, first_key};
 use super::target;
 use crate::definition::{Definition, Format};
 use crate::home::Home;
@@ -144,6 +144,20 @@ pub fn check(evolution: Evolution, format: Format, fans_out: bool) -> Result<()>
             ));
     }
     Ok(())
+}
+
+/// Who mirrors follows the versions of one subject: schemas that are registered after the names of their types have none in
+/// common.
+pub async fn check_subject(home: &Home, topic: &TopicName, source: &mut dyn Source) -> Result<()> {
+    let subjects = Subjects::of_topic(topic);
+    let framing = RegistryFraming { prefix: home.id_prefix, part: RecordPart::Value };
+    if subjects.newest(home).await? > Version(0) || first_key(source, framing).await?.is_none() {
+        return Ok(());
+    }
+    let subject = subjects.first().unwrap_or_default();
+    Err(Error::usage(format!("--evolution mirror follows the versions of subject {subject}, which does not exist"))
+        .with_detail("the topic's records name schemas that are registered elsewhere: after the names of their types")
+        .with_hint("use additive, or register the schemas by TopicNameStrategy"))
 }
 
 /// The table as its definition wants it followed: one that begins to mirror, or does so again, notes from which version on; one

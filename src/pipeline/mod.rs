@@ -11,6 +11,7 @@
 //!  pace        when a topic is looked at, and when an epoch is due
 //!  feed        a topic as a job reads it
 //!  gone        what became of records and topics that are not there
+//!  gaps        records that are gone before they were read, and the leave to go on
 //!  replay      dead letters through the decoder again
 //!  format      how a topic's records are written, asked for and registered
 //!  decoding    records -> columns, by the schemas that they name
@@ -52,6 +53,7 @@ pub mod fan_out;
 mod feed;
 mod filled;
 mod format;
+pub mod gaps;
 mod gone;
 pub mod histogram;
 pub mod ingest;
@@ -71,3 +73,5 @@ pub mod status;
 pub mod supervise;
 pub mod target;
 mod way_on;
+
+pub(crate) use self::decoding::first_key;

@@ -33,7 +33,7 @@ use super::job::{Ended, Goal};
 use super::progress::Progress;
 use super::staging::EpochFiles;
 use super::target;
-use crate::definition::{DeadLetters, Definition, ErrorHandling};
+use crate::definition::{DeadLetters, Definition, ErrorHandling, Wanted};
 use crate::home::Home;
 use crate::query::{QuerySession, query_error};
 
@@ -143,6 +143,10 @@ pub async fn replay(
                 let job = definition.job.clone();
                 definition = home.definitions().newest_of(definition).await?;
                 definition.job = job;
+                if definition.wanted == Wanted::Disabled {
+                    return Err(Error::conflict(format!("{} was disabled meanwhile", definition.table))
+                        .with_hint("enable it again, and replay what is left"));
+                }
             }
             Ended::CaughtUp | Ended::Stopped => break,
             Ended::Fenced(error) | Ended::Suspended(error) => return Err(error),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use iceberg::spec::{SnapshotRef, TableMetadata};
+use iceberg::spec::{Snapshot, SnapshotRef, TableMetadata};
 use tableflow_catalog::CommitOutcome;
 use tableflow_lake::commit::{ROLLED_BACK_TO, prepare_rollback};
 use tableflow_lake::write::file_from_text;
@@ -69,8 +69,7 @@ pub async fn roll_back(home: &Home, table: &TableName, to: i64, afterwards: Afte
 fn check_replays(definition: &Definition, base: &TableMetadata, to: i64) -> Result<()> {
     let mut next = base.current_snapshot();
     while let Some(snapshot) = next.filter(|snapshot| snapshot.snapshot_id() != to) {
-        let summary = &snapshot.summary().additional_properties;
-        if replayed(definition, |name| summary.get(name).cloned()) > 0 {
+        if replayed_by(definition, snapshot) > 0 {
             return Err(Error::usage(format!(
                 "{} has rows of dead letters that snapshot {to} has not",
                 definition.table
@@ -78,9 +77,32 @@ fn check_replays(definition: &Definition, base: &TableMetadata, to: i64) -> Resu
             .with_detail(format!("snapshot {} brought them", snapshot.snapshot_id()))
             .with_hint("choose that snapshot or a later one"));
         }
-        next = snapshot.parent_snapshot_id().and_then(|parent| base.snapshot_by_id(parent));
+        next = parent(base, snapshot);
+    }
+    if next.is_some() {
+        return Ok(());
+    }
+    // Snapshots between the two are forgotten, and with them which one brought rows of letters.
+    let there = ancestors(base, to).map(|snapshot| replayed_by(definition, snapshot)).max().unwrap_or(0);
+    if replayed(definition, |name| base.properties().get(name).cloned()) > there {
+        return Err(Error::usage(format!("{} has rows of dead letters that snapshot {to} has not", definition.table))
+            .with_detail("which snapshot brought them is forgotten: it expired")
+            .with_hint("choose a snapshot of `tableflow history` that is newer"));
     }
     Ok(())
+}
+
+fn replayed_by(definition: &Definition, snapshot: &Snapshot) -> u64 {
+    replayed(definition, |name| snapshot.summary().additional_properties.get(name).cloned())
+}
+
+fn parent<'t>(table: &'t TableMetadata, snapshot: &SnapshotRef) -> Option<&'t SnapshotRef> {
+    snapshot.parent_snapshot_id().and_then(|parent| table.snapshot_by_id(parent))
+}
+
+/// A snapshot and those before it, as far as they are kept.
+fn ancestors(table: &TableMetadata, from: i64) -> impl Iterator<Item = &SnapshotRef> {
+    std::iter::successors(table.snapshot_by_id(from), |snapshot| parent(table, snapshot))
 }
 
 fn no_snapshot(table: &TableName, id: i64) -> Error {

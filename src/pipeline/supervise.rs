@@ -311,13 +311,13 @@ pub async fn catch_up(
 /// not answer; a one-shot job fails.
 pub async fn run_job(
     home: Home,
-    definition: Definition,
+    mut definition: Definition,
     progress: Arc<Progress>,
     memory: Arc<TableMemory>,
     goal: Goal,
 ) -> Result<Ended> {
     loop {
-        let ended = run_driver(home.clone(), definition.clone(), progress.clone(), memory.clone(), goal.clone()).await;
+        let ended = run_driver(home.clone(), &mut definition, progress.clone(), memory.clone(), goal.clone()).await;
         match (ended, &goal) {
             (Err(error), Goal::Follow(stop)) if error.kind() == ErrorKind::Unavailable && !stop.is_cancelled() => {
                 tracing::warn!(table = %definition.table, %error, "the job is begun again");
@@ -339,10 +339,10 @@ pub async fn run_job(
 
 /// A table alone is committed by itself; of several, one of dead letters among them, an epoch is decided first. A job is begun
 /// again whenever a new type of record has come, or a schema that drops columns: with the newest definition, since with an older
-/// one it might take from a table what nobody wants dropped any more.
+/// one it might take from a table what nobody wants dropped any more, or fill one again that was rolled back meanwhile.
 async fn run_driver(
     home: Home,
-    mut definition: Definition,
+    definition: &mut Definition,
     progress: Arc<Progress>,
     memory: Arc<TableMemory>,
     goal: Goal,
@@ -355,8 +355,15 @@ async fn run_driver(
             Some(letters) => Epochs::of_topic(of_job, wanted, letters, watched, goal).await?.run().await?,
         };
         match ended {
-            Ended::Grown => definition = home.definitions().newest_of(definition).await?,
+            Ended::Grown => *definition = home.definitions().newest_of(definition.clone()).await?,
             ended => return Ok(ended),
+        }
+        if definition.wanted != Wanted::Running {
+            let table = definition.table.to_plain_string();
+            return Ok(Ended::Fenced(
+                Error::conflict(format!("{table} was paused, rolled back or disabled while it was filled"))
+                    .with_hint(format!("`tableflow resume {table}` goes on")),
+            ));
         }
     }
 }

@@ -255,6 +255,29 @@ async fn a_sync_whose_drop_is_never_taken_ends_with_the_reason() {
     are_done(&table, old_b, "a drop that was not taken");
 }
 
+/// Who rolls a table back looks at it before anybody fills it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_would_begin_again_leaves_a_table_that_was_rolled_back_meanwhile() {
+    let table = Table::new(&[]);
+    table.sync("the first version");
+    let history = || table.product.run(&["history", "t", "-o", "json"]).good("history").json();
+    let before = history()[0]["snapshot_id"].to_string();
+    table.register(&[ID]);
+    table.produce(&[first(1, 2, 12), second(2, 3)]);
+    let world = World::over(table.product.share()).await;
+    [Pass, Delay(Duration::from_secs(3))].into_iter().for_each(|fault| world.commits.script(fault));
+    let job = world.start_sync().await;
+    world.wait_for_faults(1).await;
+    table.product.run(&["rollback", "t", "--to", &before, "--replay"]).good("rollback");
+    let newest = history()[0]["snapshot_id"].clone();
+    let ended = end_of(job).await;
+    assert!(matches!(&ended, Ok(Ended::Fenced(error)) if error.message().contains("rolled back")), "{ended:?}");
+    assert_eq!(history()[0]["snapshot_id"], newest, "nothing was committed behind the rollback");
+    table.product.run(&["resume", "t"]).good("resume");
+    table.sync("what was rolled back");
+    table.check(&[1, 2, 3].map(|id| (id, Value::Null)), "what was rolled back");
+}
+
 /// What nobody wants dropped any more stays, though the job was begun with an older definition.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_begins_again_has_the_newest_definition() {

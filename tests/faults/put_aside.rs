@@ -441,6 +441,33 @@ fn a_replay_takes_what_is_asked_for_and_can_be_decoded_and_nothing_else() {
     assert!(up.wait().success(), "{}", topic.product.log());
 }
 
+/// The snapshot that brought the rows may have expired while a tag keeps an older one.
+#[test]
+fn a_rollback_behind_a_replay_that_nobody_remembers_is_refused() {
+    let mut topic = Unregistered::new();
+    topic.product.run(&["sync", "a"]).good("sync");
+    let history = topic.product.run(&["history", "a", "-o", "json"]).good("history").json();
+    let tagged = history[0]["snapshot_id"].to_string();
+    topic.send_unknown(2);
+    topic.product.run(&["sync", "a"]).good("sync");
+    topic.register();
+    topic.product.run(&["dlq", "replay", "a"]).good("replay");
+    topic.send(1);
+    topic.product.run(&["sync", "a"]).good("sync");
+    topic.rows += 3;
+    topic.check(topic.rows, "before");
+    let forgotten =
+        Engines::on(topic.product.directory()).ask("forget", json!({"table": "bronze.a", "tagged": tagged}));
+    assert!(forgotten.as_u64() > Some(0), "{forgotten}");
+    for way in ["--keep-offsets", "--replay"] {
+        let refused = topic.product.run(&["rollback", "a", "--to", &tagged, way]);
+        assert!(refused.stderr.contains("rows of dead letters"), "{way}: {}", refused.stderr);
+        topic.product.run(&["resume", "a"]).good("resume");
+        topic.product.run(&["sync", "a"]).good("sync");
+        topic.check(topic.rows, way);
+    }
+}
+
 /// Whatever a table did with bad records before, its next job goes on from there.
 #[test]
 fn what_becomes_of_bad_records_can_be_changed_at_any_time() {

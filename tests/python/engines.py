@@ -181,6 +181,18 @@ def alter(order):
                     raise ValueError(word)
 
 
+def forget(order):
+    """All snapshots but the newest one and one that a tag keeps."""
+    table = read_table.load_table(order["data_dir"], order["table"])
+    kept = int(order["tagged"])
+    with table.manage_snapshots() as snapshots:
+        snapshots.create_tag(kept, "kept")
+    newest = table.current_snapshot().snapshot_id
+    others = [it.snapshot_id for it in table.snapshots() if it.snapshot_id not in (kept, newest)]
+    table.maintenance.expire_snapshots().by_ids(others).commit()
+    return len(others)
+
+
 def take_in(order):
     """A table of Parquet files that carry no field ids, as another engine takes them in; one for each list of rows."""
     import pyarrow as pa
@@ -253,6 +265,7 @@ ORDERS = {
         append,
         drop,
         alter,
+        forget,
         take_in,
         columns,
         by_ids,

@@ -19,8 +19,8 @@ use std::ops::Range;
 use tableflow_model::Error;
 use uuid::Uuid;
 
+use super::part::RecordPart;
 use super::schema::{SchemaId, SchemaKey};
-use super::subject::RecordPart;
 
 const MAGIC_ID: u8 = 0;
 const MAGIC_GUID: u8 = 1;

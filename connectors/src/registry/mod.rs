@@ -10,7 +10,7 @@
 //!  client       a registry elsewhere, over HTTP
 //!  embedded     one in the data directory
 //!  schema       what a registry holds
-//!  subject      under what name it does
+//!  part         which part of a record that is
 //!  refusal      why it said no
 //!  conformance  the suite every implementation must pass
 //! ```
@@ -24,17 +24,18 @@ pub mod client;
 pub mod conformance;
 pub mod embedded;
 pub mod framing;
+mod part;
 mod refusal;
 #[expect(clippy::module_inception, reason = "the trait and the folder of its implementations have the same noun")]
 mod registry;
 pub mod resolve;
 mod schema;
-mod subject;
 
 pub use cache::{CacheCounts, SchemaCache};
 pub use client::RegistryClient;
 pub use embedded::EmbeddedRegistry;
 pub use framing::PrefixLength;
+pub use part::RecordPart;
 pub use refusal::{Reason, Refusal, RegistryError};
 pub use registry::{Compatibility, Deletion, Form, Include, SchemaRegistry};
 pub use resolve::{NamedSchema, ResolvedSchema};
@@ -42,4 +43,3 @@ pub use schema::{
     Fingerprint, RegisteredSchema, Schema, SchemaId, SchemaKey, SchemaReference, SchemaType, SubjectVersion, Version,
     VersionWanted,
 };
-pub use subject::{RecordPart, SubjectNameStrategy};

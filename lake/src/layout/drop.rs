@@ -2,7 +2,8 @@
 //!
 //! Owns [`drop_columns`].
 //! - I1: an id that is gone is never given out again: the table remembers the last one that it gave.
-//! - I2: what the table is parted, sorted or identified by stays: such a drop is refused, and nothing is changed.
+//! - I2: what the table is parted, sorted or identified by stays, and so does what has a dot in its name: such a drop is refused,
+//!   and nothing is changed.
 //! - I3: no row is left without a field: whoever drops the last one drops the row.
 //!
 //! Neighbours: `schema` adds columns; files keep what they have, and readers go by ids.
@@ -49,6 +50,7 @@ impl Dropping<'_> {
         let mut kept = Vec::with_capacity(fields.len());
         for field in fields {
             let path = if path.is_empty() { field.name.clone() } else { format!("{path}.{}", field.name) };
+            self.check_dots(field, &path)?;
             if self.paths.contains(&path) {
                 self.note(field, &path);
                 continue;
@@ -56,6 +58,16 @@ impl Dropping<'_> {
             kept.push(self.field(field, &path)?);
         }
         Ok(kept)
+    }
+
+    /// Whoever remembers what was dropped knows it by whole names: `a.b` is that of `b` inside of `a` (I2).
+    fn check_dots(&self, field: &NestedField, path: &str) -> Result<()> {
+        let is_meant =
+            |asked: &String| asked.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        if !field.name.contains('.') || !self.paths.iter().any(is_meant) {
+            return Ok(());
+        }
+        Err(Error::data(format!("column {path} cannot be dropped: its name has a dot")).with_context("path", path))
     }
 
     fn field(&mut self, field: &NestedFieldRef, path: &str) -> Result<NestedFieldRef> {
@@ -136,7 +148,11 @@ mod tests {
     }
 
     fn table(partition_by: &str, sort_by: &str) -> TableMetadata {
-        let schema = new_schema(&columns()).unwrap();
+        table_of(&columns(), partition_by, sort_by)
+    }
+
+    fn table_of(columns: &Fields, partition_by: &str, sort_by: &str) -> TableMetadata {
+        let schema = new_schema(columns).unwrap();
         let creation = TableCreation {
             location: Some("memory://t".to_owned()),
             partition_spec: Some(parse_partition_by(partition_by, &schema).unwrap()),
@@ -186,6 +202,18 @@ mod tests {
             let refused = drop_columns(&table(partition_by, sort_by), &paths(&[drop])).unwrap_err();
             assert_eq!(refused.message(), words);
         }
+    }
+
+    #[test]
+    fn i2_a_column_with_a_dot_in_its_name_stays() {
+        let inside = DataType::Struct(vec![Field::new("d", DataType::Int32, true)].into());
+        let columns = vec![Field::new("id", DataType::Int64, true), Field::new("a.b", DataType::Int64, true)];
+        let columns = [columns, vec![Field::new("c.c", inside, true)]].concat();
+        for (drop, column) in [("a.b", "a.b"), ("c.c.d", "c.c"), ("c.c", "c.c")] {
+            let refused = drop_columns(&table_of(&columns.clone().into(), "", ""), &paths(&[drop])).unwrap_err();
+            assert_eq!(refused.message(), format!("column {column} cannot be dropped: its name has a dot"));
+        }
+        assert!(drop_columns(&table_of(&columns.into(), "", ""), &paths(&["a", "c", "c.d"])).unwrap().is_none());
     }
 
     #[test]

@@ -207,6 +207,9 @@ pub struct ResumeArguments {
     /// Where the table asks which dead letters its topic has
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub letters: Option<Letters>,
+    /// Go on without records that were gone before the table read them
+    #[arg(long)]
+    pub past_gap: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -172,6 +172,9 @@ pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
     let before_from = before.as_ref().map(|before| before.from);
     let settings = Settings::of(home, &request, before, source.as_mut()).await?;
     mirror::check(settings.evolution, settings.format, false)?;
+    if settings.evolution == Evolution::Mirror {
+        mirror::check_subject(home, &request.topic, source.as_mut()).await?;
+    }
     let layout = match &existing {
         Some(table) => {
             checks::check_place(&request, before_from, topic_id, &table.metadata)?;

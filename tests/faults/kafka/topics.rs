@@ -190,6 +190,46 @@ fn f21_records_that_are_gone_before_they_were_read_are_told_and_never_passed_ove
     assert_eq!(topic.product.status()["status"], "Suspended", "{}", topic.product.status());
 }
 
+/// Of each partition what is there is read, in a table that is committed by itself, and in one with dead letters.
+#[test]
+fn f21_a_table_goes_past_a_gap_where_somebody_says_so() {
+    for words in [&[][..], &["--error-handling", "LOG"]] {
+        let topic = KafkaTopic::new(2, &json!({}));
+        topic.produce(10);
+        topic.product.run(&[&["enable", &topic.topic, "--table", "t"], words].concat()).good("enable");
+        topic.product.sync_and_check("before");
+        let refused = topic.product.run(&["resume", "t", "--past-gap"]);
+        assert!(refused.stderr.contains("stands before no gap"), "{}", refused.stderr);
+        let place = |partition: usize| topic.product.status()["partitions"][partition]["next_offset"].as_u64().unwrap();
+        let from = [place(0), place(1)];
+        for partition in [0, 1] {
+            let values =
+                (0..20).map(|id| json!({"value": {"id": 1000 + 100 * partition + id}, "partition": partition}));
+            topic.ask("kafka_produce", json!({"records": values.collect::<Vec<_>>()}));
+            topic.ask("kafka_delete_records", json!({"partition": partition, "before": from[partition] + 15}));
+        }
+        let sync = topic.product.run(&["sync"]);
+        assert!(sync.stderr.contains("tableflow resume bronze.t --past-gap"), "{}", sync.stderr);
+        let resumed = topic.product.run(&["resume", "t", "--past-gap"]).good("resume");
+        for (partition, from) in from.iter().enumerate() {
+            let told = format!("records {from} to {} of partition {partition}", from + 14);
+            assert!(resumed.stderr.contains(&told), "{told}: {}", resumed.stderr);
+        }
+        // More goes before the table is begun again.
+        topic.ask("kafka_delete_records", json!({"partition": 1, "before": from[1] + 18}));
+        topic.product.run(&["sync"]).good("past the gaps");
+        let rows = topic.product.rows_by("pyiceberg", "t", "past the gaps");
+        let mut behind: Vec<_> = rows.iter().filter_map(|row| row["id"].as_u64()).filter(|id| *id >= 1000).collect();
+        behind.sort_unstable();
+        assert_eq!(behind, [1015, 1016, 1017, 1018, 1019, 1118, 1119], "{words:?}");
+        let more = [1, 2].map(|id| json!({"value": {"id": id}, "partition": 0}));
+        topic.ask("kafka_produce", json!({"records": more}));
+        topic.ask("kafka_delete_records", json!({"partition": 0, "before": from[0] + 21}));
+        let again = topic.product.run(&["sync"]);
+        assert!(again.stderr.contains("are gone before they were read"), "another gap asks again: {}", again.stderr);
+    }
+}
+
 #[test]
 fn f23_partitions_that_are_added_are_read_from_their_beginning() {
     let topic = KafkaTopic::with_table();

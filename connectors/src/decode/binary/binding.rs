@@ -39,9 +39,12 @@ impl Binding {
         Binding { passing: passing.cloned(), ..Binding::default() }
     }
 
-    /// Whether the field here is read past, whatever column has its name.
+    /// Whether the field here is read past, whatever column has its name. A name with a dot in it is none of those.
     pub fn is_passed(&self) -> bool {
-        self.passing.as_ref().is_some_and(|passing| !passing.older.is_empty() && passing.older.contains(&self.path()))
+        let passing = self.passing.as_ref().filter(|passing| !passing.older.is_empty());
+        passing.is_some_and(|passing| {
+            passing.older.contains(&self.path()) && !self.path.iter().any(|name| name.contains('.'))
+        })
     }
 
     /// The field here has its column.

@@ -260,6 +260,11 @@ impl Leaf for Numbers<Date32Type> {
 }
 
 impl Leaf for Numbers<Time64MicrosecondType> {
+    fn whole(&mut self, value: i64) -> Fit {
+        let value = temporal::time_of_millis(value)?;
+        self.push(value)
+    }
+
     fn text(&mut self, value: &str) -> Fit {
         let value = temporal::time(value)?;
         self.push(value)

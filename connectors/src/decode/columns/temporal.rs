@@ -42,6 +42,12 @@ pub(in crate::decode) fn date_of_days(days: i64) -> Result<i32, Misfit> {
     }
 }
 
+/// Milliseconds of a day.
+pub(in crate::decode) fn time_of_millis(millis: i64) -> Result<i64, Misfit> {
+    let micros = millis.checked_mul(1000).filter(|micros| (0..MICROS_A_DAY).contains(micros));
+    micros.ok_or(Misfit::Range("a day has the milliseconds 0 to 86399999"))
+}
+
 pub(in crate::decode) fn time(text: &str) -> Result<i64, Misfit> {
     let mut reader = Reader(text.as_bytes());
     let micros = reader.time(TIME_FORM)?;

@@ -122,9 +122,10 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Whether the table has dropped the column of what is here.
+    /// Whether the table has dropped the column of what is here. A name with a dot in it is none of these.
     fn is_passed(&self) -> bool {
-        !self.passed.is_empty() && self.passed.contains(&self.column_path())
+        let has_dot = |step: &Step| matches!(step, Step::Member(name) if name.contains('.'));
+        !self.passed.is_empty() && !self.path.iter().any(has_dot) && self.passed.contains(&self.column_path())
     }
 
     /// The whole name of the column here.

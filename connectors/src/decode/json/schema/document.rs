@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
 use serde_json::Value;
 use tableflow_model::{Error, Result};
 
@@ -246,6 +246,7 @@ fn connect(parts: &[Node<'_>]) -> Result<Option<DataType>> {
     let word = |key: &str| parts.iter().find_map(|part| part.schema.get(key)?.as_str());
     Ok(match (word("title"), word("connect.type")) {
         (Some("org.apache.kafka.connect.data.Date"), _) => Some(DataType::Date32),
+        (Some("org.apache.kafka.connect.data.Time"), _) => Some(DataType::Time64(TimeUnit::Microsecond)),
         (Some("org.apache.kafka.connect.data.Timestamp"), _) => Some(timestamp()),
         (Some("org.apache.kafka.connect.data.Decimal"), _) => decimal(parts)?,
         (_, Some("int8" | "int16" | "int32")) => Some(DataType::Int32),

@@ -337,10 +337,10 @@ const VALUES: &[Case] = &[
     ),
     (
         "x TIME",
-        r#"{"x":1000}"#,
-        "type-mismatch",
+        r#"{"x":86400000}"#,
+        "out-of-range",
         "$.x",
-        "$.x is the number 1000, its column is TIME(6)",
+        "$.x is the number 86400000, its column is TIME(6): a day has the milliseconds 0 to 86399999",
         "declare x STRING",
     ),
     (

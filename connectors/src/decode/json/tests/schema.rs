@@ -56,6 +56,7 @@ const TYPES: &[(&str, &str, &str, &str, &str)] = &[
     (r#"{"type":"string","connect.type":"bytes"}"#, "BYTES", "", r#""AAE=""#, "[0, 1]"),
     (r#"{"enum":["A","B",null]}"#, "STRING", "", r#""A""#, "\"A\""),
     (r#"{"type":"integer","title":"org.apache.kafka.connect.data.Date"}"#, "DATE", "", "1", "day 1"),
+    (r#"{"type":"integer","title":"org.apache.kafka.connect.data.Time","connect.type":"int32"}"#, "TIME(6)", "", "86399999", "86399999000us"),
     (r#"{"type":"integer","title":"org.apache.kafka.connect.data.Timestamp"}"#, "TIMESTAMP_LTZ(6)", "", "2", "2000us"),
     (r#"{"type":"number","title":"org.apache.kafka.connect.data.Decimal","connect.parameters":{"scale":"2","connect.decimal.precision":"9"}}"#, "DECIMAL(9, 2)", "", "1.5", "150e-2"),
     (r#"{"oneOf":[{"type":"null"},{"type":"integer"}]}"#, "BIGINT", "", "1", "1"),
@@ -168,6 +169,18 @@ proptest! {
             prop_assert_eq!(decoder.schema().fields().len(), 0);
         }
     }
+}
+
+/// It is no field of the row whose name is before the dot.
+#[test]
+fn a_name_with_a_dot_is_not_read_past_for_what_was_dropped_inside_of_a_row() {
+    let mut decoder = decoder("").framed(FirstByte);
+    let schema = object(r#""a":{"type":"integer"},"r":{"type":"object","properties":{"y":{"type":"integer"}}}"#);
+    let passing = Passing { others: ["r.x".to_owned()].into(), older: ["r.z".to_owned()].into() };
+    decoder.add_schema_but(SchemaKey::id(1), &schema, Some(&passing)).unwrap();
+    let decoded = decoder.decode(&records(&[Some(r#"1{"a":1,"r":{"y":2,"x":3,"z":4},"r.x":8,"r.z":9}"#)]));
+    assert_eq!((decoded.failure, decoded.needs), (None, None));
+    assert_eq!(shown(&decoded.batch), ["1 | {y: 2} | 8 | 9"]);
 }
 
 /// What the table has dropped is read past: in records of older schemas, and in others whose schemas do not name it.
