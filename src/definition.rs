@@ -14,6 +14,7 @@ use arrow::datatypes::Field;
 use serde::{Deserialize, Serialize};
 use tableflow_connectors::decode::{Evolution, MetadataColumns};
 use tableflow_connectors::topics::Keeper;
+use tableflow_model::protocol::{SinkName, Whose};
 use tableflow_model::{
     Error, ErrorKind, JobName, Millis, Offset, Partition, Result, TableName, TopicId, TopicName, types,
 };
@@ -296,6 +297,11 @@ impl Definition {
             (Some(_), Some(letters)) => &letters.table,
             _ => &self.table,
         }
+    }
+
+    /// What hints name that are about its job, or about one of the job's tables.
+    pub fn whose<'a>(&'a self, sink: Option<&'a SinkName>) -> Whose<'a> {
+        Whose { table: &self.table, topic: &self.topic, job: &self.job, sink }
     }
 }
 

@@ -10,6 +10,7 @@ use clap_mangen::Man;
 use tableflow_model::Result;
 
 use crate::cli::args::Arguments;
+use crate::config;
 use crate::exit::Exit;
 use crate::output::printed;
 
@@ -21,6 +22,9 @@ The folder of everything embedded, where \-\-data\-dir is not given.
 .TP
 \fBTABLEFLOW__\fISECTION\fB__\fIKEY\fR
 A setting of the configuration file, such as TABLEFLOW__SERVICE__LISTEN or TABLEFLOW__MEMORY__BUDGET.
+.TP
+\fBTABLEFLOW_LOG_FORMAT\fR
+How the log on standard error is written, text or json, where \-\-log\-format is not given.
 .TP
 \fBXDG_CONFIG_HOME\fR
 Where the user's configuration file is looked for; ~/.config without it.
@@ -43,22 +47,22 @@ The last one wins, key by key.
 .SH "EXIT STATUS"
 .TP
 \fB0\fR
-Done. A reader of the output that went away, such as head, is no failure.
+Done. A closed pipe is success.
 .TP
 \fB1\fR
-Failed: something is not there, or does not answer.
+Failed.
 .TP
 \fB2\fR
-Wrong words, statement, data directory or configuration.
+Usage or configuration; a data directory that is not there, too.
 .TP
 \fB3\fR
-A check failed: a record that its table cannot take, a table that a person has to look at.
+A check failed or data is bad: a record in `sync`, a line in `produce`, a schema in `schema check`.
 .TP
 \fB4\fR
-`status \-\-check`: a table is degraded or suspended.
+A table is degraded or suspended (`status \-\-check`).
 .TP
 \fB130\fR
-Interrupted. `up` commits what it holds at an interrupt, and ends with 0.
+Interrupted at once, whatever the verb was busy with; `up` drains and ends with 0, and with 130 at a second signal.
 "#;
 
 pub fn run(out: &mut dyn Write) -> Result<Exit> {
@@ -83,7 +87,22 @@ fn render(page: &mut Vec<u8>) -> Printed<()> {
     for verb in verbs(&command) {
         verb_part(verb, "tableflow", page)?;
     }
-    page.write_all(REST.as_bytes())
+    page.write_all(REST.as_bytes())?;
+    settings(page)
+}
+
+/// The file of defaults, which a binary alone has nowhere else.
+fn settings(page: &mut Vec<u8>) -> Printed<()> {
+    writeln!(page, ".SH SETTINGS\nAll of them with their defaults, as a configuration file has them:\n.PP\n.nf")?;
+    for line in config::DEFAULTS.lines() {
+        writeln!(page, "\\&{}", as_it_is(line))?;
+    }
+    writeln!(page, ".fi")
+}
+
+/// Text that roff is to show, not to read.
+fn as_it_is(line: &str) -> String {
+    line.replace('\\', "\\e").replace('-', "\\-")
 }
 
 fn verbs(command: &Command) -> impl Iterator<Item = &Command> {
@@ -112,7 +131,7 @@ fn verb_part(verb: &Command, parent: &str, page: &mut Vec<u8>) -> Printed<()> {
     let example = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
     writeln!(page, ".PP\nExample:\n.PP\n.nf")?;
     for line in example.lines().skip(1) {
-        writeln!(page, "{}", line.replace('\\', "\\e").replace('-', "\\-"))?;
+        writeln!(page, "{}", as_it_is(line))?;
     }
     writeln!(page, ".fi")
 }
@@ -171,12 +190,17 @@ mod tests {
         for heading in [".SS \"tableflow enable\"", ".SS \"tableflow topic create\"", ".SS \"tableflow rollback\""] {
             assert!(page.contains(heading), "{heading}");
         }
-        for section in ["ENVIRONMENT", "FILES", "\"EXIT STATUS\""] {
+        for section in ["ENVIRONMENT", "FILES", "\"EXIT STATUS\"", "SETTINGS"] {
             assert_eq!(page.matches(&format!(".SH {section}\n")).count(), 1, "{section}");
         }
         assert!(page.contains("[\\-\\-partition\\-by TRANSFORMS]"), "the synopsis names values");
         assert!(page.contains("<\\-\\-replay|\\-\\-keep\\-offsets>"), "one of the two is needed");
         assert!(page.contains("tableflow rollback bronze.orders \\-\\-to 4511836127356128302"), "examples are there");
+        assert!(
+            page.contains("\n\\&[service]\n") && page.contains("\n\\&commit_interval = \"10s\"\n"),
+            "settings are there"
+        );
+        assert!(page.contains("TABLEFLOW_LOG_FORMAT"));
         assert!(!page.contains("(1)"), "there is one page, and no other to refer to");
     }
 }

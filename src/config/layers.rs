@@ -15,7 +15,7 @@ use super::Config;
 use super::kafka::flattened;
 use super::registry::spread;
 
-const DEFAULTS: &str = include_str!("tableflow.default.toml");
+pub const DEFAULTS: &str = include_str!("tableflow.default.toml");
 const SYSTEM_FILE: &str = "/etc/tableflow/tableflow.toml";
 const FILE_NAME: &str = "tableflow.toml";
 const ENVIRONMENT_PREFIX: &str = "TABLEFLOW__";
@@ -180,7 +180,7 @@ fn nearest<'a>(path: &str, all: &'a [String]) -> Option<&'a String> {
 
 fn refuse(error: &figment::Error) -> Error {
     let mut refusal = Error::usage(format!("the configuration is wrong: {}", error.kind))
-        .with_hint("docs/reference.md says which settings there are, tableflow.default.toml what values they take");
+        .with_hint("`tableflow man` has all settings with their defaults, under SETTINGS");
     if !error.path.is_empty() {
         refusal = refusal.with_context("setting", error.path.join("."));
     }

@@ -23,7 +23,7 @@ use tableflow_model::{Error, Result};
 
 use crate::units::{ByteSize, CommitInterval};
 pub use kafka::KafkaConfig;
-pub use layers::Layers;
+pub use layers::{DEFAULTS, Layers};
 pub use registry::RegistryConfig;
 
 /// All settings, in force.

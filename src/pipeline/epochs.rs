@@ -8,8 +8,8 @@
 //!   staged anew, so its files' field ids must be the table's own by then. An epoch that dies leaves a column that
 //!   is null everywhere, no more.
 //!
-//! Neighbours: `manifests` are the objects that decide; an `intake` reads the topic or the letters, `dispatch` and `fan_out` say which table a record is for, `staging`
-//! writes, `target` commits; `ingest` drives one table.
+//! Neighbours: `manifests` are the objects that decide; an `intake` reads the topic or the letters, `dispatch` and
+//! `fan_out` say which table a record is for, `staging` writes, `target` commits; `ingest` drives one table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -179,7 +179,7 @@ impl Epochs {
                     Some(failure) => return Ok(Ended::Suspended(failure)),
                     None => EpochEvent::Continue,
                 },
-                EpochStep::Stop(stop) => return Ok(Ended::Fenced(stop.into_error())),
+                EpochStep::Stop(stop) => return Ok(Ended::Fenced(stop.into_error(self.definition.whose(None)))),
                 EpochStep::Suspend { sink, reason } => return Ok(Ended::Suspended(self.suspended(sink, reason))),
             };
         }
@@ -187,9 +187,9 @@ impl Epochs {
 
     fn suspended(&self, sink: Option<SinkName>, reason: Suspend) -> Error {
         match (sink, &self.letters_topic) {
-            (Some(sink), Some(topic)) if sink == topic.name => topic.suspended(reason),
-            (Some(sink), _) => reason.into_error().with_context("table", sink),
-            (None, _) => reason.into_error(),
+            (Some(sink), Some(topic)) if sink == topic.name => topic.suspended(reason, &self.definition),
+            (Some(sink), _) => reason.into_error(self.definition.whose(Some(&sink))).with_context("table", sink),
+            (None, _) => reason.into_error(self.definition.whose(None)),
         }
     }
 

@@ -101,7 +101,7 @@ impl Feed {
     ) -> Result<Self> {
         let topic = definition.topic.clone();
         let source = match home.source_of(definition).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(deleted(&topic)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(deleted(&topic, &definition.table)),
             source => source?,
         };
         let memory = memory.share();
@@ -423,7 +423,7 @@ impl Intake for Feed {
         let found = match self.found_id().await {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let gone = deleted(&self.topic);
+                let gone = deleted(&self.topic, self.reader.table());
                 return Ok(Start::Ended(Ended::Suspended(gone)));
             }
             Err(error) => return Err(error),
@@ -440,9 +440,8 @@ impl Intake for Feed {
             }
             None if found != self.topic_id => {
                 let recreated = format!("topic {} was re-created: it was {} and is {found}", self.topic, self.topic_id);
-                let recreated =
-                    Error::data(recreated).with_hint("`tableflow disable` the table and enable the topic again");
-                Ok(Start::Ended(Ended::Suspended(recreated)))
+                let hint = format!("`tableflow disable {}`, then enable the topic again", self.reader.table());
+                Ok(Start::Ended(Ended::Suspended(Error::data(recreated).with_hint(hint))))
             }
             known => {
                 // Told again where nothing was committed since: a group may have forgotten it.

@@ -3,7 +3,7 @@
 //! Owns the errors that a table stops with when its topic has lost what the table needs, or is lost itself.
 
 use tableflow_model::source::Range;
-use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicName};
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TableName, TopicName};
 
 /// Refuses a place behind a partition's end: what the table has of it is gone there.
 pub fn check_end(topic: &TopicName, partition: Partition, range: Range, offset: Offset) -> Result<()> {
@@ -21,9 +21,9 @@ pub fn check_end(topic: &TopicName, partition: Partition, range: Range, offset: 
 }
 
 /// What a table whose topic is gone says. To make the topic again is no way on: it would be another one.
-pub fn deleted(topic: &TopicName) -> Error {
+pub fn deleted(topic: &TopicName, table: &TableName) -> Error {
     Error::data(format!("topic {topic} was deleted"))
-        .with_hint("`tableflow disable` the table; its rows stay. A topic made again fills another table")
+        .with_hint(format!("`tableflow disable {table}`; its rows stay. A topic made again fills another table"))
 }
 
 /// Does a source say so of its topic?

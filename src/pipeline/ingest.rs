@@ -113,8 +113,10 @@ impl Ingest {
                     Some(failure) => return Ok(Ended::Suspended(failure)),
                     None => DirectEvent::Continue,
                 },
-                DirectStep::Stop(stop) => return Ok(Ended::Fenced(stop.into_error())),
-                DirectStep::Suspend(suspend) => return Ok(Ended::Suspended(suspend.into_error())),
+                DirectStep::Stop(stop) => return Ok(Ended::Fenced(stop.into_error(self.definition.whose(None)))),
+                DirectStep::Suspend(suspend) => {
+                    return Ok(Ended::Suspended(suspend.into_error(self.definition.whose(None))));
+                }
             };
         }
     }

@@ -99,8 +99,8 @@ impl Manifests {
         Ok(newest)
     }
 
-    /// The last epoch that is in every table, and in its topic of dead letters, which comes before them: the one that was decided last or, while that is on its way into them, the one
-    /// before it. What the tables' own ledgers say is given.
+    /// The last epoch that every table has (a topic of dead letters has it earlier): the one that was decided last or,
+    /// where that is still on its way, the one before. What the tables' own ledgers say is given.
     pub async fn in_all_tables(&self, decided: Ledger, ledgers: &BTreeMap<SinkName, Ledger>) -> Result<Option<Ledger>> {
         let stands_at = |sink: &SinkName| ledgers.get(sink).map(|ledger| ledger.epoch);
         let is_in = |sink: &SinkName, work: &SinkWork| {

@@ -18,7 +18,7 @@ use tableflow_store::Store;
 
 use super::account::Counts;
 use super::dispatch::{Dispatch, LeaderEpoch, Rows, Volume};
-use crate::definition::Definition;
+use crate::definition::{Definition, ErrorHandling};
 
 /// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
 const POLL_BYTES: usize = 1024 * 1024;
@@ -29,6 +29,7 @@ pub struct Reader {
     topic: TopicName,
     source: Box<dyn Source>,
     dispatch: Box<dyn Dispatch>,
+    error_handling: ErrorHandling,
     /// What the next rows belong to.
     epoch: Epoch,
     /// Older records were there before the table was: how long they took says nothing.
@@ -37,8 +38,19 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(definition: &Definition, source: Box<dyn Source>, dispatch: Box<dyn Dispatch>) -> Self {
-        let (table, topic) = (definition.table.clone(), definition.topic.clone());
-        Reader { table, topic, source, dispatch, epoch: Epoch::default(), fresh_from: definition.created_at }
+        Reader {
+            table: definition.table.clone(),
+            topic: definition.topic.clone(),
+            source,
+            dispatch,
+            error_handling: definition.error_handling,
+            epoch: Epoch::default(),
+            fresh_from: definition.created_at,
+        }
+    }
+
+    pub fn table(&self) -> &TableName {
+        &self.table
     }
 
     pub fn begin(&mut self, epoch: Epoch) {
@@ -67,12 +79,18 @@ impl Reader {
 }
 
 impl Reader {
-    /// Says once a batch what was put aside.
+    /// Says once a batch which records become no rows.
     fn tell(&self, rows: &Rows) {
         if let Some(first) = rows.passed_over.first() {
             let (partition, offset, count) = (rows.partition, first.offset, rows.passed_over.len());
             let (table, topic) = (&self.table, &self.topic);
-            tracing::warn!(%table, %topic, %partition, %offset, reason = %first.reason, count, "records are put aside");
+            let reason = &first.reason;
+            match self.error_handling {
+                ErrorHandling::Log => {
+                    tracing::warn!(%table, %topic, %partition, %offset, %reason, count, "records become dead letters");
+                }
+                _ => tracing::warn!(%table, %topic, %partition, %offset, %reason, count, "records are left out"),
+            }
         }
     }
 }

@@ -188,7 +188,7 @@ fn freshness(of_last_commit: Option<i64>, waiting: Option<i64>) -> Option<i64> {
 /// What a table is whose topic cannot be asked for its ends.
 fn without_topic(definition: &Definition, error: &Error) -> (State, Trouble) {
     match error.kind() {
-        ErrorKind::NotFound => (State::Suspended, Trouble::of(&deleted(&definition.topic))),
+        ErrorKind::NotFound => (State::Suspended, Trouble::of(&deleted(&definition.topic, &definition.table))),
         ErrorKind::Unavailable => (State::Degraded, Trouble::of(error)),
         _ => (State::Suspended, Trouble::of(error)),
     }

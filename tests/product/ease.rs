@@ -421,7 +421,7 @@ fn a_pattern_that_is_declared_again_says_what_it_is_about() {
 #[test]
 fn a_log_for_machines_is_an_object_a_line() {
     let world = World::new();
-    for (topic, handling) in [("a", "SKIP"), ("b", "SUSPEND")] {
+    for (topic, handling) in [("a", "SKIP"), ("b", "SUSPEND"), ("c", "LOG")] {
         world.topic(topic, 1);
         world.ok(&["enable", topic, "--format", "json", "--error-handling", handling]);
         world.produce_raw(topic, b"{\n");
@@ -442,9 +442,11 @@ fn a_log_for_machines_is_an_object_a_line() {
         assert!(line["message"].is_string() && (!ours || is_text("message")), "{line}");
     }
     let said = |message: &str| lines.iter().find(|line| line["message"].as_str().unwrap().contains(message)).unwrap();
-    let aside = said("records are put aside");
-    assert_eq!((&aside["table"], &aside["topic"], &aside["level"]), (&json!("bronze.a"), &json!("a"), &json!("WARN")));
-    assert_eq!((&aside["partition"], &aside["offset"], &aside["reason"]), (&json!(0), &json!(0), &json!("truncated")));
+    for (message, topic) in [("records are left out", "a"), ("records become dead letters", "c")] {
+        let (line, table) = (said(message), format!("bronze.{topic}"));
+        assert_eq!((&line["table"], &line["topic"], &line["level"]), (&json!(table), &json!(topic), &json!("WARN")));
+        assert_eq!((&line["partition"], &line["offset"], &line["reason"]), (&json!(0), &json!(0), &json!("truncated")));
+    }
     let end = lines.last().unwrap();
     assert_eq!((&end["level"], &end["table"], &end["partition"]), (&json!("ERROR"), &json!("bronze.b"), &json!(0)));
     assert_eq!((&end["offset"], &end["reason"]), (&json!(0), &json!("truncated")), "{end}");

@@ -24,7 +24,8 @@
 //!
 //! - I1: every record looked at is in the batch, in order, once, or among those passed over; a failing one left no trace.
 //! - I2: no input makes a decoder panic, hang or use memory beyond a small multiple of the input.
-//! - I3: a schema only grows: columns are added at the end of their row and are nullable.
+//! - I3: within one decoder columns only grow: one is added at the end of its row and is nullable. A table that mirrors drops
+//!   columns between two decoders.
 //!
 //! Neighbours: `tableflow_model::records` gives the input, `registry` the schemas; the pipeline hands batches to the lake.
 

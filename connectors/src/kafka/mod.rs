@@ -25,7 +25,7 @@
 //!  topics      the cluster as a keeper of topics
 //! ```
 //!
-//! The promises, tested against a real broker in `tests/kafka`:
+//! The promises, tested against a real broker in `tests/faults/kafka`:
 //! - P1: only committed records are read; aborted ones, control records and holes move the place and make no rows.
 //! - P2: partitions are assigned by us, never by a consumer group: nothing here rebalances, and no offset is ever chosen
 //!   by librdkafka (`auto.offset.reset` is `error`).

@@ -25,5 +25,5 @@ impl Iterator for FileRows {
 }
 
 fn damaged() -> Error {
-    Error::data("a data file cannot be read").with_hint("restore the object from a backup of the bucket")
+    Error::data("a data file cannot be read").with_hint("restore the file from a backup of the data directory")
 }

@@ -9,9 +9,21 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::ledger::{Epoch, Generation, Setback, WriterId};
+use super::ledger::{Epoch, Generation, Ledger, Setback, WriterId};
 use super::manifest::SinkName;
 use crate::error::Error;
+use crate::name::{JobName, TableName, TopicName};
+
+/// Whose trouble it is: what the commands of a hint name.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose<'a> {
+    /// The table that a person enabled.
+    pub table: &'a TableName,
+    pub topic: &'a TopicName,
+    pub job: &'a JobName,
+    /// The one of the job's tables that it is about; none where it is all of them, or the job has one alone.
+    pub sink: Option<&'a SinkName>,
+}
 
 /// This process is done; a new generation reads the ledger and goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +53,14 @@ impl fmt::Display for Stop {
 }
 
 impl Stop {
-    pub fn into_error(self) -> Error {
+    pub fn into_error(self, Whose { table, .. }: Whose<'_>) -> Error {
         let hint = match &self {
-            Stop::Fenced { .. } | Stop::ManifestTaken { .. } => "two processes run this job: stop one of them",
-            Stop::Discontinuous { .. } => "start the job again: it finishes the epochs between",
+            Stop::Fenced { .. } | Stop::ManifestTaken { .. } => {
+                "two processes run this job: stop one of them".to_owned()
+            }
+            Stop::Discontinuous { .. } => {
+                format!("`tableflow resume {table}` starts the job again, which finishes the epochs between")
+            }
         };
         Error::conflict(self.to_string()).with_hint(hint)
     }
@@ -139,36 +155,89 @@ impl fmt::Display for Suspend {
 }
 
 impl Suspend {
-    pub fn into_error(self) -> Error {
-        let hint = match &self {
-            Suspend::Source(Setback::TopicRecreated { topic, .. }) => {
-                let hint = format!(
-                    "the new topic fills another table: `tableflow enable {topic} --table NAME`; or give this one up with \
-                     `tableflow disable TABLE --drop` and enable the topic again"
-                );
-                return Error::data(self.to_string()).with_hint(hint);
-            }
+    pub fn into_error(self, whose: Whose<'_>) -> Error {
+        Error::data(self.to_string()).with_hint(self.hint(whose))
+    }
+
+    fn hint(&self, Whose { table, topic, job, sink }: Whose<'_>) -> String {
+        let another = format!("`tableflow enable {topic} --table NAME`");
+        let about = sink.map_or_else(|| table.to_string(), ToString::to_string);
+        match self {
+            Suspend::Source(Setback::TopicRecreated { .. }) => format!(
+                "the new topic fills another table: {another}; or give this one up with `tableflow disable {table} --drop` \
+                 and enable the topic again"
+            ),
             Suspend::Source(_) => {
-                "bring the topic back, or fill another table from what is there: `tableflow enable TOPIC --table NAME`"
+                format!("bring the topic back, or fill another table from what is there: {another}")
             }
             Suspend::TableRecreated { .. } => {
-                "`tableflow disable` it, then fill another table: `tableflow enable TOPIC --table NAME`"
+                format!("`tableflow disable {table}`, then fill another table: {another}")
             }
-            Suspend::RolledBack { .. } => {
-                "roll back with --replay to read the removed rows again, or with --keep-offsets to leave them out"
+            // The tables of a fan-out and those of dead letters are not rolled back by themselves.
+            Suspend::RolledBack { .. } if about != table.to_string() => format!(
+                "set the branch main of table {about} to the snapshot that it had, in the engine that moved it, then \
+                 `tableflow resume {table}`"
+            ),
+            Suspend::RolledBack { .. } => format!(
+                "`tableflow rollback {table} --to SNAPSHOT --replay` reads the removed rows again, with --keep-offsets they \
+                 stay out; `tableflow history {table}` has the snapshots"
+            ),
+            Suspend::LedgerMissing | Suspend::LedgerBehind { .. } | Suspend::LedgerDamaged { .. } => format!(
+                "set the property `{}` of table {about} back to the entry of that name in the summary of its newest \
+                 snapshot that has one (PyIceberg: `table.transaction().set_properties(..)`), then `tableflow resume \
+                 {table}`",
+                Ledger::property(job)
+            ),
+            Suspend::ManifestsNeeded { .. } => format!("fill another table from the topic: {another}"),
+            Suspend::EpochForgotten { .. } | Suspend::EpochElsewhere { .. } => format!(
+                "ask those who read the topic of dead letters, then `tableflow resume {table} --letters sent` or `--letters \
+                 missing`"
+            ),
+            Suspend::ManifestMissing { .. } => format!(
+                "bring it back to `state/` of the data directory from a backup, then `tableflow resume {table}`"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Offset, Partition};
+
+    /// What a person chooses is in capitals: a name of another table, a snapshot. All else is known.
+    #[test]
+    fn hints_are_commands_that_name_the_table_the_topic_and_the_job() {
+        let (table, topic) = (TableName::new("bronze", "orders").unwrap(), "shop".parse::<TopicName>().unwrap());
+        let job: JobName = "ingest-1".parse().unwrap();
+        let sink = SinkName("bronze.orders__dlq".to_owned());
+        let whose = Whose { table: &table, topic: &topic, job: &job, sink: Some(&sink) };
+        let (uuid, epoch) = (Uuid::nil(), Epoch(5));
+        let backwards =
+            Setback::Backwards { topic: topic.clone(), partition: Partition(0), before: Offset(2), after: Offset(1) };
+        let fills = "`tableflow enable shop --table NAME`";
+        let resumes = "`tableflow resume bronze.orders";
+        for (suspend, part) in [
+            (Suspend::Source(backwards), fills),
+            (Suspend::TableRecreated { expected: uuid, found: uuid }, "`tableflow disable bronze.orders`"),
+            (Suspend::RolledBack { ledger: epoch, main: None }, "the branch main of table bronze.orders__dlq"),
+            (Suspend::LedgerMissing, "`tableflow.ledger.ingest-1` of table bronze.orders__dlq"),
+            (Suspend::LedgerMissing, resumes),
+            (Suspend::ManifestsNeeded { epoch }, fills),
+            (Suspend::EpochForgotten { epoch }, resumes),
+            (Suspend::ManifestMissing { epoch }, resumes),
+            (Suspend::ManifestMissing { epoch }, "`state/` of the data directory"),
+        ] {
+            let error = suspend.into_error(whose);
+            let hint = error.hint().unwrap();
+            assert!(hint.contains(part), "{hint}");
+            for open in ["TABLE", "TOPIC", "<", "bucket"] {
+                assert!(!hint.contains(open), "{open}: {hint}");
             }
-            Suspend::LedgerMissing | Suspend::LedgerBehind { .. } | Suspend::LedgerDamaged { .. } => {
-                "set the table property `tableflow.ledger.<job>` back to the entry of that name in the summary of the newest \
-                 snapshot that has one (PyIceberg: `table.transaction().set_properties(..)`), then `tableflow resume` it"
-            }
-            Suspend::ManifestsNeeded { .. } => {
-                "fill another table from the topic: `tableflow enable TOPIC --table NAME`"
-            }
-            Suspend::EpochForgotten { .. } | Suspend::EpochElsewhere { .. } => {
-                "ask those who read the topic, then `tableflow resume TABLE --letters sent` or `--letters missing`"
-            }
-            Suspend::ManifestMissing { .. } => "restore the object from a backup of the bucket",
-        };
-        Error::data(self.to_string()).with_hint(hint)
+        }
+        let own = Suspend::RolledBack { ledger: epoch, main: None }.into_error(Whose { sink: None, ..whose });
+        assert!(own.hint().unwrap().contains("`tableflow rollback bronze.orders --to SNAPSHOT --replay`"));
+        let stop = Stop::Discontinuous { sink: sink.clone(), epoch, expected: Epoch(4), found: Epoch(3) };
+        assert!(stop.into_error(whose).hint().unwrap().contains("`tableflow resume bronze.orders`"));
     }
 }

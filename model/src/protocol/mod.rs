@@ -42,7 +42,7 @@ pub use direct::{DirectEvent, DirectStep, DirectWriter};
 pub use epochs::{EpochEvent, EpochJob, EpochOptions, EpochStep, PutReply, StagedEpoch};
 pub use file_name::FileName;
 pub use garbage::{Listed, Reachable, Sweep, SweepEvent, SweepStep, Verdict};
-pub use halt::{Stop, Suspend};
+pub use halt::{Stop, Suspend, Whose};
 pub use ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, Tally, TopicPositions, WriterId};
 pub use manifest::{Collection, EpochManifest, Intent, SinkName, SinkWork, unbroken};
 pub use rules::{Rule, Rules};

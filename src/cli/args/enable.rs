@@ -15,7 +15,8 @@ pub struct EnableArguments {
     /// The topics, each of which fills a table of its own
     #[arg(value_name = "TOPIC", required_unless_present = "pattern", value_parser = topic_name)]
     pub topics: Vec<TopicName>,
-    /// The topics whose whole name is like this, those to come too; internal ones (__..) are not meant
+    /// The topics whose whole name is like this, those to come too, but for internal ones (__..); not with --table,
+    /// --log-target, --dlq-topic
     #[arg(long = "match", value_name = "REGEX", conflicts_with_all = ["topics", "table", "log_target", "dlq_topic"])]
     pub pattern: Option<String>,
     /// The namespace of the table [default: bronze]
@@ -52,7 +53,7 @@ pub struct EnableArguments {
     /// How records are decoded
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, ignore_case = true)]
     pub format: TopicFormat,
-    /// How keys are decoded, whose fields then are columns too; what the value has of them is the value's [default: none]
+    /// How keys are decoded; their fields are columns then, but for names that the value has too [default: none]
     #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true)]
     pub key_format: Option<KeyFormat>,
     /// Columns of keys, as --columns has those of values
@@ -64,10 +65,11 @@ pub struct EnableArguments {
     /// What happens at a record that cannot be decoded [default: SUSPEND]
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub error_handling: Option<ErrorHandling>,
-    /// The table that LOG writes such records to [default: the table's name and __dlq]
+    /// The table of dead letters, with --error-handling LOG [default: the table's name and __dlq]
     #[arg(long, value_name = "NAME")]
     pub log_target: Option<String>,
-    /// A topic of the cluster that LOG sends such records to as well, each once [default: none]
+    /// Also send dead letters to this topic of the Kafka cluster, each once; needs --error-handling LOG and stays for
+    /// good [default: none]
     #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
     pub dlq_topic: Option<TopicName>,
     /// A table for each type of record, called after it: record-name (of its schema), header:NAME, or field:PATH of JSON
@@ -102,10 +104,11 @@ pub struct UpdateArguments {
     /// What happens at a record that cannot be decoded
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub error_handling: Option<ErrorHandling>,
-    /// The table that LOG writes such records to [default: the table's name and __dlq]
+    /// The table of dead letters, with --error-handling LOG [default: the table's name and __dlq]
     #[arg(long, value_name = "NAME")]
     pub log_target: Option<String>,
-    /// A topic of the cluster that LOG sends such records to as well from now on, each once
+    /// Also send dead letters to this topic of the Kafka cluster from now on, each once; needs --error-handling LOG and
+    /// stays for good
     #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
     pub dlq_topic: Option<TopicName>,
     /// How long rows may wait before they are committed
@@ -204,11 +207,11 @@ impl From<KeyFormat> for definition::KeyFormat {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Evolution {
-    /// They stay as they are: a schema that would change them stops the table
+    /// Columns stay: a schema that would change them stops the table, a new JSON field makes its record a bad one
     Strict,
-    /// New ones are added, and those that there are become wider
+    /// New fields become columns, columns become wider
     Additive,
-    /// The same, and those that the newest schema no longer has are dropped
+    /// As additive, and columns go that the topic's newest schema no longer has; needs schemas, refuses --fan-out
     Mirror,
 }
 
@@ -224,13 +227,13 @@ impl From<Evolution> for decode::Evolution {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ErrorHandling {
-    /// The table stops, with the reason; nothing is lost
+    /// The table stops at the record, with the reason; nothing is lost
     #[value(name = "SUSPEND")]
     Suspend,
-    /// It is counted and left out
+    /// The record is counted and left out
     #[value(name = "SKIP")]
     Skip,
-    /// It becomes a row of a table of dead letters
+    /// The record becomes a row of a table of dead letters
     #[value(name = "LOG")]
     Log,
 }

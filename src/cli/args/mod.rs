@@ -111,7 +111,7 @@ pub enum Verb {
     /// Print a topic's records with their metadata
     #[command(after_help = "Example:\n  tableflow consume orders --from earliest -n 10")]
     Consume(ConsumeArguments),
-    /// Register, list, show and compare schemas
+    /// Register, list, show, check and compare schemas
     #[command(subcommand, after_help = "Example:\n  tableflow schema register orders-value order.avsc")]
     Schema(SchemaVerb),
     /// A topic becomes a table
@@ -204,7 +204,7 @@ pub struct TableArgument {
 pub struct ResumeArguments {
     #[command(flatten)]
     pub table: TableArgument,
-    /// Where the table asks which dead letters its topic has
+    /// Answer to a table that is suspended since nobody knows whether its dead letters are in their topic
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub letters: Option<Letters>,
     /// Go on without records that were gone before the table read them
@@ -214,9 +214,9 @@ pub struct ResumeArguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Letters {
-    /// The topic has those that it asks about
+    /// Consumers of the topic have them: they are not sent
     Sent,
-    /// It has not: they are sent
+    /// They have not: they are sent now
     Missing,
 }
 
@@ -273,7 +273,7 @@ pub enum DlqVerb {
     /// The records whole: key, value, headers
     #[command(after_help = "Example:\n  tableflow dlq show payments --where '\"offset\" = 17' -o json")]
     Show(DlqArguments),
-    /// Decode them again, and make rows of those that can be by now
+    /// Decode the records again, and make rows of those that can be by now
     #[command(after_help = "Example:\n  tableflow dlq replay payments")]
     Replay(DlqArguments),
 }

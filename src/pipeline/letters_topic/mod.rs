@@ -80,7 +80,7 @@ impl LettersTopic {
     }
 
     /// What a person has to decide about the topic.
-    pub fn suspended(&self, reason: Suspend) -> Error {
+    pub fn suspended(&self, reason: Suspend, definition: &Definition) -> Error {
         let (topic, table) = (&self.letters.sink.topic, &self.letters.table);
         let (sent, missing) = (
             format!("`tableflow resume {table} --letters sent`"),
@@ -99,9 +99,11 @@ impl LettersTopic {
                      come again"
                 ),
             ),
-            reason => return reason.into_error().with_context("topic", topic),
+            reason => return reason.into_error(definition.whose(Some(&self.name))).with_context("topic", topic),
         };
-        doubt.in_error(reason.into_error().with_context("topic", topic)).with_hint(hint)
+        doubt
+            .in_error(reason.into_error(definition.whose(Some(&self.name))).with_context("topic", topic))
+            .with_hint(hint)
     }
 
     /// Records what a person says, behind a producer that fenced every other one: what one of these had decided is there

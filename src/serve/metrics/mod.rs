@@ -4,7 +4,7 @@
 //! - I1: every scrape reads the counters themselves; nothing is counted twice, and a table that is gone is gone
 //!   from the next scrape.
 //! - I2: what is counted of one job's records is of one moment, so that its books balance in every scrape.
-//! - I3: a table has at most [`LINES_PER_TABLE_MAX`] lines and one for each reason its records were put aside for: partitions
+//! - I3: a table has at most [`LINES_PER_TABLE_MAX`] lines and one for each reason its records became no rows for: partitions
 //!   are in `status` alone.
 
 mod exposition;
@@ -153,7 +153,7 @@ const FRESHNESS: Family = Family::histogram(
 );
 const DECODE_ERRORS: Family = Family::counter(
     "tableflow_decode_errors_total",
-    "records that were put aside, or that stopped the table, by reason",
+    "records that were left out, that became dead letters, or that stopped the table, by reason",
 );
 const COMMIT_AGE: Family = Family::gauge("tableflow_commit_age_seconds", "time since the table's last commit");
 const STATE: Family = Family::gauge("tableflow_table_state", "1 for the state that the table is in");
