@@ -23,6 +23,7 @@ use super::fan_out::{FanOutTables, subjects_of};
 use super::format::schema_type_of;
 use super::mirror;
 use super::target;
+use super::way_on::past_schema;
 use crate::definition::{Definition, ErrorHandling, FanOut, FanOutBy};
 use crate::home::Home;
 
@@ -243,7 +244,7 @@ async fn of_table(
         Ok(learned)
     }) {
         Ok(learned) => learned,
-        Err(error) => return refused(table, error),
+        Err(error) => return refused(table, past_schema(error, &definition.table)),
     };
     let mut changes = changed(&before, &decoding.schema());
     if decoding.mirror().is_some() {

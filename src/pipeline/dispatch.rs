@@ -188,7 +188,7 @@ impl Manner {
     pub fn stopped(&self, stopped: Stopped, way_on: &WayOn, partition: Partition, offset: Offset) -> Error {
         let failure = match stopped {
             Stopped::Record(failure) => failure,
-            Stopped::Schema(error) => return self.at(error, partition, offset),
+            Stopped::Schema(error) => return self.at(way_on.past_schema(error), partition, offset),
             Stopped::Follows(_) => return Error::internal("one of several tables mirrors its newest schema"),
         };
         let what = format!("record {offset} of partition {partition} of topic {} cannot be decoded", self.topic);

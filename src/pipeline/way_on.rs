@@ -7,10 +7,10 @@
 
 use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{Schema, TableMetadata};
-use tableflow_connectors::decode::{MetadataColumns, Remedy};
+use tableflow_connectors::decode::{MetadataColumns, Remedy, SchemaFault};
 use tableflow_lake::layout::{arrow_schema, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text};
 use tableflow_model::types::{flink_column, flink_name};
-use tableflow_model::{Result, TableName, TopicName};
+use tableflow_model::{Error, Result, TableName, TopicName};
 
 use crate::definition::{Definition, Format, declared_columns};
 
@@ -28,6 +28,17 @@ pub struct WayOn {
     sort_by: String,
     /// The table is one of several that the definition's topic fills.
     is_one_of_several: bool,
+}
+
+/// The same of a schema that a table does not take.
+pub fn past_schema(error: Error, table: &TableName) -> Error {
+    let is_strict = [SchemaFault::ColumnAdded, SchemaFault::ColumnWidened].map(SchemaFault::word);
+    match error.context(SchemaFault::CONTEXT) {
+        Some(word) if is_strict.contains(&word) => {
+            error.with_hint(format!("let the columns follow: tableflow update {table} --evolution additive"))
+        }
+        _ => error,
+    }
 }
 
 impl WayOn {
@@ -80,6 +91,11 @@ impl WayOn {
                 format!("{words}; no table takes this record, but it can be put aside: {}", self.put_aside())
             }
         }
+    }
+
+    /// What to do about a schema.
+    pub fn past_schema(&self, error: Error) -> Error {
+        past_schema(error, &self.table)
     }
 
     fn declared_of_keys(&self) -> Vec<Field> {

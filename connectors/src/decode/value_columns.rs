@@ -144,9 +144,7 @@ impl ValueColumns {
             (None, None) => return Ok(()),
         };
         let what = format!("the schema would {change}, and the table's evolution is strict");
-        Err(fault
-            .at(path, Error::data(what))
-            .with_hint("let the columns follow: tableflow update TABLE --evolution additive"))
+        Err(fault.at(path, Error::data(what)).with_hint("let the columns follow, with --evolution additive"))
     }
 
     /// Keeps the columns that a record brought.
