@@ -253,8 +253,8 @@ pub struct Definition {
     pub error_handling: ErrorHandling,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<DeadLetters>,
-    /// The topic fills a table for each type of record that it has; there is none of the name `table`, and `table_uuid` is
-    /// that of all of them together. One of dead letters there always is.
+    /// The topic fills a table for each type of record that it has; there is none of the name `table`, and `table_uuid`
+    /// is that of all of them together. One of dead letters there always is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fan_out: Option<FanOut>,
     pub wanted: Wanted,

@@ -6,8 +6,8 @@
 //!  DIR/catalog.db   the catalog, in PyIceberg's layout
 //!  DIR/warehouse/   the tables' files
 //!  DIR/topics/      the embedded topics
-//!  DIR/state/       definitions, patterns, status, the service's lease, epoch manifests of jobs with several tables, the
-//!                   embedded schema registry
+//!  DIR/state/       definitions, patterns, status, the service's lease, epoch manifests of jobs with several tables,
+//!                   the embedded schema registry
 //! ```
 
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! What the process says about itself on stderr: for people, or an object a line for what collects logs.
 //!
-//! Owns [`start`], and the form of those objects. The `json` feature of tracing-subscriber was looked at: it puts an event's
-//! fields beside those of spans, of which there are none here, and gives its libraries other features.
-//! - I1: a line is one JSON object: `timestamp`, `level`, `message`, `target`, then the fields, `table`, `topic`, `partition`,
-//!   `reason` and `hint` among them where they apply.
+//! Owns [`start`], and the form of those objects. The `json` feature of tracing-subscriber was looked at: it puts an
+//! event's fields beside those of spans, of which there are none here, and gives its libraries other features.
+//! - I1: a line is one JSON object: `timestamp`, `level`, `message`, `target`, then the fields, `table`, `topic`,
+//!   `partition`, `reason` and `hint` among them where they apply.
 //! - I2: the error that ends the process is such a line too, whatever the others are filtered by.
 
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Decoding of JSON alone.
 //!
-//! Owns [`run`]. Beside our decoder, which learns the columns from the values, stand arrow-json, which is told them, and
-//! serde_json, which had the type when it was compiled. The tape of simd-json is what finding the values costs by itself.
+//! Owns [`run`]. Beside our decoder, which learns the columns from the values, stand arrow-json, which is told them,
+//! and serde_json, which had the type when it was compiled. The tape of simd-json is what finding the values costs by
+//! itself.
 
 use std::hint::black_box;
 use std::io::Cursor;

@@ -1,7 +1,7 @@
 //! Decoding of Protobuf alone.
 //!
-//! Owns [`run`]. Beside our decoder, which knows the schema at run time only, stand prost, which had it when it was compiled
-//! and makes a struct of each record, and prost-reflect, which makes a value of each.
+//! Owns [`run`]. Beside our decoder, which knows the schema at run time only, stand prost, which had it when it was
+//! compiled and makes a struct of each record, and prost-reflect, which makes a value of each.
 
 use arrow::datatypes::Schema;
 use prost::Message;

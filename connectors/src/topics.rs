@@ -1,10 +1,10 @@
 //! Where topics are kept, whoever keeps them.
 //!
-//! Owns [`Topics`], [`Producer`] and [`EpochProducer`], the traits of a keeper, and their words: [`Topic`], [`NewRecord`],
-//! [`Appended`], [`EpochSink`].
+//! Owns [`Topics`], [`Producer`] and [`EpochProducer`], the traits of a keeper, and their words: [`Topic`],
+//! [`NewRecord`], [`Appended`], [`EpochSink`].
 //! - I1: a topic that was deleted and made again has another id.
-//! - I2: what a keeper fetches from afar takes a moment: [`first_poll`] waits for it, where nothing yet would be taken for
-//!   nothing at all.
+//! - I2: what a keeper fetches from afar takes a moment: [`first_poll`] waits for it, where nothing yet would be taken
+//!   for nothing at all.
 //! - I3: what [`Producer::take_acknowledged`] names is as durable as the keeper makes records.
 
 use std::collections::BTreeMap;
@@ -117,8 +117,8 @@ pub trait Topics: fmt::Debug + Send + Sync {
     /// Nothing is opened yet.
     async fn epochs(&self, sink: EpochSink) -> Result<Box<dyn EpochProducer>>;
 
-    /// Tells whoever watches from outside what is committed by now. That is done now and then anyway: this is for the end of
-    /// a process.
+    /// Tells whoever watches from outside what is committed by now. That is done now and then anyway: this is for the
+    /// end of a process.
     async fn tell_positions(&self) {}
 }
 
@@ -147,8 +147,8 @@ pub struct EpochSink {
     pub batch_bytes_max: Option<u32>,
 }
 
-/// Sends epochs to one topic, each in one transaction. Each call waits; after an error of any but `recorded` it has to be
-/// opened anew, and an error that is a conflict says that somebody else has opened it since.
+/// Sends epochs to one topic, each in one transaction. Each call waits; after an error of any but `recorded` it has to
+/// be opened anew, and an error that is a conflict says that somebody else has opened it since.
 pub trait EpochProducer: fmt::Debug + Send {
     /// Whether topic and epoch can be read; opens nothing, and fences nobody.
     fn look(&self) -> Result<()>;

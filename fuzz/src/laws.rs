@@ -2,8 +2,8 @@
 //!
 //! Owns [`hold`]. Each law is an assertion that says which one was broken:
 //! - L1: records decoded, passed over and not reached add up to those given, in order, each once.
-//! - L2: batches are whole: as many rows as records taken, the decoder's own columns, arrays that arrow finds valid, and no
-//!   row without a field, which no file can hold.
+//! - L2: batches are whole: as many rows as records taken, the decoder's own columns, arrays that arrow finds valid,
+//!   and no row without a field, which no file can hold.
 //! - L3: a decoder that asked for a schema and was given it goes on.
 //! - L4: one that stops gives the rows before the first bad record, and tells of it as one that passes over.
 //! - L5: a bad record changes no row of its neighbours: without it they are decoded alike.
@@ -76,7 +76,8 @@ pub fn hold(new: New, schemas: Schemas, empties: Empties, values: &[Value]) {
     assert!(texts(&alone).eq(texts(&again)), "L5: {alone:?} {again:?}");
     let Some(mut without) = new() else { return };
     let alone = read(without.as_mut(), &good(&first), BadRecords::Stop);
-    // A bad record has a schema too, which may be the first to name a column; of JSON it may be the first with a fraction.
+    // A bad record has a schema too, which may be the first to name a column; of JSON it may be the first with a
+    // fraction.
     if empties == Empties::Kept && alone.asked == first.asked {
         assert!(texts(&alone).eq(texts(&first)), "L5: {alone:?} {first:?}");
     }

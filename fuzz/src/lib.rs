@@ -1,7 +1,7 @@
 //! What untrusted bytes may do to the decoders: nothing but rows, records passed over, or a refusal that says why.
 //!
-//! Owns the bodies of the fuzz targets, [`TARGETS`]. `main` hands them to libFuzzer, `tests/replay.rs` runs each over its
-//! corpus in `make test`: both call the same function, so that what was found once is looked for at every change.
+//! Owns the bodies of the fuzz targets, [`TARGETS`]. `main` hands them to libFuzzer, `tests/replay.rs` runs each over
+//! its corpus in `make test`: both call the same function, so that what was found once is looked for at every change.
 //!
 //! ```text
 //!  input    an input's bytes taken apart into schemas and records

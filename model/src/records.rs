@@ -5,7 +5,8 @@
 //! - I1: offsets rise strictly; `next_offset` is greater than every one of them (holes are legal).
 //! - I2: every span lies inside the buffer; a null is [`Span::NULL`].
 //! - I3: all columns have the same length; `header_ends` are cumulative.
-//! - I4: what records of one batch of the log share is kept once for all neighbours that have it, so it costs nothing a record.
+//! - I4: what records of one batch of the log share is kept once for all neighbours that have it, so it costs nothing a
+//!   record.
 
 use std::ops::Range;
 

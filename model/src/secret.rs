@@ -1,8 +1,8 @@
 //! A text that nobody may see.
 //!
 //! Owns [`Secret`].
-//! - I1: it has no `Display`, and `Debug` shows nothing of it, not even its length: an error, a log line or a panic that
-//!   has one inside says only that.
+//! - I1: it has no `Display`, and `Debug` shows nothing of it, not even its length: an error, a log line or a panic
+//!   that has one inside says only that.
 //! - I2: its memory is overwritten when it is dropped.
 
 use std::fmt;

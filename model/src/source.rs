@@ -67,18 +67,18 @@ pub trait Source: Send {
     /// Every partition with the range of offsets that can be read.
     async fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>>;
 
-    /// How many records lie behind these places; a question for many to ask often, and not an urgent one. `Conflict` where
-    /// a partition ends before its place.
+    /// How many records lie behind these places; a question for many to ask often, and not an urgent one. `Conflict`
+    /// where a partition ends before its place.
     async fn records_behind(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<u64>;
 
-    /// Where these partitions end with the records behind a transaction that is open, which [`Source::ranges`] leaves out;
-    /// empty where there are no transactions.
+    /// Where these partitions end with the records behind a transaction that is open, which [`Source::ranges`] leaves
+    /// out; empty where there are no transactions.
     async fn uncommitted_ends(&mut self, _partitions: &[Partition]) -> Result<BTreeMap<Partition, Offset>> {
         Ok(BTreeMap::new())
     }
 
-    /// What is known of the positions sought next: under which leader the last record before each was written. Where it was
-    /// written under another one by now, the log was cut short meanwhile, and `poll` fails with `Data`.
+    /// What is known of the positions sought next: under which leader the last record before each was written. Where it
+    /// was written under another one by now, the log was cut short meanwhile, and `poll` fails with `Data`.
     fn expect_leader_epochs(&mut self, _epochs: &BTreeMap<Partition, i32>) {}
 
     /// Sets where each partition is read from next. Partitions not named are not read.

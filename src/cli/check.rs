@@ -1,6 +1,7 @@
 //! `schema check`: what a new schema would do, before anybody registers it.
 //!
-//! - I1: two verdicts: of the registry, about the subject at its level, and of the table. Exit code 3 where either says no.
+//! - I1: two verdicts: of the registry, about the subject at its level, and of the table. Exit code 3 where either says
+//!   no.
 //! - I2: nothing is written, and nothing remembered.
 
 use std::io::Write;

@@ -52,7 +52,8 @@ impl SecretText {
     }
 }
 
-/// `{ env = "NAME" }` as one value: of two layers that name a place each, the last one counts, and both at once are none.
+/// `{ env = "NAME" }` as one value: of two layers that name a place each, the last one counts, and both at once are
+/// none.
 pub(super) fn place(dict: &Dict) -> Option<Value> {
     match dict.iter().collect::<Vec<_>>().as_slice() {
         [(kind, Value::String(_, name))] if matches!(kind.as_str(), "env" | "file") => {

@@ -1,7 +1,7 @@
 //! One memory budget for all tables.
 //!
-//! Owns [`TableMemory`], the sum, and [`Share`], what one job holds of it. A part of the budget is the lane's, where tables
-//! that are far behind fetch ([`Lane`]); what is staged has the rest.
+//! Owns [`TableMemory`], the sum, and [`Share`], what one job holds of it. A part of the budget is the lane's, where
+//! tables that are far behind fetch ([`Lane`]); what is staged has the rest.
 //! - I1: when what all jobs hold exceeds the budget, every job that holds its fair share or more commits early;
 //!   so memory falls without any job waiting for another.
 //! - I2: a job says what it holds after every poll, and gives all of it back when it ends, however it ends.

@@ -1,7 +1,7 @@
 //! Records as rows of a job's tables.
 //!
-//! Owns [`Dispatch`], the trait of the ways to do it, [`Rows`], what it answers, and [`OneTable`], the way of a topic that
-//! fills one table. `fan_out` is the other one.
+//! Owns [`Dispatch`], the trait of the ways to do it, [`Rows`], what it answers, and [`OneTable`], the way of a topic
+//! that fills one table. `fan_out` is the other one.
 //! - I1: every record before `next_offset` is a row, a dead letter, or counted as left out: once.
 //! - I2: at a record that cannot be decoded its partition stands still, or it is put aside, as the table's definition
 //!   says.
@@ -115,7 +115,8 @@ pub enum Halt {
     Failed(Error),
     /// The next record is of a table that was made for it just now: the job begins again with it.
     NewTable,
-    /// The next record's schema is a newer version than the table follows: it takes that step, and the job begins again.
+    /// The next record's schema is a newer version than the table follows: it takes that step, and the job begins
+    /// again.
     Follows(Box<Step>),
 }
 

@@ -360,8 +360,8 @@ impl Epochs {
     }
 }
 
-/// The tables that a definition's topic fills, that of the dead letters the last one, and the way from records to rows of
-/// them. The two are made together: a way names tables by their places.
+/// The tables that a definition's topic fills, that of the dead letters the last one, and the way from records to rows
+/// of them. The two are made together: a way names tables by their places.
 pub async fn tables_of(
     home: &Home,
     definition: &Definition,

@@ -6,10 +6,10 @@
 //! - I2: at a record that cannot be decoded its partition stands still; the epoch before it is due at once.
 //! - I3: a stop is noticed within a poll; what was read by then is committed first.
 //! - I4: no row is committed of a topic that may be another one than the ledger's.
-//! - I5: a table that is far behind fetches only in its turn; one whose topic is quiet, or whose commit takes long, fetches
-//!   nothing at all.
-//! - I6: a step is taken once all that was read before it is committed. Where that epoch came to nothing it is read again first:
-//!   behind the step its values would be late ones.
+//! - I5: a table that is far behind fetches only in its turn; one whose topic is quiet, or whose commit takes long,
+//!   fetches nothing at all.
+//! - I6: a step is taken once all that was read before it is committed. Where that epoch came to nothing it is read
+//!   again first: behind the step its values would be late ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -235,8 +235,8 @@ impl Feed {
         matches!(self.goal, Goal::Follow(_))
     }
 
-    /// What is there, decoded. A topic that rests is asked whether there is something; if so it is read from here on, in
-    /// its turn if that is much (I5).
+    /// What is there, decoded. A topic that rests is asked whether there is something; if so it is read from here on,
+    /// in its turn if that is much (I5).
     async fn look(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<Vec<Rows>> {
         if !self.resting {
             return self.reader.poll().await;

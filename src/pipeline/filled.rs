@@ -1,8 +1,8 @@
 //! The tables that a definition fills, as the catalog has them.
 //!
 //! Owns [`Filled`]: one look at all of them, and what they tell together.
-//! - I1: how far the job is comes from the ledgers in the tables, and from epochs that are decided above them; one that is not
-//!   yet in all of them does not count: what is said to be read can be seen.
+//! - I1: how far the job is comes from the ledgers in the tables, and from epochs that are decided above them; one that
+//!   is not yet in all of them does not count: what is said to be read can be seen.
 
 use std::collections::BTreeMap;
 
@@ -54,8 +54,8 @@ impl Filled {
         snapshots.map(|snapshot| snapshot.timestamp_ms()).max()
     }
 
-    /// How far the job is. With dead letters an epoch is decided before it is in the tables, one table after the other, and one
-    /// without rows for a table leaves it as it is.
+    /// How far the job is. With dead letters an epoch is decided before it is in the tables, one table after the other,
+    /// and one without rows for a table leaves it as it is.
     pub async fn ledger(&self, home: &Home, definition: &Definition) -> Result<Option<Ledger>> {
         let letters = match &definition.dead_letters {
             Some(letters) => found(home, &letters.table).await?.map(|table| (&letters.table, table)),

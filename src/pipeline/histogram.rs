@@ -1,7 +1,7 @@
 //! How often a measured value was at most so large.
 //!
-//! Owns [`Histogram`]. That of metrics-util was looked at: its bounds are checked and copied whenever one is made, and a
-//! thousand tables have a few each.
+//! Owns [`Histogram`]. That of metrics-util was looked at: its bounds are checked and copied whenever one is made, and
+//! a thousand tables have a few each.
 //! - I1: counts are cumulative, as Prometheus wants them: each is at least the one before it and at most all.
 
 /// Observations, counted by the bounds that they stay within.

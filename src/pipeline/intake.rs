@@ -1,7 +1,7 @@
 //! What a job takes its rows from.
 //!
-//! Owns [`Intake`]: a topic ([`Feed`](super::feed::Feed)), or dead letters ([`Letters`](super::replay::Letters)). Beside it
-//! [`while_resting`], for what a job waits for meanwhile.
+//! Owns [`Intake`]: a topic ([`Feed`](super::feed::Feed)), or dead letters ([`Letters`](super::replay::Letters)).
+//! Beside it [`while_resting`], for what a job waits for meanwhile.
 
 use std::collections::BTreeMap;
 use std::pin::pin;

@@ -18,8 +18,8 @@ use super::progress::{Progress, State, Trouble};
 
 /// Pauses after failures: doubled up to the largest.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
-/// What comes back after an hour is noticed as soon as what comes back after a minute: a look at a cluster that is known to be
-/// dead costs nothing, and a thousand tables ask a store two hundred times a second.
+/// What comes back after an hour is noticed as soon as what comes back after a minute: a look at a cluster that is
+/// known to be dead costs nothing, and a thousand tables ask a store two hundred times a second.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A one-shot job fails after so many failures in a row: about ten seconds.

@@ -4,8 +4,8 @@
 //! partition's queue full, all the time; of a thousand such tables only some may fetch at once.
 //!
 //! Owns [`Lane`], the room there is for them, and [`Turn`], what one of them holds of it.
-//! - I1: what all turns may hold fetched is at most the lane's bytes. A table that needs more than all of them gets them
-//!   all, and is alone.
+//! - I1: what all turns may hold fetched is at most the lane's bytes. A table that needs more than all of them gets
+//!   them all, and is alone.
 //! - I2: there are at most so many turns as places, whatever they hold.
 //! - I3: who waits longest is next: a small table does not pass a large one.
 //! - I4: a turn that is dropped, however its job ended, is the next one's at once.
@@ -44,8 +44,8 @@ impl Lane {
         Arc::new(Lane { places, units, units_max, waiting, turns })
     }
 
-    /// Waits for a turn with so many bytes; who does not wait any more has left the line. `None` never comes: the lane is
-    /// not closed.
+    /// Waits for a turn with so many bytes; who does not wait any more has left the line. `None` never comes: the lane
+    /// is not closed.
     pub async fn turn(self: &Arc<Self>, bytes: u64) -> Option<Turn> {
         let _waiting = Waiting::new(self);
         self.take(self.units_of(bytes)).await.ok()

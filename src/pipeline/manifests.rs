@@ -1,7 +1,8 @@
 //! A job's epoch manifests in the store.
 //!
 //! Owns [`Manifests`]: they are put, read by their exact names, and deleted when nobody can need them any more.
-//! - I1: what a collection deletes is decided by [`Collection`] (rule M6), on what the job knows of its tables, however old.
+//! - I1: what a collection deletes is decided by [`Collection`] (rule M6), on what the job knows of its tables, however
+//!   old.
 //! - I2: a listing says only which names may be deleted; whether a name is there, is asked of the name.
 //! - I3: a collection that fails ends nothing: what it left, the next one finds.
 //!
@@ -25,8 +26,8 @@ use super::replay::job_of;
 use crate::definition::Definition;
 use crate::home::Home;
 
-/// A process collects after its first commit, and then each time that it has committed so many epochs: a listing costs more
-/// than a manifest.
+/// A process collects after its first commit, and then each time that it has committed so many epochs: a listing costs
+/// more than a manifest.
 const COLLECT_EVERY: u64 = 64;
 
 /// So many go at once: a table that was never collected must not stand still meanwhile.
@@ -89,7 +90,8 @@ impl Manifests {
         let mut next = newest.epoch.next();
         while let Some(manifest) = self.read(next).await? {
             next = next.next();
-            // A rollback went back behind those of an earlier generation; the job brings them forward when it runs again.
+            // A rollback went back behind those of an earlier generation; the job brings them forward when it runs
+            // again.
             if let Intent::Work { positions, .. } = manifest.intent
                 && manifest.generation >= newest.generation
             {
@@ -126,8 +128,8 @@ impl Manifests {
         Ok(behind.max_by_key(|ledger| (ledger.generation, ledger.epoch)).cloned())
     }
 
-    /// Those of one epoch and all that follow, as far down as they really do, and the epoch of the newest one. The newest is
-    /// looked for from a table's ledger on: from there on no name is free.
+    /// Those of one epoch and all that follow, as far down as they really do, and the epoch of the newest one. The
+    /// newest is looked for from a table's ledger on: from there on no name is free.
     pub async fn since(&self, first: Epoch, ledger: Epoch) -> Result<(Vec<EpochManifest>, Epoch)> {
         let mut newest = ledger;
         while self.read(newest.next()).await?.is_some() {
@@ -140,8 +142,8 @@ impl Manifests {
         Ok((unbroken(&found, Rules::law()).to_vec(), newest))
     }
 
-    /// This epoch is in every sink that it has rows for: now and then what is not needed any more goes (I1, I3). Of topics the
-    /// epochs that are in them are given.
+    /// This epoch is in every sink that it has rows for: now and then what is not needed any more goes (I1, I3). Of
+    /// topics the epochs that are in them are given.
     pub async fn committed(&mut self, epoch: Epoch, sinks: (&[Seen<'_>], &[Epoch]), ledger_of: &JobName) {
         let due = self.committed.is_multiple_of(COLLECT_EVERY);
         self.committed += 1;
@@ -200,8 +202,8 @@ impl Manifests {
     }
 }
 
-/// A snapshot and those before it, as far as they are retained. One that only a tag keeps is none of them: manifests are
-/// not kept for a year because somebody tagged last year's table.
+/// A snapshot and those before it, as far as they are retained. One that only a tag keeps is none of them: manifests
+/// are not kept for a year because somebody tagged last year's table.
 pub fn branch<'a>(
     table: &'a TableMetadata,
     tip: Option<&'a SnapshotRef>,

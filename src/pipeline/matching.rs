@@ -2,11 +2,12 @@
 //!
 //! Owns [`Matching`], which looks for them.
 //! - I1: a topic that a person enabled, or disabled, is a person's matter: it is left alone.
-//! - I2: a topic that came after its pattern is read from its first record, whatever the pattern says of those that were
-//!   there.
-//! - I3: one topic that cannot become a table keeps no other from it. It is tried again, ever less often, and its reason
-//!   is told once.
-//! - I4: a topic is made for its producer before a record, or a schema, says what it holds: until then it is waited for.
+//! - I2: a topic that came after its pattern is read from its first record, whatever the pattern says of those that
+//!   were there.
+//! - I3: one topic that cannot become a table keeps no other from it. It is tried again, ever less often, and its
+//!   reason is told once.
+//! - I4: a topic is made for its producer before a record, or a schema, says what it holds: until then it is waited
+//!   for.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

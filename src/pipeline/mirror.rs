@@ -1,10 +1,10 @@
 //! Tables whose columns mirror the newest schema: what they remember of it, and how a column goes.
 //!
 //! Owns [`Mirror`], a property of such a table, and [`Step`], from one version of a subject to the next.
-//! - I1: between two steps of a table names mean one thing: an epoch ends before the first record of a version that it does not
-//!   follow, the step is a commit of its own, and the job begins again with what the table is then.
-//! - I2: columns and property change in one commit, on the schema and the snapshot that the step was decided on. What was
-//!   done already is found so: whoever dies in between takes the step again, or finds it taken.
+//! - I1: between two steps of a table names mean one thing: an epoch ends before the first record of a version that it
+//!   does not follow, the step is a commit of its own, and the job begins again with what the table is then.
+//! - I2: columns and property change in one commit, on the schema and the snapshot that the step was decided on. What
+//!   was done already is found so: whoever dies in between takes the step again, or finds it taken.
 //! - I3: a step is taken on exactly what the table remembered when it was found, and leads to a newer version.
 //!
 //! Neighbours: `decoding::following` finds the steps; `target` takes them.
@@ -71,8 +71,8 @@ impl Mirror {
         Mirror { rests: true, ..self }
     }
 
-    /// Of a table that rested, by the newest version there is. Versions that count from 1 again, since the subject was deleted
-    /// for good, are others than those that it knows.
+    /// Of a table that rested, by the newest version there is. Versions that count from 1 again, since the subject was
+    /// deleted for good, are others than those that it knows.
     fn again(self, newest: Version) -> Self {
         match newest < self.followed {
             true => Mirror::from(newest),
@@ -146,8 +146,8 @@ pub fn check(evolution: Evolution, format: Format, fans_out: bool) -> Result<()>
     Ok(())
 }
 
-/// Who mirrors follows the versions of one subject: schemas that are registered after the names of their types have none in
-/// common.
+/// Who mirrors follows the versions of one subject: schemas that are registered after the names of their types have
+/// none in common.
 pub async fn check_subject(home: &Home, topic: &TopicName, source: &mut dyn Source) -> Result<()> {
     let subjects = Subjects::of_topic(topic);
     let framing = RegistryFraming { prefix: home.id_prefix, part: RecordPart::Value };
@@ -160,8 +160,8 @@ pub async fn check_subject(home: &Home, topic: &TopicName, source: &mut dyn Sour
         .with_hint("use additive, or register the schemas by TopicNameStrategy"))
 }
 
-/// The table as its definition wants it followed: one that begins to mirror, or does so again, notes from which version on; one
-/// that no longer does keeps what it had dropped, and takes no more steps.
+/// The table as its definition wants it followed: one that begins to mirror, or does so again, notes from which version
+/// on; one that no longer does keeps what it had dropped, and takes no more steps.
 pub async fn settled(home: &Home, definition: &Definition, table: LoadedTable) -> Result<LoadedTable> {
     let mirrors = definition.evolution == Evolution::Mirror;
     let mut table = table;

@@ -1,12 +1,12 @@
 //! When a topic is looked at, and when an epoch is due.
 //!
 //! Owns [`Pace`]; the time comes as an argument.
-//! - I1: an epoch is due one interval after the last look that found nothing: a row of a topic that is looked at seldom is
-//!   committed as soon as one of a busy topic.
-//! - I2: a topic is looked at after pauses that double while it stays quiet, up to [`PAUSE_MAX`] while it is read, and up to
-//!   the interval, within [`REST_PAUSE_MIN`] and [`REST_PAUSE_MAX`], while it rests.
-//! - I3: commits that take long stretch the interval, so that a table waits at least as long as it commits: when the store
-//!   is slow, or many tables are due at once, there are fewer and larger commits, not a queue of them.
+//! - I1: an epoch is due one interval after the last look that found nothing: a row of a topic that is looked at seldom
+//!   is committed as soon as one of a busy topic.
+//! - I2: a topic is looked at after pauses that double while it stays quiet, up to [`PAUSE_MAX`] while it is read, and
+//!   up to the interval, within [`REST_PAUSE_MIN`] and [`REST_PAUSE_MAX`], while it rests.
+//! - I3: commits that take long stretch the interval, so that a table waits at least as long as it commits: when the
+//!   store is slow, or many tables are due at once, there are fewer and larger commits, not a queue of them.
 //! - I4: the first epochs of jobs that begin together are due one after the other, evenly over one interval: a thousand
 //!   tables that begin with a service do not commit all at once, wait for each other, and stretch what comes next (I3).
 
@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often a quiet topic is looked at: each look is a few `stat` calls, or looks into queues, which add up over a thousand
-/// tables.
+/// How often a quiet topic is looked at: each look is a few `stat` calls, or looks into queues, which add up over a
+/// thousand tables.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
@@ -24,8 +24,8 @@ const REST_AFTER: Duration = Duration::from_secs(5);
 const REST_PAUSE_MIN: Duration = Duration::from_secs(1);
 const REST_PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// The interval is at least so many times as long as the last commit took (I3), and stretched to so much at most: what a
-/// commit took that had to wait for a store says nothing about the next one.
+/// The interval is at least so many times as long as the last commit took (I3), and stretched to so much at most: what
+/// a commit took that had to wait for a store says nothing about the next one.
 const COMMITS_PER_INTERVAL: u32 = 2;
 const STRETCHED_MAX: Duration = Duration::from_secs(60);
 

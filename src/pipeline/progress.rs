@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use super::account::{Account, Counts};
 use super::histogram::Histogram;
 
-/// In seconds: from a commit interval of one second to a topic that nobody read for a while. Each bound is a line of every
-/// table, in every scrape.
+/// In seconds: from a commit interval of one second to a topic that nobody read for a while. Each bound is a line of
+/// every table, in every scrape.
 const FRESHNESS_BOUNDS: [f64; 6] = [1.0, 5.0, 10.0, 30.0, 60.0, 600.0];
 const COMMIT_BOUNDS: [f64; 5] = [0.1, 0.5, 2.5, 10.0, 60.0];
 /// In bytes: below the second one a file is small, above the last one it is as large as they are made.

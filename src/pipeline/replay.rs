@@ -1,7 +1,7 @@
 //! Dead letters through the decoder again.
 //!
-//! Owns [`Letters`], what a replay takes its rows from, and [`replay`], its job. The job has the same two tables as the one
-//! that wrote the letters: an epoch appends rows to the table, and to the letters that they are rows now.
+//! Owns [`Letters`], what a replay takes its rows from, and [`replay`], its job. The job has the same two tables as the
+//! one that wrote the letters: an epoch appends rows to the table, and to the letters that they are rows now.
 //! - I1: a letter becomes a row once: the two are decided by one manifest, and what was decided is finished before
 //!   letters are read. Of letters of one place the newest counts, once: a record that was read again has one of each.
 //! - I2: a letter that cannot be decoded still is left as it is.

@@ -2,7 +2,8 @@
 //!
 //! Owns [`Reader`], which turns a topic into rows, and [`EpochFiles`], which turns the rows of one epoch into files.
 //! - I1: `positions` are exactly behind the rows written: a crash at any moment repeats or drops whole epochs.
-//! - I2: rows before a record that stops its partition, and those of other partitions already read, belong to the epoch.
+//! - I2: rows before a record that stops its partition, and those of other partitions already read, belong to the
+//!   epoch.
 //! - I3: a column that appears gets its field id once; the epoch's commit publishes it with the first rows.
 
 use std::collections::BTreeMap;

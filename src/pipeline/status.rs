@@ -261,8 +261,8 @@ fn pause_of(definition: &Definition, table: Option<&LoadedTable>) -> Trouble {
     }
 }
 
-/// I1. Offsets of a topic that was made again have nothing to do with those in the ledger. Beside the partitions, what holds
-/// up a table that has everything it may read.
+/// I1. Offsets of a topic that was made again have nothing to do with those in the ledger. Beside the partitions, what
+/// holds up a table that has everything it may read.
 async fn partitions(
     home: &Home,
     definition: &Definition,

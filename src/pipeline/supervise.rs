@@ -4,8 +4,8 @@
 //! [`catch_up`], one job to its end, for those who do not stay.
 //! - I1: one table's end, error or panic touches no other table.
 //! - I2: a job that ended stays ended, with its reason, until a person changes the definition (`resume` does).
-//! - I3: a change made by another process is noticed within [`LOOK_EVERY`]; with so many tables that their definitions take
-//!   long to list, within [`LOOK_EVERY_MAX`].
+//! - I3: a change made by another process is noticed within [`LOOK_EVERY`]; with so many tables that their definitions
+//!   take long to list, within [`LOOK_EVERY_MAX`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -31,7 +31,8 @@ use crate::home::Home;
 /// How often definitions are looked at: a listing, no reads where nothing changed.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Ten thousand tables take a while to list: the pause after a look is so many times as long as the look was, up to a limit.
+/// Ten thousand tables take a while to list: the pause after a look is so many times as long as the look was, up to a
+/// limit.
 const PAUSES_PER_LOOK: u32 = 30;
 pub const LOOK_EVERY_MAX: Duration = Duration::from_secs(10);
 
@@ -337,9 +338,10 @@ pub async fn run_job(
     }
 }
 
-/// A table alone is committed by itself; of several, one of dead letters among them, an epoch is decided first. A job is begun
-/// again whenever a new type of record has come, or a schema that drops columns: with the newest definition, since with an older
-/// one it might take from a table what nobody wants dropped any more, or fill one again that was rolled back meanwhile.
+/// A table alone is committed by itself; of several, one of dead letters among them, an epoch is decided first. A job
+/// is begun again whenever a new type of record has come, or a schema that drops columns: with the newest definition,
+/// since with an older one it might take from a table what nobody wants dropped any more, or fill one again that was
+/// rolled back meanwhile.
 async fn run_driver(
     home: Home,
     definition: &mut Definition,

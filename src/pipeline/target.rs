@@ -130,8 +130,9 @@ impl Target {
         Ok(fields.iter().all(|field| current.as_struct().fields().contains(field)))
     }
 
-    /// Takes a step of a table that mirrors its schemas, unless it is another one by now: somebody else may have taken it. An
-    /// error is one that a person has to mend, or that came too often. Whether it is taken is seen by whoever begins again.
+    /// Takes a step of a table that mirrors its schemas, unless it is another one by now: somebody else may have taken
+    /// it. An error is one that a person has to mend, or that came too often. Whether it is taken is seen by whoever
+    /// begins again.
     pub async fn follow(&mut self, step: &Step, patience: &mut Patience) -> Result<()> {
         let mut tried_on = None;
         loop {

@@ -2,8 +2,8 @@
 //!
 //! Owns [`WayOn`], the only place that makes commands out of what a decoder says about a record.
 //! - I1: what a hint tells to type works in this version: another table of the same topic, with the same declarations,
-//!   partitioning and order, whose column takes the record; or the same table, which puts such records aside. Of several
-//!   tables of one topic it is always the latter.
+//!   partitioning and order, whose column takes the record; or the same table, which puts such records aside. Of
+//!   several tables of one topic it is always the latter.
 
 use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{Schema, TableMetadata};

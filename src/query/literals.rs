@@ -1,7 +1,7 @@
 //! Literals that are compared with a column, read as the column's type.
 //!
-//! Owns [`read_literals`]. DataFusion compares a number with a text as texts, so that `n > '9'` leaves 10 out, and turns
-//! microseconds into nanoseconds for a text, which no year after 2262 survives.
+//! Owns [`read_literals`]. DataFusion compares a number with a text as texts, so that `n > '9'` leaves 10 out, and
+//! turns microseconds into nanoseconds for a text, which no year after 2262 survives.
 //! - I1: a text that is compared with a number, a time of day or a timestamp is read as one, or the statement is
 //!   refused; nothing is rounded on the way.
 //! - I2: the names of result columns stay as they were written.

@@ -2,8 +2,8 @@
 //!
 //! Owns [`KillPoint`], the one list of them. Built with the cargo feature `kill-points`, a process whose
 //! environment says `TABLEFLOW_KILL_AT=<name>` or `<name>:<nth>` sends itself SIGKILL when it passes that point
-//! (the nth time); with `<name>:<nth>:panic` the task that passes it panics, with `<name>:<nth>:stop` the process stands still
-//! until somebody lets it go on. Without the feature [`at`] is empty.
+//! (the nth time); with `<name>:<nth>:panic` the task that passes it panics, with `<name>:<nth>:stop` the process
+//! stands still until somebody lets it go on. Without the feature [`at`] is empty.
 //! - I1: every I/O edge of the commit path has a point on each side.
 //! - I2: [`KillPoint::ALL`] holds every point, so that a test can assert that each one is hit.
 //!

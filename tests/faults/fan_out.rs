@@ -1,5 +1,5 @@
-//! A topic of many types of records: each record is in the table of its type, once, whatever dies, also while tables are
-//! made for types that are new.
+//! A topic of many types of records: each record is in the table of its type, once, whatever dies, also while tables
+//! are made for types that are new.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -44,7 +44,8 @@ impl Events {
         Events { product, tables: BTreeMap::new(), bad: Vec::new(), ends: [0, 0], sent: 0, rounds: 0 }
     }
 
-    /// So many records to both partitions, their types in turn; every seventh has none. Each type has a column of its own.
+    /// So many records to both partitions, their types in turn; every seventh has none. Each type has a column of its
+    /// own.
     fn send(&mut self, count: u64) {
         let types = (2 + self.rounds / ROUNDS_PER_TYPE).min(TYPES_MAX);
         self.rounds += 1;

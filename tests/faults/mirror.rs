@@ -1,5 +1,5 @@
-//! Tables that mirror the newest schema, in what becomes of processes and of tables: kills around a drop, dead letters, a
-//! rollback, other hands. What is read by whom is for `kafka::mirror`.
+//! Tables that mirror the newest schema, in what becomes of processes and of tables: kills around a drop, dead letters,
+//! a rollback, other hands. What is read by whom is for `kafka::mirror`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;

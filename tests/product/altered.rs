@@ -162,7 +162,8 @@ fn i1_i2_i3_columns_are_their_ids() {
         let seen = engines.ask("metadata", json!({"table": format!("bronze.{table}")}));
         seen["manifests"].as_u64().unwrap()
     };
-    // Each commit is a manifest of its own until there are sixteen. PyIceberg 0.x reads a null list of structs as an empty one.
+    // Each commit is a manifest of its own until there are sixteen. PyIceberg 0.x reads a null list of structs as an
+    // empty one.
     for id in 200..214 {
         world.produce("events", &format!("{{\"id\":{id},\"l\":[],\"m\":{{}}}}\n"));
         world.ok(&["sync"]);
@@ -279,8 +280,8 @@ fn i1_bytes_are_never_read_as_the_text_that_has_their_name_now() {
     assert_eq!(world.rows("select bytes from events"), [json!({"bytes": "AP8="})]);
 }
 
-/// The name of a partition's column and of one that the table is sorted by are changed; then a column goes that partitioned
-/// the files of before.
+/// The name of a partition's column and of one that the table is sorted by are changed; then a column goes that
+/// partitioned the files of before.
 #[test]
 fn i3_columns_of_partitions_and_of_the_order_may_change() {
     let world = World::new();

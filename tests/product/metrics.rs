@@ -1,5 +1,5 @@
-//! What a scrape says, and whether its books balance. Expectations come from what was produced, from the documented list,
-//! and from Prometheus' own client, which reads every scrape that counts.
+//! What a scrape says, and whether its books balance. Expectations come from what was produced, from the documented
+//! list, and from Prometheus' own client, which reads every scrape that counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;

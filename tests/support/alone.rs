@@ -1,7 +1,8 @@
 //! Processes that have no files of the test's but the three that every process has.
 //!
-//! librdkafka's mock cluster lets every process that is started beside it have its sockets, and a connection that it closes
-//! is closed only once nobody has it: a client of a broker that went away would hear nothing of that for a minute.
+//! librdkafka's mock cluster lets every process that is started beside it have its sockets, and a connection that it
+//! closes is closed only once nobody has it: a client of a broker that went away would hear nothing of that for a
+//! minute.
 
 use std::ffi::OsStr;
 use std::process::Command;

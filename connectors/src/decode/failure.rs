@@ -148,8 +148,8 @@ pub enum Remedy {
     Declare(FieldRef),
     /// The same, of keys.
     DeclareOfKey(FieldRef),
-    /// A column whose name differs by case is in the way: what the producer has to do, or, if no record has the column's
-    /// spelling, the column that takes its place.
+    /// A column whose name differs by case is in the way: what the producer has to do, or, if no record has the
+    /// column's spelling, the column that takes its place.
     Respell { column: FieldRef, words: String },
     /// The table takes the record if its columns may follow the records.
     Evolve,

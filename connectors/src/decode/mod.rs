@@ -22,12 +22,14 @@
 //!  failure   the first record that could not be decoded, and why
 //! ```
 //!
-//! - I1: every record looked at is in the batch, in order, once, or among those passed over; a failing one left no trace.
+//! - I1: every record looked at is in the batch, in order, once, or among those passed over; a failing one left no
+//!   trace.
 //! - I2: no input makes a decoder panic, hang or use memory beyond a small multiple of the input.
-//! - I3: within one decoder columns only grow: one is added at the end of its row and is nullable. A table that mirrors drops
-//!   columns between two decoders.
+//! - I3: within one decoder columns only grow: one is added at the end of its row and is nullable. A table that mirrors
+//!   drops columns between two decoders.
 //!
-//! Neighbours: `tableflow_model::records` gives the input, `registry` the schemas; the pipeline hands batches to the lake.
+//! Neighbours: `tableflow_model::records` gives the input, `registry` the schemas; the pipeline hands batches to the
+//! lake.
 
 mod avro;
 #[cfg(test)]
@@ -94,14 +96,15 @@ pub struct Decoded {
     /// Why the record at the end of `taken` stopped it.
     pub failure: Option<RecordError>,
     /// The schema that the record at the end of `taken` needs and the decoder does not know: add it, and decode on from
-    /// there. Of Protobuf it may be one that was added: each message type of it that records have is a schema by itself.
+    /// there. Of Protobuf it may be one that was added: each message type of it that records have is a schema by
+    /// itself.
     pub needs: Option<SchemaKey>,
 }
 
 /// A reader of one format, for one table: it knows the table's value columns and adds to them as they appear.
 pub trait Decoder: fmt::Debug + Send {
-    /// Decodes records from `first_row` on, up to the end, the first one whose schema is not known, or the first one that
-    /// cannot be decoded and stops it.
+    /// Decodes records from `first_row` on, up to the end, the first one whose schema is not known, or the first one
+    /// that cannot be decoded and stops it.
     fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded;
 
     /// Decodes records from the first one up to the first bad one.
@@ -114,7 +117,8 @@ pub trait Decoder: fmt::Debug + Send {
         self.add_schema_but(key, schema, None)
     }
 
-    /// The same, but for fields that are read past. Where those are given, even none, it tells which columns are filled.
+    /// The same, but for fields that are read past. Where those are given, even none, it tells which columns are
+    /// filled.
     fn add_schema_but(
         &mut self,
         key: SchemaKey,
@@ -124,8 +128,8 @@ pub trait Decoder: fmt::Debug + Send {
         Err(no_schemas(key))
     }
 
-    /// The whole names of the columns that records of a schema would fill, and of the rows and lists around them; of one
-    /// that names no fields, none. Nothing changes.
+    /// The whole names of the columns that records of a schema would fill, and of the rows and lists around them; of
+    /// one that names no fields, none. Nothing changes.
     fn columns_of(&self, key: SchemaKey, _schema: &ResolvedSchema, _passing: &Passing) -> Result<BTreeSet<String>> {
         Err(no_schemas(key))
     }

@@ -31,8 +31,8 @@ impl std::fmt::Debug for RawDecoder {
 }
 
 impl RawDecoder {
-    /// A decoder for a table with these columns, or a new one; the metadata columns are passed over. `wanted` is BYTES or
-    /// STRING; without it the column is what it is in the table, or else BYTES.
+    /// A decoder for a table with these columns, or a new one; the metadata columns are passed over. `wanted` is BYTES
+    /// or STRING; without it the column is what it is in the table, or else BYTES.
     pub fn new(wanted: Option<&DataType>, table: &Schema) -> Result<Self> {
         Self::into_column("value", wanted, table)
     }

@@ -1,7 +1,7 @@
 //! What type of record a record is, by the schema that it names: a topic may have many.
 //!
-//! Owns [`RecordTypes`], and the name of a type: of Avro the record's full name, of Protobuf the message's, of JSON Schema
-//! the title. A schema of Avro may be a union of records: then each of its records says which one it is.
+//! Owns [`RecordTypes`], and the name of a type: of Avro the record's full name, of Protobuf the message's, of JSON
+//! Schema the title. A schema of Avro may be a union of records: then each of its records says which one it is.
 //! - I1: pure and never waiting, as a decoder: it names the schema that it needs, and goes on when it was given.
 //! - I2: a name is looked up once for each schema, and for each message of one.
 

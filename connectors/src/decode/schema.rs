@@ -93,7 +93,8 @@ impl RecordError {
 pub struct Opened<'a> {
     pub schema: SchemaKey,
     pub payload: &'a [u8],
-    /// What follows the id in its header: of Protobuf, the message index. Where it is empty, that is the payload's start.
+    /// What follows the id in its header: of Protobuf, the message index. Where it is empty, that is the payload's
+    /// start.
     pub header_rest: &'a [u8],
 }
 

@@ -1,6 +1,7 @@
 //! Why no table, or not this one, can hold what a schema describes.
 //!
-//! Owns [`SchemaFault`], the word that scripts know a refusal by. Where Confluent's checkers have a word for it, it is theirs.
+//! Owns [`SchemaFault`], the word that scripts know a refusal by. Where Confluent's checkers have a word for it, it is
+//! theirs.
 //! - I1: a refusal of a schema says its word as `reason`, and where there is one the place in the schema as `path`.
 
 use std::fmt;

@@ -1,7 +1,8 @@
 //! The value columns of a table, which grow.
 //!
 //! Owns [`ValueColumns`]: the columns, the names that none of them gets, their schema and its version.
-//! - I1: a schema that is refused changes nothing: it is bound to a copy, which takes the columns' place when all holds.
+//! - I1: a schema that is refused changes nothing: it is bound to a copy, which takes the columns' place when all
+//!   holds.
 //! - I2: the version rises when the schema changes, and never else.
 //!
 //! Neighbours: a format says how its schemas are bound and how its records are read; the columns are the same for all.

@@ -4,13 +4,13 @@
 //! - I1: one client reads a partition for one reader only; who wants a topic that is being read gets another client.
 //! - I2: a client is served by a thread of its own, which ends with it: so librdkafka's callbacks always run.
 //! - I3: what a call waits for is waited for outside the threads that everything else runs on.
-//! - I4: questions have a client of their own: a broker answers what comes over one connection in turn, and a fetch waits
-//!   there for half a second when there is nothing to read.
+//! - I4: questions have a client of their own: a broker answers what comes over one connection in turn, and a fetch
+//!   waits there for half a second when there is nothing to read.
 //! - I5: a question to a cluster that is dead is answered at once, with the words of who is not there.
-//! - I6: settings and certificates that change while the process runs are taken: by new clients, which the readers go over to
-//!   where they stand. So does a client that was given no token (I5 of `said`).
-//! - I7: a client has at most [`TOPICS_MAX`] topics: librdkafka looks through all of a client's for each one that a broker
-//!   names.
+//! - I6: settings and certificates that change while the process runs are taken: by new clients, which the readers go
+//!   over to where they stand. So does a client that was given no token (I5 of `said`).
+//! - I7: a client has at most [`TOPICS_MAX`] topics: librdkafka looks through all of a client's for each one that a
+//!   broker names.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -43,8 +43,8 @@ const TOKEN_PAUSE: Duration = Duration::from_secs(1);
 /// How long a serving thread waits before it looks whether its client is still wanted.
 const SERVE_EVERY: Duration = Duration::from_millis(200);
 
-/// With a thousand in one client a fifth of a service's CPU time went into looking for them (I7). A client has a few threads
-/// and a connection to each broker.
+/// With a thousand in one client a fifth of a service's CPU time went into looking for them (I7). A client has a few
+/// threads and a connection to each broker.
 const TOPICS_MAX: usize = 250;
 
 /// What readers need of librdkafka, and people cannot set (I2 of `properties`).
@@ -202,8 +202,8 @@ impl Cluster {
         drop(outdated);
     }
 
-    /// Asks a question that waits, beside everything else that runs (I3). The outer error is that it could not be asked, or
-    /// that nobody is there to answer it (I5).
+    /// Asks a question that waits, beside everything else that runs (I3). The outer error is that it could not be
+    /// asked, or that nobody is there to answer it (I5).
     pub async fn ask<T: Send + 'static, E: MayBeSilence + Send + 'static>(
         self: &Arc<Self>,
         question: impl Fn(&Consumer) -> Result<T, E> + Send + Sync + 'static,

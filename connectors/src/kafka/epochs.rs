@@ -1,12 +1,12 @@
 //! Epochs of a job into one topic, each in a transaction (rules T of the protocol).
 //!
 //! Owns [`KafkaEpochs`].
-//! - I1: the `transactional.id` is the sink's own and has no generation: to open a producer fences the one before, and waits
-//!   for what that one had decided.
-//! - I2: an epoch is recorded with its records: as the offset of a group of that name, in the same transaction, and in a header
-//!   of each record.
-//! - I3: after an error the producer and its client are gone: whoever goes on opens others, with the settings that are then in
-//!   force.
+//! - I1: the `transactional.id` is the sink's own and has no generation: to open a producer fences the one before, and
+//!   waits for what that one had decided.
+//! - I2: an epoch is recorded with its records: as the offset of a group of that name, in the same transaction, and in
+//!   a header of each record.
+//! - I3: after an error the producer and its client are gone: whoever goes on opens others, with the settings that are
+//!   then in force.
 //! - I4: what waits to be sent is bounded: a full queue makes the sender wait.
 //!
 //! Every call waits for brokers: it belongs on a thread where nothing else does. Neighbours: `recorded` reads
@@ -266,7 +266,8 @@ impl EpochProducer for KafkaEpochs {
             let group = open.consumer.group_metadata().ok_or(KafkaError::Canceled)?;
             open.producer.send_offsets_to_transaction(&place, &group, STEP_WITHIN)
         };
-        // Who records an epoch needs the right to read; that to write, which the letters lack, is told in other words here too.
+        // Who records an epoch needs the right to read; that to write, which the letters lack, is told in other words
+        // here too.
         self.step_or(record, |this, failure| match failure.1.contains("commit offsets") {
             true => this.unread(failure),
             false => this.failed(failure),

@@ -1,8 +1,8 @@
 //! What went wrong with the cluster, in our words.
 //!
 //! Owns the translation of librdkafka's codes and words into errors that say what to do.
-//! - I1: what may heal by itself is `Unavailable`, and is tried again; a topic that is not there is `NotFound`, and a place
-//!   that is not in it `Conflict`: the next look at the topic says more.
+//! - I1: what may heal by itself is `Unavailable`, and is tried again; a topic that is not there is `NotFound`, and a
+//!   place that is not in it `Conflict`: the next look at the topic says more.
 //! - I2: a hint names the setting to mend as the person wrote it, or the right to grant with the command that does.
 
 use std::path::Path;
@@ -92,7 +92,8 @@ const SILENT: &str = "the Kafka cluster does not answer";
 const REFUSED: &str = "the Kafka cluster refused the login";
 const NO_TLS: &str = "the Kafka cluster could not be reached over TLS";
 
-/// What happened, and what to mend (I2). The words say more than the code: an alert of TLS comes as a broken connection.
+/// What happened, and what to mend (I2). The words say more than the code: an alert of TLS comes as a broken
+/// connection.
 fn remedy(properties: &Properties, code: Code, words: &str) -> (&'static str, Option<String>) {
     let has = |part: &str| words.contains(part);
     let named = |name: &'static str| properties.written_as(name);

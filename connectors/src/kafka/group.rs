@@ -1,11 +1,12 @@
 //! How far tables have come, told to a consumer group: for the tools that watch lag, and for nobody else.
 //!
 //! Owns [`GroupPositions`].
-//! - I1: a position is told when it is committed to its table, never before; it is never read back, and nobody joins the
-//!   group.
+//! - I1: a position is told when it is committed to its table, never before; it is never read back, and nobody joins
+//!   the group.
 //! - I2: of tables that read one topic, the one that is furthest behind counts.
 //! - I3: telling costs one request every few seconds, however many tables there are, and none where nothing moved.
-//! - I4: who may not tell is told so once, with the right that is missing; no table waits for it, and it is tried again.
+//! - I4: who may not tell is told so once, with the right that is missing; no table waits for it, and it is tried
+//!   again.
 //!
 //! Neighbours: a `source` notes what it was told is committed; `native` has the call.
 

@@ -4,8 +4,8 @@
 
 use tableflow_model::{Error, Result};
 
-/// What a login is in librdkafka's settings: `some.LoginModule required name="value" ..;`. The module says which settings
-/// its options are.
+/// What a login is in librdkafka's settings: `some.LoginModule required name="value" ..;`. The module says which
+/// settings its options are.
 pub(super) fn jaas(text: &str) -> Result<Vec<(&'static str, String)>> {
     let malformed = || {
         Error::usage("sasl.jaas.config of [kafka] cannot be understood").with_hint(

@@ -27,8 +27,8 @@
 //!
 //! The promises, tested against a real broker in `tests/faults/kafka`:
 //! - P1: only committed records are read; aborted ones, control records and holes move the place and make no rows.
-//! - P2: partitions are assigned by us, never by a consumer group: nothing here rebalances, and no offset is ever chosen
-//!   by librdkafka (`auto.offset.reset` is `error`).
+//! - P2: partitions are assigned by us, never by a consumer group: nothing here rebalances, and no offset is ever
+//!   chosen by librdkafka (`auto.offset.reset` is `error`).
 //! - P3: rows of a topic that was deleted and made again are never taken for those of the old one.
 //! - P4: what waits in memory is bounded by partition, whatever the producers send.
 //!

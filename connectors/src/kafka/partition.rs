@@ -1,9 +1,11 @@
 //! One partition of a topic, as it is fetched.
 //!
-//! Owns [`PartitionReader`]: where it stands, and what it hands out; and [`Check`], which tells a log that was cut short.
-//! - I1: what was fetched behind a failure lies behind a gap, and is handed out by nobody: it is read again from the failure on.
-//! - I2: the last record before the place that was sought has the leader epoch that it had, or an earlier one where compaction
-//!   took it; a later one was written in its place.
+//! Owns [`PartitionReader`]: where it stands, and what it hands out; and [`Check`], which tells a log that was cut
+//! short.
+//! - I1: what was fetched behind a failure lies behind a gap, and is handed out by nobody: it is read again from the
+//!   failure on.
+//! - I2: the last record before the place that was sought has the leader epoch that it had, or an earlier one where
+//!   compaction took it; a later one was written in its place.
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tableflow_model::{Offset, Partition, Records, Result};
@@ -43,8 +45,8 @@ impl Check {
         Check { expected_epoch, found_epoch: None }
     }
 
-    /// A record stays under the leader that it was written under, as long as it stays: what is written in its place has a
-    /// later one. One of an earlier leader stood before it, and compaction has taken it (I2).
+    /// A record stays under the leader that it was written under, as long as it stays: what is written in its place has
+    /// a later one. One of an earlier leader stood before it, and compaction has taken it (I2).
     fn failed(self) -> bool {
         self.found_epoch.is_some_and(|found| found > self.expected_epoch)
     }

@@ -1,8 +1,8 @@
 //! Records to a topic of a cluster.
 //!
 //! Owns [`KafkaProducer`].
-//! - I1: what is acknowledged was acknowledged by all replicas that the topic asks for; a retry doubles nothing (the producer
-//!   is idempotent).
+//! - I1: what is acknowledged was acknowledged by all replicas that the topic asks for; a retry doubles nothing (the
+//!   producer is idempotent).
 //! - I2: a keyed record goes where Java's default partitioner would put it.
 //! - I3: what waits to be sent is bounded: a full queue makes the sender wait.
 

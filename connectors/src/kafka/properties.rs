@@ -1,7 +1,8 @@
 //! What people call a client's settings.
 //!
 //! Owns [`Properties`]: Java's names, or librdkafka's own, become one set of librdkafka's.
-//! - I1: a name that is neither is refused, with the nearest that is; one that a Java client alone needs is passed over.
+//! - I1: a name that is neither is refused, with the nearest that is; one that a Java client alone needs is passed
+//!   over.
 //! - I2: what exactly once rests on cannot be set to something else.
 //! - I3: nothing is sent in the clear to another machine unless `security.protocol` says so.
 //! - I4: no value is ever printed but those of names in [`SHOWN`]: a password may be in any other.

@@ -1,7 +1,7 @@
 //! Questions that many readers ask a cluster at about the same time, asked together.
 //!
-//! Owns [`Questions`]: what topics are, and where partitions begin and end. A thousand tables ask a few of them an epoch,
-//! each over the same connection; one call for all of them costs little more than one for one.
+//! Owns [`Questions`]: what topics are, and where partitions begin and end. A thousand tables ask a few of them an
+//! epoch, each over the same connection; one call for all of them costs little more than one for one.
 //!
 //! A topic that was just made has partitions whose leaders not every broker knows: that is waited for, for a moment.
 //!
@@ -153,8 +153,8 @@ mod tests {
 
     use super::*;
 
-    /// So many times the answer is that failure, then it is where a partition ends. What was answered last, and how often
-    /// it was asked.
+    /// So many times the answer is that failure, then it is where a partition ends. What was answered last, and how
+    /// often it was asked.
     async fn asked(code: Native, failures: u32) -> (Result<i64, Code>, u32) {
         let count = Cell::new(0);
         let answered = once_led(Duration::from_millis(1), || {

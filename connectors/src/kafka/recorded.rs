@@ -89,7 +89,8 @@ impl KafkaEpochs {
             listed.into_iter().map(|offset| offset.map_err(unread)).collect()
         };
         let (starts, all) = (edges(Edge::Beginning)?, edges(Edge::UncommittedEnd)?);
-        // Of tables that share a topic, one has a transaction open nearly always: those that are open now have to end (I1).
+        // Of tables that share a topic, one has a transaction open nearly always: those that are open now have to end
+        // (I1).
         let asked_at = Instant::now();
         let ends = loop {
             let ends = edges(Edge::End)?;

@@ -1,15 +1,15 @@
 //! What librdkafka says beside its answers.
 //!
-//! Owns [`Context`], which all clients of a cluster share: which servers failed, and in which words; and which client has no
-//! token.
-//! - I1: words stand with every error about the cluster until something is answered: a call that timed out does not know that
-//!   a login was refused.
-//! - I2: a cluster is dead when every server of `bootstrap.servers` has failed, or the login itself has, and nothing was
-//!   answered since.
+//! Owns [`Context`], which all clients of a cluster share: which servers failed, and in which words; and which client
+//! has no token.
+//! - I1: words stand with every error about the cluster until something is answered: a call that timed out does not
+//!   know that a login was refused.
+//! - I2: a cluster is dead when every server of `bootstrap.servers` has failed, or the login itself has, and nothing
+//!   was answered since.
 //! - I3: a failure is said once, by the error that it becomes; what comes with each attempt is for `-v`.
 //! - I4: a dead cluster is asked one question at a time: those that wait for nothing hold no thread.
-//! - I5: a client that never got a token waits ten seconds before it asks for one again: who wants an answer before takes another
-//!   client. One whose token could not be renewed goes on with the one that it has.
+//! - I5: a client that never got a token waits ten seconds before it asks for one again: who wants an answer before
+//!   takes another client. One whose token could not be renewed goes on with the one that it has.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

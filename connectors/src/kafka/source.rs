@@ -32,8 +32,8 @@ use super::partition::{Check, PartitionReader};
 const GONE_LOOKS: u32 = 5;
 const GONE_PAUSE: Duration = Duration::from_millis(500);
 
-/// So many offsets before the place that is sought are looked at for the last record there (I6): the last of them may be
-/// markers of transactions.
+/// So many offsets before the place that is sought are looked at for the last record there (I6): the last of them may
+/// be markers of transactions.
 const CHECKED_OFFSETS: i64 = 4;
 
 /// What a question about a topic needs, and what fetching from it does.

@@ -2,8 +2,8 @@
 //!
 //! Owns [`Together`]; it knows nothing of what is asked, nor of whom.
 //! - I1: an answer is never older than its question: who asks while a call is under way goes into the next one.
-//! - I2: each gets the answers to what he asked, in his order; what is wrong with one thing is nobody else's matter. A call
-//!   that fails as a whole is the failure of all who took part.
+//! - I2: each gets the answers to what he asked, in his order; what is wrong with one thing is nobody else's matter. A
+//!   call that fails as a whole is the failure of all who took part.
 //! - I3: one call is under way, for at most [`THINGS_MAX`] things.
 
 use std::collections::VecDeque;

@@ -8,7 +8,8 @@
 //!
 //! In flow order: `topic` and `options` (what there is), `producer`, `partitioner` (which partition), `batch`,
 //! `varint` (bytes), `partition_log` (append), `disk` (durable writes), `log_end`, `recovery` (where a log ends),
-//! `segment`, `watch` (which topic it is), `reader`, `decode` (bytes to records), `source`, `topics` (all of it as one keeper).
+//! `segment`, `watch` (which topic it is), `reader`, `decode` (bytes to records), `source`, `topics` (all of it as one
+//! keeper).
 //!
 //! The promises, each tested in `tests/`:
 //! - P1: an acknowledged record survives `kill -9` and a power cut; nothing half-written is ever read.

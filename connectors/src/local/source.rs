@@ -6,7 +6,8 @@
 //!   seek.
 //! - I2: a partition with much to read does not starve the others: each gets its share of a poll, and each poll
 //!   starts with another partition.
-//! - I3: what was read counts only if the topic is still the same afterwards (`watch`); a poll that fails takes nothing.
+//! - I3: what was read counts only if the topic is still the same afterwards (`watch`); a poll that fails takes
+//!   nothing.
 //!
 //! Neighbours: `reader` reads one partition, `watch` knows the topic.
 

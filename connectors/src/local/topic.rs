@@ -216,7 +216,8 @@ impl LocalTopics {
         self.describe(name)?;
         let _lock = self.lock()?;
         let topic = self.describe(name)?;
-        // Here a writer that does not move is told of while nothing is done; the sweep waits for those that come between.
+        // Here a writer that does not move is told of while nothing is done; the sweep waits for those that come
+        // between.
         self.wait_for_writers(&topic.directory)?;
         let aside = self.root.join(format!("~deleted-{}", topic.id));
         fs::rename(&topic.directory, &aside).map_err(|error| failed("delete", &topic.directory, error))?;

@@ -5,8 +5,8 @@
 //!   or the address leads to another one) is refused: rows decoded by a wrong schema are worse than none.
 //! - I2: what is remembered serves when the registry does not answer. While it does, every id is asked for again after
 //!   [`VERIFY_EVERY_MS`], and once after a start, for the sake of I1.
-//! - I3: that the registry does not know an id is not remembered: its schema may be registered a moment later, and a record
-//!   that was written then must not be taken for a bad one.
+//! - I3: that the registry does not know an id is not remembered: its schema may be registered a moment later, and a
+//!   record that was written then must not be taken for a bad one.
 //! - I4: a file that is damaged is warned of, fetched again and replaced.
 //! - I5: one request at a time: a thousand records with one new id ask once.
 //!

@@ -2,7 +2,8 @@
 //!
 //! Owns [`run`]. Every case works on subjects that begin with a name of its own, so that one server serves all of them,
 //! however often; it fails with an error that names the case and what was seen.
-//! - I1: what a registry need not have is said by [`Abilities`], and is then not asserted; all else is asserted of each.
+//! - I1: what a registry need not have is said by [`Abilities`], and is then not asserted; all else is asserted of
+//!   each.
 //! - I2: levels are set before they are relied on: registries begin with different ones.
 
 use std::fmt::Debug;

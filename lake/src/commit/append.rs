@@ -2,8 +2,8 @@
 //!
 //! - I1: a change of the ledger is a snapshot, even without files (rule C2); property and summary say the same.
 //! - I2: totals follow from the parent's totals and this commit's files, never from reading the table.
-//! - I3: a manifest is written only with a schema that its partition spec can be read by: others are left alone, and files
-//!   that would need one are refused.
+//! - I3: a manifest is written only with a schema that its partition spec can be read by: others are left alone, and
+//!   files that would need one are refused.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

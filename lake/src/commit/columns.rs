@@ -2,7 +2,8 @@
 //!
 //! - I1: columns that are published ahead get the field ids that the staged files already carry, or none at all: the
 //!   change asserts the schema and the last field id that they were given out on.
-//! - I2: columns go on the schema and the snapshot that it was decided on, together with what the table remembers of it.
+//! - I2: columns go on the schema and the snapshot that it was decided on, together with what the table remembers of
+//!   it.
 
 use std::collections::HashMap;
 

@@ -2,8 +2,8 @@
 //!
 //! - I1: every object is put create-only under a name with the commit's own uuid.
 //! - I2: an entry that is carried over keeps its snapshot id and both sequence numbers.
-//! - I3: a manifest that joins others has their spec and the table's current schema. Readers take bounds by field id, and
-//!   nobody asks for those of columns that the table has no more; every other bound is kept.
+//! - I3: a manifest that joins others has their spec and the table's current schema. Readers take bounds by field id,
+//!   and nobody asks for those of columns that the table has no more; every other bound is kept.
 
 use std::sync::Arc;
 

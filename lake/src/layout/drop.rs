@@ -17,8 +17,8 @@ use tableflow_model::{Error, Result};
 use super::schema::Evolution;
 use crate::iceberg_error;
 
-/// The table's schema without the columns of these whole names, as `a.b`, `l.element.b`, `m.value.b`; or `None`, where it
-/// has none of them.
+/// The table's schema without the columns of these whole names, as `a.b`, `l.element.b`, `m.value.b`; or `None`, where
+/// it has none of them.
 pub fn drop_columns(table: &TableMetadata, paths: &BTreeSet<String>) -> Result<Option<Evolution>> {
     let current = table.current_schema();
     let mut dropping = Dropping { paths, gone: Vec::new() };

@@ -29,8 +29,8 @@ pub fn new_schema(columns: &Fields) -> Result<Schema> {
     Schema::builder().with_schema_id(0).with_fields(fields).build().map_err(iceberg_error("the columns make no table"))
 }
 
-/// The table's schema with every column of `columns` that it lacks, each at least as wide as there, or `None` when it is
-/// so already (I2).
+/// The table's schema with every column of `columns` that it lacks, each at least as wide as there, or `None` when it
+/// is so already (I2).
 pub fn evolve(current: &Schema, last_column_id: i32, columns: &Fields) -> Result<Option<Evolution>> {
     let mut ids = FreshIds { last: last_column_id };
     let fields = ids.merge(current.as_struct().fields(), columns, "")?;

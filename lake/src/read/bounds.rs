@@ -132,8 +132,8 @@ fn span(first: i32, last: i32, unit: i64) -> Option<(PrimitiveLiteral, Primitive
     Some((PrimitiveLiteral::Long(start), PrimitiveLiteral::Long(end)))
 }
 
-/// A value of metadata as DataFusion's scalar of the column's Arrow type; a column that was promoted keeps its old files'
-/// bounds.
+/// A value of metadata as DataFusion's scalar of the column's Arrow type; a column that was promoted keeps its old
+/// files' bounds.
 pub(super) fn to_scalar(value: &PrimitiveLiteral, of: &PrimitiveType) -> Option<ScalarValue> {
     Some(match (of, value) {
         (PrimitiveType::Boolean, PrimitiveLiteral::Boolean(v)) => ScalarValue::Boolean(Some(*v)),

@@ -1,8 +1,8 @@
 //! Files that carry no field ids: other engines take such files into a table as they are.
 //!
 //! Owns [`NamesOfIds`]: the ids that the columns of such a file have by their names.
-//! - I1: the table's name mapping decides. Without one a name is the table's column of that name, as long as no name ever
-//!   meant another column; after that such a file is refused, since nothing says which of them it has.
+//! - I1: the table's name mapping decides. Without one a name is the table's column of that name, as long as no name
+//!   ever meant another column; after that such a file is refused, since nothing says which of them it has.
 //! - I2: two columns of a file are never one of the table.
 
 use std::borrow::Borrow;

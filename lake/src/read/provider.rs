@@ -42,7 +42,8 @@ pub struct IcebergTable {
     columns: ColumnsById,
 }
 
-/// The columns that the table had at a snapshot (I3); those of now where the snapshot does not say, or they are forgotten.
+/// The columns that the table had at a snapshot (I3); those of now where the snapshot does not say, or they are
+/// forgotten.
 pub fn schema_at(metadata: &TableMetadata, snapshot: &Snapshot) -> SchemaRef {
     let known = snapshot.schema_id().and_then(|id| metadata.schema_by_id(id));
     known.unwrap_or_else(|| metadata.current_schema()).clone()

@@ -2,7 +2,8 @@
 //!
 //! Owns [`Shape`], found out once a file, and [`Shaped`], the expression that gives it to every batch.
 //! - I1: parts of a column are found by field id, at every depth: one that another column took the name of is not it.
-//! - I2: a part that the file does not have is the column's default, or null; where it must be there the file is refused.
+//! - I2: a part that the file does not have is the column's default, or null; where it must be there the file is
+//!   refused.
 //! - I3: nothing is copied but what has another type: nested values are taken apart and put together again.
 
 use std::any::Any;

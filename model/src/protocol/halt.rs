@@ -99,8 +99,8 @@ pub enum Suspend {
     EpochForgotten {
         epoch: Epoch,
     },
-    /// A topic records an epoch that the manifests do not lead to, and that no table stands at (rule T2). `decided` is the
-    /// last epoch that is known to be decided, `tables` the highest one of the tables.
+    /// A topic records an epoch that the manifests do not lead to, and that no table stands at (rule T2). `decided` is
+    /// the last epoch that is known to be decided, `tables` the highest one of the tables.
     EpochElsewhere {
         recorded: Epoch,
         decided: Epoch,

@@ -138,9 +138,10 @@ impl EpochManifest {
 
 /// What of a job's manifests and state may go (rule M6).
 ///
-/// All bounds are facts that no commit turns back, so that a decision taken on old facts is merely cautious, sink by sink. A
-/// rollback does turn a ledger back, and only to one that a retained snapshot has: whoever decides on the ledgers of the
-/// snapshots that a sink retained when it was looked at may delete beside a rollback, and at any time after.
+/// All bounds are facts that no commit turns back, so that a decision taken on old facts is merely cautious, sink by
+/// sink. A rollback does turn a ledger back, and only to one that a retained snapshot has: whoever decides on the
+/// ledgers of the snapshots that a sink retained when it was looked at may delete beside a rollback, and at any time
+/// after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Collection {
     /// Manifests of epochs below this one.

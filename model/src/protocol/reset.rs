@@ -7,7 +7,8 @@
 //! - I2: where commits decide epochs the number goes forward too. A number used twice would let a paused writer find
 //!   "its" ledger again, with its files judged garbage in between.
 //! - I3: where manifests decide epochs a replay takes the table back to an epoch, and recovery brings it forward again
-//!   from the manifests; without every one of them it is refused. A collection beside it keeps them (`KeepForRollback`).
+//!   from the manifests; without every one of them it is refused. A collection beside it keeps them
+//!   (`KeepForRollback`).
 //! - I4: offsets are kept only where they are at or past those of the target.
 
 use super::ledger::{Cut, Epoch, Ledger, WriterId};
@@ -16,8 +17,8 @@ use crate::error::{Error, Result};
 
 /// `--replay`: the offsets of `target`, the ledger of the snapshot that the table goes back to.
 ///
-/// `kept` are the epochs from the target's on whose staged files and manifest are still there, ascending, as far down as
-/// the manifests are [`unbroken`](super::manifest::unbroken); `newest` is the newest manifest of the job. Neither
+/// `kept` are the epochs from the target's on whose staged files and manifest are still there, ascending, as far down
+/// as the manifests are [`unbroken`](super::manifest::unbroken); `newest` is the newest manifest of the job. Neither
 /// matters where commits decide.
 pub fn replay(
     current: &Ledger,

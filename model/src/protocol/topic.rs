@@ -1,11 +1,11 @@
 //! What a topic says of the epochs that are in it (rules T).
 //!
 //! Owns [`Recorded`], one look at it, and [`ProduceReply`], what came of a transaction.
-//! - I1: a look is worth something only behind a producer that was opened before it: until then a transaction of somebody
-//!   else may still be committed.
+//! - I1: a look is worth something only behind a producer that was opened before it: until then a transaction of
+//!   somebody else may still be committed.
 //!
-//! A topic has no ledger. Its epoch is recorded as the offset of a consumer group that nobody joins, in the transaction that
-//! has the epoch's rows, and is a header of each of those rows. Offsets of groups expire, and rows too.
+//! A topic has no ledger. Its epoch is recorded as the offset of a consumer group that nobody joins, in the transaction
+//! that has the epoch's rows, and is a header of each of those rows. Offsets of groups expire, and rows too.
 //!
 //! Neighbours: `epochs` decides with it; the product's `pipeline/letters_topic` looks, and sends.
 

@@ -15,8 +15,8 @@
 //! - I4: an error shows the text with a caret under the token that is wrong.
 //!
 //! TINYINT and SMALLINT become 32-bit integers, and CHAR, VARCHAR, BINARY and VARBINARY texts and bytes: Iceberg has
-//! no widths. A declared field keeps its [`Width`] in its metadata. sqlparser was looked at: it has no TIMESTAMP_LTZ and no ROW, and its
-//! errors carry no span for types.
+//! no widths. A declared field keeps its [`Width`] in its metadata. sqlparser was looked at: it has no TIMESTAMP_LTZ
+//! and no ROW, and its errors carry no span for types.
 
 mod lex;
 mod parse;

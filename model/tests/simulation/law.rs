@@ -67,8 +67,8 @@ fn the_law_holds_in_every_schedule() {
 }
 
 /// Rules that others cover. The claim makes a zombie stop at its next put instead of the one after; one writer per
-/// generation ends a fight in which both sides only ever commit what is due. What is kept for rollbacks leaves no name free
-/// that one would read, so that nobody meets a manifest under a name that was won again.
+/// generation ends a fight in which both sides only ever commit what is due. What is kept for rollbacks leaves no name
+/// free that one would read, so that nobody meets a manifest under a name that was won again.
 const BELTS: &[Rule] = &[Rule::ClaimFirst, Rule::OneWriterPerGeneration, Rule::LinkedManifests];
 
 /// The first cases to try for a rule; the others follow.

@@ -1,5 +1,5 @@
-//! A topic that epochs' dead letters go to: its transaction coordinator, the log that readers of what is committed see, the
-//! offset of a group.
+//! A topic that epochs' dead letters go to: its transaction coordinator, the log that readers of what is committed see,
+//! the offset of a group.
 //!
 //! A transaction that is decided becomes visible in two steps, rows first. Requests that were sent land late, or never.
 

@@ -1,7 +1,7 @@
 //! A table in a catalog: what it compares, what it refuses, what a commit makes of it.
 //!
-//! Two flavours. `Guard::Snapshot` (Iceberg REST) compares uuid and main's snapshot id, refuses a snapshot id twice and,
-//! unless the snapshot has no parent, a sequence number that is not above the last. `Guard::Location` (Glue, SQL)
+//! Two flavours. `Guard::Snapshot` (Iceberg REST) compares uuid and main's snapshot id, refuses a snapshot id twice
+//! and, unless the snapshot has no parent, a sequence number that is not above the last. `Guard::Location` (Glue, SQL)
 //! compares the metadata location and replaces it in one act.
 
 use std::collections::{BTreeMap, BTreeSet};

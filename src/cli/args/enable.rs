@@ -72,7 +72,8 @@ pub struct EnableArguments {
     /// good [default: none]
     #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
     pub dlq_topic: Option<TopicName>,
-    /// A table for each type of record, called after it: record-name (of its schema), header:NAME, or field:PATH of JSON
+    /// A table for each type of record, called after it: record-name (of its schema), header:NAME, or field:PATH of
+    /// JSON
     #[arg(long, value_name = "BY", value_parser = super::values::with_hint::<definition::FanOutBy>)]
     pub fan_out: Option<definition::FanOutBy>,
     /// How long rows may wait before they are committed [default: 10s]

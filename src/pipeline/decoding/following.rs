@@ -1,11 +1,12 @@
 //! The versions of a subject, as a table follows them.
 //!
 //! Owns [`Following`]: which version a schema is, and what a new one drops.
-//! - I1: the order is that of the versions, whatever order records come in. A record of a version says that those before it
-//!   count too: what became of a column does not depend on which of them a partition shows first.
-//! - I2: a schema drops what an older version has filled and it does not fill; columns that no version fills are not its
-//!   matter: those declared, those of keys, those that records alone brought.
-//! - I3: a version that was deleted counts only where a record names it; one that is registered again counts as its newest.
+//! - I1: the order is that of the versions, whatever order records come in. A record of a version says that those
+//!   before it count too: what became of a column does not depend on which of them a partition shows first.
+//! - I2: a schema drops what an older version has filled and it does not fill; columns that no version fills are not
+//!   its matter: those declared, those of keys, those that records alone brought.
+//! - I3: a version that was deleted counts only where a record names it; one that is registered again counts as its
+//!   newest.
 //! - I4: a row whose fields are all gone goes with them; what the schema has of it is a new one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,7 +28,8 @@ pub(super) struct Following {
     versions: HashMap<SchemaKey, Option<Version>>,
     /// The columns that versions up to the one that is followed fill.
     filled: BTreeSet<String>,
-    /// By column, the whole names that fields had which went into it by an alias or a number, and the last version that had.
+    /// By column, the whole names that fields had which went into it by an alias or a number, and the last version that
+    /// had.
     called: BTreeMap<String, BTreeMap<String, Version>>,
 }
 

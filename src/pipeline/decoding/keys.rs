@@ -4,8 +4,8 @@
 //! - I1: a column is filled from one part of the records for as long as the table lives. A field that both have is the
 //!   value's if that has it when the field first comes, however its letters' case: then the key's copy is hidden.
 //! - I2: which columns are the keys' is kept in the definition before the first row has them.
-//! - I3: a record without a key is a row whose key columns are null; one whose key cannot be decoded is a bad record, as
-//!   one whose value cannot.
+//! - I3: a record without a key is a row whose key columns are null; one whose key cannot be decoded is a bad record,
+//!   as one whose value cannot.
 //! - I4: keys of bad values are not looked at, so that they leave no trace.
 
 use std::collections::BTreeSet;
@@ -63,7 +63,8 @@ impl Keys {
         }
         let is_owns = |path: &String| own.iter().any(|name| path == name || path.starts_with(&format!("{name}.")));
         let sources = rules.partition_sources.iter().filter(|path| is_owns(path)).cloned().collect();
-        // A partition by a column's own values has the column's name: that of values is no matter of a key's hidden copy.
+        // A partition by a column's own values has the column's name: that of values is no matter of a key's hidden
+        // copy.
         let is_a_column = |path: &String| {
             table.fields().iter().any(|it| path == it.name() || path.starts_with(&format!("{}.", it.name())))
         };

@@ -1,13 +1,13 @@
 //! One part of a topic's records, values or keys, into columns, with the schemas that they name.
 //!
-//! Owns [`Learning`]: a decoder, and the registry that it learns from. The decoder is pure and never waits; here it is given
-//! the schema that it asks for, and goes on. `steps` is for tables that mirror their newest schema.
+//! Owns [`Learning`]: a decoder, and the registry that it learns from. The decoder is pure and never waits; here it is
+//! given the schema that it asks for, and goes on. `steps` is for tables that mirror their newest schema.
 //! - I1: a record whose schema the registry does not know, or which is of another kind, is one that cannot be decoded;
 //!   a registry that does not answer is an outage, and no record's fault.
 //! - I2: a schema that no table can hold is for a person to decide about, whatever becomes of bad records.
 //! - I3: what a subject's versions tell of each other (aliases, unions) is known before the first record: they are
-//!   learnt in their order, by every new process. A table that mirrors them learns those that it follows, and the others up
-//!   to that of a record when that comes.
+//!   learnt in their order, by every new process. A table that mirrors them learns those that it follows, and the
+//!   others up to that of a record when that comes.
 
 mod steps;
 

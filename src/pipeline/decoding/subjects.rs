@@ -70,8 +70,8 @@ fn of_part(topic: &TopicName, part: RecordPart) -> String {
     format!("{topic}-{}", part.word())
 }
 
-/// What a topic's registered schemas say that this part of its records is. Where none is registered after the topic, the
-/// first record may name one that is registered after its type; if it does not, nothing is known.
+/// What a topic's registered schemas say that this part of its records is. Where none is registered after the topic,
+/// the first record may name one that is registered after its type; if it does not, nothing is known.
 pub async fn format_of(
     home: &Home,
     topic: &TopicName,

@@ -10,7 +10,8 @@ use crate::definition::{Format, KeyFormat, Keys};
 use crate::home::Home;
 use crate::pipeline::decoding::format_of;
 
-/// How keys become columns, if they do. What a table's keys are read as stays so: its columns are filled from them (I4).
+/// How keys become columns, if they do. What a table's keys are read as stays so: its columns are filled from them
+/// (I4).
 pub(super) async fn asked_for(
     home: &Home,
     request: &Request,

@@ -1,7 +1,7 @@
 //! The columns, partitions and order of a table that is enabled.
 //!
-//! Owns [`Layout`]: of a new table, from what is declared and what the topic's first records show, or of one that exists,
-//! which a request may not contradict (I4 of `enable`).
+//! Owns [`Layout`]: of a new table, from what is declared and what the topic's first records show, or of one that
+//! exists, which a request may not contradict (I4 of `enable`).
 
 use arrow::datatypes::{Field, FieldRef, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};

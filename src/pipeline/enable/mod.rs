@@ -1,7 +1,8 @@
 //! A topic becomes a table.
 //!
-//! Owns [`Request`] (what was asked for) and [`Plan`] (what will be made: one table, or, in `fan_out`, one for each type of
-//! record). Planning validates everything and changes nothing; making the table and putting its definition follow.
+//! Owns [`Request`] (what was asked for) and [`Plan`] (what will be made: one table, or, in `fan_out`, one for each
+//! type of record). Planning validates everything and changes nothing; making the table and putting its definition
+//! follow.
 //! - I1: nothing is made unless everything can be: names, columns, partitioning, sorting, the topic.
 //! - I2: two topics never fill one table, and two tables never differ by case only.
 //! - I3: a crash between making the table and putting the definition leaves an empty table that the same

@@ -2,8 +2,8 @@
 //!
 //! Owns [`FanOutTables`], where they are noted, and how each is made.
 //! - I1: a value has one table for good: the note of it is put create-only, under the value's name.
-//! - I2: a table that was made and not yet noted when its process died is taken over by the next one; a table of anybody
-//!   else never is.
+//! - I2: a table that was made and not yet noted when its process died is taken over by the next one; a table of
+//!   anybody else never is.
 //! - I3: a table is called after the topic's table and the value; of a record's full name the last part, unless another
 //!   value has that.
 

@@ -1,7 +1,7 @@
 //! The topic that a table's dead letters are to go to: whether it can be, and how it is made.
 //!
-//! - I1: a letter is never fed back: the topic is not the one that the table reads, nor one whose letters come back to it by
-//!   way of other tables.
+//! - I1: a letter is never fed back: the topic is not the one that the table reads, nor one whose letters come back to
+//!   it by way of other tables.
 //! - I2: a table keeps the topic that it has: what was sent elsewhere would be missing there.
 
 use std::collections::BTreeMap;

@@ -1,12 +1,14 @@
 //! A topic that dead letters go to, beside their table.
 //!
 //! Owns [`LettersTopic`], through which a job brings them there, and what a letter looks like as a record.
-//! - I1: a letter is taken from the files that its epoch's manifest names: what is in the topic is what is in the table.
-//! - I2: key, value and headers are the record's own; what we say of it is in headers behind them, whose names begin with
-//!   `tableflow.`.
+//! - I1: a letter is taken from the files that its epoch's manifest names: what is in the topic is what is in the
+//!   table.
+//! - I2: key, value and headers are the record's own; what we say of it is in headers behind them, whose names begin
+//!   with `tableflow.`.
 //! - I3: whatever waits for a broker waits outside the threads that everything else runs on.
 //!
-//! Neighbours: `answer` is what a person says of letters that nobody knows of; `declared` is how a table comes to it; `epochs` drives it, the protocol's machine decides; `tableflow_connectors::kafka::epochs` has the transactions.
+//! Neighbours: `answer` is what a person says of letters that nobody knows of; `declared` is how a table comes to it;
+//! `epochs` drives it, the protocol's machine decides; `tableflow_connectors::kafka::epochs` has the transactions.
 
 pub mod answer;
 pub mod declared;
@@ -73,7 +75,8 @@ impl LettersTopic {
         LettersTopic { home, name, letters: Letters { table: definition.table.clone(), sink }, producer: None }
     }
 
-    /// Whether the topic and the epoch that it records can be read; what a transaction needs beside, one has to begin to know.
+    /// Whether the topic and the epoch that it records can be read; what a transaction needs beside, one has to begin
+    /// to know.
     pub async fn look(&mut self) -> Result<()> {
         self.producer = Some(self.home.topics.epochs(self.letters.sink.clone()).await?);
         self.call(|producer| producer.look()).await
@@ -106,8 +109,8 @@ impl LettersTopic {
             .with_hint(hint)
     }
 
-    /// Records what a person says, behind a producer that fenced every other one: what one of these had decided is there
-    /// by then.
+    /// Records what a person says, behind a producer that fenced every other one: what one of these had decided is
+    /// there by then.
     pub async fn answer(&mut self, doubt: LettersDoubt, epoch: Epoch) -> Result<()> {
         self.open_producer().await?;
         if let Some(at) = self.call(|producer| producer.recorded()).await?.offset
@@ -186,7 +189,8 @@ impl LettersTopic {
         self.call(move |producer| producer.commit(epoch)).await
     }
 
-    /// What fails outside is tried again, after a pause; somebody who took over is told from that, and has a moment to go on.
+    /// What fails outside is tried again, after a pause; somebody who took over is told from that, and has a moment to
+    /// go on.
     async fn after(&mut self, error: Error, patience: &mut Patience) -> Result<ProduceReply> {
         match error.kind() {
             ErrorKind::Conflict => patience.pause_after(error).await.map(|()| ProduceReply::Fenced),

@@ -1,8 +1,8 @@
 //! Metrics as text, in Prometheus' format 0.0.4.
 //!
-//! Owns [`Exposition`], and [`Labels`], made once for all lines of a table. The recorder of metrics-exporter-prometheus was
-//! looked at: it can neither forget one table nor read many figures at one moment; its words for types and its escapes
-//! serve.
+//! Owns [`Exposition`], and [`Labels`], made once for all lines of a table. The recorder of metrics-exporter-prometheus
+//! was looked at: it can neither forget one table nor read many figures at one moment; its words for types and its
+//! escapes serve.
 //! - I1: the lines of a metric stand together, behind its help and its type, and each of its lines has other labels.
 
 use std::fmt::{Display, Write};

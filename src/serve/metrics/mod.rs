@@ -4,8 +4,8 @@
 //! - I1: every scrape reads the counters themselves; nothing is counted twice, and a table that is gone is gone
 //!   from the next scrape.
 //! - I2: what is counted of one job's records is of one moment, so that its books balance in every scrape.
-//! - I3: a table has at most [`LINES_PER_TABLE_MAX`] lines and one for each reason its records became no rows for: partitions
-//!   are in `status` alone.
+//! - I3: a table has at most [`LINES_PER_TABLE_MAX`] lines and one for each reason its records became no rows for:
+//!   partitions are in `status` alone.
 
 mod exposition;
 

@@ -1,4 +1,5 @@
-//! Batches that are damaged, or lie: what librdkafka makes of them, and what becomes of the table (bad inputs 38, 39, 44).
+//! Batches that are damaged, or lie: what librdkafka makes of them, and what becomes of the table (bad inputs 38, 39,
+//! 44).
 //!
 //! They are laid into the log of a broker that is down, by `tests/python/kafka_log.py`.
 

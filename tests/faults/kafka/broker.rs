@@ -38,7 +38,8 @@ impl Broker {
         Self::start_with(TempDir::new().unwrap(), &[], "", &[])
     }
 
-    /// One with further listeners, each named as its protocol is, further settings, and logins that are there from the start.
+    /// One with further listeners, each named as its protocol is, further settings, and logins that are there from the
+    /// start.
     pub fn start_with(directory: TempDir, listeners: &[&'static str], further: &str, logins: &[String]) -> Self {
         let [port, controller, more @ ..] = free_ports::<4>();
         let ports: BTreeMap<_, _> = listeners.iter().copied().zip(more).collect();

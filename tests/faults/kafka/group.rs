@@ -1,4 +1,5 @@
-//! Positions that tools which watch lag see: told to a consumer group, never ahead of the table, and no table's concern.
+//! Positions that tools which watch lag see: told to a consumer group, never ahead of the table, and no table's
+//! concern.
 
 use std::time::Duration;
 

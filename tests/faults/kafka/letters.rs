@@ -152,7 +152,8 @@ impl Letters {
         groups.iter().for_each(|group| drop(self.letters.ask("kafka_forget_group", json!({"group": group}))));
     }
 
-    /// Kills a `sync` between the commit of the letters and those of the tables, and makes the broker forget the offset.
+    /// Kills a `sync` between the commit of the letters and those of the tables, and makes the broker forget the
+    /// offset.
     fn forget_the_offset_of_an_epoch_that_is_in_the_topic_alone(&mut self) -> u64 {
         self.send(6);
         self.sync("the first epoch");
@@ -268,7 +269,8 @@ fn a_topic_that_has_forgotten_everything_asks_a_person() {
         assert!(reason.contains(&format!("dead letters of epoch {epoch} is not known")), "{status}");
         let way = format!("tableflow resume bronze.t --letters {answer}");
         assert!(hint.contains(&format!("`{way}`")), "{status}");
-        // Letters that were sent and are deleted since; or, for this test, those that were never there: of the second epoch.
+        // Letters that were sent and are deleted since; or, for this test, those that were never there: of the second
+        // epoch.
         topic.deleted = if answer == "sent" { topic.bad.len() } else { topic.bad.len() - 3 };
         let way: Vec<&str> = way.split(' ').skip(1).collect();
         topic.source.product.run(&way).good(answer);

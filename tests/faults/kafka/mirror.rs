@@ -1,7 +1,8 @@
 //! Tables whose columns mirror the newest schema of their subject.
 //!
-//! What must be where is said by hand, record by record: a value by the column that it belongs to, `b@1` being another one
-//! than `b@3` though both are called `b`. Readers see the columns that are there; the files are looked into by field id.
+//! What must be where is said by hand, record by record: a value by the column that it belongs to, `b@1` being another
+//! one than `b@3` though both are called `b`. Readers see the columns that are there; the files are looked into by
+//! field id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -365,7 +366,8 @@ fn what_a_json_schema_drops_is_read_past_and_what_records_bring_stays() {
     table.send(0, &v1, &[(old(1), json!({"id": 1, "b@1": 5, "r.x": 1, "r.y": 2}))]);
     table.enable(&[]);
     table.holds(&["id", "b@1", "r.x", "r.y"], "the first version");
-    // The content is open: a field that was dropped comes back by its schema's word alone, one that nobody dropped does so.
+    // The content is open: a field that was dropped comes back by its schema's word alone, one that nobody dropped does
+    // so.
     let open = (json!({"id": 2, "b": true, "r": {"x": "x", "y": 3}, "z": 1}), json!({"id": 2, "r.y": 3, "z": 1}));
     let late = |id: u64| (old(id), json!({"id": id, "r.y": 2}));
     table.send(0, &v2, std::slice::from_ref(&open));

@@ -1,7 +1,7 @@
 //! A cluster that fails by order: librdkafka's own, on real ports, so that the real binary reads it (F19, F42).
 //!
-//! What takes a real broker minutes, or luck, comes here at once: leaders that move, bursts of errors, answers that are late,
-//! quotas, brokers that come and go. It knows no transactions and no rights; those are tried on a real one.
+//! What takes a real broker minutes, or luck, comes here at once: leaders that move, bursts of errors, answers that are
+//! late, quotas, brokers that come and go. It knows no transactions and no rights; those are tried on a real one.
 //! - I1: whatever fails, each record is a row once, and no table is suspended for what passes.
 
 use std::cell::RefCell;

@@ -1,9 +1,9 @@
 //! Between the binary and librdkafka's mock cluster.
 //!
-//! Owns [`Relay`]: a port for each broker. The mock names no controller, and without one librdkafka asks nobody what a topic
-//! is: answers about the cluster get one, and the relay's own ports. Quotas it does not know either: they are kept here, as
-//! brokers do it, by an answer that says how long its connection is left alone, and by leaving it alone. It counts requests:
-//! the mock gives the errors that it was told to the next ones of their kind.
+//! Owns [`Relay`]: a port for each broker. The mock names no controller, and without one librdkafka asks nobody what a
+//! topic is: answers about the cluster get one, and the relay's own ports. Quotas it does not know either: they are
+//! kept here, as brokers do it, by an answer that says how long its connection is left alone, and by leaving it alone.
+//! It counts requests: the mock gives the errors that it was told to the next ones of their kind.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};

@@ -175,8 +175,8 @@ fn give_token(client: TcpStream) {
     );
 }
 
-/// The head of a request, read to the end of its body: a connection that is closed before that resets it, and the answer
-/// may be lost.
+/// The head of a request, read to the end of its body: a connection that is closed before that resets it, and the
+/// answer may be lost.
 fn request(client: &mut impl BufRead) -> Option<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

@@ -1,8 +1,8 @@
 //! A server of the tests' own, in a process.
 //!
 //! Owns [`Server`].
-//! - I1: it ends with whoever started it, however that ends: a shell waits for the end of its own input, and then ends the
-//!   server by its process id.
+//! - I1: it ends with whoever started it, however that ends: a shell waits for the end of its own input, and then ends
+//!   the server by its process id.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,5 @@
-//! Records of every format that lie about themselves: each is counted, and costs no memory (numbers 4 to 6, 10 to 12, 25, 28).
+//! Records of every format that lie about themselves: each is counted, and costs no memory (numbers 4 to 6, 10 to 12,
+//! 25, 28).
 
 use serde_json::json;
 

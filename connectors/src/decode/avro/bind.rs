@@ -2,7 +2,8 @@
 //!
 //! Owns the evolution: [`bind`] adds the columns that the schema brings, and says what the table does not keep of it.
 //! - I1: a column keeps its place and its name; what is added is nullable, at the end of its row.
-//! - I2: a field goes into the column of its name, else of one of its aliases, else of one that had its name as an alias.
+//! - I2: a field goes into the column of its name, else of one of its aliases, else of one that had its name as an
+//!   alias.
 //! - I3: a field that the table reads past gets no column, and finds none.
 //! - I4: what tells nothing takes no byte and gets no column: null, a fixed of no bytes, a record of nothing else.
 

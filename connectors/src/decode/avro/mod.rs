@@ -1,7 +1,7 @@
 //! Avro records straight into Arrow columns.
 //!
-//! Owns [`AvroDecoder`]. Each schema is compiled once into a program over the table's columns; a record runs through its
-//! program in one pass, with no value built in between.
+//! Owns [`AvroDecoder`]. Each schema is compiled once into a program over the table's columns; a record runs through
+//! its program in one pass, with no value built in between.
 //!
 //! ```text
 //!  schema            a schema's text, names resolved
@@ -15,8 +15,8 @@
 //! - I2: a schema that is refused, and a record that fails, leave no trace.
 //! - I3: a default is not applied: where a schema has no such field, the column is null.
 //!
-//! Aliases and unions are known from the schemas that were added: give those of older versions before decoding, the latest
-//! last, and a field that was renamed finds its column whichever version a record has.
+//! Aliases and unions are known from the schemas that were added: give those of older versions before decoding, the
+//! latest last, and a field that was renamed finds its column whichever version a record has.
 //!
 //! arrow-avro was looked at: `docs/decisions/0011-avro-decoder.md`.
 

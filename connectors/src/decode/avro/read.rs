@@ -1,7 +1,8 @@
 //! A record's bytes into the columns, as its program says.
 //!
 //! Owns the running of programs.
-//! - I1: a record is taken whole, to its last byte, or fails; then half of it is left behind, for the caller to take back.
+//! - I1: a record is taken whole, to its last byte, or fails; then half of it is left behind, for the caller to take
+//!   back.
 //! - I2: the depth of calls is that of the schema, which `bind` bounds; loops take a byte of the input each time round.
 
 use arrow::datatypes::Decimal128Type;

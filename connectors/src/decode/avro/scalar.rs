@@ -1,9 +1,10 @@
 //! What an Avro type without parts is, and which columns take it.
 //!
 //! Owns the table of scalars and logical types.
-//! - I1: a column takes a scalar only if it holds every value of it exactly; of nanoseconds it keeps whole microseconds.
-//! - I2: a logical type that Avro does not know, or that stands on another type than its own, is passed over with a note;
-//!   so the specification wants it.
+//! - I1: a column takes a scalar only if it holds every value of it exactly; of nanoseconds it keeps whole
+//!   microseconds.
+//! - I2: a logical type that Avro does not know, or that stands on another type than its own, is passed over with a
+//!   note; so the specification wants it.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! The branches of a union, each into a column of its own.
 //!
-//! Owns what a union is bound to: a nullable column where it is one type and null, else a row with a column for each type.
+//! Owns what a union is bound to: a nullable column where it is one type and null, else a row with a column for each
+//! type.
 //! - I1: a column that a schema made of a union stays one: a value that is no union goes into the column of its branch.
 //! - I2: branches have the names of their types, whole where two differ by namespace alone.
 

@@ -7,8 +7,8 @@
 //!  schemas  the same of schemas, and of names
 //! ```
 //! - I1: each number has a cell for each format; one that cannot send such a thing says why.
-//! - I2: records in are rows and bad records, each counted once, whether a bad one stops the table or is put aside; those
-//!   around it are rows as without it.
+//! - I2: records in are rows and bad records, each counted once, whether a bad one stops the table or is put aside;
+//!   those around it are rows as without it.
 
 mod cases;
 mod schemas;

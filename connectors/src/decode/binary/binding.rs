@@ -1,7 +1,8 @@
 //! Where the binding of a schema to columns stands, and what it brought.
 //!
 //! Owns [`Binding`]: the rules that hold for the columns of every schema, whatever its language.
-//! - I1: a column that is there keeps its type or becomes wider; a new one is nullable and has a name that one can have.
+//! - I1: a column that is there keeps its type or becomes wider; a new one is nullable and has a name that one can
+//!   have.
 //! - I2: no binding goes deeper than [`DEPTH_MAX`], into a type that contains itself, or over more than [`LEAVES_MAX`]
 //!   scalars, or to more than [`PLACES_MAX`] places, though none of them has one: definitions may double at each level.
 

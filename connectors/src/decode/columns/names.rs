@@ -2,8 +2,8 @@
 //!
 //! Owns the rules that hold for every format.
 //! - I1: names that begin as those of the table's metadata columns do belong to them.
-//! - I2: no two columns of a table have one name when it is written whole, as `a.b`: neither as Iceberg writes it, where
-//!   a list's element is `l.element`, nor as Parquet does, where it is `l.list.element`.
+//! - I2: no two columns of a table have one name when it is written whole, as `a.b`: neither as Iceberg writes it,
+//!   where a list's element is `l.element`, nor as Parquet does, where it is `l.list.element`.
 //! - I3: no column that the table lacks gets the name of one of its partition fields: Iceberg refuses that.
 //! - I4: no value brings a column of a name that the table's keys fill, however its letters' case.
 

@@ -3,8 +3,8 @@
 //! Owns the forms that are taken: `2026-11-21`, `08:30:00.25`, `2026-11-21T08:30:00+01:00` (a blank may stand
 //! for the T, the seconds may be left out), epoch days and epoch milliseconds.
 //! - I1: years run from 1 to 9999, which every engine can hold in microseconds.
-//! - I2: a time is cut to the microsecond at or before it: format version 2 of Iceberg has no room for more, and Go and Java
-//!   write nanoseconds. It is said before a table is made ([`FINER`]).
+//! - I2: a time is cut to the microsecond at or before it: format version 2 of Iceberg has no room for more, and Go and
+//!   Java write nanoseconds. It is said before a table is made ([`FINER`]).
 //! - I3: text without a zone in a column with one is UTC; text with a zone in a column without is refused.
 //!
 //! chrono's and arrow-cast's parsers were looked at: they take more forms than one can tell apart, they drop

@@ -3,8 +3,8 @@
 //! Owns [`Validity`].
 //! - I1: no bit is kept before the first null.
 //!
-//! Arrow's `NullBufferBuilder` was looked at: it does the same, but asking its length is a call into another crate, which a
-//! decoder makes for every value.
+//! Arrow's `NullBufferBuilder` was looked at: it does the same, but asking its length is a call into another crate,
+//! which a decoder makes for every value.
 
 use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::NullBuffer;

@@ -72,8 +72,8 @@ impl<'a> Cursor<'a> {
         self.take(mark).then_some(())
     }
 
-    /// Takes what stands before the next of several things: nothing before the first, a comma before the others, or the mark
-    /// that closes them. Is there another one?
+    /// Takes what stands before the next of several things: nothing before the first, a comma before the others, or the
+    /// mark that closes them. Is there another one?
     #[inline]
     pub fn another(&mut self, is_first: &mut bool, close: u8) -> Option<bool> {
         if self.take(close) {

@@ -15,8 +15,8 @@
 //! ```
 //!
 //! - I1: every field of every record taken is in a column; only null, `{}` and `[]` may have none yet.
-//! - I2: a column never changes its type; a value that does not fit exactly stops at its record, but for times, which are
-//!   cut to the microsecond.
+//! - I2: a column never changes its type; a value that does not fit exactly stops at its record, but for times, which
+//!   are cut to the microsecond.
 //! - I3: the rows do not depend on where the batches were cut, save that whole numbers become DOUBLE if
 //!   a fraction follows within the batch that first shows them.
 //! - I4: a record that fails changes neither rows nor schema; a JSON Schema that is refused changes nothing.

@@ -2,7 +2,8 @@
 //!
 //! Owns the check of names that come with the data; the rules that hold for every format are in `columns`.
 //! - I1: no two columns of one row differ only by case.
-//! - I2: names that begin with the reserved prefix belong to the metadata columns, and some others to the records' keys.
+//! - I2: names that begin with the reserved prefix belong to the metadata columns, and some others to the records'
+//!   keys.
 
 use std::collections::HashMap;
 
@@ -14,8 +15,8 @@ use crate::decode::Reason;
 use crate::decode::columns::fields::Fields;
 use crate::decode::columns::names::{Clash, TakenNames, flaw};
 
-/// What is wrong with the name of a field that is new in `row`, among its siblings, or with a name inside of it; at the top
-/// of the table some names are taken.
+/// What is wrong with the name of a field that is new in `row`, among its siblings, or with a name inside of it; at the
+/// top of the table some names are taken.
 pub(super) fn check(
     name: &str,
     siblings: &Fields,

@@ -7,7 +7,8 @@
 //!  confluent   those of Confluent's tables, under either of its two names
 //! ```
 //!
-//! - I1: names that begin as those of a table's metadata columns do are never value columns of that table; ours never are.
+//! - I1: names that begin as those of a table's metadata columns do are never value columns of that table; ours never
+//!   are.
 //! - I2: no record fails for its metadata: a timestamp outside the years 1 to 9999 is null, a header name that
 //!   is not UTF-8 is kept with replacement characters.
 //!

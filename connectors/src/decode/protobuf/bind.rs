@@ -1,7 +1,8 @@
 //! A message type and the columns of a table into a program.
 //!
 //! Owns the evolution: [`bind`] adds the columns that the type brings, and says what the table does not keep of it.
-//! - I1: a field goes into the column of its name, else into the one where an earlier type of the same name had its number.
+//! - I1: a field goes into the column of its name, else into the one where an earlier type of the same name had its
+//!   number.
 //! - I2: what tells nothing gets no column: a message without fields.
 //! - I3: a field without presence always has a value; one with presence may be null, lists and maps may be empty.
 

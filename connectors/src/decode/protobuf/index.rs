@@ -1,7 +1,8 @@
 //! Which message of its schema a record has.
 //!
-//! Owns [`read`], for the index that Confluent's serializers write: how many numbers, then the place among the messages of the
-//! file, then the places inside of it. One zero stands for the first message. In a header it stands behind the id.
+//! Owns [`read`], for the index that Confluent's serializers write: how many numbers, then the place among the messages
+//! of the file, then the places inside of it. One zero stands for the first message. In a header it stands behind the
+//! id.
 //! - I1: no more numbers are taken than messages may lie inside of each other.
 
 use super::FIRST;

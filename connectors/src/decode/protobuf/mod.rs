@@ -1,7 +1,7 @@
 //! Protobuf messages straight into Arrow columns.
 //!
-//! Owns [`ProtobufDecoder`]. Each message type is compiled once into a program over the table's columns; a record runs through
-//! its program in one pass, with no value built in between.
+//! Owns [`ProtobufDecoder`]. Each message type is compiled once into a program over the table's columns; a record runs
+//! through its program in one pass, with no value built in between.
 //!
 //! ```text
 //!  schema                a schema's text, its imports and types resolved
@@ -157,8 +157,8 @@ impl<F: Framing> Decoder for ProtobufDecoder<F> {
         Ok(learned)
     }
 
-    /// Of all message types that the schema has, whichever of them records have: those that this process has not seen yet may
-    /// fill the table too.
+    /// Of all message types that the schema has, whichever of them records have: those that this process has not seen
+    /// yet may fill the table too.
     fn columns_of(&self, key: SchemaKey, text: &ResolvedSchema, passing: &Passing) -> Result<BTreeSet<String>> {
         let schema = Schema::parse(text)?;
         let wanted = self.wanted.iter().filter(|(wanted, _)| *wanted == key).map(|(_, index)| index.as_slice());

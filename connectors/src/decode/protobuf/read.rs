@@ -1,7 +1,7 @@
 //! A message's bytes into the columns, as its program says.
 //!
-//! Owns the running of programs. Fields come in any order and any number of times: what a message has open in its columns
-//! stays open, and `seal` closes it at the end of the record.
+//! Owns the running of programs. Fields come in any order and any number of times: what a message has open in its
+//! columns stays open, and `seal` closes it at the end of the record.
 //! - I1: of a scalar that comes twice the last one counts; messages that come twice are one, lists and maps go on.
 //! - I2: of a oneof the last field counts, and what the others wrote is taken back.
 //! - I3: the depth of calls is that of the schema, which `bind` bounds; loops take a byte of the input each time round.

@@ -1,12 +1,14 @@
 //! A Protobuf schema from its text, imports and types resolved.
 //!
 //! Owns the reading of schemas, and which of its messages a record means.
-//! - I1: what a schema imports is among its references, or is a file that every compiler or Confluent's serializers have.
-//! - I2: no text makes it panic or run deep: protox bounds messages inside of messages, the depth of options is bounded here.
+//! - I1: what a schema imports is among its references, or is a file that every compiler or Confluent's serializers
+//!   have.
+//! - I2: no text makes it panic or run deep: protox bounds messages inside of messages, the depth of options is bounded
+//!   here.
 //! - I3: a schema that was registered as a descriptor is the same as its text.
 //!
-//! protox reads and links; prost-reflect, which it builds on, shows the result. rust-protobuf's parser was looked at: it does
-//! not check what it parsed.
+//! protox reads and links; prost-reflect, which it builds on, shows the result. rust-protobuf's parser was looked at:
+//! it does not check what it parsed.
 
 use std::path::Path;
 

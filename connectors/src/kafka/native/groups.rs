@@ -12,8 +12,8 @@ use rdkafka_sys as sys;
 use super::{Failed, administer, handle, text};
 use crate::kafka::said::Context;
 
-/// Writes down how far a group has come that nobody joins; waits at most as long as told. Topics that are gone, or may not be
-/// read any more, are passed over.
+/// Writes down how far a group has come that nobody joins; waits at most as long as told. Topics that are gone, or may
+/// not be read any more, are passed over.
 pub(in crate::kafka) fn commit_offsets(
     client: &BaseConsumer<Context>,
     group: &str,
@@ -24,8 +24,8 @@ pub(in crate::kafka) fn commit_offsets(
         let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID;
         return Err(Failed { code, words: String::new() });
     };
-    // SAFETY: list and order outlive the calls that copy them, and are destroyed here (I1); a place added to the list is
-    // part of it.
+    // SAFETY: list and order outlive the calls that copy them, and are destroyed here (I1); a place added to the list
+    // is part of it.
     unsafe {
         let list = sys::rd_kafka_topic_partition_list_new(i32::try_from(places.len()).unwrap_or(0));
         for (topic, partition, offset) in places {
@@ -45,8 +45,8 @@ pub(in crate::kafka) fn commit_offsets(
     }
 }
 
-/// How far a group has come in a partition, none where it says nothing; waits at most as long as told. What a transaction has
-/// not decided yet is an error, not none.
+/// How far a group has come in a partition, none where it says nothing; waits at most as long as told. What a
+/// transaction has not decided yet is an error, not none.
 pub(in crate::kafka) fn group_offset(
     client: &BaseConsumer<Context>,
     group: &str,
@@ -57,8 +57,8 @@ pub(in crate::kafka) fn group_offset(
         let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID;
         return Err(Failed { code, words: String::new() });
     };
-    // SAFETY: list and question outlive the calls that copy them, and are destroyed here (I1); a place added to the list is
-    // part of it. An option that cannot be set answers with an error, which is destroyed.
+    // SAFETY: list and question outlive the calls that copy them, and are destroyed here (I1); a place added to the
+    // list is part of it. An option that cannot be set answers with an error, which is destroyed.
     unsafe {
         let list = sys::rd_kafka_topic_partition_list_new(1);
         sys::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), partition);

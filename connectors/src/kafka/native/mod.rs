@@ -7,8 +7,8 @@
 //!  groups   how far a group has come, without being a member of it
 //! ```
 //!
-//! The last three are an administrator's questions, which are put here. The only `unsafe` of the workspace; nothing unsafe leaves
-//! this folder.
+//! The last three are an administrator's questions, which are put here. The only `unsafe` of the workspace; nothing
+//! unsafe leaves this folder.
 //! - I1: whatever librdkafka allocates for a call is freed on every way out of it.
 
 #![expect(unsafe_code, reason = "librdkafka is a C library, and the safe crate does not wrap these calls")]
@@ -46,8 +46,8 @@ fn handle(client: &BaseConsumer<Context>) -> *mut sys::rd_kafka_t {
 /// Puts an administrator's question, and reads the answer when it is there.
 ///
 /// # Safety
-/// `ask` puts a question of that kind with the options, to be answered in the queue; `read` reads its answer and keeps no
-/// part of it.
+/// `ask` puts a question of that kind with the options, to be answered in the queue; `read` reads its answer and keeps
+/// no part of it.
 unsafe fn administer<T>(
     client: &BaseConsumer<Context>,
     operation: sys::rd_kafka_admin_op_t,
@@ -58,7 +58,8 @@ unsafe fn administer<T>(
 ) -> Result<T, Failed> {
     let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client outlives the call; each thing made here is destroyed below (I1), the event last, since the
-    // result is part of it. The isolation level is a valid one; options that it means nothing to refuse it, with an error.
+    // result is part of it. The isolation level is a valid one; options that it means nothing to refuse it, with an
+    // error.
     unsafe {
         let options = sys::rd_kafka_AdminOptions_new(handle(client), operation);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);

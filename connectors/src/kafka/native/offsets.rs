@@ -56,7 +56,8 @@ pub(in crate::kafka) fn list_offsets(
                 code: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG,
                 words: "offsets were listed of other partitions than asked for".to_owned(),
             }),
-            // So it is said when none of the partitions has a leader. Whether their topic is there its description says.
+            // So it is said when none of the partitions has a leader. Whether their topic is there its description
+            // says.
             Err(Failed { code: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NOENT, words }) => {
                 Err(Failed { code: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, words })
             }
@@ -84,8 +85,8 @@ unsafe fn offsets(event: NonNull<sys::rd_kafka_event_t>) -> Vec<Result<i64, Fail
     }
 }
 
-/// librdkafka asks each leader by itself, and has no error for the partitions of one that did not answer: their offsets are
-/// none.
+/// librdkafka asks each leader by itself, and has no error for the partitions of one that did not answer: their offsets
+/// are none.
 fn known(offset: i64, partition: i32) -> Result<i64, Failed> {
     if offset >= 0 {
         return Ok(offset);

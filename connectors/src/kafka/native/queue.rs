@@ -41,7 +41,8 @@ impl Record<'_> {
         let Some(headers) = self.headers else { return };
         for index in 0.. {
             let (mut name, mut value, mut size): (*const c_char, *const c_void, usize) = (ptr::null(), ptr::null(), 0);
-            // SAFETY: the headers belong to a message that lives as long as this record (I2); the pointers are set on success.
+            // SAFETY: the headers belong to a message that lives as long as this record (I2); the pointers are set on
+            // success.
             let code =
                 unsafe { sys::rd_kafka_header_get_all(headers.as_ptr(), index, &mut name, &mut value, &mut size) };
             if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
@@ -92,8 +93,8 @@ impl std::fmt::Debug for FetchQueue {
 }
 
 impl FetchQueue {
-    /// The partition's own queue. To be asked for before the partition is assigned: from then on its records come here and
-    /// nowhere else. `None` where the name is none.
+    /// The partition's own queue. To be asked for before the partition is assigned: from then on its records come here
+    /// and nowhere else. `None` where the name is none.
     pub fn of(client: &Arc<BaseConsumer<Context>>, topic: &str, partition: i32) -> Option<Self> {
         let topic = CString::new(topic).ok()?;
         let handle = client.client().native_ptr();

@@ -1,8 +1,8 @@
 //! JSON Schema: whether a reader of one takes what was written by another.
 //!
 //! The rules are those of Confluent's registry, for the words that say what a value is. An open object, one that takes
-//! properties it does not name, may have had any value there: so a property that is new is a change that breaks, and one
-//! that goes is none; of an object that takes no others it is the other way around.
+//! properties it does not name, may have had any value there: so a property that is new is a change that breaks, and
+//! one that goes is none; of an object that takes no others it is the other way around.
 //! - I1: a word that is not compared, and differs, is not called compatible; nor are schemas that make more work than
 //!   [`STEPS_MAX`].
 //! - I2: references that lead back are compared once on each way down.

@@ -1,9 +1,9 @@
 //! Protobuf schemas: whether they compile, and whether one reads what another wrote.
 //!
-//! The rules of compatibility are those of Confluent's registry: a reader skips fields that it does not know and fills in
-//! those that are missing, so most changes are fine; what is not is a type of another encoding at the same number, a
-//! message that is gone, a required field that comes or goes, and a oneof that takes in what could stand beside each other.
-//! What is found ends with Confluent's word for it.
+//! The rules of compatibility are those of Confluent's registry: a reader skips fields that it does not know and fills
+//! in those that are missing, so most changes are fine; what is not is a type of another encoding at the same number, a
+//! message that is gone, a required field that comes or goes, and a oneof that takes in what could stand beside each
+//! other. What is found ends with Confluent's word for it.
 //! - I1: messages that contain each other are compared once a pair; what was found of a pair counts wherever it is met.
 //! - I2: names of fields do not count, their numbers do; the package counts, and so do the names of messages.
 //!

@@ -21,8 +21,8 @@
 //!
 //! Up to [`EpochOptions::pending_max`] won epochs may wait for their commits (M5); recovery takes any number.
 //! A ledger written here carries the generation of the process that committed, so that an older process that meets it
-//! stops at once rather than at its next put. Neighbours: `start` holds the first half of the machine, `topics` the sinks that
-//! are topics, `steps` its words, `manifest` the object, `commit` what a reload means.
+//! stops at once rather than at its next put. Neighbours: `start` holds the first half of the machine, `topics` the
+//! sinks that are topics, `steps` its words, `manifest` the object, `commit` what a reload means.
 
 use std::collections::VecDeque;
 

@@ -144,7 +144,8 @@ impl EpochJob {
         Bounds::of(self.sinks.iter().filter_map(|sink| sink.ledger.as_ref()).map(|ledger| ledger.epoch))
     }
 
-    /// From the first manifest that a sink within these bounds still needs, or the one that the highest ledger stands for.
+    /// From the first manifest that a sink within these bounds still needs, or the one that the highest ledger stands
+    /// for.
     fn first_of(&self, bounds: Bounds) -> Epoch {
         let decided = |ledger: &Ledger| ledger.epoch == bounds.highest && ledger.cut == Cut::Manifest;
         let stands = self.sinks.iter().any(|sink| sink.ledger.as_ref().is_some_and(decided));

@@ -83,8 +83,8 @@ pub enum EpochStep {
     PublishIdentical {
         sink: SinkName,
     },
-    /// A new producer of the sink's own `transactional.id`, any that is there closed before: transactions that are open are
-    /// aborted, those that are decided are waited for.
+    /// A new producer of the sink's own `transactional.id`, any that is there closed before: transactions that are open
+    /// are aborted, those that are decided are waited for.
     OpenProducer {
         sink: SinkName,
     },

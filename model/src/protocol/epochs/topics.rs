@@ -1,14 +1,15 @@
 //! Sinks that are topics (rules T).
 //!
-//! Owns the part of [`EpochJob`] that brings epochs into them: open a producer, which fences the one before; read what the
-//! topic records; then a transaction for each epoch.
+//! Owns the part of [`EpochJob`] that brings epochs into them: open a producer, which fences the one before; read what
+//! the topic records; then a transaction for each epoch.
 //! - I1: no epoch is produced before the recorded one was read behind an opened producer (T1).
 //! - I2: after any answer but "committed" the producer is opened anew and the recorded epoch read again (T3).
-//! - I3: topics are committed before tables: where a topic has forgotten its epoch, it is at least where the tables are (T2).
+//! - I3: topics are committed before tables: where a topic has forgotten its epoch, it is at least where the tables are
+//!   (T2).
 //! - I4: an epoch without rows is recorded only up to where the tables are, so that it can be forgotten.
 //! - I5: a producer that was fenced looks for the claim of a later generation before it fences that one in turn (M2).
-//! - I6: a manifest that only a topic's recorded epoch asks for is not missing: what the topic records is wrong, or the tables
-//!   were restored from before it, and a person is asked (T2).
+//! - I6: a manifest that only a topic's recorded epoch asks for is not missing: what the topic records is wrong, or the
+//!   tables were restored from before it, and a person is asked (T2).
 
 use super::super::topic::{ProduceReply, Recorded};
 use super::start::Seen;

@@ -34,8 +34,8 @@ fn i1_the_text_form_is_fixed_and_read_back() {
     assert!(EpochManifest::from_text(&text[..40]).is_err());
 }
 
-/// M6: newest manifest, newest with work, ledgers, those of retained snapshots; manifests and state that may go are below
-/// these.
+/// M6: newest manifest, newest with work, ledgers, those of retained snapshots; manifests and state that may go are
+/// below these.
 #[test]
 fn collection_keeps_what_a_sink_a_start_or_a_rollback_needs() {
     type Case<'a> = (u64, u64, &'a [u64], &'a [u64], u64, u64);

@@ -59,8 +59,8 @@ impl Learning {
         Ok(deleted)
     }
 
-    /// The step that the table has to take before records of a version that it does not follow yet: up to the first version
-    /// that drops something, or to this one.
+    /// The step that the table has to take before records of a version that it does not follow yet: up to the first
+    /// version that drops something, or to this one.
     pub(super) async fn follow(
         &mut self,
         (version, key): (Version, SchemaKey),
@@ -113,7 +113,8 @@ impl Learning {
         Ok(following.step_to(version, self.decoder.schema().fields(), &fills))
     }
 
-    /// Follows the subject to its newest version, for a table that has no rows yet; answers the next step, if there is one.
+    /// Follows the subject to its newest version, for a table that has no rows yet; answers the next step, if there is
+    /// one.
     pub async fn follow_to_newest(&mut self) -> Result<Option<Step>> {
         let (Some(following), Some(schemas)) = (&mut self.following, &self.schemas) else { return Ok(None) };
         let Some(subject) = schemas.subjects.first().map(str::to_owned) else { return Ok(None) };

@@ -44,7 +44,8 @@ fn a_number_that_is_given_out_again_is_another_field() {
     assert_eq!(rows(&mut decoder, &[value(1, &[&[8, 1, 16, 5]]), value(2, &[&[8, 2, 16, 6]])]), ["1 | -", "2 | 6"]);
 }
 
-/// A topic may have records of several messages of one file: a schema drops what none of them has, whichever were seen so far.
+/// A topic may have records of several messages of one file: a schema drops what none of them has, whichever were seen
+/// so far.
 #[test]
 fn a_schema_fills_what_any_of_its_messages_does() {
     let mut decoder = table("");

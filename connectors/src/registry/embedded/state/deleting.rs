@@ -63,7 +63,8 @@ impl State {
         Ok(Decision::of(Event::VersionDeleted { subject: name.to_owned(), version, how }, version))
     }
 
-    /// I3. `together` are all versions of the subject that go at once: what they refer to among themselves does not hold.
+    /// I3. `together` are all versions of the subject that go at once: what they refer to among themselves does not
+    /// hold.
     fn check_unreferenced(&self, subject: &str, version: Version, together: &[Version], how: Deletion) -> Result<()> {
         let include = if how == Deletion::Permanent { Include::Deleted } else { Include::Live };
         let goes_too = |user: &(&str, Version, SchemaId)| user.0 == subject && together.contains(&user.1);
