@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 
-/// Whole names of fields, as `a.b`, `l.element.b`: what is inside of a column goes by the column's name. A column with a dot in
-/// its own name is never dropped, so that none of these is of one.
+/// Whole names of fields, as `a.b`, `l.element.b`: what is inside of a column goes by the column's name. A column with
+/// a dot in its own name is never dropped, so that none of these is of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passing {
     /// Of which the schema is older than the drop (I1).

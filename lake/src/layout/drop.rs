@@ -2,8 +2,8 @@
 //!
 //! Owns [`drop_columns`].
 //! - I1: an id that is gone is never given out again: the table remembers the last one that it gave.
-//! - I2: what the table is parted, sorted or identified by stays, and so does what has a dot in its name: such a drop is refused,
-//!   and nothing is changed.
+//! - I2: what the table is parted, sorted or identified by stays, and so does what has a dot in its name: such a drop is
+//!   refused, and nothing is changed.
 //! - I3: no row is left without a field: whoever drops the last one drops the row.
 //!
 //! Neighbours: `schema` adds columns; files keep what they have, and readers go by ids.
