@@ -7,7 +7,7 @@
 //! - I1: every I/O edge of the commit path has a point on each side.
 //! - I2: [`KillPoint::ALL`] holds every point, so that a test can assert that each one is hit.
 //!
-//! Neighbours: `store` and `local` pass the points of objects; the catalog passes those of its rows.
+//! Neighbours: `store` and `local` pass the points of objects; the catalog passes those of its rows; decoders pass theirs.
 
 use std::fmt;
 
@@ -72,6 +72,8 @@ kill_points! {
     LettersSent => "letters-sent",
     /// Its transaction is committed, nobody has been told.
     LettersAfter => "letters-after",
+    /// A record has become a part of the columns of its batch, which are not whole yet.
+    Decode => "decode",
     /// A table is to be dropped.
     CatalogDropBefore => "catalog-drop-before",
     /// The catalog has forgotten it, its files are still there.
@@ -85,10 +87,13 @@ impl KillPoint {
     /// Those that only a table passes whose dead letters go to a topic.
     pub const OF_LETTERS: [KillPoint; 3] = [KillPoint::LettersBefore, KillPoint::LettersSent, KillPoint::LettersAfter];
 
+    /// Those that are no edge of I/O, and passed once a record: for panics.
+    pub const OF_RECORDS: [KillPoint; 1] = [KillPoint::Decode];
+
     /// All the others: what makes a table, or fills one.
     pub fn of_jobs() -> impl Iterator<Item = &'static KillPoint> {
-        let others = |point: &&KillPoint| !Self::OF_DROP.contains(point) && !Self::OF_LETTERS.contains(point);
-        KillPoint::ALL.iter().filter(others)
+        let of_others: [&'static [KillPoint]; 3] = [&Self::OF_DROP, &Self::OF_LETTERS, &Self::OF_RECORDS];
+        KillPoint::ALL.iter().filter(move |point| !of_others.iter().any(|others| others.contains(point)))
     }
 }
 

@@ -18,6 +18,9 @@
 //!  fan_out       a topic of many types of records into a table for each
 //!  mirror        columns that go when the newest schema no longer has them
 //!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
+//!  unregistered  dead letters whose schemas are registered later, also between a kill and the next start
+//!  registry_away a registry that is away, fails, or is another one behind the same address
+//!  door          an address that leads to a server, to another one, or nowhere
 //!  python        the other readers
 //!  alone         processes that hold nothing of the test's
 //! ```
@@ -30,6 +33,8 @@
 #[cfg(test)]
 #[path = "../support/alone.rs"]
 mod alone;
+#[cfg(test)]
+mod door;
 #[cfg(test)]
 mod fan_out;
 #[cfg(test)]
@@ -52,8 +57,12 @@ mod python;
 #[cfg(test)]
 mod random_kills;
 #[cfg(test)]
+mod registry_away;
+#[cfg(test)]
 mod replies;
 #[cfg(test)]
 mod several;
+#[cfg(test)]
+mod unregistered;
 #[cfg(test)]
 mod world;

@@ -1,5 +1,8 @@
 //! Tables that mirror the newest schema, in what becomes of processes and of tables: kills around a drop, dead letters,
-//! a rollback, other hands. What is read by whom is for `kafka::mirror`.
+//! a rollback, other hands. What is read by whom is for `kafka::mirror`; when a version counts as followed for
+//! `once_it_fits`.
+
+mod once_it_fits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;

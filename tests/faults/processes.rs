@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tempfile::TempDir;
 
-use super::product::{Product, wait_until};
+use super::product::{Product, Up, wait_until};
 use crate::alone::alone;
+
+/// What commits of a table wait for, and how often it is looked whether one keeps to it.
+const INTERVAL: Duration = Duration::from_millis(50);
+const ROUNDS: usize = 11;
 
 /// A lease that is this old is nobody's.
 const LEASE: Duration = Duration::from_secs(11);
@@ -56,6 +61,52 @@ fn f38_a_panic_in_one_tables_job_stops_that_table_alone() {
     for table in ["t", "other"] {
         product.check_in(&[table], &format!("a panic in the job of {}: {table}", stopped["table"]));
     }
+}
+
+/// In the middle of a batch, half of whose columns are filled; the table writes by itself, or beside its dead letters.
+#[test]
+fn f38_a_panic_inside_a_decoder_stops_that_table_alone_and_the_other_keeps_its_pace() {
+    for handling in ["SUSPEND", "LOG"] {
+        let product = Product::with_topic();
+        let other = product.beside("other");
+        other.run(&["topic", "create", "other", "--partitions", "2"]).good("topic create");
+        other.produce(5).good("produce");
+        for topic in ["t", "other"] {
+            let interval = format!("{}ms", INTERVAL.as_millis());
+            let enable = ["enable", topic, "--commit-interval", &interval, "--error-handling", handling];
+            product.run(&enable).good("enable");
+        }
+        product.run(&["sync"]).good("sync");
+        let up = product.up_with(&[("TABLEFLOW_KILL_AT", "decode:8:panic")]);
+        product.produce(40).good("produce");
+        let status = || product.run(&["status", "t", "-o", "json"]).json();
+        wait_until("the table stops", || status()["status"] == "Suspended");
+        let mut took = rounds_of(&other, &up);
+        took.sort_unstable();
+        assert!(took[ROUNDS / 2] < INTERVAL * 20, "{handling}: {took:?}");
+        let stopped = status();
+        assert_eq!((&stopped["status"], &stopped["rows_committed"]), (&json!("Suspended"), &json!(5)), "{stopped}");
+        assert!(stopped["reason"].as_str().unwrap().contains("failed inside"), "{stopped}");
+        assert!(stopped["hint"].as_str().unwrap().contains("tableflow resume"), "{stopped}");
+        up.signal("TERM");
+        assert!(up.wait().success(), "{}", product.log());
+        product.run(&["sync"]).good("sync");
+        let replay = format!("a panic inside a decoder, {handling}");
+        product.check_in(&["t"], &replay);
+        other.check_in(&["other"], &replay);
+    }
+}
+
+/// How long each of some rounds of records takes from the producer into its table.
+fn rounds_of(product: &Product, up: &Up) -> Vec<Duration> {
+    let committed = || up.metrics("tableflow_records_committed_total").get("table=\"bronze.other\"").copied();
+    let round = |round: usize| {
+        product.produce(5).good("produce");
+        let sent = Instant::now();
+        wait_until("the other table goes on", || committed() == Some(5.0 * (round + 1) as f64));
+        sent.elapsed()
+    };
+    (0..ROUNDS).map(round).collect()
 }
 
 #[test]

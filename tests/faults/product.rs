@@ -243,6 +243,11 @@ impl Product {
         assert!(stayed >= acknowledged, "{acknowledged} records were acknowledged, {stayed} stayed");
     }
 
+    /// Something of each record, by its place.
+    pub fn sent_by<T>(&self, of: impl Fn(&Fields) -> T) -> BTreeMap<(u64, u64), T> {
+        self.sent.lock().unwrap().iter().map(|(place, fields)| (*place, of(fields))).collect()
+    }
+
     pub fn records(&self) -> usize {
         self.sent.lock().unwrap().len()
     }
@@ -351,6 +356,15 @@ impl Up {
     pub fn signal(&self, name: &str) {
         let process = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success(), "kill -s {name}");
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The most memory that it had so far, in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        peak_bytes(&format!("/proc/{}/status", self.child.id())).unwrap()
     }
 
     /// Where the embedded schema registry answers.

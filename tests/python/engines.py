@@ -156,6 +156,7 @@ def note_by_id(value, field, found):
 
 def alter(order):
     """Changes of columns, one commit each, as any engine may make them."""
+    from pyiceberg.transforms import IdentityTransform
     from pyiceberg.types import LongType, StringType
 
     types = {"long": LongType(), "string": StringType()}
@@ -164,6 +165,10 @@ def alter(order):
         if word == "unpartition":
             with table.update_spec() as update:
                 update.remove_field(path)
+            continue
+        if word == "sort":
+            with table.update_sort_order() as update:
+                update.asc(path, IdentityTransform())
             continue
         with table.update_schema() as update:
             match word:

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use arrow::array::RecordBatch;
 use tableflow_model::Records;
+use tableflow_store::kill::{self, KillPoint};
 
 use super::{BadRecords, Decoded, RecordError};
 use crate::registry::SchemaKey;
@@ -44,7 +45,10 @@ impl Pass {
         let mut pass = Pass { taken: Taken::none_from(first), ..Pass::default() };
         for index in first..records.len() {
             match record(index, pass.taken.len()) {
-                Ok(()) => pass.taken.take(),
+                Ok(()) => {
+                    kill::at(KillPoint::Decode);
+                    pass.taken.take();
+                }
                 Err(Stop::Failed(error)) if bad == BadRecords::PassOver => {
                     pass.taken.pass_over();
                     pass.passed_over.push(*error);

@@ -1,13 +1,20 @@
 //! Many tables of one process: those that are far behind catch up in turn, and quiet ones rest.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use super::KafkaTopic;
-use crate::product::{Up, wait_until};
+use crate::product::{Fields, READERS, Up, wait_until};
 
 /// A quarter of it is the lane's: room for two partitions' queues of 4 MiB, and not for four.
 const BUDGET: (&str, &str) = ("TABLEFLOW__MEMORY__BUDGET", "40MiB");
 const LANE_BYTES: f64 = 10.0 * 1024.0 * 1024.0;
+
+const RECORD_BYTES: usize = 16 << 20;
+
+/// The budget, and what fetching, decoding and encoding one such record of each partition takes beside it.
+const PEAK_BYTES_MAX: u64 = 400 << 20;
 
 /// More than a table that keeps up may be behind.
 const BACKLOG: u64 = 4_000;
@@ -140,4 +147,64 @@ fn a_topic_that_rests_wakes_and_one_that_is_deleted_meanwhile_is_told() {
     up.signal("TERM");
     assert!(up.wait().success(), "{}", topic.product.log());
     topic.product.check("a topic that was deleted while it rested");
+}
+
+/// Texts of hexadecimal digits that do not compress well.
+fn noise(seed: u64, bytes: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut text = String::with_capacity(bytes + 16);
+    while text.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        text += &format!("{state:016x}");
+    }
+    text.truncate(bytes);
+    text
+}
+
+/// What tells two rows apart, without megabytes in the words of a failure.
+fn fingerprint(fields: &Fields) -> (u64, usize, u64) {
+    let text = fields.get("s").and_then(Value::as_str).unwrap_or_default();
+    let sum = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (fields["id"].as_u64().unwrap(), text.len(), sum)
+}
+
+/// Each record is half of the budget, and all of them are four times as much.
+#[test]
+fn f29_records_of_16_mib_are_rows_whole_in_a_budget_of_32_mib() {
+    let topic = KafkaTopic::new(2, &json!({"max.message.bytes": RECORD_BYTES + 4096}));
+    topic.produce(10);
+    topic.product.enable();
+    let up = topic.product.up_with(&[(BUDGET.0, "32MiB")]);
+    let of_service = || topic.product.status()["rows_committed"] == topic.product.records();
+    wait_until("the first rows", of_service);
+    for round in 0..4 {
+        for partition in 0..2 {
+            let mut fields = topic.next(1).remove(0);
+            fields.insert("s".to_owned(), json!(noise(2 * round + partition + 1, RECORD_BYTES)));
+            let settings = json!({"message.max.bytes": RECORD_BYTES + 4096});
+            topic.send(vec![fields], &json!({"partition": partition, "settings": settings}));
+        }
+        topic.produce(10);
+    }
+    wait_until("every row", of_service);
+    let peak = up.peak_bytes();
+    println!("{} MiB at the peak", peak >> 20);
+    assert!(peak < PEAK_BYTES_MAX, "{} MiB at the peak", peak >> 20);
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+    let place = |row: &Fields, name: &str| row[name].as_u64().unwrap();
+    let expected = topic.product.sent_by(fingerprint);
+    for reader in READERS {
+        let rows = topic.product.rows_by(reader, "t", "records of 16 MiB");
+        let seen: BTreeMap<_, _> = rows
+            .iter()
+            .map(|row| ((place(row, "_tableflow_partition"), place(row, "_tableflow_offset")), fingerprint(row)))
+            .collect();
+        assert_eq!(seen.len(), rows.len(), "a record is there twice, read by {reader}");
+        assert!(seen == expected, "read by {reader}: {seen:?} instead of {expected:?}");
+    }
 }

@@ -1,16 +1,16 @@
 //! A real schema registry: Apicurio's, which answers Confluent's API.
 //!
-//! Owns [`Registry`], and a [`Door`] to it.
+//! Owns [`Registry`]; a [`Door`] may lead to it.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tempfile::TempDir;
 
 use super::server::{Server, free_ports, java_options};
+use crate::door::Door;
+
+const PATH: &str = "/apis/ccompat/v7";
 
 static SHARED: OnceLock<Registry> = OnceLock::new();
 static STARTING: Mutex<()> = Mutex::new(());
@@ -52,67 +52,11 @@ impl Registry {
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
+        format!("http://127.0.0.1:{}{PATH}", self.port)
     }
 
     /// Another address of it, which can be made to answer nobody.
     pub fn through_a_door(&self) -> Door {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (port, inside) = (listener.local_addr().unwrap().port(), self.port);
-        let open = Arc::new(AtomicBool::new(true));
-        let is_open = open.clone();
-        let answer: Arc<Mutex<Option<String>>> = Arc::default();
-        let instead = answer.clone();
-        std::thread::spawn(move || {
-            for outer in listener.incoming().filter_map(Result::ok).filter(|_| is_open.load(Ordering::Relaxed)) {
-                if let Some(answer) = instead.lock().unwrap().clone() {
-                    turn_away(outer, &answer);
-                    continue;
-                }
-                let Ok(inner) = TcpStream::connect(("127.0.0.1", inside)) else { continue };
-                for (mut from, mut to) in [(outer.try_clone().unwrap(), inner.try_clone().unwrap()), (inner, outer)] {
-                    std::thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-            }
-        });
-        Door { port, open, answer }
-    }
-}
-
-/// While it is shut, whoever comes is turned away.
-#[derive(Debug)]
-pub struct Door {
-    port: u16,
-    open: Arc<AtomicBool>,
-    answer: Arc<Mutex<Option<String>>>,
-}
-
-/// Reads one request, and answers with this.
-fn turn_away(mut stream: TcpStream, answer: &str) {
-    let mut request = Vec::new();
-    let mut byte = [0];
-    while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
-        request.extend(byte);
-    }
-    let _ = stream.write_all(answer.as_bytes());
-    let _ = stream.shutdown(Shutdown::Both);
-}
-
-impl Door {
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
-    }
-
-    pub fn set(&self, open: bool) {
-        self.open.store(open, Ordering::Relaxed);
-    }
-
-    /// Whoever comes gets a 404 with this body, until it is taken back.
-    pub fn answer_404(&self, body: Option<&str>) {
-        let head = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length:";
-        *self.answer.lock().unwrap() = body.map(|body| format!("{head} {}\r\n\r\n{body}", body.len()));
+        Door::to(self.port, PATH)
     }
 }
