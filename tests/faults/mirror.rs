@@ -368,6 +368,28 @@ fn declared_columns_stay() {
     assert_eq!(seen, [json!(13)]);
 }
 
+/// Those that are registered after the names of their types have no order among them. `doctor` misses no subject of theirs.
+#[test]
+fn a_topic_whose_schemas_are_registered_elsewhere_is_not_mirrored() {
+    let product = Product::without_topic("t");
+    product.run(&["topic", "create", "t"]).good("topic create");
+    let table = Table { product };
+    let file = table.product.directory().with_extension("avsc");
+    std::fs::write(&file, format!(r#"{{"type":"record","name":"Order","fields":[{ID},{B}]}}"#)).unwrap();
+    table.product.run(&["schema", "register", "Order", file.to_str().unwrap()]).good("schema register");
+    table.produce(&[first(1, 1, 11)]);
+    let told = "follows the versions of subject t-value, which does not exist";
+    let refused = table.product.run(&["enable", "t", "--evolution", "mirror"]);
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    table.product.run(&["enable", "t"]).good("enable");
+    let refused = table.product.run(&["update", "t", "--evolution", "mirror"]);
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    table.sync("without a subject of the topic's");
+    table.check(&[(1, json!(11))], "without a subject of the topic's");
+    let examined = table.product.run(&["doctor"]);
+    assert!(!examined.stdout.contains("has no subject"), "{}", examined.stdout);
+}
+
 /// A letter is a record of its schema's version, whenever it is decoded.
 #[test]
 fn dead_letters_of_old_schemas_are_late_and_those_of_new_ones_drop() {
