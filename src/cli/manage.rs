@@ -165,12 +165,25 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
         }
     };
     let after = session.home.definitions().change(&table, change).await?;
+    if arguments.evolution.is_some() && after.fan_out.is_none() {
+        follow_from_now(session, &after).await?;
+    }
     let (changed, status) = (changes(&before, &after), status_of(&session.home, &after).await?);
     if changed.is_empty() {
         session.remark("nothing is changed: the settings are so already");
     }
     output::document(session.format, &Updated { status, changed }, out)?;
     Ok(Exit::Done)
+}
+
+/// A table follows the versions that come after a person says so, not those after its job begins.
+async fn follow_from_now(session: &Session, definition: &Definition) -> Result<()> {
+    match session.home.catalog.load_table(&definition.table).await {
+        Ok(table) => mirror::settled(&session.home, definition, table).await.map(|_| ()),
+        // Its job says more of that.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[derive(Debug, Serialize)]

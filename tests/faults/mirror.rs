@@ -507,6 +507,19 @@ fn a_table_that_begins_to_mirror_follows_the_next_schema() {
     table.check(&shown, "a column of another engine");
 }
 
+/// The versions that come after the word, though no job has begun since.
+#[test]
+fn a_table_mirrors_from_the_moment_that_somebody_says_so() {
+    let table = Table::new(&[]);
+    table.product.run(&["update", "t", "--evolution", "additive"]).good("update");
+    table.sync("additive");
+    table.product.run(&["update", "t", "--evolution", "mirror"]).good("update");
+    table.register(&[ID]);
+    table.produce(&[second(2, 2)]);
+    table.sync("the second version");
+    assert_eq!(table.names(), ["id"]);
+}
+
 /// What was dropped stays so, and records that are read again are late.
 #[test]
 fn a_rollback_to_a_snapshot_with_the_column_brings_it_not_back() {
