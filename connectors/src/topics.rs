@@ -108,6 +108,11 @@ pub trait Topics: fmt::Debug + Send + Sync {
 
     async fn describe(&self, name: &TopicName) -> Result<Topic>;
 
+    /// Whether the settings of a topic may be seen: without them it can be described all the same.
+    async fn look_at_settings(&self, _name: &TopicName) -> Result<()> {
+        Ok(())
+    }
+
     async fn delete(&self, name: &TopicName) -> Result<()>;
 
     async fn source(&self, name: &TopicName) -> Result<Box<dyn Source>>;

@@ -52,14 +52,15 @@ impl KafkaConfig {
                 setting.resolve(&variable).map_err(|error| error.with_context("setting", format!("kafka.{name}")));
             text.map(|secret| secret.expose().to_owned())
         };
-        let mut written = BTreeMap::new();
-        if let Some(path) = self.0.get(PROPERTIES_FILE) {
-            written = Properties::read_file(&PathBuf::from(text(PROPERTIES_FILE, path)?))?;
-        }
+        let file = match self.0.get(PROPERTIES_FILE) {
+            Some(path) => Properties::read_file(&PathBuf::from(text(PROPERTIES_FILE, path)?))?,
+            None => BTreeMap::new(),
+        };
+        let mut section = BTreeMap::new();
         for (name, setting) in self.0.iter().filter(|(name, _)| *name != PROPERTIES_FILE) {
-            written.insert(name.clone(), text(name, setting)?);
+            section.insert(name.clone(), text(name, setting)?);
         }
-        Properties::new(&written)
+        Properties::over_file(&file, &section)
     }
 }
 

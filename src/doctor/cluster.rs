@@ -1,4 +1,5 @@
-//! The servers of a Kafka cluster, each by itself, and the certificate that is shown to them.
+//! The servers of a Kafka cluster, each by itself, the certificate that is shown to them, what others can read on the way, and
+//! the group that is told positions.
 
 use std::path::Path;
 
@@ -24,25 +25,55 @@ pub async fn look(config: &Config) -> Vec<Check> {
         let check = format!("broker {server}");
         within_deadline(&check, async { Check::of(check.clone(), reach(kafka, server).await) }).await
     });
-    let mut checks = side_by_side(looks.collect()).await;
+    let (mut checks, of_group) = tokio::join!(side_by_side(looks.collect()), group(kafka, &properties));
+    checks.extend(of_group);
     checks.extend(properties.certificate_settings().into_iter().filter_map(|(name, path)| certificate(name, path)));
-    if properties.protocol().to_ascii_uppercase().ends_with("PLAINTEXT") && !properties.is_local() {
-        let hint = "set security.protocol in [kafka] to SASL_SSL or SSL, unless nobody else is on that network";
-        checks.push(Check::warning(
-            "encryption",
-            format!("none: security.protocol is {}", properties.protocol()),
-            hint,
-        ));
-    }
+    checks.extend(encryption(&properties));
     checks
+}
+
+/// What is given up by a setting.
+fn encryption(properties: &Properties) -> Option<Check> {
+    let protocol = properties.protocol();
+    if properties.has_tls() && !properties.checks_host_names() {
+        let name = properties.written_as("ssl.endpoint.identification.algorithm");
+        let detail = format!("nobody looks whether a server is who it says: {name} turns that off");
+        let hint = format!(
+            "leave {name} out of [kafka]: as it is, whoever has any certificate of the authority can pass for the cluster"
+        );
+        return Some(Check::warning("encryption", detail, hint));
+    }
+    if properties.has_tls() || properties.is_local() {
+        return None;
+    }
+    let login = if properties.logs_in() { ", and the login is in the open" } else { "" };
+    let hint = "set security.protocol in [kafka] to SASL_SSL or SSL, unless nobody else is on that network";
+    Some(Check::warning("encryption", format!("none: security.protocol is {protocol}{login}"), hint))
+}
+
+/// Where there is one: may it be told?
+async fn group(kafka: &KafkaConfig, properties: &Properties) -> Option<Check> {
+    let check = format!("group {}", properties.group()?);
+    let looked = async {
+        let found = match cluster(kafka, properties.bootstrap_servers()) {
+            Ok(topics) => topics.look_at_group().await.map_or_else(|| Ok("not set any more".to_owned()), |it| it.1),
+            Err(error) => Err(error),
+        };
+        Check::of(check.clone(), found)
+    };
+    Some(within_deadline(&check, looked).await)
 }
 
 /// The server alone: who leads partitions is found through it.
 async fn reach(kafka: &KafkaConfig, server: &str) -> Result<String> {
-    let (kafka, server) = (kafka.clone(), server.to_owned());
+    cluster(kafka, server)?.reach().await
+}
+
+fn cluster(kafka: &KafkaConfig, servers: &str) -> Result<KafkaTopics> {
+    let (kafka, servers) = (kafka.clone(), servers.to_owned());
     let settings =
-        move || -> Result<Properties> { Ok(kafka.properties(|name| std::env::var(name).ok())?.with_servers(&server)) };
-    KafkaTopics::new(Box::new(settings))?.reach().await
+        move || -> Result<Properties> { Ok(kafka.properties(|name| std::env::var(name).ok())?.with_servers(&servers)) };
+    KafkaTopics::new(Box::new(settings))
 }
 
 fn certificate(name: &str, path: &str) -> Option<Check> {
@@ -56,4 +87,38 @@ fn certificate(name: &str, path: &str) -> Option<Check> {
     let is_near = validity.days_left < DAYS_LEFT_MIN;
     let hint = "put a new one in its place: it is read without a restart";
     Some(if is_near { Check::warning(check, detail, hint) } else { Check::ok(check, detail) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_on_the_way_is_a_warning() {
+        let login = [("sasl.mechanism", "PLAIN"), ("allow_login_without_tls", "true")];
+        let names = ("ssl.endpoint.identification.algorithm", "");
+        let cases: [(&[(&str, &str)], Option<&str>); 7] = [
+            (&[("security.protocol", "PLAINTEXT")], Some("none: security.protocol is PLAINTEXT")),
+            (
+                &[("security.protocol", "SASL_PLAINTEXT"), login[0], login[1]],
+                Some("none: security.protocol is SASL_PLAINTEXT, and the login is in the open"),
+            ),
+            (&[("security.protocol", "ssl")], None),
+            (&[("security.protocol", "SASL_SSL"), login[0]], None),
+            (&[("security.protocol", "SSL"), names], Some("ssl.endpoint.identification.algorithm turns that off")),
+            (&[("security.protocol", "SSL"), (names.0, "None")], Some("identification.algorithm turns that off")),
+            (&[("security.protocol", "SSL"), (names.0, "https")], None),
+        ];
+        for (settings, expected) in cases {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let mut written: BTreeMap<_, _> = settings.iter().map(owned).collect();
+            written.insert("bootstrap.servers".to_owned(), "kafka:9092".to_owned());
+            let check = encryption(&Properties::new(&written).unwrap());
+            let detail = check.as_ref().map(|check| check.detail.clone().unwrap());
+            let ends_so = |words: &str| detail.as_ref().is_some_and(|detail| detail.ends_with(words));
+            assert!(expected.map_or(detail.is_none(), ends_so), "{settings:?}: {detail:?}");
+        }
+    }
 }

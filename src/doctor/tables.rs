@@ -10,7 +10,7 @@ use super::{CLOCKS_APART_MAX_MS, Check, side_by_side, within_deadline};
 use crate::definition::{Definition, Wanted};
 use crate::home::Home;
 use crate::pipeline::letters_topic::LettersTopic;
-use crate::pipeline::progress::State;
+use crate::pipeline::progress::{State, Trouble};
 use crate::pipeline::status::{TableStatus, status_of};
 
 /// How long a record that is there may take to come.
@@ -117,8 +117,23 @@ async fn topic(check: String, home: &Home, definition: &Definition) -> Check {
     };
     let looked: Result<(String, Option<i64>)> = looked.await;
     match looked.map_err(gone) {
-        Ok((found, newest)) => ahead(&check, home, newest).unwrap_or_else(|| Check::ok(check, found)),
+        Ok((found, newest)) => match ahead(&check, home, newest) {
+            Some(warning) => warning,
+            None => settings(check, home, definition, found).await,
+        },
         Err(error) => Check::failed(check, &error),
+    }
+}
+
+/// A topic whose settings are hidden is a table's all the same.
+async fn settings(check: String, home: &Home, definition: &Definition, found: String) -> Check {
+    match home.topics.look_at_settings(&definition.topic).await {
+        Ok(()) => Check::ok(check, found),
+        Err(error) => {
+            let Trouble { reason, hint, .. } = Trouble::of(&error);
+            let detail = format!("{found}; {reason}: `enable` does not see there whether a topic is compacted");
+            Check { hint, ..Check::warning(check, detail, "") }
+        }
     }
 }
 

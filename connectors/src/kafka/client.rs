@@ -132,7 +132,10 @@ impl Cluster {
     }
 
     fn for_questions(self: &Arc<Self>) -> Result<Arc<Consumer>> {
-        self.watch.call_once(|| watch(Arc::downgrade(self)));
+        self.watch.call_once(|| {
+            say_passed_over(&self.properties());
+            watch(Arc::downgrade(self));
+        });
         let mut client = self.for_questions.lock().unwrap_or_else(PoisonError::into_inner);
         match client.as_ref().filter(|client| !client.context().lacks_token(Duration::ZERO)) {
             Some(client) => Ok(client.clone()),
@@ -179,6 +182,9 @@ impl Cluster {
         let context = context_for(&changed.properties);
         match connect(&changed.properties, &context) {
             Ok(consumer) => {
+                if changed.properties.passed_over() != self.properties().passed_over() {
+                    say_passed_over(&changed.properties);
+                }
                 *self.context.lock().unwrap_or_else(PoisonError::into_inner) = context;
                 self.settings.enforce(changed);
                 *self.for_questions.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumer);
@@ -313,6 +319,17 @@ fn config(properties: &Properties, further: &[(&str, &str)]) -> ClientConfig {
     // A connection that a server closes is told below the level of errors.
     config.set_log_level(RDKafkaLogLevel::Info);
     config
+}
+
+/// Once, when something is connected: who reads nothing of the cluster need not know.
+fn say_passed_over(properties: &Properties) {
+    if properties.passed_over().is_empty() {
+        return;
+    }
+    let settings = properties.passed_over().join(", ");
+    let hint = "a group that is told positions is group.id in [kafka] itself, a table's beginning `enable --from`; the rest \
+                is as exactly once needs it";
+    tracing::warn!(settings, hint, "settings of the properties file are other clients', and are passed over");
 }
 
 /// I6.

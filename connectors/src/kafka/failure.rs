@@ -58,12 +58,17 @@ pub(super) fn about_topic(
     }
 }
 
+/// To see the settings of a topic.
+pub(super) const DESCRIBE_CONFIGS: &str = "DESCRIBE_CONFIGS";
+
 /// The command that an administrator needs.
 pub(super) fn grant(properties: &Properties, right: &str, resource: &str) -> String {
     let principal = match properties.get("sasl.username") {
         Some(user) if !properties.has_tokens() => format!("User:{user}"),
         _ => "User:..".to_owned(),
     };
+    // kafka-acls takes names of one word in any case.
+    let right = if right == DESCRIBE_CONFIGS { "DescribeConfigs" } else { right };
     format!(
         "the cluster's administrator grants it: `kafka-acls --add --allow-principal {principal} --operation {right} {resource}`"
     )
@@ -193,7 +198,7 @@ fn broker_certificate(properties: &Properties) -> String {
         ),
         None => {
             "set ssl.truststore.location (and ssl.truststore.type to PEM) in [kafka] to the authority of the brokers' \
-                 certificates: it is not one that this machine trusts"
+                 certificates: it is not one that this machine trusts, or they do not name the hosts of bootstrap.servers"
                 .to_owned()
         }
     }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::client::{ANSWER_WITHIN, Cluster};
 use super::failure::grant;
-use super::native::{Failed, commit_offsets};
+use super::native::{Failed, commit_offsets, may_read_group};
 use super::questions::Place;
 
 /// More often than anybody looks.
@@ -188,13 +188,26 @@ async fn put(cluster: &Arc<Cluster>, group: &str, places: Vec<(Place, i64)>) -> 
     asked.await?.map_err(|failed| failed_error(cluster, group, &failed))
 }
 
+/// Whether the group may be told; nothing is told to it.
+pub(super) async fn look_at(cluster: &Arc<Cluster>, group: &str) -> Result<String, Error> {
+    let name = group.to_owned();
+    let asked = cluster.ask(move |consumer| may_read_group(consumer, &name, ANSWER_WITHIN)).await?;
+    match asked.map_err(|failed| failed_error(cluster, group, &failed))? {
+        Some(true) => Ok("may be told how far tables are".to_owned()),
+        Some(false) => Err(no_right(cluster, group, Code::GroupAuthorizationFailed)),
+        None => Ok("answers; the cluster does not say whether the login may READ it".to_owned()),
+    }
+}
+
+fn no_right(cluster: &Cluster, group: &str, code: Code) -> Error {
+    Error::unavailable(format!("the login has no right to READ group {group}"))
+        .with_detail(code.to_string())
+        .with_hint(grant(&cluster.properties(), "READ", &format!("--group {group}")))
+}
+
 fn failed_error(cluster: &Cluster, group: &str, failed: &Failed) -> Error {
     match failed.code() {
-        code @ Code::GroupAuthorizationFailed => {
-            Error::unavailable(format!("the login has no right to READ group {group}"))
-                .with_detail(code.to_string())
-                .with_hint(grant(&cluster.properties(), "READ", &format!("--group {group}")))
-        }
+        code @ Code::GroupAuthorizationFailed => no_right(cluster, group, code),
         Code::UnknownMemberId | Code::RebalanceInProgress | Code::IllegalGeneration => {
             Error::unavailable(format!("consumers have joined group {group}"))
                 .with_hint("give group.id in [kafka] a name that no consumer has: nobody joins the group of the tables")

@@ -45,9 +45,14 @@ pub(super) fn jaas(text: &str) -> Result<Vec<(&'static str, String)>> {
     Ok(found)
 }
 
-/// Names and values of a login module's options; values may be quoted, with `\"` inside.
+/// How much the module's word counts among others: it is the only one here.
+const FLAGS: [&str; 4] = ["required", "requisite", "sufficient", "optional"];
+
+/// Names and values of a login module's options; values may be in quotes of either kind, with a `\` before such a one inside.
 fn jaas_options(text: &str) -> Option<Vec<(String, String)>> {
-    let (_, mut rest) = text.split_once(" required ").or_else(|| text.split_once(" requisite "))?;
+    let (_, rest) = text.trim_start().split_once(char::is_whitespace)?;
+    let (flag, mut rest) = rest.trim_start().split_once(char::is_whitespace)?;
+    FLAGS.iter().find(|known| flag.eq_ignore_ascii_case(known))?;
     let mut options = Vec::new();
     loop {
         rest = rest.trim_start();
@@ -56,9 +61,9 @@ fn jaas_options(text: &str) -> Option<Vec<(String, String)>> {
         }
         let (name, after) = rest.split_once('=')?;
         let after = after.trim_start();
-        let (value, left) = match after.strip_prefix('"') {
-            Some(quoted) => quoted_value(quoted)?,
-            None => {
+        let (value, left) = match after.chars().next() {
+            Some(quote @ ('"' | '\'')) => quoted_value(after.get(1..)?, quote)?,
+            _ => {
                 let end = after.find(|letter: char| letter.is_whitespace() || letter == ';').unwrap_or(after.len());
                 let (value, left) = after.split_at_checked(end)?;
                 (value.to_owned(), left)
@@ -70,12 +75,12 @@ fn jaas_options(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// Up to the closing quote, and what follows it.
-fn quoted_value(text: &str) -> Option<(String, &str)> {
+fn quoted_value(text: &str, quote: char) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut letters = text.char_indices();
     while let Some((at, letter)) = letters.next() {
         match letter {
-            '"' => return Some((value, text.get(at + 1..)?)),
+            letter if letter == quote => return Some((value, text.get(at + 1..)?)),
             '\\' => value.push(letters.next()?.1),
             letter => value.push(letter),
         }

@@ -1,12 +1,14 @@
 //! What people call a client's settings.
 //!
 //! Owns [`Properties`]: Java's names, or librdkafka's own, become one set of librdkafka's.
-//! - I1: a name that is neither is refused, with the nearest that is; one that a Java client alone needs is passed
-//!   over.
-//! - I2: what exactly once rests on cannot be set to something else.
-//! - I3: nothing is sent in the clear to another machine unless `security.protocol` says so.
+//! - I1: a name that is neither is refused, with the nearest that is; one that a Java client alone needs is passed over.
+//! - I2: what exactly once rests on cannot be set to something else: in the section it is refused, in a file, which other
+//!   clients have too, passed over and said.
+//! - I3: nothing is sent in the clear to another machine unless `security.protocol` says so, and no login unless
+//!   `allow_login_without_tls` does.
 //! - I4: no value is ever printed but those of names in [`SHOWN`]: a password may be in any other.
 //! - I5: a setting is called as it was written, where it is to be mended.
+//! - I6: the group of a file is some consumer's, and is told nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,131 +16,31 @@ use std::path::Path;
 
 use tableflow_model::{Error, Result};
 
+use self::names::{
+    GROUP, JAAS, LOGIN_WITHOUT_TLS, OF_JAVA, RECEIVE_BUFFER, SEND_BUFFER, SHOWN, STORES, TAKEN, TRANSLATED,
+    is_of_a_registry, is_our_value, is_ours, unknown,
+};
 use super::jaas::jaas;
 use super::stores::{self, Kind};
 
-/// Java's name, and librdkafka's.
-const TRANSLATED: [(&str, &str); 23] = [
-    ("sasl.mechanism", "sasl.mechanisms"),
-    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
-    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
-    ("ssl.truststore.certificates", "ssl.ca.pem"),
-    ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
-    ("ssl.keystore.key", "ssl.key.pem"),
-    ("ssl.cipher.suites", "ssl.cipher.suites"),
-    ("request.timeout.ms", "socket.timeout.ms"),
-    ("socket.connection.setup.timeout.ms", "socket.connection.setup.timeout.ms"),
-    ("connections.max.idle.ms", "connections.max.idle.ms"),
-    ("reconnect.backoff.ms", "reconnect.backoff.ms"),
-    ("reconnect.backoff.max.ms", "reconnect.backoff.max.ms"),
-    ("retry.backoff.ms", "retry.backoff.ms"),
-    ("metadata.max.age.ms", "topic.metadata.refresh.interval.ms"),
-    ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
-    ("send.buffer.bytes", "socket.send.buffer.bytes"),
-    ("client.rack", "client.rack"),
-    ("client.dns.lookup", "client.dns.lookup"),
-    ("fetch.min.bytes", "fetch.min.bytes"),
-    ("fetch.max.bytes", "fetch.max.bytes"),
-    ("fetch.max.wait.ms", "fetch.wait.max.ms"),
-    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
-    ("compression.type", "compression.type"),
-];
+mod file;
+mod names;
 
-/// Names that mean the same in both, or librdkafka's alone.
-const TAKEN: [&str; 29] = [
-    "bootstrap.servers",
-    "client.id",
-    "security.protocol",
-    "sasl.mechanisms",
-    "sasl.username",
-    "sasl.password",
-    "sasl.oauthbearer.method",
-    "sasl.oauthbearer.client.id",
-    "sasl.oauthbearer.client.secret",
-    "sasl.oauthbearer.scope",
-    "sasl.oauthbearer.token.endpoint.url",
-    "sasl.oauthbearer.extensions",
-    "https.ca.location",
-    "ssl.ca.location",
-    "ssl.ca.pem",
-    "ssl.certificate.location",
-    "ssl.certificate.pem",
-    "ssl.key.location",
-    "ssl.key.pem",
-    "ssl.key.password",
-    "ssl.endpoint.identification.algorithm",
-    "socket.timeout.ms",
-    "socket.keepalive.enable",
-    "broker.address.family",
-    "linger.ms",
-    "batch.size",
-    "message.max.bytes",
-    "fetch.wait.max.ms",
-    "delivery.timeout.ms",
-];
-
-/// Understood here, and made into others.
-const JAAS: &str = "sasl.jaas.config";
-const STORES: [&str; 6] = [
-    "ssl.truststore.location",
-    "ssl.truststore.type",
-    "ssl.truststore.password",
-    "ssl.keystore.location",
-    "ssl.keystore.type",
-    "ssl.keystore.password",
-];
-
-/// Where lag is told; no setting of our clients.
-const GROUP: &str = "group.id";
-
-/// Ours to set, and the one value that may be said anyway.
-const OURS: [(&str, &str); 6] = [
-    ("isolation.level", "read_committed"),
-    ("enable.auto.commit", "false"),
-    ("auto.offset.reset", "none"),
-    ("enable.idempotence", "true"),
-    ("acks", "all"),
-    ("transactional.id", ""),
-];
-
-/// For Java's own clients: they change nothing here.
-const OF_JAVA: [&str; 13] = [
-    "key.serializer",
-    "value.serializer",
-    "key.deserializer",
-    "value.deserializer",
-    "sasl.login.callback.handler.class",
-    "sasl.client.callback.handler.class",
-    "sasl.oauthbearer.jwt.retriever.class",
-    "interceptor.classes",
-    "metric.reporters",
-    "partitioner.class",
-    "max.poll.records",
-    "max.poll.interval.ms",
-    "session.timeout.ms",
-];
-
-/// Below it two names have little in common.
-const SIMILARITY_MIN: f64 = 0.85;
-
-/// Names whose values are no secret, and say where to look.
-const SHOWN: [&str; 8] = [
-    "bootstrap.servers",
-    "security.protocol",
-    "sasl.mechanisms",
-    "sasl.username",
-    "ssl.ca.location",
-    "ssl.certificate.location",
-    "ssl.key.location",
-    "ssl.keystore.location",
-];
+/// What librdkafka says for no check of a server's name; Java says it by the empty text.
+const NO_CHECK: &str = "none";
 
 /// The logins that librdkafka has, as it is built here.
 const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
 
 /// A client's settings, under librdkafka's names.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Properties(BTreeMap<String, Setting>);
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Properties {
+    settings: BTreeMap<String, Setting>,
+    group: Option<String>,
+    login_without_tls: bool,
+    /// Names in a file whose values are not taken (I2, I6).
+    passed_over: Vec<String>,
+}
 
 #[derive(Clone, PartialEq, Eq)]
 struct Setting {
@@ -150,18 +52,30 @@ struct Setting {
 /// I4.
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.settings.keys()).finish()
     }
 }
 
 impl Properties {
-    /// Settings as people wrote them.
-    pub fn new(written: &BTreeMap<String, String>) -> Result<Self> {
-        let mut found = Properties(BTreeMap::new());
-        for (name, value) in written {
-            found.take(name, value.trim(), written)?;
+    /// Settings as people wrote them in the section.
+    pub fn new(section: &BTreeMap<String, String>) -> Result<Self> {
+        Self::over_file(&BTreeMap::new(), section)
+    }
+
+    /// Those of a client's file, and over them those of the section.
+    pub fn over_file(file: &BTreeMap<String, String>, section: &BTreeMap<String, String>) -> Result<Self> {
+        let mut found = Properties { passed_over: names::passed_over(file, section), ..Properties::default() };
+        let is_taken = |name: &String| !found.passed_over.contains(name) && !is_of_a_registry(name);
+        let taken = file.iter().filter(|(name, _)| is_taken(name));
+        let mut written: BTreeMap<_, _> =
+            taken.chain(section).map(|(name, value)| (name.clone(), value.clone())).collect();
+        if section.contains_key(LOGIN_WITHOUT_TLS) {
+            found.login_without_tls = is_on(&written.remove(LOGIN_WITHOUT_TLS).unwrap_or_default())?;
         }
-        stores::check(written)?;
+        for (name, value) in &written {
+            found.take(name, value.trim(), &written)?;
+        }
+        stores::check(&written)?;
         if found.get("bootstrap.servers").is_none() {
             return Err(Error::usage("the settings of Kafka name no cluster")
                 .with_hint("set \"bootstrap.servers\" = \"host:9092\" in [kafka]"));
@@ -171,14 +85,19 @@ impl Properties {
         Ok(found)
     }
 
-    /// The lines of a `client.properties` file, by Java's rules as far as such files use them.
+    /// The settings of a `client.properties` file.
     pub fn read_file(path: &Path) -> Result<BTreeMap<String, String>> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::usage(format!("the file of Kafka's settings, {}, cannot be read", path.display()))
                 .with_source(error)
                 .with_hint("`properties_file` in [kafka] names it")
         })?;
-        Ok(parse_file(&text))
+        Ok(file::parse(&text))
+    }
+
+    /// Names in the file whose values are not taken.
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
     }
 
     pub fn bootstrap_servers(&self) -> &str {
@@ -188,9 +107,11 @@ impl Properties {
     /// The same, to begin with other servers.
     #[must_use]
     pub fn with_servers(mut self, servers: &str) -> Self {
-        if let Some(setting) = self.0.get_mut("bootstrap.servers") {
+        if let Some(setting) = self.settings.get_mut("bootstrap.servers") {
             servers.clone_into(&mut setting.value);
         }
+        // Of the same file: it is said of the first.
+        self.passed_over.clear();
         self
     }
 
@@ -203,6 +124,20 @@ impl Properties {
         self.get("security.protocol").unwrap_or("PLAINTEXT")
     }
 
+    pub fn has_tls(&self) -> bool {
+        self.protocol().to_ascii_uppercase().ends_with("SSL")
+    }
+
+    pub fn logs_in(&self) -> bool {
+        self.protocol().to_ascii_uppercase().starts_with("SASL")
+    }
+
+    /// Must the certificate of a server name its host?
+    pub fn checks_host_names(&self) -> bool {
+        let algorithm = self.get("ssl.endpoint.identification.algorithm");
+        algorithm.is_none_or(|algorithm| !algorithm.eq_ignore_ascii_case(NO_CHECK))
+    }
+
     /// Does the login show tokens, not a name and a password?
     pub fn has_tokens(&self) -> bool {
         self.get("sasl.mechanisms") == Some("OAUTHBEARER")
@@ -210,13 +145,13 @@ impl Properties {
 
     /// A setting that is no secret, by librdkafka's name (I4).
     pub fn get(&self, name: &str) -> Option<&str> {
-        let setting = self.0.get(name).filter(|_| SHOWN.contains(&name))?;
+        let setting = self.settings.get(name).filter(|_| SHOWN.contains(&name))?;
         Some(setting.value.as_str())
     }
 
     /// What the person called a setting of librdkafka's (I5).
     pub fn written_as(&self, name: &'static str) -> &str {
-        self.0.get(name).map_or(name, |setting| setting.written_as.as_str())
+        self.settings.get(name).map_or(name, |setting| setting.written_as.as_str())
     }
 
     /// Where the client's own certificate is: names as they were written, and paths.
@@ -233,23 +168,21 @@ impl Properties {
 
     /// The group that is told how far tables have come. No client is a member of it.
     pub fn group(&self) -> Option<&str> {
-        self.0.get(GROUP).map(|setting| setting.value.as_str()).filter(|group| !group.is_empty())
+        self.group.as_deref().filter(|group| !group.is_empty())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let settings = self.0.iter().filter(|(name, _)| *name != GROUP);
-        settings.map(|(name, setting)| (name.as_str(), setting.value.as_str()))
+        self.settings.iter().map(|(name, setting)| (name.as_str(), setting.value.as_str()))
     }
 
     fn take(&mut self, name: &str, value: &str, written: &BTreeMap<String, String>) -> Result<()> {
         let mut set = |ours: &str, value: &str| {
-            self.0.insert(ours.to_owned(), Setting { value: value.to_owned(), written_as: name.to_owned() });
+            self.settings.insert(ours.to_owned(), Setting { value: value.to_owned(), written_as: name.to_owned() });
         };
-        if let Some((_, expected)) = OURS.iter().find(|(known, _)| *known == name) {
-            return check_ours(name, value, expected);
-        }
         match name {
-            GROUP => set(name, value),
+            GROUP => self.group = Some(value.to_owned()),
+            _ if is_ours(name) => check_ours(name, value)?,
+            _ if is_of_a_registry(name) => return Err(of_the_registry(name)),
             JAAS => {
                 for (ours, value) in jaas(value)? {
                     set(ours, &value);
@@ -262,8 +195,8 @@ impl Properties {
             }
             "ssl.keystore.location" => set(name, value),
             "ssl.keystore.password" if stores::kind_of(written, "keystore") == Some(Kind::Pkcs12) => set(name, value),
-            // Java says "no check" by the empty text.
-            "ssl.endpoint.identification.algorithm" if value.is_empty() => set(name, "none"),
+            "ssl.endpoint.identification.algorithm" if value.is_empty() => set(name, NO_CHECK),
+            RECEIVE_BUFFER | SEND_BUFFER if value == "-1" => {}
             "client.dns.lookup" if value == "default" => set(name, "use_all_dns_ips"),
             "sasl.oauthbearer.token.endpoint.url" => {
                 check_token_endpoint(value)?;
@@ -296,9 +229,11 @@ impl Properties {
     /// Java's default is Kerberos, which is not there.
     fn check_login(&self) -> Result<()> {
         let mechanism = self.get("sasl.mechanisms");
-        let logs_in = self.protocol().to_ascii_uppercase().starts_with("SASL");
-        if !logs_in || mechanism.is_some_and(|mechanism| MECHANISMS.contains(&mechanism)) {
+        if !self.logs_in() {
             return Ok(());
+        }
+        if mechanism.is_some_and(|mechanism| MECHANISMS.contains(&mechanism)) {
+            return self.check_login_is_hidden();
         }
         let message = match mechanism {
             Some(mechanism) => format!("the login {mechanism} of [kafka] is not one that is served"),
@@ -306,6 +241,24 @@ impl Properties {
         };
         let name = if mechanism.is_some() { self.written_as("sasl.mechanisms") } else { "sasl.mechanism" };
         Err(Error::usage(message).with_hint(format!("set {name} to one of {}", MECHANISMS.join(", "))))
+    }
+
+    /// I3: whoever is on the way reads a password or a token, and may take a proof of SCRAM to guess at.
+    fn check_login_is_hidden(&self) -> Result<()> {
+        if self.has_tls() || self.is_local() || self.login_without_tls {
+            return Ok(());
+        }
+        let protocol = self.written_as("security.protocol");
+        Err(Error::usage("the login of [kafka] would go to another machine without TLS")
+            .with_detail(format!(
+                "{protocol} is {}, bootstrap.servers is {}",
+                self.protocol(),
+                self.bootstrap_servers()
+            ))
+            .with_hint(format!(
+                "set {protocol} to SASL_SSL; or say aloud that it may, where nobody else is on that network: \
+                 {LOGIN_WITHOUT_TLS} = true in [kafka]"
+            )))
     }
 }
 
@@ -320,8 +273,8 @@ fn check_token_endpoint(url: &str) -> Result<()> {
 }
 
 /// I2.
-fn check_ours(name: &str, value: &str, expected: &str) -> Result<()> {
-    if value == expected || (name == "auto.offset.reset" && value == "error") || (name == "acks" && value == "-1") {
+fn check_ours(name: &str, value: &str) -> Result<()> {
+    if is_our_value(name, value) {
         return Ok(());
     }
     let hint = match name {
@@ -333,41 +286,22 @@ fn check_ours(name: &str, value: &str, expected: &str) -> Result<()> {
         .with_hint(hint))
 }
 
-fn unknown(name: &str) -> Error {
-    let known = TAKEN.iter().chain(TRANSLATED.iter().map(|(java, _)| java)).chain(&STORES).chain([&JAAS, &GROUP]);
-    let ranked = known.map(|known| (strsim::jaro_winkler(name, known), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
-    let error = Error::usage(format!("[kafka] sets {name}, which is not a setting of a Kafka client"));
-    match ranked {
-        Some((similarity, near)) if similarity >= SIMILARITY_MIN => error.with_hint(format!("did you mean {near}?")),
-        _ => error.with_hint("Java's names of client settings are understood, and librdkafka's"),
-    }
+/// Whoever set it here would believe that it is asked.
+fn of_the_registry(name: &str) -> Error {
+    Error::usage(format!("[kafka] sets {name}, which is the schema registry's"))
+        .with_hint("set it in [registry]; in a properties file it may stay, and is passed over")
+}
+
+fn is_on(value: &str) -> Result<bool> {
+    value.trim().parse().map_err(|_| {
+        Error::usage(format!("{LOGIN_WITHOUT_TLS} of [kafka] is neither true nor false"))
+            .with_hint("leave it out where logins go over TLS")
+    })
 }
 
 fn is_loopback(server: &str) -> bool {
     let host = server.trim().rsplit_once(':').map_or(server.trim(), |(host, _)| host);
     matches!(host, "localhost" | "[::1]") || host.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
-}
-
-/// `name=value` or `name: value` a line; `#` and `!` begin comments, a `\` at the end joins the next line.
-fn parse_file(text: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut joined = String::new();
-    for line in text.lines() {
-        let line = line.trim_start();
-        if joined.is_empty() && (line.is_empty() || line.starts_with(['#', '!'])) {
-            continue;
-        }
-        match line.strip_suffix('\\') {
-            Some(begun) => joined.push_str(begun),
-            None => {
-                joined.push_str(line);
-                let whole = std::mem::take(&mut joined);
-                let (name, value) = whole.split_once(['=', ':']).unwrap_or((&whole, ""));
-                found.insert(name.trim().to_owned(), value.trim().to_owned());
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use tableflow_model::{Error, ErrorKind, Result, Source, TopicName};
 
 use super::client::{ANSWER_WITHIN, Cluster, refused};
 use super::epochs::KafkaEpochs;
-use super::failure::{Failure, failure_of};
+use super::failure::{DESCRIBE_CONFIGS, Failure, failure_of};
+use super::group;
 use super::native::{Description, describe_topics};
 use super::producer::KafkaProducer;
 use super::properties::Properties;
@@ -110,26 +111,44 @@ impl KafkaTopics {
         ordered.map_err(|(code, words)| self.cluster.error(code, &words))
     }
 
+    /// Whether the consumer group may be told how far tables are, and its name; none where none is told.
+    pub async fn look_at_group(&self) -> Option<(String, Result<String>)> {
+        let group = self.cluster.properties().group()?.to_owned();
+        let found = group::look_at(&self.cluster, &group).await;
+        Some((group, found))
+    }
+
     /// The topic's settings that matter here; none where they may not be seen.
     async fn settings(&self, name: &TopicName) -> Result<BTreeMap<String, String>> {
+        let seen = self.seen_settings(name).await?;
+        Ok(seen.unwrap_or_else(|code| {
+            tracing::info!(topic = %name, %code, "the settings of a topic may not be seen");
+            BTreeMap::new()
+        }))
+    }
+
+    /// The same, or why the cluster does not show them.
+    async fn seen_settings(&self, name: &TopicName) -> Result<Result<BTreeMap<String, String>, Code>> {
         let admin = self.admin()?;
         let asked = [ResourceSpecifier::Topic(name.as_str())];
         let mut found = BTreeMap::new();
         let answered = match self.order(admin.describe_configs(&asked, &options())).await? {
             // A service that speaks Kafka's protocol and has no such request.
-            Err((Code::UnsupportedFeature, _)) => return Ok(found),
+            Err((Code::UnsupportedFeature, _)) => return Ok(Ok(found)),
             answered => self.done(answered)?,
         };
         for resource in answered {
             match resource {
+                // The crate leaves out why a topic is not shown: each that is has settings.
+                Ok(resource) if resource.entries.is_empty() => return Ok(Err(Code::TopicAuthorizationFailed)),
                 Ok(resource) => {
                     let shown = resource.entries.into_iter().filter(|entry| SHOWN.contains(&entry.name.as_str()));
                     found.extend(shown.filter_map(|entry| Some((entry.name, entry.value?))));
                 }
-                Err(code) => tracing::info!(topic = %name, %code, "the settings of a topic may not be seen"),
+                Err(code) => return Ok(Err(code)),
             }
         }
-        Ok(found)
+        Ok(Ok(found))
     }
 
     async fn topic(&self, name: &TopicName, description: &Description) -> Result<Topic> {
@@ -210,6 +229,11 @@ impl Topics for KafkaTopics {
     async fn describe(&self, name: &TopicName) -> Result<Topic> {
         let description = describe(&self.cluster, name).await?;
         self.topic(name, &description).await
+    }
+
+    async fn look_at_settings(&self, name: &TopicName) -> Result<()> {
+        let seen = self.seen_settings(name).await?;
+        seen.map(drop).map_err(|code| self.failed(name, DESCRIBE_CONFIGS, (code, &code.to_string())))
     }
 
     async fn delete(&self, name: &TopicName) -> Result<()> {

@@ -9,7 +9,7 @@ use super::KafkaTopic;
 use super::secured::{LOGIN, PASSWORD, Secured};
 use super::security::topic;
 use crate::processes::CatalogLock;
-use crate::product::wait_until;
+use crate::product::{Product, wait_until};
 
 const GROUP: &str = "TABLEFLOW__KAFKA__GROUP__ID";
 
@@ -110,12 +110,40 @@ fn a_service_killed_before_its_commit_has_told_nothing_that_its_table_has_not() 
     assert_eq!(topic.told("of-a-victim"), topic.stands("t").1);
 }
 
+/// The file of a consumer that has a place of its own in the topic.
+#[test]
+fn what_a_file_has_for_another_consumer_is_passed_over_and_said_once() {
+    let mut topic = KafkaTopic::new(2, &json!({}));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("consumer.properties");
+    let of_a_consumer = "group.id=of-a-consumer\nisolation.level=read_uncommitted\nauto.offset.reset=latest\n\
+        enable.auto.commit=true\nauto.commit.interval.ms=5000\nheartbeat.interval.ms=3000\nsession.timeout.ms=45000\n\
+        partition.assignment.strategy=org.apache.kafka.clients.consumer.RangeAssignor\n\
+        key.deserializer=org.apache.kafka.common.serialization.StringDeserializer\n\
+        schema.registry.url=http://127.0.0.1:1\nbasic.auth.user.info=a:canary\n";
+    std::fs::write(&file, format!("bootstrap.servers={}\n{of_a_consumer}", topic.servers)).unwrap();
+    topic.product = Product::on_kafka_by(&file, &topic.topic);
+    topic.produce(10);
+    topic.send(topic.next(5), &json!({"transaction": "abort", "transactional_id": "of-nobody", "partition": 0}));
+    topic.produce(3);
+    topic.product.enable();
+    let up = topic.product.up();
+    wait_until("all rows", || topic.product.status()["rows_committed"] == topic.product.records());
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+    let log = topic.product.log();
+    assert_eq!(log.matches("passed over").count(), 1, "{log}");
+    assert!(log.contains("auto.offset.reset, enable.auto.commit, group.id, isolation.level"), "{log}");
+    topic.product.check("the file of another consumer");
+    assert!(topic.told("of-a-consumer").is_empty(), "its place is its own");
+}
+
 #[test]
 fn who_may_not_tell_a_group_is_told_the_right_once_and_rows_go_on() {
     let secured = Secured::shared();
-    let login =
-        format!("sasl.mechanism=SCRAM-SHA-512\nsasl.username={LOGIN}\nsasl.password={PASSWORD}\ngroup.id=of-alice\n");
-    let topic = topic(&secured.file("group.properties", &(secured.beginning("SASL_SSL") + &login)));
+    let login = format!("sasl.mechanism=SCRAM-SHA-512\nsasl.username={LOGIN}\nsasl.password={PASSWORD}\n");
+    let mut topic = topic(&secured.file("group.properties", &(secured.beginning("SASL_SSL") + &login)));
+    topic.product.set(GROUP, "of-alice");
     let right = |verb: &str| topic.ask(verb, json!({"login": LOGIN, "right": "READ", "group": "of-alice"}));
     topic.ask("kafka_grant", json!({"login": LOGIN, "right": "READ"}));
     topic.produce(20);

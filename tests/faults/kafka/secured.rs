@@ -2,11 +2,14 @@
 //!
 //! Owns [`Secured`], its [`Authority`], and the files that a client is given.
 //! - I1: a right that was not granted is not there; the tests' own listener may do everything.
+//! - I2: a login by a token ends with the token, unless it is renewed before.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd};
 use serde_json::json;
@@ -28,9 +31,29 @@ pub struct Secured {
     pub broker: Broker,
     pub authority: Authority,
     /// Where tokens are given.
-    pub tokens: String,
+    pub tokens: Endpoint,
     /// Where each second one who asks is hung up on.
-    pub flaky_tokens: String,
+    pub flaky_tokens: Endpoint,
+    /// Where they end after [`SHORT`].
+    pub short_tokens: Endpoint,
+}
+
+/// How long a token is good that has to be renewed soon.
+pub const SHORT: Duration = Duration::from_secs(6);
+
+/// A token endpoint that knows one client.
+pub struct Endpoint {
+    pub url: String,
+    asked: Arc<AtomicU32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Tokens are good until 2100.
+    Steady,
+    /// So they are, and each second one who asks is hung up on, the first one too.
+    Flaky,
+    Short,
 }
 
 /// Whoever signs certificates.
@@ -108,11 +131,13 @@ listener.name.ssl.ssl.client.auth=required
 {login}.scram-sha-256.sasl.jaas.config={modules}.scram.ScramLoginModule required;
 {login}.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule required;
 {login}.oauthbearer.sasl.jaas.config={modules}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"b\";
+{login}.oauthbearer.connections.max.reauth.ms=3600000
 "
         );
         let logins = ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|way| format!("{way}=[name={LOGIN},password={PASSWORD}]"));
         let broker = Broker::start_with(directory, &["SASL_SSL", "SSL"], &further, &logins);
-        Secured { broker, authority, tokens: give_tokens(false), flaky_tokens: give_tokens(true) }
+        let [tokens, flaky_tokens, short_tokens] = [Manner::Steady, Manner::Flaky, Manner::Short].map(Endpoint::start);
+        Secured { broker, authority, tokens, flaky_tokens, short_tokens }
     }
 
     /// A file of its own for a client.
@@ -144,27 +169,41 @@ listener.name.ssl.ssl.client.auth=required
     }
 }
 
-/// A token endpoint that knows one client; a flaky one hangs up on each second who asks, the first one too.
-fn give_tokens(is_flaky: bool) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/token", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for (index, client) in listener.incoming().filter_map(Result::ok).enumerate() {
-            if !is_flaky || index % 2 == 1 {
-                // Who is slow makes nobody else wait.
-                std::thread::spawn(move || give_token(client));
+impl Endpoint {
+    fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/token", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = asked.clone();
+        std::thread::spawn(move || {
+            for (index, client) in listener.incoming().filter_map(Result::ok).enumerate() {
+                count.fetch_add(1, Ordering::Relaxed);
+                if manner != Manner::Flaky || index % 2 == 1 {
+                    // Who is slow makes nobody else wait.
+                    std::thread::spawn(move || give_token(client, manner));
+                }
             }
-        }
-    });
-    url
+        });
+        Endpoint { url, asked }
+    }
+
+    /// How often it was asked so far.
+    pub fn asked(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
+    }
 }
 
-fn give_token(client: TcpStream) {
+fn give_token(client: TcpStream, manner: Manner) {
     let mut client = BufReader::new(client);
     let Some(request) = request(&mut client) else { return };
+    let ends = match manner {
+        Manner::Short => now() + SHORT.as_secs(),
+        Manner::Steady | Manner::Flaky => YEAR_2100,
+    };
     // Name and secret come as one login.
     let (line, body) = if request.contains(&format!("Basic {}", base64(&format!("tokens:{CLIENT_SECRET}")))) {
-        ("200 OK", format!(r#"{{"access_token":"{}","token_type":"bearer","expires_in":3600}}"#, token()))
+        let left = ends - now();
+        ("200 OK", format!(r#"{{"access_token":"{}","token_type":"bearer","expires_in":{left}}}"#, token_until(ends)))
     } else {
         ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_owned())
     };
@@ -173,6 +212,28 @@ fn give_token(client: TcpStream) {
         "HTTP/1.1 {line}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
+}
+
+fn now() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
+}
+
+/// A way to a server of this machine under another name, which its certificate does not have.
+pub fn under_another_name(server: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let (address, server) = (listener.local_addr().unwrap().to_string(), server.to_owned());
+    std::thread::spawn(move || {
+        for client in listener.incoming().filter_map(Result::ok) {
+            let Ok(broker) = TcpStream::connect(&server) else { continue };
+            for (from, to) in [(&client, &broker), (&broker, &client)] {
+                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = (std::io::copy(&mut from, &mut to), to.shutdown(Shutdown::Write));
+                });
+            }
+        }
+    });
+    address
 }
 
 /// The head of a request, read to the end of its body: a connection that is closed before that resets it, and the
@@ -190,11 +251,13 @@ fn request(client: &mut impl BufRead) -> Option<String> {
     Some(head)
 }
 
-/// One that is not signed, good from 2020 until 2100, of the login `tokens`.
-pub fn token() -> String {
+const YEAR_2100: u64 = 4_102_444_800;
+
+/// One that is not signed, good from 2020 until then, of the login `tokens`.
+fn token_until(ends: u64) -> String {
     let part = |text: &str| base64(text).trim_end_matches('=').replace('+', "-").replace('/', "_");
-    let claims = r#"{"sub":"tokens","iat":1577836800,"exp":4102444800,"jti":"canary-token"}"#;
-    format!("{}.{}.", part(r#"{"alg":"none"}"#), part(claims))
+    let claims = format!(r#"{{"sub":"tokens","iat":1577836800,"exp":{ends},"jti":"canary-token"}}"#);
+    format!("{}.{}.", part(r#"{"alg":"none"}"#), part(&claims))
 }
 
 fn base64(text: &str) -> String {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::secured::{Authority, CLIENT_SECRET, LOGIN, PASSWORD, STORE_PASSWORD, Secured, Time};
+use super::secured::{
+    Authority, CLIENT_SECRET, LOGIN, PASSWORD, SHORT, STORE_PASSWORD, Secured, Time, under_another_name,
+};
 use super::{KafkaTopic, fresh_name};
 use crate::product::{Done, Product, wait_until};
 
@@ -59,7 +61,7 @@ fn ways(secured: &Secured, of: &str) -> Vec<(&'static str, &'static str, String)
             format!(
                 "{sasl}sasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url={}\n\
                  sasl.jaas.config=x.OAuthBearerLoginModule required clientId=\"tokens\" clientSecret=\"{CLIENT_SECRET}\";\n",
-                secured.tokens
+                secured.tokens.url
             ),
         ),
         (
@@ -107,11 +109,40 @@ fn a_token_endpoint_that_fails_now_and_then_fails_nobody() {
     topic.grant(login, "READ");
     topic.produce(5);
     topic.product.enable();
-    secured.file("flaky.properties", &properties.replace(&secured.tokens, &secured.flaky_tokens));
+    secured.file("flaky.properties", &properties.replace(&secured.tokens.url, &secured.flaky_tokens.url));
     for round in 0..3 {
         topic.produce(5);
         topic.product.sync_and_check(&format!("a token endpoint that fails now and then, round {round}"));
     }
+}
+
+#[test]
+fn a_token_that_ends_is_renewed_while_a_table_runs() {
+    let secured = Secured::shared();
+    let (_, login, properties) = ways(secured, "short").swap_remove(3);
+    let endpoint = &secured.short_tokens;
+    let topic = topic(&secured.file("short.properties", &properties.replace(&secured.tokens.url, &endpoint.url)));
+    topic.grant(login, "READ");
+    topic.produce(5);
+    topic.product.enable();
+    let up = topic.product.up();
+    let in_step = |what: &str| {
+        wait_until(what, || topic.product.status()["rows_committed"] == topic.product.records());
+    };
+    in_step("the first token");
+    let (asked, started) = (endpoint.asked(), Instant::now());
+    // The broker ends a session whose token has ended.
+    while started.elapsed() < 4 * SHORT {
+        topic.produce(5);
+        in_step("rows come with each token");
+        assert_eq!(topic.product.status()["status"], "Syncing", "{}", topic.product.log());
+        std::thread::sleep(SHORT / 6);
+    }
+    assert!(endpoint.asked() >= asked + 4, "{asked} before, {} behind", endpoint.asked());
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", topic.product.log());
+    assert_eq!(topic.product.log().matches("WARN").count(), 0, "{}", topic.product.log());
+    topic.product.check("tokens that ended");
 }
 
 /// What is wrong, in the file's lines; what the error names.
@@ -142,7 +173,7 @@ fn faults_of_logins(secured: &Secured) -> Vec<Fault> {
         ("no way to log in", sasl.clone(), vec!["sasl.mechanism", "SCRAM-SHA-512"]),
         (
             "a wrong client secret",
-            tokens(&secured.tokens, "canary-wrong"),
+            tokens(&secured.tokens.url, "canary-wrong"),
             vec!["no token", "sasl.oauthbearer.client.secret"],
         ),
         (
@@ -174,9 +205,15 @@ fn faults_of_certificates(secured: &Secured, of: &str) -> Vec<Fault> {
     let (certificate, key) =
         (secured.file(&format!("{of}-p12.pem"), &certificate), secured.file(&format!("{of}-p12-key.pem"), &key));
     let jks = secured.file(&format!("{of}.jks"), "");
+    let by_name = secured.broker.servers_of("SASL_SSL");
     std::fs::write(&jks, [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]).unwrap();
     vec![
         ("another authority", trusted(&other, &sasl) + &login, vec!["over TLS", "check ssl.truststore.location"]),
+        (
+            "a certificate of another host",
+            sasl.replace(&by_name, &under_another_name(&by_name)) + &login,
+            vec!["over TLS", "which must name the hosts of bootstrap.servers", "127.0.0.2"],
+        ),
         (
             "an authority in a Java keystore",
             trusted(&jks, &sasl).replace("type=PEM", "type=JKS") + &login,
@@ -411,7 +448,9 @@ fn doctor_says_that_all_is_well_and_names_what_is_not() {
     let store = secured.file("examined.pem", &secured.authority.store("examined", Time::Now));
     let properties = format!("{}ssl.keystore.location={}\n", secured.beginning("SSL"), store.display());
     let topic = topic(&secured.file("examined.properties", &properties));
-    topic.grant(login, "READ");
+    for right in ["READ", "DESCRIBE_CONFIGS"] {
+        topic.grant(login, right);
+    }
     topic.produce(10);
     topic.product.enable();
     topic.product.run(&["sync"]).good("sync");
@@ -432,9 +471,58 @@ fn doctor_says_that_all_is_well_and_names_what_is_not() {
     let wrong = [("TABLEFLOW__KAFKA__PROPERTIES_FILE", wrong.to_str().unwrap())];
     topic.doctor_finds(&wrong, "broker ", &["refused the login", "sasl.username, sasl.password"]);
     topic.revoke(login, "READ");
+    topic.revoke(login, "DESCRIBE_CONFIGS");
     topic.doctor_finds(&[], &format!("topic {}", topic.topic), &["--operation DESCRIBE --topic"]);
     topic.grant(login, "DESCRIBE");
     topic.doctor_finds(&[], &format!("topic {}", topic.topic), &["--operation READ --topic"]);
+}
+
+#[test]
+fn doctor_names_the_rights_on_the_group_and_on_settings() {
+    let secured = Secured::shared();
+    let topic = topic(&secured.file("rights.properties", &settings_of(secured, LOGIN, PASSWORD)));
+    let group = [("TABLEFLOW__KAFKA__GROUP__ID", "of-doctor")];
+    let grant = |right: &str| topic.ask("kafka_grant", json!({"login": LOGIN, "right": right, "group": group[0].1}));
+    topic.grant(LOGIN, "READ");
+    topic.produce(10);
+    topic.product.enable();
+    let of = |name: &str, checks: &[Value]| checks.iter().find(|it| it["check"] == name).cloned().unwrap_or_default();
+    // Each table goes on without.
+    let (code, checks) = topic.doctor(&[]);
+    assert_eq!(code, Some(0), "{checks:#?}");
+    assert!(!checks.iter().any(|check| check["check"].as_str().unwrap().starts_with("group")), "{checks:#?}");
+    let found = of(&format!("topic {}", topic.topic), &checks);
+    let line = format!("--allow-principal User:{LOGIN} --operation DescribeConfigs --topic {}`", topic.topic);
+    assert_eq!(found["outcome"], "warning", "{found}");
+    assert!(found["hint"].as_str().unwrap().contains(&line), "{found}");
+    assert!(found["detail"].as_str().unwrap().contains("no right to DESCRIBE_CONFIGS"), "{found}");
+    topic.grant(LOGIN, "DESCRIBE_CONFIGS");
+    let words = ["no right to READ", &format!("--allow-principal User:{LOGIN} --operation READ --group of-doctor`")];
+    topic.doctor_finds(&group, "group of-doctor", &words);
+    grant("DESCRIBE");
+    topic.doctor_finds(&group, "group of-doctor", &words);
+    grant("READ");
+    let (code, checks) = topic.doctor(&group);
+    assert_eq!(code, Some(0), "{checks:#?}");
+    for name in ["group of-doctor", &format!("topic {}", topic.topic)] {
+        assert_eq!(of(name, &checks)["outcome"], "ok", "{checks:#?}");
+    }
+    assert_eq!(topic.ask("kafka_group", json!({"group": group[0].1}))["places"], json!([]), "nothing was told");
+}
+
+#[test]
+fn a_server_with_another_name_is_reached_only_where_nobody_looks_and_doctor_says_so() {
+    let secured = Secured::shared();
+    let server = secured.broker.servers_of("SASL_SSL");
+    let properties = settings_of(secured, LOGIN, PASSWORD).replace(&server, &under_another_name(&server));
+    let topic = topic(&secured.file("unnamed.properties", &properties));
+    topic.grant(LOGIN, "READ");
+    topic.doctor_finds(&[], "broker 127.0.0.2", &["which must name the hosts of bootstrap.servers"]);
+    let (code, checks) = topic.doctor(&[("TABLEFLOW__KAFKA__SSL__ENDPOINT__IDENTIFICATION__ALGORITHM", "")]);
+    assert_eq!(code, Some(0), "{checks:#?}");
+    let warned = checks.iter().find(|check| check["check"] == "encryption").unwrap();
+    assert_eq!(warned["outcome"], "warning", "{warned}");
+    assert!(warned["hint"].as_str().unwrap().contains("ssl.endpoint.identification.algorithm"), "{warned}");
 }
 
 /// As somebody who may read the data directory, and not write in it.
