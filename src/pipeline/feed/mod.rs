@@ -36,7 +36,7 @@ use crate::pipeline::job::{Ended, Goal};
 use crate::pipeline::lanes::Turn;
 use crate::pipeline::mirror::Step;
 use crate::pipeline::pace::Pace;
-use crate::pipeline::progress::{Progress, State, Trouble};
+use crate::pipeline::progress::Progress;
 use crate::pipeline::staging::{EpochFiles, Reader};
 
 /// An epoch of this many files is committed at once: a manifest must stay small (bad input: a partition value a row).

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Feed;
 use crate::definition::StartFrom;
 use crate::pipeline::dispatch::Rows;
+use crate::pipeline::intake::Intake as _;
 use crate::pipeline::job::Goal;
 use crate::pipeline::lanes::Turn;
 use crate::pipeline::progress::{State, Trouble};
