@@ -95,21 +95,28 @@ mod tests {
 
     use super::*;
 
+    /// Settings, and what is said of them.
+    type Case = (&'static [(&'static str, &'static str)], Option<&'static str>);
+
     #[test]
     fn what_is_given_up_on_the_way_is_a_warning() {
-        let login = [("sasl.mechanism", "PLAIN"), ("allow_login_without_tls", "true")];
-        let names = ("ssl.endpoint.identification.algorithm", "");
-        let cases: [(&[(&str, &str)], Option<&str>); 7] = [
+        const LOGIN: (&str, &str) = ("sasl.mechanism", "PLAIN");
+        const ALOUD: (&str, &str) = ("allow_login_without_tls", "true");
+        const NAMES: &str = "ssl.endpoint.identification.algorithm";
+        let cases: [Case; 7] = [
             (&[("security.protocol", "PLAINTEXT")], Some("none: security.protocol is PLAINTEXT")),
             (
-                &[("security.protocol", "SASL_PLAINTEXT"), login[0], login[1]],
+                &[("security.protocol", "SASL_PLAINTEXT"), LOGIN, ALOUD],
                 Some("none: security.protocol is SASL_PLAINTEXT, and the login is in the open"),
             ),
             (&[("security.protocol", "ssl")], None),
-            (&[("security.protocol", "SASL_SSL"), login[0]], None),
-            (&[("security.protocol", "SSL"), names], Some("ssl.endpoint.identification.algorithm turns that off")),
-            (&[("security.protocol", "SSL"), (names.0, "None")], Some("identification.algorithm turns that off")),
-            (&[("security.protocol", "SSL"), (names.0, "https")], None),
+            (&[("security.protocol", "SASL_SSL"), LOGIN], None),
+            (
+                &[("security.protocol", "SSL"), (NAMES, "")],
+                Some("ssl.endpoint.identification.algorithm turns that off"),
+            ),
+            (&[("security.protocol", "SSL"), (NAMES, "None")], Some("identification.algorithm turns that off")),
+            (&[("security.protocol", "SSL"), (NAMES, "https")], None),
         ];
         for (settings, expected) in cases {
             let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());

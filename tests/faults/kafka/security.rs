@@ -189,6 +189,12 @@ fn faults_of_logins(secured: &Secured) -> Vec<Fault> {
     ]
 }
 
+/// These settings, with a server whose certificate does not have its name.
+fn under_another_name_in(properties: &str) -> String {
+    let server = Secured::shared().broker.servers_of("SASL_SSL");
+    properties.replace(&server, &under_another_name(&server))
+}
+
 fn faults_of_certificates(secured: &Secured, of: &str) -> Vec<Fault> {
     let (sasl, ssl) = (secured.beginning("SASL_SSL"), secured.beginning("SSL"));
     let others = Authority::new();
@@ -205,13 +211,12 @@ fn faults_of_certificates(secured: &Secured, of: &str) -> Vec<Fault> {
     let (certificate, key) =
         (secured.file(&format!("{of}-p12.pem"), &certificate), secured.file(&format!("{of}-p12-key.pem"), &key));
     let jks = secured.file(&format!("{of}.jks"), "");
-    let by_name = secured.broker.servers_of("SASL_SSL");
     std::fs::write(&jks, [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]).unwrap();
     vec![
         ("another authority", trusted(&other, &sasl) + &login, vec!["over TLS", "check ssl.truststore.location"]),
         (
             "a certificate of another host",
-            sasl.replace(&by_name, &under_another_name(&by_name)) + &login,
+            under_another_name_in(&sasl) + &login,
             vec!["over TLS", "which must name the hosts of bootstrap.servers", "127.0.0.2"],
         ),
         (
@@ -513,8 +518,7 @@ fn doctor_names_the_rights_on_the_group_and_on_settings() {
 #[test]
 fn a_server_with_another_name_is_reached_only_where_nobody_looks_and_doctor_says_so() {
     let secured = Secured::shared();
-    let server = secured.broker.servers_of("SASL_SSL");
-    let properties = settings_of(secured, LOGIN, PASSWORD).replace(&server, &under_another_name(&server));
+    let properties = under_another_name_in(&settings_of(secured, LOGIN, PASSWORD));
     let topic = topic(&secured.file("unnamed.properties", &properties));
     topic.grant(LOGIN, "READ");
     topic.doctor_finds(&[], "broker 127.0.0.2", &["which must name the hosts of bootstrap.servers"]);

@@ -281,7 +281,10 @@ fn i1_i2_i6_files_of_other_clients_are_taken_as_they_are() {
         );
         assert!(Properties::new(&file).is_err(), "the section is ours: {text}");
     }
-    // What the section says is in the file's place; a misspelt name is one wherever it stands.
+}
+
+#[test]
+fn i1_i2_a_section_stands_over_its_file_and_a_misspelt_name_is_one_in_either() {
     let file = |further: &str| file::parse(&format!("{OF_CONSUMERS}{further}\n"));
     let section = written(&[("group.id", "of-tables"), ("isolation.level", "read_committed"), ("client.id", "c")]);
     let found = Properties::over_file(&file(""), &section).unwrap();
