@@ -32,6 +32,10 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// A broker forgets the positions of a group without members after a while, a day at least in every release.
 const TELL_ALL_EVERY: Duration = Duration::from_secs(3600);
 
+/// A cluster makes a place for its first group within this time.
+const COORDINATED_WITHIN: Duration = Duration::from_secs(5);
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(200);
+
 /// Partitions in one request.
 const PLACES_MAX: usize = 10_000;
 
@@ -190,13 +194,26 @@ async fn put(cluster: &Arc<Cluster>, group: &str, places: Vec<(Place, i64)>) -> 
 
 /// Whether the group may be told; nothing is told to it.
 pub(super) async fn look_at(cluster: &Arc<Cluster>, group: &str) -> Result<String, Error> {
-    let name = group.to_owned();
-    let asked = cluster.ask(move |consumer| may_read_group(consumer, &name, ANSWER_WITHIN)).await?;
+    let started = Instant::now();
+    let asked = loop {
+        let name = group.to_owned();
+        match cluster.ask(move |consumer| may_read_group(consumer, &name, ANSWER_WITHIN)).await? {
+            Err(failed) if is_of_a_coordinator(&failed) && started.elapsed() < COORDINATED_WITHIN => {
+                sleep(COORDINATOR_PAUSE).await;
+            }
+            asked => break asked,
+        }
+    };
     match asked.map_err(|failed| failed_error(cluster, group, &failed))? {
         Some(true) => Ok("may be told how far tables are".to_owned()),
         Some(false) => Err(no_right(cluster, group, Code::GroupAuthorizationFailed)),
         None => Ok("answers; the cluster does not say whether the login may READ it".to_owned()),
     }
+}
+
+/// Nobody keeps the group yet: so it is with the first group of a cluster.
+fn is_of_a_coordinator(failed: &Failed) -> bool {
+    matches!(failed.code(), Code::CoordinatorLoadInProgress | Code::CoordinatorNotAvailable | Code::NotCoordinator)
 }
 
 fn no_right(cluster: &Cluster, group: &str, code: Code) -> Error {
