@@ -89,8 +89,12 @@ impl Tables {
     }
 
     fn wait_for(&self, state: &str) -> Value {
-        wait_until(state, || self.status()["status"] == state);
-        self.status()
+        let mut status = Value::Null;
+        wait_until(state, || {
+            status = self.status();
+            status["status"] == state
+        });
+        status
     }
 
     fn wait_for_rows(&self, rows: u64, what: &str) {
