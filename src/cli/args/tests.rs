@@ -68,10 +68,15 @@ const VERBS: &[(&str, &str)] = &[
     ("schema|diff|s|--from|1", "Schema(Diff { subject: \"s\", from: Some(Number(Version(1))), to: Latest })"),
     ("disable|t|--drop", "Disable(DisableArguments { table: Some(TableReference(\"t\")), pattern: None, drop: true })"),
     ("pause|bronze.orders", "Pause(TableArgument { table: TableReference(\"bronze.orders\") })"),
-    ("resume|t", "Resume(ResumeArguments { table: TableArgument { table: TableReference(\"t\") }, letters: None })"),
+    (
+        "resume|t|--past-gap",
+        "Resume(ResumeArguments { table: TableArgument { table: TableReference(\"t\") }, letters: None, \
+         past_gap: true })",
+    ),
     (
         "resume|t|--letters|SENT",
-        "Resume(ResumeArguments { table: TableArgument { table: TableReference(\"t\") }, letters: Some(Sent) })",
+        "Resume(ResumeArguments { table: TableArgument { table: TableReference(\"t\") }, letters: Some(Sent), \
+         past_gap: false })",
     ),
     ("describe|t", "Describe(TableArgument { table: TableReference(\"t\") })"),
     ("history|t", "History(TableArgument { table: TableReference(\"t\") })"),
