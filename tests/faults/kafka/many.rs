@@ -16,8 +16,9 @@ const RECORD_BYTES: usize = 16 << 20;
 /// So many of each partition.
 const BACKLOG_OF_LARGE: u64 = 4;
 
-/// The budget, and what fetching, decoding and encoding one such record of each partition takes beside it.
-const PEAK_BYTES_MAX: u64 = 400 << 20;
+/// The budget, and what fetching, decoding and encoding one such record of each partition takes beside it: each is there in
+/// several forms at once.
+const PEAK_BYTES_MAX: u64 = 640 << 20;
 
 /// More than a table that keeps up may be behind.
 const BACKLOG: u64 = 4_000;
