@@ -2,6 +2,7 @@
 //! a rollback, other hands. What is read by whom is for `kafka::mirror`; when a version counts as followed for
 //! `once_it_fits`.
 
+mod by_lot;
 mod once_it_fits;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +20,7 @@ use tableflow::pipeline::progress::Progress;
 use tableflow::pipeline::supervise::run_job;
 use tableflow_catalog::fault::CommitFault::{ApplyThenUnknown, Delay, HoldThenUnknown, Pass, UnknownWithoutApplying};
 use tableflow_catalog::{CommitOutcome, TableCreation};
+use tableflow_connectors::decode::Evolution;
 use tableflow_model::ErrorKind;
 use tableflow_store::fault::{Effect, Fault, Operation};
 use tokio_util::sync::CancellationToken;
@@ -290,7 +292,7 @@ async fn a_job_that_begins_again_has_the_newest_definition() {
     table.produce(&[framed(2, &[whole(2), 2, whole(12)]), second(3, 3)]);
     let world = World::over(table.product.share()).await;
     let old = world.definition().await;
-    table.product.run(&["update", "t", "--evolution", "additive"]).good("update");
+    world.home.definitions().change(&world.table, |it| it.evolution = Evolution::Additive).await.unwrap();
     let goal = Goal::CatchUp(CancellationToken::new());
     let job = run_job(world.home.clone(), old, Arc::new(Progress::default()), TableMemory::new(1 << 30), goal);
     assert!(matches!(job.await, Ok(Ended::CaughtUp)));

@@ -14,7 +14,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// A step of a linear congruential generator; the high bits are good enough to pick moments.
-fn draw(state: &mut u64, below: u64) -> u64 {
+pub fn draw(state: &mut u64, below: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) % below
 }

@@ -77,7 +77,7 @@ async fn a_replay_that_begins_again_has_the_newest_definition() {
     table.register(&[ID]);
     let (home, name) = home_of(&table).await;
     let old = home.definitions().get(&name).await.unwrap();
-    table.product.run(&["update", "t", "--evolution", "additive"]).good("update");
+    home.definitions().change(&name, |it| it.evolution = Evolution::Additive).await.unwrap();
     let replayed = replay(&home, &old, None, TableMemory::new(1 << 30)).await.unwrap();
     assert_eq!((replayed.rows, replayed.left()), (2, 0));
     assert_eq!(table.names(), ["c", "id"], "of two drops the second one is not taken");
