@@ -249,6 +249,7 @@ fn of_change(Change { change, column, from, to, detail }: &Change) -> String {
     let word = match change {
         ChangeKind::Added => "added",
         ChangeKind::Widened => "widened",
+        ChangeKind::Relaxed => "nullable",
         ChangeKind::Renamed => "renamed",
         ChangeKind::Kept => "kept",
         ChangeKind::Dropped => "dropped",

@@ -9,7 +9,8 @@ use arrow::datatypes::{Fields, Schema};
 use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_connectors::decode::{
-    ColumnRules, Evolution, Learned, MetadataColumns, Reason, SchemaFault, added, missing, record_names, widened,
+    ColumnRules, Evolution, Learned, MetadataColumns, Reason, SchemaFault, added, missing, record_names, relaxed,
+    widened,
 };
 use tableflow_connectors::registry::{ResolvedSchema, SchemaType};
 use tableflow_lake::layout::{arrow_schema, evolve, new_schema};
@@ -55,7 +56,7 @@ pub struct Verdict {
 pub enum Outcome {
     /// It goes on with the columns that it has.
     Unchanged,
-    /// It gets columns or wider ones, or loses some.
+    /// It gets columns, wider ones or nullable ones, or loses some.
     Evolves,
     /// It is made, with these columns.
     NewTable,
@@ -89,13 +90,15 @@ pub struct Change {
 pub enum ChangeKind {
     Added,
     Widened,
+    /// It was NOT NULL, and the schema's field may be null, or is not there.
+    Relaxed,
     /// A field of another name goes into it.
     Renamed,
     /// It stays, though the schema has no field for it.
     Kept,
     /// It goes, since the schema has no field for it; one of that name that comes back is a new one.
     Dropped,
-    /// It stays NOT NULL, though the schema's field may be null.
+    /// It stays NOT NULL, as it was declared or since the table is strict, though the schema's field may be null.
     StaysNotNull,
 }
 
@@ -338,7 +341,7 @@ fn refusing(outcome: Outcome, refusal: Refusal) -> Verdict {
     Verdict { table: None, outcome, changes: Vec::new(), refusal: Some(refusal), notes: Vec::new() }
 }
 
-/// The columns that the table would get, and those that would become wider.
+/// The columns that the table would get, and those that would become wider or nullable.
 fn changed(before: &Schema, after: &Schema) -> Vec<Change> {
     let new = added(before.fields(), after.fields()).into_iter().map(|(column, field)| Change {
         to: Some(flink_type(field.data_type())),
@@ -349,7 +352,11 @@ fn changed(before: &Schema, after: &Schema) -> Vec<Change> {
         to: Some(flink_type(&widening.to)),
         ..Change::of(ChangeKind::Widened, widening.path)
     });
-    new.chain(wider).collect()
+    let nullable = relaxed(before.fields(), after.fields()).into_iter().map(|column| Change {
+        detail: Some("it may be null from then on".to_owned()),
+        ..Change::of(ChangeKind::Relaxed, column)
+    });
+    new.chain(wider).chain(nullable).collect()
 }
 
 /// The columns that the table would lose.

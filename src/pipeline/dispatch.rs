@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
 use tableflow_connectors::decode::dead_letters::{self, Framings};
 use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError};
-use tableflow_lake::layout::arrow_schema;
+use tableflow_lake::layout::{arrow_schema, identifying_columns};
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, TableName, TopicName};
 
@@ -304,6 +304,7 @@ pub async fn decoding_for(home: &Home, terms: Terms<'_>, table: &TableMetadata) 
         partition_fields: partition_fields().map(|field| field.name.clone()).collect(),
         partition_sources: partition_fields().filter_map(|field| name_of(field.source_id)).collect(),
         evolution: terms.evolution,
+        held: identifying_columns(table.current_schema()),
     };
     let terms = Terms { mirror: Mirror::of(table)?, ..terms };
     Decoding::new(home, terms, &*arrow_schema(table.current_schema())?, &rules).await

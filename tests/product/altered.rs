@@ -109,7 +109,7 @@ fn lines(from: i64, to: i64) -> String {
 
 /// I1.
 #[track_caller]
-fn check_documents(world: &World, engines: &Engines, table: &str, readers: &[&str]) {
+pub fn check_documents(world: &World, engines: &Engines, table: &str, readers: &[&str]) {
     let ours = world.file("ours.ndjson", world.ok(&["query", &format!("select * from {table}"), "-o", "ndjson"]));
     let ours = engines.ask("document", json!({"reader": "ndjson", "table": table, "file": ours}));
     for reader in readers {

@@ -118,6 +118,12 @@ def columns(order):
     return {schema.find_column_name(field): field for field in sorted(schema.field_ids)}
 
 
+def required(order):
+    """The whole names of the columns that take no null."""
+    schema = read_table.load_table(order["data_dir"], order["table"]).schema()
+    return [schema.find_column_name(field) for field in sorted(schema.field_ids) if schema.find_field(field).required]
+
+
 def by_ids(order):
     """Every row as its files have it, whatever the table makes of them: values by field id, null left out."""
     import pyarrow.parquet as parquet
@@ -170,7 +176,7 @@ def alter(order):
             with table.update_sort_order() as update:
                 update.asc(path, IdentityTransform())
             continue
-        with table.update_schema() as update:
+        with table.update_schema(allow_incompatible_changes=True) as update:
             match word:
                 case "rename":
                     update.rename_column(path, rest[0])
@@ -180,6 +186,10 @@ def alter(order):
                     update.add_column(tuple(path.split(".")), types[rest[0]])
                 case "widen":
                     update.update_column(path, types[rest[0]])
+                case "require":
+                    update.update_column(path, required=True)
+                case "identify":
+                    update.set_identifier_fields(path)
                 case "first":
                     update.move_first(path)
                 case _:
@@ -273,6 +283,7 @@ ORDERS = {
         forget,
         take_in,
         columns,
+        required,
         by_ids,
         metadata,
         duckdb_rows,

@@ -1,6 +1,6 @@
 //! How one set of columns differs from another.
 //!
-//! Owns [`added`], [`widened`] and [`missing`]. Columns are told by their whole names, as `a.b`, `l.element.b`.
+//! Owns [`added`], [`widened`], [`relaxed`] and [`missing`]. Columns are told by their whole names, as `a.b`, `l.element.b`.
 //! - I1: what is inside of a column that only one side has is not named beside it.
 
 use arrow::datatypes::{DataType, Field, FieldRef};
@@ -31,6 +31,12 @@ pub fn widened(before: &[FieldRef], after: &[FieldRef]) -> Vec<Widening> {
         .collect()
 }
 
+/// The columns that may be null, and might not before.
+pub fn relaxed(before: &[FieldRef], after: &[FieldRef]) -> Vec<String> {
+    let found = Walk::over(before, after, &[]).into_iter();
+    found.filter(|(_, difference)| matches!(difference, Difference::Nullable)).map(|(path, _)| path).collect()
+}
+
 /// The columns of a table that a schema, which makes these columns by itself, has no field for.
 pub fn missing(table: &[FieldRef], schema: &[FieldRef], renames: &[Rename]) -> Vec<String> {
     let found = Walk::over(table, schema, renames).into_iter();
@@ -41,6 +47,7 @@ enum Difference<'a> {
     OnlyBefore,
     OnlyAfter(&'a Field),
     Type(&'a DataType, &'a DataType),
+    Nullable,
 }
 
 struct Walk<'a, 'r> {
@@ -66,7 +73,7 @@ impl<'a> Walk<'a, '_> {
                 Some(index) => {
                     if let (Some(other), Some(matched)) = (after.get(index), matched.get_mut(index)) {
                         *matched = true;
-                        self.inside(field.data_type(), other.data_type(), &path);
+                        self.value(field, other, &path);
                     }
                 }
                 None => self.found.push((path, Difference::OnlyBefore)),
@@ -77,15 +84,22 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
+    fn value(&mut self, before: &'a Field, after: &'a Field, path: &str) {
+        if after.is_nullable() && !before.is_nullable() {
+            self.found.push((path.to_owned(), Difference::Nullable));
+        }
+        self.inside(before.data_type(), after.data_type(), path);
+    }
+
     fn inside(&mut self, before: &'a DataType, after: &'a DataType, path: &str) {
         match (before, after) {
             (DataType::Struct(before), DataType::Struct(after)) => self.row(before, after, path),
             (DataType::List(before), DataType::List(after)) => {
-                self.inside(before.data_type(), after.data_type(), &format!("{path}.element"));
+                self.value(before, after, &format!("{path}.element"));
             }
             (DataType::Map(before, _), DataType::Map(after, _)) => {
                 if let (Some((_, before)), Some((_, after))) = (map_parts(before), map_parts(after)) {
-                    self.inside(before.data_type(), after.data_type(), &format!("{path}.value"));
+                    self.value(before, after, &format!("{path}.value"));
                 }
             }
             _ if flink_type(before) != flink_type(after) => {
@@ -125,6 +139,18 @@ mod tests {
         assert!(added(before.fields(), before.fields()).is_empty());
         let wider: Vec<String> = widened(before.fields(), after.fields()).into_iter().map(|it| it.path).collect();
         assert_eq!(wider, ["a", "l.element.x"]);
+    }
+
+    #[test]
+    fn what_may_be_null_from_now_on_is_found_at_any_depth() {
+        let before = schema(
+            "a INT NOT NULL, b INT NOT NULL, c INT, r ROW<x INT NOT NULL> NOT NULL, l ARRAY<INT NOT NULL>, \
+             m MAP<STRING, INT NOT NULL>",
+        );
+        let after =
+            schema("b INT NOT NULL, a INT, c INT, r ROW<x INT> NOT NULL, l ARRAY<INT>, m MAP<STRING, INT>, n INT");
+        assert_eq!(relaxed(before.fields(), after.fields()), ["a", "r.x", "l.element", "m.value"]);
+        assert!(relaxed(after.fields(), before.fields()).is_empty());
     }
 
     #[test]

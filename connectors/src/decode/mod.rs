@@ -54,7 +54,7 @@ mod shown;
 mod value_columns;
 
 pub use avro::{AvroDecoder, in_a_record};
-pub use changes::{added, missing, widened};
+pub use changes::{added, missing, relaxed, widened};
 pub use failure::{Reason, RecordError, Remedy};
 pub use json::JsonDecoder;
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};

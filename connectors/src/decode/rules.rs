@@ -14,6 +14,8 @@ pub struct ColumnRules {
     pub partition_fields: Vec<String>,
     /// The whole names of the columns that those are made from: their type does not change.
     pub partition_sources: Vec<String>,
+    /// The names of columns that stay NOT NULL, with all inside of them, if they are.
+    pub held: Vec<String>,
     pub evolution: Evolution,
 }
 
@@ -23,7 +25,7 @@ pub struct ColumnRules {
 pub enum Evolution {
     /// They stay as they are.
     Strict,
-    /// New ones are added, and those that there are become wider.
+    /// New ones are added, and those that there are become wider, or nullable.
     #[default]
     Additive,
     /// The same, and one that the newest schema no longer has is dropped.

@@ -107,7 +107,9 @@ pub struct Learned {
     pub widenings: Vec<Widening>,
     /// Fields that go into a column of another name, by an alias.
     pub renames: Vec<Rename>,
-    /// Columns that are NOT NULL and whose field may be null, or left out: such a record is a bad one.
+    /// Columns that were NOT NULL, and whose field may be null, or left out.
+    pub relaxed: Vec<String>,
+    /// The same of those that stay NOT NULL: such a record is a bad one.
     pub may_lack: Vec<String>,
     /// The whole names of the columns that its fields go into, where they were asked for.
     pub filled: BTreeSet<String>,

@@ -58,6 +58,8 @@ impl ValueColumns {
         self.taken = TakenNames::new(rules, table);
         self.evolution = rules.evolution;
         self.fixed.clone_from(&rules.partition_sources);
+        let is_strict = rules.evolution == Evolution::Strict;
+        self.fields.hold(|name| is_strict || rules.held.iter().any(|held| held == name));
     }
 
     /// Takes in what a schema brings: `bind` adds it to columns of its own (I1).

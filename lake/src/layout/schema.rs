@@ -1,12 +1,14 @@
 //! The columns of a table: Arrow fields to Iceberg fields with stable ids, and additive evolution.
 //!
 //! - I1: a field's id never changes, and no id is given twice: fresh ids start after the table's last one.
-//! - I2: evolution only adds optional fields, at the end of the table or of a struct; anything else is refused.
+//! - I2: evolution only adds optional fields, at the end of the table or of a struct, and makes fields wider or
+//!   optional; anything else is refused. What identifies rows stays required.
 //! - I3: every Arrow type the decoders produce has exactly one Iceberg type in format version 2.
 //!
 //! Neighbours: decoders grow their Arrow schema, `write` conforms batches to [`arrow_schema`], `commit`
 //! publishes the evolved schema together with the first snapshot that needs it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef, TimeUnit};
@@ -24,15 +26,15 @@ pub struct Evolution {
 
 /// The schema of a table to be made.
 pub fn new_schema(columns: &Fields) -> Result<Schema> {
-    let mut ids = FreshIds { last: 0 };
+    let mut ids = FreshIds { last: 0, identifying: BTreeSet::new() };
     let fields = ids.fields(columns, "")?;
     Schema::builder().with_schema_id(0).with_fields(fields).build().map_err(iceberg_error("the columns make no table"))
 }
 
-/// The table's schema with every column of `columns` that it lacks, each at least as wide as there, or `None` when it
-/// is so already (I2).
+/// The table's schema with every column of `columns` that it lacks, each at least as wide as there and as free to be
+/// null, or `None` when it is so already (I2).
 pub fn evolve(current: &Schema, last_column_id: i32, columns: &Fields) -> Result<Option<Evolution>> {
-    let mut ids = FreshIds { last: last_column_id };
+    let mut ids = FreshIds { last: last_column_id, identifying: identifying(current) };
     let fields = ids.merge(current.as_struct().fields(), columns, "")?;
     if fields == current.as_struct().fields() {
         return Ok(None);
@@ -46,6 +48,31 @@ pub fn evolve(current: &Schema, last_column_id: i32, columns: &Fields) -> Result
     Ok(Some(Evolution { schema, last_column_id: ids.last }))
 }
 
+/// The names of the columns that rows are identified by, or by something inside of them.
+pub fn identifying_columns(schema: &Schema) -> Vec<String> {
+    let ids = identifying(schema);
+    let columns = schema.as_struct().fields().iter().filter(|column| ids.contains(&column.id));
+    columns.map(|column| column.name.clone()).collect()
+}
+
+/// The ids of the fields that identify rows, and of the structs around them.
+fn identifying(schema: &Schema) -> BTreeSet<i32> {
+    fn find(fields: &[NestedFieldRef], ids: &BTreeSet<i32>, found: &mut BTreeSet<i32>) -> bool {
+        let mut is_around = false;
+        for field in fields {
+            let is_inside = matches!(&*field.field_type, Type::Struct(inside) if find(inside.fields(), ids, found));
+            if is_inside || ids.contains(&field.id) {
+                found.insert(field.id);
+                is_around = true;
+            }
+        }
+        is_around
+    }
+    let mut found = BTreeSet::new();
+    find(schema.as_struct().fields(), &schema.identifier_field_ids().collect(), &mut found);
+    found
+}
+
 /// The Arrow schema of the table's files: the types and names of the table, field ids in the metadata.
 pub fn arrow_schema(schema: &Schema) -> Result<ArrowSchemaRef> {
     let arrow = iceberg::arrow::schema_to_arrow_schema(schema).map_err(iceberg_error("the table's schema"))?;
@@ -55,6 +82,8 @@ pub fn arrow_schema(schema: &Schema) -> Result<ArrowSchemaRef> {
 /// Gives out field ids, each once (I1).
 struct FreshIds {
     last: i32,
+    /// Those of the fields that identify rows, and of what those lie in.
+    identifying: BTreeSet<i32>,
 }
 
 impl FreshIds {
@@ -109,6 +138,7 @@ impl FreshIds {
                     let path = join(path, &field.name);
                     let mut field = field.as_ref().clone();
                     field.field_type = Box::new(self.merge_type(&field.field_type, column.data_type(), &path)?);
+                    field.required &= !column.is_nullable() || self.identifying.contains(&field.id);
                     merged.push(Arc::new(field));
                 }
             }
@@ -132,6 +162,7 @@ impl FreshIds {
             (Type::List(list), DataType::List(element)) => {
                 let mut field = list.element_field.as_ref().clone();
                 field.field_type = Box::new(self.merge_type(&field.field_type, element.data_type(), path)?);
+                field.required &= !element.is_nullable();
                 Ok(Type::List(ListType { element_field: Arc::new(field) }))
             }
             (Type::Map(map), DataType::Map(entries, _)) => {
@@ -139,6 +170,7 @@ impl FreshIds {
                 let Some(value) = pair.get(1) else { return Err(unsupported(path, wanted)) };
                 let mut field = map.value_field.as_ref().clone();
                 field.field_type = Box::new(self.merge_type(&field.field_type, value.data_type(), path)?);
+                field.required &= !value.is_nullable();
                 Ok(Type::Map(MapType { key_field: map.key_field.clone(), value_field: Arc::new(field) }))
             }
             (Type::Primitive(primitive), wanted) => match primitive_type(wanted) {
@@ -241,7 +273,7 @@ mod tests {
         assert_eq!(ids(&evolution.schema), expected.map(|(id, name)| (id, name.to_owned())));
         assert_eq!(evolution.last_column_id, 7);
         assert!(!evolution.schema.field_by_name("note").unwrap().required, "an added column is optional");
-        assert!(evolution.schema.field_by_name("id").unwrap().required, "an old column keeps its constraint");
+        assert!(!evolution.schema.field_by_name("id").unwrap().required, "an old one becomes optional");
     }
 
     #[test]
@@ -265,6 +297,31 @@ mod tests {
         assert_eq!((ids(&evolution.schema), evolution.last_column_id), (ids(&before), 4));
         assert!(evolve(&evolution.schema, 4, &wide).unwrap().is_none());
         assert!(evolve(&evolution.schema, 4, &narrow).unwrap().is_none(), "a column never becomes narrower");
+    }
+
+    #[test]
+    fn i2_what_may_be_null_becomes_optional_at_any_depth_but_for_what_identifies_rows() {
+        let fields = |required: bool| {
+            let field = |name: &str, data_type| Field::new(name, data_type, !required);
+            let (row, list) =
+                (DataType::Struct(vec![field("x", DataType::Int32)].into()), field("item", DataType::Int32));
+            Fields::from(vec![
+                field("id", DataType::Int64),
+                field("r", row.clone()),
+                field("key", row),
+                field("l", DataType::List(Arc::new(list))),
+            ])
+        };
+        let before = new_schema(&fields(true)).unwrap();
+        let id_of = |name: &str| before.field_id_by_name(name).unwrap();
+        let keys = [id_of("id"), id_of("key.x")];
+        let before = before.clone().into_builder().with_identifier_field_ids(keys).build().unwrap();
+        let after = evolve(&before, 9, &fields(false)).unwrap().unwrap().schema;
+        assert_eq!(ids(&after), ids(&before));
+        let mut required: Vec<(i32, String)> = ids(&after);
+        required.retain(|(id, _)| after.field_by_id(*id).unwrap().required);
+        assert_eq!(required.into_iter().map(|(_, name)| name).collect::<Vec<_>>(), ["id", "key", "key.x"]);
+        assert!(evolve(&after, 9, &fields(true)).unwrap().is_none(), "nothing becomes required");
     }
 
     #[test]

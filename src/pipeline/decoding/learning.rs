@@ -296,6 +296,9 @@ fn decoder_of(
     rules: &ColumnRules,
 ) -> Result<(Box<dyn Decoder>, Vec<Note>)> {
     let Reading { part, format, declared, .. } = reading;
+    // What a person declared is the records' matter, and no schema's.
+    let held = rules.held.iter().cloned().chain(declared.iter().map(|column| column.name().clone())).collect();
+    let rules = &ColumnRules { held, ..rules.clone() };
     let framing = RegistryFraming { prefix: home.id_prefix, part: *part };
     Ok(match format {
         Format::Json | Format::JsonSchema => {

@@ -3,10 +3,12 @@
 //! Records are written by hand: a zero, the schema's id, and the value's bytes as its format's specification has them.
 //!
 //! ```text
-//!  case  one schema after another: what is said of it, and what becomes of the table
+//!  case     one schema after another: what is said of it, and what becomes of the table
+//!  relaxed  columns that are NOT NULL, and the fields of schemas are not
 //! ```
 
 mod case;
+mod relaxed;
 
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 //!
 //! Owns [`Binding`]: the rules that hold for the columns of every schema, whatever its language.
 //! - I1: a column that is there keeps its type or becomes wider; a new one is nullable and has a name that one can
-//!   have.
+//!   have. One that is NOT NULL becomes nullable where a record of the schema may have no value for it, unless it is held.
 //! - I2: no binding goes deeper than [`DEPTH_MAX`], into a type that contains itself, or over more than [`LEAVES_MAX`]
 //!   scalars, or to more than [`PLACES_MAX`] places, though none of them has one: definitions may double at each level.
 
@@ -128,11 +128,34 @@ impl Binding {
         }
     }
 
-    /// A record of the schema may have no value for the column here.
-    pub fn may_lack(&mut self, column: &Column) {
-        if !column.nullable {
-            self.learned.may_lack.push(self.path());
+    /// A record of the schema may have no value for the column here (I1).
+    pub fn may_lack(&mut self, column: &mut Column) {
+        if column.nullable {
+            return;
         }
+        match column.held {
+            true => self.learned.may_lack.push(self.path()),
+            false => {
+                column.nullable = true;
+                self.learned.relaxed.push(self.path());
+            }
+        }
+    }
+
+    /// None has one for the columns that no field was given. Answers the first of them that stays NOT NULL.
+    pub fn may_lack_others(&mut self, columns: &mut Fields, given: &[usize]) -> Option<String> {
+        let mut stays = None;
+        for (index, (name, column)) in columns.columns_mut().enumerate() {
+            if !column.nullable && !given.contains(&index) {
+                self.path.push(name.to_owned());
+                self.may_lack(column);
+                if !column.nullable {
+                    stays.get_or_insert(self.path());
+                }
+                self.path.pop();
+            }
+        }
+        stays
     }
 
     pub fn note(&mut self, words: impl Into<String>) {
@@ -150,8 +173,8 @@ impl Binding {
             Taking::Takes => Ok(()),
             Taking::Never => Err(self.unfit(column, what)),
             Taking::Widened(to) => {
-                let wider = Column::new(&to, column.nullable, false);
-                *column = wider.ok_or_else(|| self.unfit(column, what))?;
+                let wider = Column::new(&to, column.nullable, false).ok_or_else(|| self.unfit(column, what))?;
+                *column = Column { held: column.held, ..wider };
                 self.learned.widenings.push(Widening { path: self.path(), from, to });
                 Ok(())
             }
@@ -202,11 +225,9 @@ impl Binding {
         }
     }
 
-    /// A column that must have a value gets one from every record.
-    pub fn check_required(&self, columns: &Fields, given: &[usize]) -> Result<()> {
-        let mut required = columns.columns().enumerate().filter(|(_, (_, column))| !column.nullable);
-        let Some((_, (name, _))) = required.find(|(index, _)| !given.contains(index)) else { return Ok(()) };
-        let column = self.inside(name);
+    /// A column that stays NOT NULL gets a value from every record.
+    pub fn check_required(&mut self, columns: &mut Fields, given: &[usize]) -> Result<()> {
+        let Some(column) = self.may_lack_others(columns, given) else { return Ok(()) };
         let what = format!("column {column} is NOT NULL, and the schema has no such field");
         Err(SchemaFault::FieldDeleted
             .at(&column, Error::data(what))

@@ -24,6 +24,8 @@ use super::validity::Validity;
 
 pub(in crate::decode) struct Column {
     pub nullable: bool,
+    /// Whether it takes no null, if it does not, whatever a schema says.
+    pub held: bool,
     pub validity: Validity,
     pub values: Values,
 }
@@ -78,7 +80,7 @@ impl Column {
             DataType::Struct(children) => Values::Row(Fields::of(children, declared).ok()?),
             _ => return None,
         };
-        Some(Column { nullable, validity: Validity::default(), values })
+        Some(Column { nullable, held: false, validity: Validity::default(), values })
     }
 
     pub fn of(field: &Field, declared: bool) -> Option<Self> {
@@ -89,8 +91,8 @@ impl Column {
 
     /// A column like this one, without rows.
     pub fn copy(&self) -> Self {
-        let Column { nullable, values, .. } = self;
-        let (nullable, validity) = (*nullable, Validity::default());
+        let Column { nullable, held, values, .. } = self;
+        let (nullable, held, validity) = (*nullable, *held, Validity::default());
         let values = match values {
             Values::Boolean(_) => Values::Boolean(Booleans::new()),
             Values::Int(leaf) => Values::Int(leaf.copy()),
@@ -107,7 +109,7 @@ impl Column {
             Values::Map(map) => Values::Map(Map::new(map.keys.copy(), map.value.copy())),
             Values::Row(fields) => Values::Row(fields.copy()),
         };
-        Column { nullable, validity, values }
+        Column { nullable, held, validity, values }
     }
 
     /// Holds a column of scalars to a declared width.
@@ -116,6 +118,17 @@ impl Column {
             Values::Int(leaf) => leaf.width = width,
             Values::Text(leaf) => leaf.width = width,
             Values::Bytes(leaf) => leaf.width = width,
+            _ => {}
+        }
+    }
+
+    /// Lets neither the column nor one inside of it become nullable.
+    pub fn hold(&mut self) {
+        self.held = true;
+        match &mut self.values {
+            Values::List(list) => list.element.hold(),
+            Values::Map(map) => map.value.hold(),
+            Values::Row(fields) => fields.hold(|_| true),
             _ => {}
         }
     }

@@ -21,7 +21,7 @@ pub(in crate::decode) struct Fields {
     children: IndexMap<Box<str>, Column>,
     /// Which column came next the last time: first of all, then after each column.
     successors: Vec<usize>,
-    /// Columns that every row must have.
+    /// Columns that every row must have, unless they became nullable since.
     required: Vec<usize>,
     /// How many columns outlast a failing record.
     settled: usize,
@@ -98,6 +98,10 @@ impl Fields {
         self.children.get_index_mut(index).map(|(_, column)| column)
     }
 
+    pub fn columns_mut(&mut self) -> impl Iterator<Item = (&str, &mut Column)> {
+        self.children.iter_mut().map(|(name, column)| (&**name, column))
+    }
+
     pub fn columns(&self) -> impl Iterator<Item = (&str, &Column)> {
         self.children.iter().map(|(name, column)| (&**name, column))
     }
@@ -115,7 +119,8 @@ impl Fields {
     /// The first column that must have a value in `row` and got none.
     pub fn missing(&self, row: usize) -> Option<(&str, &Column)> {
         let required = self.required.iter().filter_map(|index| self.children.get_index(*index));
-        required.map(|(name, column)| (&**name, column)).find(|(_, column)| column.len() <= row)
+        let required = required.map(|(name, column)| (&**name, column));
+        required.into_iter().find(|(_, column)| !column.nullable && column.len() <= row)
     }
 
     pub fn leaves(&self) -> usize {
@@ -125,6 +130,12 @@ impl Fields {
     pub fn settle(&mut self) {
         self.settled = self.children.len();
         self.children.values_mut().for_each(Column::settle);
+    }
+
+    /// Lets none of the columns that are chosen become nullable.
+    pub fn hold(&mut self, is_chosen: impl Fn(&str) -> bool) {
+        let chosen = self.children.iter_mut().filter(|(name, _)| is_chosen(name));
+        chosen.for_each(|(_, column)| column.hold());
     }
 
     /// Forgets the record that was written last, as row `rows`, and the columns added for it.

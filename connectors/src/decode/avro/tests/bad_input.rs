@@ -141,10 +141,11 @@ fn n02_a_tombstone_is_named_as_such() {
 
 #[test]
 fn null_for_a_column_that_must_have_a_value() {
-    let mut decoder = table("a BIGINT NOT NULL, r ROW<x INT NOT NULL>");
+    let mut decoder = held("a BIGINT NOT NULL, r ROW<x INT NOT NULL>");
     let nullable = r#"{"name":"a","type":["null","long"]},
         {"name":"r","type":["null",{"type":"record","name":"R","fields":[{"name":"x","type":["null","int"]}]}]}"#;
-    decoder.add_schema(SchemaKey::id(1), &record(nullable)).unwrap();
+    let learned = decoder.add_schema(SchemaKey::id(1), &record(nullable)).unwrap();
+    assert_eq!((learned.may_lack, learned.relaxed), (vec!["a".to_owned(), "r.x".to_owned()], Vec::new()));
     assert_eq!(rows(&mut decoder, &[value(1, &[&[2, 2, 0]])]), ["1 | -"]);
     for (bytes, path, message) in [
         (&[0, 0][..], "$.a", "$.a is null, its column is BIGINT NOT NULL"),

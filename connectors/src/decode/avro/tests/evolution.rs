@@ -224,3 +224,30 @@ fn a_table_of_one_record_of_a_union_takes_that_branch_alone_wherever_it_stands()
             .contains("a union without record shop.Paid")
     );
 }
+
+#[test]
+fn columns_become_nullable_with_their_fields_at_any_depth() {
+    let mut decoder =
+        table("a INT NOT NULL, r ROW<x INT NOT NULL> NOT NULL, l ARRAY<INT NOT NULL> NOT NULL, b INT NOT NULL");
+    let of = |x: &str, items: &str, rest: &str| {
+        let row = format!(r#"{{"type":"record","name":"R","fields":[{{"name":"x","type":{x}}}]}}"#);
+        let list = format!(r#"{{"type":"array","items":{items}}}"#);
+        record(&format!(
+            r#"{{"name":"a","type":"int"}},{{"name":"r","type":{row}}},{{"name":"l","type":{list}}}{rest}"#
+        ))
+    };
+    let (int, nullable, b) = (r#""int""#, r#"["null","int"]"#, r#",{"name":"b","type":"int"}"#);
+    let brought = versions(&mut decoder, &[of(int, int, b), of(nullable, nullable, b), of(int, int, "")]);
+    let relaxed: Vec<_> = brought.into_iter().map(|learned| learned.relaxed).collect();
+    assert_eq!(relaxed, [vec![], vec!["r.x".to_owned(), "l.element".to_owned()], vec!["b".to_owned()]]);
+    assert_eq!(columns(&decoder), "a INT NOT NULL, r ROW<x INT> NOT NULL, l ARRAY<INT> NOT NULL, b INT");
+    assert_eq!(decoder.schema_version(), 2);
+    let values = [
+        value(1, &[&[2, 4, 2, 6, 0, 8]]),
+        value(2, &[&[2, 0, 4, 0, 2, 6, 0, 8]]),
+        value(3, &[&[2, 4, 0]]),
+        value(1, &[&[2, 4, 0, 8]]),
+    ];
+    let expected = ["1 | {x: 2} | [3] | 4", "1 | {x: -} | [-, 3] | 4", "1 | {x: 2} | [] | -", "1 | {x: 2} | [] | 4"];
+    assert_eq!(rows(&mut decoder, &values), expected);
+}

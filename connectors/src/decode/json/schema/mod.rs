@@ -6,7 +6,8 @@
 //!  document   the text and those that it refers to; what a place of them says
 //! ```
 //!
-//! - I1: a column keeps its type or becomes wider; a new one is nullable, at the end of its row.
+//! - I1: a column keeps its type or becomes wider; a new one is nullable, at the end of its row. One that is NOT NULL
+//!   becomes nullable where the schema lets it be null, or left out.
 //! - I2: what has no type of its own, values of several types or of any, is STRING and takes the JSON text.
 //! - I3: a schema only adds: what it does not name is found by the records, as without a schema.
 
@@ -55,6 +56,7 @@ struct Binder<'s> {
 
 impl<'s> Binder<'s> {
     fn row(&mut self, members: Vec<Property<'s>>, columns: &mut Fields) -> Result<()> {
+        let mut given = Vec::with_capacity(members.len());
         for Property { name, node, required } in members {
             self.at.down(name)?;
             if self.at.is_passed() {
@@ -66,6 +68,7 @@ impl<'s> Binder<'s> {
                 None => self.add(name, node, columns)?,
             };
             self.at.fills();
+            given.push(index);
             let column = columns.column(index).ok_or_else(lost)?;
             if !required || self.document.may_be_null(node)? {
                 self.at.may_lack(column);
@@ -73,6 +76,7 @@ impl<'s> Binder<'s> {
             self.value(node, column)?;
             self.at.up();
         }
+        self.at.may_lack_others(columns, &given);
         Ok(())
     }
 
@@ -128,6 +132,9 @@ impl<'s> Binder<'s> {
 
     fn inner(&mut self, name: &str, node: Node<'s>, column: &mut Column) -> Result<()> {
         self.at.down(name)?;
+        if self.document.may_be_null(node)? {
+            self.at.may_lack(column);
+        }
         self.value(node, column)?;
         self.at.up();
         Ok(())

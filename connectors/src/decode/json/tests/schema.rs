@@ -216,3 +216,38 @@ fn a_field_that_was_dropped_comes_back_by_its_schemas_word_alone() {
         assert_eq!(shown_of(&mut decoder, schema), vec![format!("{row} | {b}"); 2], "{schema}");
     }
 }
+
+#[test]
+fn columns_become_nullable_where_a_schema_lets_them_be_null_or_left_out() {
+    let columns_before =
+        "a BIGINT NOT NULL, b BIGINT NOT NULL, l ARRAY<BIGINT NOT NULL> NOT NULL, r ROW<x BIGINT NOT NULL>";
+    let whole = |a: &str, item: &str, required: &str| {
+        let (r, l) = (r#""r":{"type":"object","properties":{"x":{"type":"integer"}},"required":["x"]}"#, "array");
+        let properties = format!(r#""a":{{"type":{a}}},"l":{{"type":"{l}","items":{{"type":{item}}}}},{r}"#);
+        text(&format!(
+            r#"{{"type":"object","properties":{{{properties},"b":{{"type":"integer"}}}},"required":[{required}]}}"#
+        ))
+    };
+    let (int, nullable) = (r#""integer""#, r#"["integer","null"]"#);
+    let mut decoder = table(columns_before).framed(FirstByte);
+    for (key, schema, relaxed) in [
+        (1, whole(int, int, r#""a","b","l""#), ""),
+        (2, whole(nullable, nullable, r#""a","b","l""#), "a, l.element"),
+        (3, object(r#""l":{"type":"array","items":{"type":"integer"}}"#), "l, b"),
+    ] {
+        let learned = decoder.add_schema(SchemaKey::id(key), &schema).unwrap();
+        assert_eq!((learned.relaxed.join(", ").as_str(), learned.may_lack.len()), (relaxed, 0), "{key}");
+    }
+    assert_eq!(columns(&decoder), "a BIGINT, b BIGINT, l ARRAY<BIGINT>, r ROW<x BIGINT NOT NULL>");
+    let values = [r#"1{"a":1,"b":2,"l":[3]}"#, r#"2{"a":null,"b":2,"l":[null]}"#, r#"3{}"#, r#"3{"r":{}}"#];
+    let decoded = decoder.decode(&records(&values.map(Some)));
+    assert_eq!(shown(&decoded.batch), ["1 | 2 | [3] | -", "- | 2 | [-] | -", "- | - | - | -"]);
+    assert_eq!(decoded.failure.unwrap().message, "$.r.x is missing, its column is BIGINT NOT NULL");
+
+    let table = Schema::new(parse_columns(columns_before).unwrap());
+    let strict = ColumnRules { evolution: Evolution::Strict, ..ColumnRules::default() };
+    let mut decoder = JsonDecoder::new(&[], &table).unwrap().keep_to(&strict, &table).unwrap().framed(FirstByte);
+    let learned = decoder.add_schema(SchemaKey::id(1), &whole(nullable, nullable, "")).unwrap();
+    assert_eq!((learned.relaxed.len(), learned.may_lack.join(", ").as_str()), (0, "a, b, l, l.element"));
+    assert_eq!(decoder.schema_version(), 0);
+}

@@ -140,7 +140,7 @@ fn n37_a_value_that_is_required() {
         assert_eq!((failure.reason.code(), failure.path.as_str()), ("missing-value", path));
         assert_eq!(failure.message, format!("{path} is required, and is not there"));
     }
-    let mut decoder = table("a INT NOT NULL");
+    let mut decoder = held("a INT NOT NULL");
     decoder.add_schema(SchemaKey::id(1), &proto3("message Order { optional int32 a = 1; }")).unwrap();
     let failure = decode(&mut decoder, &[value(1, &[])]).failure.unwrap();
     assert_eq!(failure.message, "$.a is null, its column is INT NOT NULL");

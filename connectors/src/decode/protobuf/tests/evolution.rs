@@ -140,3 +140,18 @@ fn a_column_takes_the_types_that_it_holds_exactly_or_becomes_wider() {
     let values = [value(1, &[minus_one]), value(2, &[&[8, 1]]), value(3, &[minus_one])];
     assert_eq!(rows(&mut decoder, &values), ["18446744073709551615e-0", "-1e-0", "-1e-0"]);
 }
+
+#[test]
+fn columns_become_nullable_where_a_field_has_presence_or_is_gone() {
+    let mut decoder = table("a INT NOT NULL, b INT NOT NULL, r ROW<x INT NOT NULL>");
+    let of = |a: &str, rest: &str| {
+        format!("message Order {{ {a} int32 a = 1; R r = 3; {rest} }} message R {{ {a} int32 x = 1; }}")
+    };
+    let learned =
+        versions(&mut decoder, &[&of("", "int32 b = 2;"), &of("optional", "int32 b = 2;"), &of("optional", "")]);
+    let relaxed: Vec<_> = learned.into_iter().map(|learned| learned.relaxed.join(", ")).collect();
+    assert_eq!(relaxed, ["", "a, r.x", "b"]);
+    assert_eq!((columns(&decoder).as_str(), decoder.schema_version()), ("a INT, b INT, r ROW<x INT>", 2));
+    let values = [value(1, &[&[26, 0]]), value(2, &[&[26, 0]]), value(3, &[&[8, 1, 26, 2, 8, 2]])];
+    assert_eq!(rows(&mut decoder, &values), ["0 | 0 | {x: 0}", "- | 0 | {x: -}", "1 | - | {x: 2}"]);
+}
