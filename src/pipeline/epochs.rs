@@ -35,7 +35,7 @@ use super::manifests::{Manifests, Seen};
 use super::mirror::{self, Step};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, StagedFiles, TableFiles};
-use super::target::{self, Holds, Look, Target};
+use super::target::{self, Decoded, Holds, Look, Target};
 use crate::definition::{DeadLetters, Definition};
 use crate::home::Home;
 
@@ -45,8 +45,8 @@ pub struct Sink {
     pub table: TableName,
     pub uuid: Option<Uuid>,
     pub holds: Holds,
-    /// What it remembers of the schemas that it mirrors, for the decoder of its rows.
-    pub mirror: Option<String>,
+    /// What the decoder of its rows knows of it, where that is one for this table alone.
+    pub decoded: Option<Decoded>,
 }
 
 /// One running job.
@@ -123,7 +123,7 @@ impl Epochs {
         let patience = Patience::new(definition.table.clone(), goal, progress.clone());
         let target = |sink: &Sink| {
             Target::new(home.clone(), (sink.table.clone(), sink.holds), definition.job.clone(), progress.clone())
-                .decoded_for(sink.mirror.clone())
+                .decoded_for(sink.decoded.clone())
         };
         let targets: Vec<Target> = sinks.iter().map(target).collect();
         let names = sinks.iter().map(|sink| (sink_name(&sink.table), sink.uuid)).collect();
@@ -376,18 +376,18 @@ pub async fn tables_of(
         None => {
             let table = target::load(home, &definition.table).await?;
             let table = mirror::settled(home, definition, table).await?;
-            let mirror = target::mirror_of(&table.metadata);
-            let sinks = vec![Sink { mirror, ..rows_of(&definition.table, definition.table_uuid) }];
+            let decoded = Some(Decoded::of(&table.metadata));
+            let sinks = vec![Sink { decoded, ..rows_of(&definition.table, definition.table_uuid) }];
             (sinks, Box::new(OneTable::new(home, definition, &table.metadata).await?))
         }
     };
     let DeadLetters { table, table_uuid, .. } = dead_letters;
-    sinks.push(Sink { table, uuid: Some(table_uuid), holds: Holds::DeadLetters, mirror: None });
+    sinks.push(Sink { table, uuid: Some(table_uuid), holds: Holds::DeadLetters, decoded: None });
     Ok((sinks, dispatch))
 }
 
 fn rows_of(table: &TableName, uuid: Uuid) -> Sink {
-    Sink { table: table.clone(), uuid: Some(uuid), holds: Holds::Rows, mirror: None }
+    Sink { table: table.clone(), uuid: Some(uuid), holds: Holds::Rows, decoded: None }
 }
 
 fn staged(to: Positions, files: BTreeMap<SinkName, Vec<String>>) -> EpochEvent {

@@ -25,7 +25,7 @@ use super::job::{Ended, Goal, Patience};
 use super::mirror;
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, StagedFiles, TableFiles};
-use super::target::{self, Holds, Look, Target};
+use super::target::{self, Decoded, Holds, Look, Target};
 use crate::definition::Definition;
 use crate::home::Home;
 
@@ -72,7 +72,7 @@ impl Ingest {
         let patience = Patience::new(definition.table.clone(), goal, progress.clone());
         let (name, job) = (definition.table.clone(), definition.job.clone());
         let target = Target::new(home.clone(), (name, Holds::Rows), job, progress.clone());
-        let target = target.decoded_for(target::mirror_of(&table.metadata));
+        let target = target.decoded_for(Some(Decoded::of(&table.metadata)));
         let writer = WriterId(home.ids.uuid());
         Ok(Ingest { home, definition, feed, target, progress, patience, writer, staged: None })
     }

@@ -3,10 +3,11 @@
 //! Owns [`Target`], through which every driver commits, and [`table_facts`], a table as the protocol sees it.
 //! - I1: a commit is built on exactly the base that the machine decided with (rules C1, S1).
 //! - I2: what is sent again is sent unchanged (C4).
-//! - I3: a table whose columns mirror its schemas is written to only as what reads its records knows it.
+//! - I3: a table whose columns mirror its schemas is written to only as what reads its records knows it, and so is one
+//!   whose columns somebody made NOT NULL.
 //! - I4: a reply is "applied" or "rejected" only where the catalog said so; whatever else came back is "unknown".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -39,8 +40,7 @@ pub struct Target {
     pub holds: Holds,
     job: JobName,
     progress: Arc<Progress>,
-    /// What the table remembered of the schemas that it mirrors when its decoder was made.
-    mirror: Option<String>,
+    decoded: Option<Decoded>,
     base: Option<LoadedTable>,
     sent: Option<Sent>,
 }
@@ -53,6 +53,34 @@ struct Sent {
     content: Content,
 }
 
+/// What a decoder knows of the table that it was made for.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// What the table remembered of the schemas that it mirrors.
+    mirror: Option<String>,
+    /// The ids of the columns that took no null.
+    required: BTreeSet<i32>,
+}
+
+impl Decoded {
+    pub fn of(table: &TableMetadata) -> Self {
+        let mirror = table.properties().get(mirror::PROPERTY).cloned();
+        Decoded { mirror, required: required(table).collect() }
+    }
+
+    /// Whether it still is the right one.
+    fn fits(&self, table: &TableMetadata) -> bool {
+        table.properties().get(mirror::PROPERTY) == self.mirror.as_ref()
+            && required(table).all(|id| self.required.contains(&id))
+    }
+}
+
+fn required(table: &TableMetadata) -> impl Iterator<Item = i32> {
+    let schema = table.current_schema();
+    let ids = schema.field_id_to_name_map().keys();
+    ids.copied().filter(|id| schema.field_by_id(*id).is_some_and(|field| field.required))
+}
+
 /// What a look at the table gave.
 #[derive(Debug)]
 pub enum Look {
@@ -63,19 +91,20 @@ pub enum Look {
 
 impl Target {
     pub fn new(home: Home, (table, holds): (TableName, Holds), job: JobName, progress: Arc<Progress>) -> Self {
-        Target { home, table, holds, job, progress, mirror: None, base: None, sent: None }
+        Target { home, table, holds, job, progress, decoded: None, base: None, sent: None }
     }
 
     /// For rows of a decoder that was made for the table as it is here.
     #[must_use]
-    pub fn decoded_for(mut self, mirror: Option<String>) -> Self {
-        self.mirror = mirror;
+    pub fn decoded_for(mut self, decoded: Option<Decoded>) -> Self {
+        self.decoded = decoded;
         self
     }
 
     /// Whether its decoder still is the right one (I3).
     pub fn is_as_decoded(&self) -> Result<bool> {
-        Ok(mirror_of(&self.base()?.metadata) == self.mirror)
+        let base = self.base()?;
+        Ok(self.decoded.as_ref().is_none_or(|decoded| decoded.fits(&base.metadata)))
     }
 
     /// The table as it was last loaded or left by an own commit.
@@ -222,11 +251,6 @@ impl Target {
             }
         }
     }
-}
-
-/// What a table remembers of the schemas that it mirrors.
-pub fn mirror_of(metadata: &TableMetadata) -> Option<String> {
-    metadata.properties().get(mirror::PROPERTY).cloned()
 }
 
 /// A count of a table's newest snapshot.

@@ -103,7 +103,7 @@ async fn make_tables(home: &Home) {
 }
 
 async fn run(home: Home, definition: Definition, tables: Vec<TableName>, goal: Goal) -> Result<Ended> {
-    let sinks = tables.into_iter().map(|table| Sink { table, uuid: None, holds: Holds::Rows, mirror: None }).collect();
+    let sinks = tables.into_iter().map(|table| Sink { table, uuid: None, holds: Holds::Rows, decoded: None }).collect();
     let watched = (Arc::new(Progress::default()), TableMemory::new(1 << 30));
     let like = home.catalog.load_table(&definition.table).await?;
     let dispatch = Box::new(ByParity(OneTable::new(&home, &definition, &like.metadata).await?));

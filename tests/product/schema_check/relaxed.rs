@@ -99,3 +99,23 @@ fn a_strict_table_keeps_its_columns_not_null() {
     assert_eq!(world.numbers("select id from orders where note is null"), [3]);
     assert_eq!(columns(&engines), [before[0].clone(), json!(["id", "at.zip"])]);
 }
+
+/// A running table reads records as the table was: it looks again.
+#[test]
+fn a_column_that_another_engine_makes_not_null_meanwhile_stays_so() {
+    let world = World::new();
+    let engines = world.engines();
+    world.topic("events", 1);
+    world.produce("events", "{\"id\":1,\"note\":\"a\"}\n");
+    world.ok(&["enable", "events", "--commit-interval", "50ms"]);
+    let _service = world.up();
+    world.wait_for_status("events", "rows_committed", 1);
+    engines.ask("alter", json!({"table": "bronze.events", "changes": [["require", "note"]]}));
+    world.produce("events", "{\"id\":2,\"note\":\"b\"}\n");
+    world.wait_for_status("events", "rows_committed", 2);
+    assert_eq!(engines.ask("required", json!({"table": "bronze.events"})), json!(["note"]));
+    world.produce("events", "{\"id\":3}\n");
+    let status = world.wait_for_status("events", "status", "Suspended");
+    assert!(status.to_string().contains("$.note is missing, its column is STRING NOT NULL"), "{status}");
+    assert_eq!(world.numbers("select id from events order by id"), [1, 2]);
+}
