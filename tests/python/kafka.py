@@ -45,7 +45,8 @@ def wait_until_there(order, count):
 def kafka_create(order):
     from confluent_kafka.admin import NewTopic
 
-    topic = NewTopic(order["topic"], order["partitions"], 1, config=order.get("config", {}))
+    replicas = order.get("replicas", 1)
+    topic = NewTopic(order["topic"], order["partitions"], replicas, config=order.get("config", {}))
     wait_for(admin(order).create_topics([topic]))
     wait_until_there(order, order["partitions"])
 
@@ -121,6 +122,8 @@ def kafka_produce(order):
     from confluent_kafka import Producer
 
     settings = {"bootstrap.servers": order["servers"], "linger.ms": 5, "partitioner": "murmur2_random", **QUIET}
+    # What it sends again is no second record.
+    settings["enable.idempotence"] = True
     transaction = order.get("transaction")
     if transaction:
         settings["transactional.id"] = order["transactional_id"]

@@ -62,6 +62,10 @@ const OF_READERS: [(&str, &str); 9] = [
     ("allow.auto.create.topics", "false"),
 ];
 
+/// What clients for questions need beside. librdkafka asks the leader that it knows of, also while that one is gone, and
+/// looks for another one when its knowledge is as old: a quarter of an hour, by default.
+const OF_QUESTIONS: [(&str, &str); 1] = [("metadata.max.age.ms", "2000")];
+
 /// What people can set otherwise. A broker that was away is tried again every second, not every ten.
 const DEFAULTS: [(&str, &str); 2] = [("client.id", "tableflow"), ("reconnect.backoff.max.ms", "1000")];
 
@@ -139,13 +143,14 @@ impl Cluster {
         let mut client = self.for_questions.lock().unwrap_or_else(PoisonError::into_inner);
         match client.as_ref().filter(|client| !client.context().lacks_token(Duration::ZERO)) {
             Some(client) => Ok(client.clone()),
-            None => Ok(client.insert(connect(&self.properties(), &self.context())?).clone()),
+            None => Ok(client.insert(connect(&self.properties(), &self.context(), &OF_QUESTIONS)?).clone()),
         }
     }
 
     /// A client of its own that asks about a group, and joins none.
     pub fn member_of(&self, group: &str) -> Result<Arc<Consumer>> {
-        connect_as(&self.properties(), &self.context(), Some(group))
+        let of_group = [("group.id", group)];
+        connect(&self.properties(), &self.context(), &[&OF_QUESTIONS[..], &of_group].concat())
     }
 
     /// A client for somebody who reads this topic, until the lease is dropped (I1, I7).
@@ -160,7 +165,7 @@ impl Cluster {
                 client.consumer.clone()
             }
             None => {
-                let consumer = connect(&self.properties(), &self.context())?;
+                let consumer = connect(&self.properties(), &self.context(), &[])?;
                 let topics = HashSet::from([topic.clone()]);
                 clients.push(Client { consumer: consumer.clone(), settings, topics });
                 consumer
@@ -180,7 +185,7 @@ impl Cluster {
             }
         };
         let context = context_for(&changed.properties);
-        match connect(&changed.properties, &context) {
+        match connect(&changed.properties, &context, &OF_QUESTIONS) {
             Ok(consumer) => {
                 if changed.properties.passed_over() != self.properties().passed_over() {
                     say_passed_over(&changed.properties);
@@ -282,15 +287,8 @@ impl Cluster {
     }
 }
 
-fn connect(properties: &Properties, context: &Context) -> Result<Arc<Consumer>> {
-    connect_as(properties, context, None)
-}
-
-fn connect_as(properties: &Properties, context: &Context, group: Option<&str>) -> Result<Arc<Consumer>> {
-    let mut config = config(properties, &OF_READERS);
-    if let Some(group) = group {
-        config.set("group.id", group);
-    }
+fn connect(properties: &Properties, context: &Context, further: &[(&str, &str)]) -> Result<Arc<Consumer>> {
+    let mut config = config(properties, &[&OF_READERS, further].concat());
     config.set("queued.max.messages.kbytes", QUEUED_KIBIBYTES_MAX.to_string());
     config.set("queued.min.messages", QUEUED_RECORDS_MIN);
     let consumer: Consumer =

@@ -44,15 +44,27 @@ impl Broker {
         let [port, controller, more @ ..] = free_ports::<4>();
         let ports: BTreeMap<_, _> = listeners.iter().copied().zip(more).collect();
         let settings = settings(directory.path(), port, controller, &ports) + further;
-        std::fs::write(directory.path().join("server.properties"), settings).unwrap();
         let broker = Broker { directory, port, ports, running: Mutex::new(None) };
-        let format =
-            ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "--standalone", "-c", &broker.settings_path()];
         let logins = logins.iter().flat_map(|login| ["--add-scram", login]);
-        let formatted = Command::new("java").args(java("128m")).args(format).args(logins).output().unwrap();
-        assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
+        broker.format(&settings, std::iter::once("--standalone").chain(logins));
         broker.start_again();
         broker
+    }
+
+    /// One of several, which does not run yet; the settings say which one, and who the others are.
+    pub fn of_a_cluster([port, controller]: [u16; 2], further: &str) -> Self {
+        let (directory, ports) = (TempDir::new().unwrap(), BTreeMap::new());
+        let settings = settings(directory.path(), port, controller, &ports) + further;
+        let broker = Broker { directory, port, ports, running: Mutex::new(None) };
+        broker.format(&settings, std::iter::empty());
+        broker
+    }
+
+    fn format<'a>(&self, settings: &str, further: impl Iterator<Item = &'a str>) {
+        std::fs::write(self.settings_path(), settings).unwrap();
+        let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", &self.settings_path()];
+        let formatted = Command::new("java").args(java("128m")).args(format).args(further).output().unwrap();
+        assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
     }
 
     pub fn start_again(&self) {

@@ -38,8 +38,8 @@ struct Sent {
 }
 
 /// A table whose dead letters go to a topic too.
-struct Letters {
-    source: KafkaTopic,
+pub struct Letters {
+    pub source: KafkaTopic,
     letters: KafkaTopic,
     bad: BTreeMap<Place, Sent>,
     /// Letters that were taken out of the topic.
@@ -54,7 +54,7 @@ impl Letters {
     }
 
     /// Not yet a table.
-    fn of(source: KafkaTopic) -> Self {
+    pub fn of(source: KafkaTopic) -> Self {
         let name = format!("{}.dlq", source.topic);
         let product = source.product.beside(&name);
         let letters = KafkaTopic { servers: source.servers.clone(), topic: name, product };
@@ -62,7 +62,7 @@ impl Letters {
         Letters { source, letters, bad: BTreeMap::new(), deleted: 0 }
     }
 
-    fn enable(&self, further: &[&str]) {
+    pub fn enable(&self, further: &[&str]) {
         let enable =
             ["enable", &self.source.topic, "--table", "t", "--commit-interval", "50ms", "--error-handling", "LOG"];
         let topic = ["--dlq-topic", self.letters.topic.as_str()];
@@ -70,7 +70,7 @@ impl Letters {
     }
 
     /// So many records, each second one of which fits no row.
-    fn send(&mut self, count: usize) {
+    pub fn send(&mut self, count: usize) {
         let mut values = self.source.next(count as u64);
         let mut records = Vec::new();
         for (index, fields) in values.iter_mut().enumerate() {
@@ -114,8 +114,15 @@ impl Letters {
         records.as_array().unwrap().iter().map(record).collect()
     }
 
+    /// Nothing is left to do.
+    pub fn is_all_there(&self) -> bool {
+        let status = self.source.product.status();
+        let numbers = [&status["rows_committed"], &status["rows_dead_lettered"]].map(|it| it.as_u64().unwrap_or(0));
+        numbers == [self.source.product.records() as u64, self.bad.len() as u64]
+    }
+
     /// Rows are in the table, and each other record is in the topic once, as it was.
-    fn check(&self, replay: &str) {
+    pub fn check(&self, replay: &str) {
         self.source.product.check(replay);
         let status = self.source.product.status();
         assert_eq!((&status["rows_dead_lettered"], &status["lag"]), (&json!(self.bad.len()), &json!(0)), "{replay}");

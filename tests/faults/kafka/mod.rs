@@ -6,6 +6,7 @@
 //!  many      many tables at once: turns to catch up, topics that are quiet
 //!  batches   batches that are damaged, or lie
 //!  outages   brokers and services that die
+//!  cluster   three brokers, each of which dies
 //!  mock      a cluster that fails by order
 //!  relay     what stands between it and the binary
 //!  verbs     topics by our own commands
@@ -22,6 +23,7 @@
 
 mod batches;
 mod broker;
+mod cluster;
 mod formats;
 mod group;
 mod keys;
@@ -67,11 +69,16 @@ impl KafkaTopic {
     }
 
     fn of(broker: &Broker, partitions: u32, config: &Value) -> Self {
-        let (servers, topic) = (broker.servers(), fresh_name());
-        let product = Product::on_kafka(&servers, &topic);
-        let topic = KafkaTopic { servers, topic, product };
+        let topic = Self::at(broker.servers());
         topic.ask("kafka_create", json!({"partitions": partitions, "config": config}));
         topic
+    }
+
+    /// It is still to be made.
+    fn at(servers: String) -> Self {
+        let topic = fresh_name();
+        let product = Product::on_kafka(&servers, &topic);
+        KafkaTopic { servers, topic, product }
     }
 
     /// One with two partitions, and its table, not yet filled.
