@@ -5,6 +5,7 @@
 //!  topics    what becomes of a topic: transactions, holes, partitions, another topic of that name
 //!  many      many tables at once: turns to catch up, topics that are quiet
 //!  batches   batches that are damaged, or lie
+//!  bombs     batches that unpack to far more than they are
 //!  outages   brokers and services that die
 //!  mock      a cluster that fails by order
 //!  relay     what stands between it and the binary
@@ -21,6 +22,7 @@
 //! ```
 
 mod batches;
+mod bombs;
 mod broker;
 mod formats;
 mod group;
