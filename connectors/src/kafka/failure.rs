@@ -232,6 +232,11 @@ impl Failed {
         )
     }
 
+    /// It broke, or could not be made.
+    pub fn is_of_a_connection(&self) -> bool {
+        self.code() == Code::BrokerTransportFailure
+    }
+
     pub fn unknown_topic() -> Self {
         let code = rdkafka_sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
         Failed { code, words: String::new() }
