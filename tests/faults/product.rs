@@ -367,6 +367,13 @@ impl Up {
         peak_bytes(&format!("/proc/{}/status", self.child.id())).unwrap()
     }
 
+    /// How many sockets it has open.
+    pub fn sockets(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let links = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// Where the embedded schema registry answers.
     pub fn registry(&self) -> String {
         format!("http://{}/registry", self.address)

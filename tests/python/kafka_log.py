@@ -8,7 +8,9 @@ import struct
 
 HEADER_BYTES = 61
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
-CHUNK = bytes(1 << 20)
+CHUNK_BYTES = 1 << 20
+# In a value: here comes what is there many times.
+MARK = b"*"
 
 
 def crc32c_table():
@@ -41,13 +43,28 @@ def varint(number):
     return bytes(out)
 
 
-def record_parts(index, value, zeros):
-    """A record, with so many bytes 0 behind its value's own."""
-    head = b"\0\0" + varint(index) + varint(-1) + varint(len(value) + zeros) + value
-    yield varint(len(head) + zeros + 1) + head
-    for begin in range(0, zeros, len(CHUNK)):
-        yield CHUNK[: min(len(CHUNK), zeros - begin)]
-    yield b"\0"
+def record_parts(index, value, repeated):
+    """A record, piece by piece: a byte so many times is where the mark is in its value."""
+    byte, count = repeated
+    before, mark, behind = value.partition(MARK)
+    count = count if mark else 0
+    head = b"\0\0" + varint(index) + varint(-1) + varint(len(before) + count + len(behind)) + before
+    yield varint(len(head) + count + len(behind) + 1) + head
+    chunk = byte * CHUNK_BYTES
+    for begin in range(0, count, CHUNK_BYTES):
+        yield chunk[: min(CHUNK_BYTES, count - begin)]
+    yield behind + b"\0"
+
+
+def empty_parts(count):
+    """So many records `{}`."""
+    for begin in range(0, count, 1000):
+        part = bytearray()
+        for index in range(begin, min(begin + 1000, count)):
+            record = b"\0\0" + varint(index) + b"\1\4{}\0"
+            part.append(2 * len(record))
+            part += record
+        yield bytes(part)
 
 
 def squeeze(codec, parts):
@@ -59,6 +76,8 @@ def squeeze(codec, parts):
         for part in parts:
             sink.write(part)
         return sink.getvalue()
+    if codec == "snappy":
+        return snappy(pyarrow.compress, parts)
     out = pyarrow.BufferOutputStream()
     with pyarrow.CompressedOutputStream(out, codec) as stream:
         for part in parts:
@@ -66,22 +85,33 @@ def squeeze(codec, parts):
     return out.getvalue().to_pybytes()
 
 
+def snappy(compress, parts):
+    """In blocks, as Java's library writes them: the codec itself knows no stream."""
+    blocks = [compress(bytes(part), "snappy", asbytes=True) for part in parts]
+    framed = b"".join(struct.pack(">i", len(block)) + block for block in blocks)
+    return b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1) + framed
+
+
 def batch(order):
-    values = [value.encode() for value in order["values"]]
-    zeros = order.get("zeros", 0)
-    parts = (part for index, value in enumerate(values) for part in record_parts(index, value, zeros))
+    if "empty" in order:
+        records, parts = order["empty"], empty_parts(order["empty"])
+    else:
+        values = [value.encode() for value in order["values"]]
+        byte, times = order.get("repeated", ["", 0])
+        repeated = byte.encode(), times
+        parts = (part for index, value in enumerate(values) for part in record_parts(index, value, repeated))
+        records = len(values)
     body = squeeze(order.get("codec", "none"), parts)
-    last, count = order.get("last_delta", len(values) - 1), order.get("count", len(values))
+    last, count = order.get("last_delta", records - 1), order.get("count", records)
     attributes = order.get("attributes", CODECS[order.get("codec", "none")])
     checked = struct.pack(">hiqqqhii", attributes, last, 0, 0, -1, -1, -1, count) + body
     return struct.pack(">qiibI", order["base"], 9 + len(checked), 0, 2, crc32c(checked)) + checked
 
 
 def log_lay(order):
-    """Puts batches at the log's end."""
+    """Puts batches at the log's end; answers how many bytes each has there."""
     with open(order["file"], "ab") as log:
-        for each in order["batches"]:
-            log.write(batch(each))
+        return [log.write(batch(each)) for each in order["batches"]]
 
 
 def batches_of(data):

@@ -2,7 +2,7 @@
 //!
 //! Owns [`BatchOfRecords`].
 //! - I1: a record is in whole or not at all; spans lie inside the buffer.
-//! - I2: a batch that was too large is cut only between records, by whoever asks [`BatchOfRecords::is_full`].
+//! - I2: a batch ends between records, where whoever asks [`BatchOfRecords::bytes`] has enough.
 
 use tableflow_model::records::Span;
 use tableflow_model::{Appendings, Error, Offset, Partition, Records, Result};
@@ -93,7 +93,7 @@ impl BatchOfRecords {
     }
 }
 
-/// Cannot be: a queue holds far less (P4 of `kafka`).
+/// Cannot be: a record has less, and no more is taken behind one so large (I3 of `native::queue`).
 fn too_large() -> Error {
     Error::internal("what was fetched at once exceeds 2 GiB")
 }

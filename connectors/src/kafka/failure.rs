@@ -17,6 +17,17 @@ use super::properties::Properties;
 /// librdkafka's code, and its words.
 pub(super) type Failure = (Code, String);
 
+const DAMAGED: &str = "it is damaged where the cluster keeps it: reading goes on when another replica leads or the batch is \
+                       mended, or is gone and another table is enabled";
+
+/// librdkafka bounds what this codec unpacks to, by `receive.message.max.bytes`: 100,000,000, or what `fetch.max.bytes`
+/// needs if that is more. Where a batch does not say its size, as those of Java's producers, it tries one three times the
+/// one before. It says the same of a batch that is damaged.
+const BY_ZSTD: &str = "(codec 0x4)";
+const TOO_LARGE_OR_DAMAGED: &str = "it is damaged where the cluster keeps it, or unpacks to more than 33 to 100 MB: a large one is \
+                                    read with fetch.max.bytes in [kafka] raised to three times what it unpacks to; a damaged \
+                                    one when another replica leads or it is mended, or is gone and another table is enabled";
+
 /// An error about a topic; `right` is what the question needs.
 pub(super) fn about_topic(
     properties: &Properties,
@@ -38,10 +49,7 @@ pub(super) fn about_topic(
         Code::BadMessage | Code::BadCompression | Code::NotImplemented => {
             Error::unavailable(format!("a batch of topic {topic} cannot be read"))
                 .with_detail(with_code(code, words))
-                .with_hint(
-                    "it is damaged where the cluster keeps it, or too large when unpacked: reading goes on when another \
-                     replica leads or the batch is mended, or is gone and another table is enabled",
-                )
+                .with_hint(if words.contains(BY_ZSTD) { TOO_LARGE_OR_DAMAGED } else { DAMAGED })
         }
         Code::LogTruncation => Error::data(format!("topic {topic} was cut short, and grew again with other records"))
             .with_detail(format!("the record before the place that was read to has another leader epoch: {words}"))
@@ -222,6 +230,11 @@ impl Failed {
             self.code(),
             Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::UnknownLeaderEpoch | Code::FencedLeaderEpoch
         )
+    }
+
+    /// It broke, or could not be made.
+    pub fn is_of_a_connection(&self) -> bool {
+        self.code() == Code::BrokerTransportFailure
     }
 
     pub fn unknown_topic() -> Self {

@@ -30,7 +30,8 @@
 //! - P2: partitions are assigned by us, never by a consumer group: nothing here rebalances, and no offset is ever
 //!   chosen by librdkafka (`auto.offset.reset` is `error`).
 //! - P3: rows of a topic that was deleted and made again are never taken for those of the old one.
-//! - P4: what waits in memory is bounded by partition, whatever the producers send.
+//! - P4: what waits in memory is bounded by partition, as it is packed: librdkafka unpacks all that a fetch brought, and
+//!   bounds only what zstd makes of one batch.
 //!
 //! The crate `rdkafka` is used where it serves. Its way of polling makes one shared object a record and hides where a
 //! partition ends; `native` takes whole arrays instead.

@@ -62,7 +62,7 @@ impl PartitionReader {
         self.check.map(|check| check.expected_epoch)
     }
 
-    /// About so many bytes of what was fetched, and a failure that came after it.
+    /// So many bytes of what was fetched, and the rest of the last record; and a failure that came after it.
     pub fn read(&mut self, bytes: usize) -> Result<(Option<Records>, Option<Failure>)> {
         let count_max = (bytes / self.record_bytes.max(1)).clamp(1, RECORDS_MAX);
         let mut taking = Taking::from(self.partition, self.next, self.check, (bytes, count_max));
@@ -105,7 +105,8 @@ impl Taking {
         Taking { partition, next, check, room, batch, failure, too_large }
     }
 
-    fn take(&mut self, fetched: Fetched<'_>) {
+    /// Is there room for another one?
+    fn take(&mut self, fetched: Fetched<'_>) -> bool {
         match fetched {
             // I1.
             _ if self.failure.is_some() => {}
@@ -131,6 +132,7 @@ impl Taking {
             Fetched::End(offset) => self.next = self.next.max(offset),
             Fetched::Failed(failed) => self.failure = Some((failed.code(), failed.words)),
         }
+        self.batch.bytes() < self.room.0
     }
 }
 
@@ -142,7 +144,7 @@ mod tests {
     /// Offsets and leader epochs of records, as they lie in the queue of a reader that stands at an offset.
     fn taken(next: i64, check: Option<Check>, fetched: Vec<Fetched<'_>>) -> (Vec<i64>, i64, Option<Code>) {
         let mut taking = Taking::from(0, next, check, (1024, 16));
-        fetched.into_iter().for_each(|fetched| taking.take(fetched));
+        fetched.into_iter().for_each(|fetched| assert!(taking.take(fetched)));
         taking.too_large.unwrap();
         let records = taking.batch.finish(Partition(0), Offset(taking.next));
         (records.offsets, taking.next, taking.failure.map(|(code, _)| code))
@@ -160,6 +162,13 @@ mod tests {
         let fetched = vec![record(3, 0), record(4, 0), failed, record(7, 0), record(8, 0), Fetched::End(9)];
         assert_eq!(taken(3, None, fetched), (vec![3, 4], 5, Some(Code::BadMessage)));
         assert_eq!(taken(3, None, vec![record(3, 0), record(7, 0), Fetched::End(9)]), (vec![3, 7], 9, None));
+    }
+
+    #[test]
+    fn no_more_is_taken_than_there_is_room_for() {
+        let mut taking = Taking::from(0, 3, None, (2, 16));
+        let wanted = [3, 4, 5].map(|offset| taking.take(record(offset, 0)));
+        assert_eq!(wanted, [true, false, false]);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! Owns [`Questions`]: what topics are, and where partitions begin and end. A thousand tables ask a few of them an
 //! epoch, each over the same connection; one call for all of them costs little more than one for one.
 //!
-//! A topic that was just made has partitions whose leaders not every broker knows: that is waited for, for a moment.
+//! A topic that was just made has partitions whose leaders not every broker knows: that is waited for, for a moment. A
+//! question whose connection broke is put again: librdkafka does so for records, and not for questions.
 //!
 //! Neighbours: `together` gathers them, and promises that no answer is older than its question; `native` puts them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tableflow_model::{Result, TopicName};
 
@@ -22,6 +23,9 @@ const GATHERED_WITHIN: Duration = Duration::from_millis(100);
 /// A partition that has no leader that is known is looked at so often, and so far apart.
 const LEADER_LOOKS: u32 = 20;
 const LEADER_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that may break under one question; a broker that is gone is told within a moment.
+const BREAKS_MAX: u32 = 3;
 
 /// A partition of a topic.
 pub(super) type Place = (TopicName, i32);
@@ -51,13 +55,16 @@ impl Default for Questions {
 impl Questions {
     /// What a topic is.
     pub async fn describe(&self, cluster: &Arc<Cluster>, topic: &TopicName) -> Result<Result<Description, Failed>> {
-        let answers = put(&self.what, cluster, vec![topic.clone()], describe).await?;
-        Ok(answers.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(Failed::unknown_topic()))))
+        let describe_now = || async {
+            let answers = put(&self.what, cluster, vec![topic.clone()], describe).await?;
+            Ok(answers.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(Failed::unknown_topic()))))
+        };
+        unless_broken(LEADER_PAUSE, describe_now).await
     }
 
     /// Where these partitions begin, and where they end.
     pub async fn ranges(&self, cluster: &Arc<Cluster>, places: Vec<Place>) -> Result<Result<Vec<(i64, i64)>, Failed>> {
-        once_led(LEADER_PAUSE, || self.ranges_now(cluster, &places)).await
+        once_led(LEADER_PAUSE, || unless_broken(LEADER_PAUSE, || self.ranges_now(cluster, &places))).await
     }
 
     async fn ranges_now(&self, cluster: &Arc<Cluster>, places: &[Place]) -> Result<Result<Vec<(i64, i64)>, Failed>> {
@@ -72,13 +79,17 @@ impl Questions {
         cluster: &Arc<Cluster>,
         places: Vec<Place>,
     ) -> Result<Result<Vec<i64>, Failed>> {
-        let ends = cluster.ask(move |consumer| offsets(consumer, &places, Edge::UncommittedEnd));
-        Ok(whole(ends.await?))
+        let ends = || async {
+            let places = places.clone();
+            Ok(whole(cluster.ask(move |consumer| offsets(consumer, &places, Edge::UncommittedEnd)).await?))
+        };
+        unless_broken(LEADER_PAUSE, ends).await
     }
 
     /// Where these partitions end, soon.
     pub async fn look(&self, cluster: &Arc<Cluster>, places: Vec<Place>) -> Result<Result<Vec<i64>, Failed>> {
-        Ok(whole(put(&self.looks, cluster, places, ends).await?))
+        let look = || async { Ok(whole(put(&self.looks, cluster, places.clone(), ends).await?)) };
+        unless_broken(LEADER_PAUSE, look).await
     }
 }
 
@@ -90,6 +101,23 @@ where
     for _ in 0..LEADER_LOOKS {
         match ask().await {
             Ok(Err(failed)) if failed.is_of_a_leader() => tokio::time::sleep(pause).await,
+            answered => return answered,
+        }
+    }
+    ask().await
+}
+
+/// Asks again where the connection broke; a silence that has lasted is none, and not waited for twice.
+async fn unless_broken<A, F>(pause: Duration, ask: impl Fn() -> F) -> Result<Result<A, Failed>>
+where
+    F: Future<Output = Result<Result<A, Failed>>>,
+{
+    let began = Instant::now();
+    for _ in 0..BREAKS_MAX {
+        match ask().await {
+            Ok(Err(failed)) if failed.is_of_a_connection() && began.elapsed() < ANSWER_WITHIN / 2 => {
+                tokio::time::sleep(pause).await;
+            }
             answered => return answered,
         }
     }
@@ -174,6 +202,27 @@ mod tests {
         }
         let denied = asked(Native::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1).await;
         assert_eq!(denied, (Err(Code::TopicAuthorizationFailed), 1), "what a moment does not mend is told at once");
+    }
+
+    /// The same, where connections break.
+    async fn asked_over(breaks: u32, code: Native) -> (Result<i64, Code>, u32) {
+        let count = Cell::new(0);
+        let answered = unless_broken(Duration::from_millis(1), || {
+            count.set(count.get() + 1);
+            let answer = if count.get() <= breaks { Err(Failed { code, words: String::new() }) } else { Ok(7) };
+            std::future::ready(Ok(answer))
+        });
+        (answered.await.unwrap().map_err(|failed| failed.code()), count.get())
+    }
+
+    #[tokio::test]
+    async fn a_question_whose_connection_broke_is_put_again_a_few_times() {
+        let broken = Native::RD_KAFKA_RESP_ERR__TRANSPORT;
+        assert_eq!(asked_over(BREAKS_MAX, broken).await, (Ok(7), BREAKS_MAX + 1));
+        let never = asked_over(u32::MAX, broken).await;
+        assert_eq!(never, (Err(Code::BrokerTransportFailure), BREAKS_MAX + 1));
+        let silent = asked_over(1, Native::RD_KAFKA_RESP_ERR__TIMED_OUT).await;
+        assert_eq!(silent, (Err(Code::OperationTimedOut), 1), "a silence is not waited for twice");
     }
 
     #[tokio::test]

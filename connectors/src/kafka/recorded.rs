@@ -147,15 +147,18 @@ impl KafkaEpochs {
         let (mut newest, mut next, mut failure, mut moved_at) = (None, begin, None, Instant::now());
         while next < end && failure.is_none() && moved_at.elapsed() < COME_WITHIN {
             let before = next;
-            queue.take(TAKEN_AT_ONCE, |fetched| match fetched {
-                Fetched::Record(record) => {
-                    if record.offset < end {
-                        newest = newest.max(self.epoch_of(|visit| record.headers(visit)));
+            queue.take(TAKEN_AT_ONCE, |fetched| {
+                match fetched {
+                    Fetched::Record(record) => {
+                        if record.offset < end {
+                            newest = newest.max(self.epoch_of(|visit| record.headers(visit)));
+                        }
+                        next = next.max(record.offset + 1);
                     }
-                    next = next.max(record.offset + 1);
+                    Fetched::End(offset) => next = next.max(offset),
+                    Fetched::Failed(failed) => failure = Some(failed),
                 }
-                Fetched::End(offset) => next = next.max(offset),
-                Fetched::Failed(failed) => failure = Some(failed),
+                true
             });
             if next == before {
                 std::thread::sleep(LOOK_EVERY);

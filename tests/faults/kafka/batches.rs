@@ -34,17 +34,26 @@ fn odd(name: &'static str, mut batch: Value, records: u64, says: &'static [&'sta
 
 /// What stays unreadable until somebody mends it.
 const UNREADABLE: &[&str] = &["a batch of topic", "cannot be read", "message at 4", "hint: it is damaged"];
+/// `bombs` does what the hint says.
+const TOO_LARGE: &[&str] = &[
+    "a batch of topic",
+    "cannot be read",
+    "message at 4",
+    "hint: it is damaged",
+    "or unpacks to more",
+    "fetch.max.bytes in [kafka]",
+];
 
 fn odd_batches() -> Vec<Odd> {
     let value = r#"{"id":1}"#;
-    let bomb = |codec: &str| json!({"values": [value], "zeros": BOMB_BYTES, "codec": codec});
+    let bomb = |codec: &str| json!({"values": [format!("{value}*")], "repeated": ["\0", BOMB_BYTES], "codec": codec});
     // What is unpacked is a record like any other: bytes 0 behind an object are no JSON.
     let a_record = &["record 4 of partition 0", "reason=trailing-data", "--error-handling LOG"];
     vec![
         odd("a batch without a record", json!({"values": [], "last_delta": 2}), 3, &[]),
         odd("a batch that ends behind its records", json!({"values": [value], "last_delta": 3}), 4, &[]),
         odd("a count that lies", json!({"values": [value], "count": 1 << 30}), 1, &[]),
-        odd("a bomb of zstd", bomb("zstd"), 1, UNREADABLE),
+        odd("a bomb of zstd", bomb("zstd"), 1, TOO_LARGE),
         odd("a bomb of lz4", bomb("lz4"), 1, a_record),
         odd("a bomb of gzip", bomb("gzip"), 1, a_record),
         odd("a codec that there is not", json!({"values": [value], "attributes": 7}), 1, UNREADABLE),

@@ -14,6 +14,9 @@ use super::server::{Server, free_ports, java_options};
 
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
+/// The listener that is reached by another port.
+pub const WAY: &str = "WAY";
+
 /// What every test that needs no broker of its own uses.
 static SHARED: OnceLock<Broker> = OnceLock::new();
 static STARTING: Mutex<()> = Mutex::new(());
@@ -43,19 +46,48 @@ impl Broker {
     pub fn start_with(directory: TempDir, listeners: &[&'static str], further: &str, logins: &[String]) -> Self {
         let [port, controller, more @ ..] = free_ports::<4>();
         let ports: BTreeMap<_, _> = listeners.iter().copied().zip(more).collect();
-        let settings = settings(directory.path(), port, controller, &ports) + further;
+        let named = |name: &str, port: u16| format!(",{name}://127.0.0.1:{port}");
+        let listeners = Listeners {
+            bound: ports.iter().map(|(name, port)| named(name, *port)).collect(),
+            advertised: ports.iter().map(|(name, port)| named(name, *port)).collect(),
+            protocols: ports.keys().map(|name| format!(",{name}:{name}")).collect(),
+        };
+        let settings = settings(directory.path(), port, controller, &listeners) + further;
+        Self::start_as(directory, port, ports, &settings, logins)
+    }
+
+    /// One that whoever comes by [`WAY`] is to find at another port.
+    pub fn start_behind(way: u16) -> Self {
+        let [port, controller, bound] = free_ports::<3>();
+        let listeners = Listeners {
+            bound: format!(",{WAY}://127.0.0.1:{bound}"),
+            advertised: format!(",{WAY}://127.0.0.1:{way}"),
+            protocols: format!(",{WAY}:PLAINTEXT"),
+        };
+        let directory = TempDir::new().unwrap();
+        let settings = settings(directory.path(), port, controller, &listeners);
+        Self::start_as(directory, port, BTreeMap::from([(WAY, bound)]), &settings, &[])
+    }
+
+    fn start_as(
+        directory: TempDir,
+        port: u16,
+        ports: BTreeMap<&'static str, u16>,
+        settings: &str,
+        logins: &[String],
+    ) -> Self {
         let broker = Broker { directory, port, ports, running: Mutex::new(None) };
         let logins = logins.iter().flat_map(|login| ["--add-scram", login]);
-        broker.format(&settings, std::iter::once("--standalone").chain(logins));
+        broker.format(settings, std::iter::once("--standalone").chain(logins));
         broker.start_again();
         broker
     }
 
     /// One of several, which does not run yet; the settings say which one, and who the others are.
     pub fn of_a_cluster([port, controller]: [u16; 2], further: &str) -> Self {
-        let (directory, ports) = (TempDir::new().unwrap(), BTreeMap::new());
-        let settings = settings(directory.path(), port, controller, &ports) + further;
-        let broker = Broker { directory, port, ports, running: Mutex::new(None) };
+        let directory = TempDir::new().unwrap();
+        let settings = settings(directory.path(), port, controller, &Listeners::default()) + further;
+        let broker = Broker { directory, port, ports: BTreeMap::new(), running: Mutex::new(None) };
         broker.format(&settings, std::iter::empty());
         broker
     }
@@ -130,17 +162,24 @@ fn java(memory: &str) -> Vec<String> {
     [java_options(memory), vec!["-cp".to_owned(), format!("{jars}/*")]].concat()
 }
 
+/// Those beside its own, each behind a comma.
+#[derive(Default)]
+struct Listeners {
+    bound: String,
+    advertised: String,
+    protocols: String,
+}
+
 /// One node, small, and quick to clean and to expire.
-fn settings(directory: &Path, port: u16, controller: u16, ports: &BTreeMap<&str, u16>) -> String {
+fn settings(directory: &Path, port: u16, controller: u16, listeners: &Listeners) -> String {
     let data = directory.join("data");
-    let further: String = ports.iter().map(|(name, port)| format!(",{name}://127.0.0.1:{port}")).collect();
-    let protocols: String = ports.keys().map(|name| format!(",{name}:{name}")).collect();
+    let Listeners { bound, advertised, protocols } = listeners;
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{further}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}{further}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{bound}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}

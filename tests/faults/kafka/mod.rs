@@ -5,8 +5,11 @@
 //!  topics    what becomes of a topic: transactions, holes, partitions, another topic of that name
 //!  many      many tables at once: turns to catch up, topics that are quiet
 //!  batches   batches that are damaged, or lie
+//!  bombs     batches that unpack to far more than they are
 //!  outages   brokers and services that die
 //!  cluster   three brokers, each of which dies
+//!  far       brokers at the end of a slow and lossy way
+//!  slow_way  that way
 //!  mock      a cluster that fails by order
 //!  relay     what stands between it and the binary
 //!  verbs     topics by our own commands
@@ -22,8 +25,10 @@
 //! ```
 
 mod batches;
+mod bombs;
 mod broker;
 mod cluster;
+mod far;
 mod formats;
 mod group;
 mod keys;
@@ -37,6 +42,7 @@ mod relay;
 mod secured;
 mod security;
 mod server;
+mod slow_way;
 mod topics;
 mod verbs;
 
@@ -69,7 +75,14 @@ impl KafkaTopic {
     }
 
     fn of(broker: &Broker, partitions: u32, config: &Value) -> Self {
-        let topic = Self::at(broker.servers());
+        Self::reached_by(&broker.servers(), broker, partitions, config)
+    }
+
+    /// The binary goes another way than whoever fills it.
+    fn reached_by(way: &str, broker: &Broker, partitions: u32, config: &Value) -> Self {
+        let (servers, topic) = (broker.servers(), fresh_name());
+        let product = Product::on_kafka(way, &topic);
+        let topic = KafkaTopic { servers, topic, product };
         topic.ask("kafka_create", json!({"partitions": partitions, "config": config}));
         topic
     }

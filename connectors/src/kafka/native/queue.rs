@@ -3,7 +3,10 @@
 //! Owns [`FetchQueue`].
 //! - I1: a queue keeps its client alive, and is destroyed before it.
 //! - I2: a message is destroyed when its visitor returns; what a visitor is given does not outlive the call.
+//! - I3: a visitor that has enough leaves the rest to the next call: how large records are is known when they are there,
+//!   and one batch may unpack to a thousand large ones.
 
+use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -74,13 +77,15 @@ unsafe fn bytes<'a>(start: *const c_void, size: usize) -> Option<&'a [u8]> {
 /// The records that were fetched of one partition and not yet taken.
 pub(in crate::kafka) struct FetchQueue {
     queue: NonNull<sys::rd_kafka_queue_t>,
-    /// Reused by every call.
-    messages: Vec<*mut sys::rd_kafka_message_t>,
+    /// Reused by every call, and empty between them.
+    taken: Vec<*mut sys::rd_kafka_message_t>,
+    /// Taken, and not yet visited (I3).
+    waiting: VecDeque<NonNull<sys::rd_kafka_message_t>>,
     /// I1: dropped after the queue, which `drop` destroys.
     _client: Arc<BaseConsumer<Context>>,
 }
 
-// SAFETY: librdkafka's queues may be used from any thread; the array of messages is empty between calls.
+// SAFETY: librdkafka's queues and messages may be used from any thread, by one at a time.
 unsafe impl Send for FetchQueue {}
 
 // SAFETY: nothing can be done with a shared reference to it.
@@ -105,30 +110,45 @@ impl FetchQueue {
             sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
             queue
         };
-        Some(FetchQueue { queue, messages: Vec::new(), _client: client.clone() })
+        Some(FetchQueue { queue, taken: Vec::new(), waiting: VecDeque::new(), _client: client.clone() })
     }
 
-    /// Takes up to `count_max` records that are there, and never waits. Answers how many there were.
-    pub fn take(&mut self, count_max: usize, mut visit: impl FnMut(Fetched<'_>)) -> usize {
-        self.messages.clear();
-        self.messages.resize(count_max, ptr::null_mut());
-        // SAFETY: the array has room for `count_max` pointers; a timeout of zero does not wait.
-        let count =
-            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, self.messages.as_mut_ptr(), count_max) };
-        let count = usize::try_from(count).unwrap_or(0);
-        for message in self.messages.drain(..).take(count).filter_map(NonNull::new) {
-            // SAFETY: the call gave us this message, alive until it is destroyed here, after the visit (I2).
-            unsafe {
-                visit(fetched(message));
+    /// Hands out up to `count_max` records that are there, as long as the visitor wants another one, and never waits.
+    pub fn take(&mut self, count_max: usize, mut visit: impl FnMut(Fetched<'_>) -> bool) {
+        if self.waiting.is_empty() {
+            self.fetch(count_max);
+        }
+        for _ in 0..count_max {
+            let Some(message) = self.waiting.pop_front() else { return };
+            // SAFETY: `fetch` got us this message, alive until it is destroyed here, after the visit (I2).
+            let wants_more = unsafe {
+                let wants_more = visit(fetched(message));
                 sys::rd_kafka_message_destroy(message.as_ptr());
+                wants_more
+            };
+            if !wants_more {
+                return;
             }
         }
-        count
+    }
+
+    fn fetch(&mut self, count_max: usize) {
+        self.taken.clear();
+        self.taken.resize(count_max, ptr::null_mut());
+        // SAFETY: the array has room for `count_max` pointers; a timeout of zero does not wait.
+        let count =
+            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, self.taken.as_mut_ptr(), count_max) };
+        let count = usize::try_from(count).unwrap_or(0);
+        self.waiting.extend(self.taken.drain(..).take(count).filter_map(NonNull::new));
     }
 }
 
 impl Drop for FetchQueue {
     fn drop(&mut self) {
+        for message in self.waiting.drain(..) {
+            // SAFETY: nobody visited it, so it is alive.
+            unsafe { sys::rd_kafka_message_destroy(message.as_ptr()) }
+        }
         // SAFETY: ours, and the client is still there (I1).
         unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
     }
