@@ -4,6 +4,7 @@
 //!  broker    a broker of the tests' own
 //!  topics    what becomes of a topic: transactions, holes, partitions, another topic of that name
 //!  many      many tables at once: turns to catch up, topics that are quiet
+//!  books     what was read is somewhere, in every scrape
 //!  batches   batches that are damaged, or lie
 //!  outages   brokers and services that die
 //!  mock      a cluster that fails by order
@@ -21,6 +22,7 @@
 //! ```
 
 mod batches;
+mod books;
 mod broker;
 mod formats;
 mod group;
