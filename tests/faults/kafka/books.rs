@@ -38,7 +38,7 @@ impl Table {
     /// Good and bad records in turn; the good ones are rows.
     fn send(&self) {
         let values = self.topic.next(RECORDS as u64);
-        let is_bad = |index: usize| index % 3 == 0;
+        let is_bad = |index: usize| index.is_multiple_of(3);
         let record =
             |(index, fields)| if is_bad(index) { json!({"value": "{\"id\":"}) } else { json!({"value": fields}) };
         let records: Vec<Value> = values.iter().enumerate().map(record).collect();
@@ -70,6 +70,15 @@ fn watch<'t>(up: &Up, names: &'t [&'t str], mut goes_on: impl FnMut(&Books<'t>) 
     books
 }
 
+/// The producer ends where the watching does, also where that fails.
+struct SetWhenDropped<'f>(&'f AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// The service is killed while records come, and the broker behind it later; each scrape is of one answer.
 #[test]
 fn i8_the_books_of_tables_on_kafka_balance_at_every_scrape_whoever_dies() {
@@ -89,6 +98,7 @@ fn i8_the_books_of_tables_on_kafka_balance_at_every_scrape_whoever_dies() {
                 parts.fetch_add(1, Ordering::Release);
             }
         });
+        let _enough = SetWhenDropped(&enough);
         // Of each process it is seen that records are held, and that some are not any more.
         let amid = |books: &Books<'_>| books.seen_buffered.len() == names.len() && books.all_moved();
         let watched = || {
@@ -98,9 +108,7 @@ fn i8_the_books_of_tables_on_kafka_balance_at_every_scrape_whoever_dies() {
         };
         watched().kill();
         watched().kill();
-        let up = watched();
-        enough.store(true, Ordering::Release);
-        up
+        watched()
     });
     send();
     broker.kill();
