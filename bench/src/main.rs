@@ -60,6 +60,9 @@ enum Verb {
         /// Objects are as far away as S3's
         #[arg(long)]
         far: bool,
+        /// What its tables may hold
+        #[arg(long, default_value_t = 4096)]
+        budget_mib: u64,
     },
     /// Measure the parts of the append over that topic
     Parts { directory: PathBuf },
@@ -82,7 +85,7 @@ fn main() -> ExitCode {
             fill::run(&servers, &topic, format, rows).and_then(|filled| print(&filled))
         }
         Verb::Fetch { servers, topic } => fetch::run(&servers, &topic).and_then(|fetched| print(&fetched)),
-        Verb::Serve { directory, servers, far } => serve::run(&directory, &servers, far),
+        Verb::Serve { directory, servers, far, budget_mib } => serve::run(&directory, &servers, far, budget_mib << 20),
         Verb::Parts { directory } => parts::run(&directory).and_then(|parts| print(&parts)),
         Verb::Json { rows } => json::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Avro { rows } => avro::run(rows).and_then(|decoders| print(&decoders)),

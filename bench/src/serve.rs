@@ -23,8 +23,6 @@ use tokio_util::sync::CancellationToken;
 use crate::distance::Distance;
 use crate::print;
 
-const MEMORY_BYTES_MAX: u64 = 4 << 30;
-
 /// Requests to the store since the service began.
 #[derive(Debug, Serialize)]
 struct Requests {
@@ -36,7 +34,7 @@ struct Requests {
 }
 
 /// Until stdin ends.
-pub fn run(directory: &Path, servers: &str, far: bool) -> Result<()> {
+pub fn run(directory: &Path, servers: &str, far: bool, memory_bytes_max: u64) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Error::unavailable("the threads cannot be started").with_source(error))?;
     let home = runtime.block_on(Home::open(directory))?;
@@ -45,7 +43,7 @@ pub fn run(directory: &Path, servers: &str, far: bool) -> Result<()> {
     let home = home.with_topics(Arc::new(KafkaTopics::new(Box::new(move || Properties::new(&settings)))?));
     let (store, stop) = (home.store.clone(), CancellationToken::new());
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let serving = runtime.spawn(serve::run(home, listen, MEMORY_BYTES_MAX, stop.clone(), |_| Ok(())));
+    let serving = runtime.spawn(serve::run(home, listen, memory_bytes_max, stop.clone(), |_| Ok(())));
     for line in stdin().lines() {
         line.map_err(|error| Error::unavailable("stdin cannot be read").with_source(error))?;
         let meter = store.meter();

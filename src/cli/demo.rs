@@ -18,7 +18,7 @@ use crate::demo::{Shop, Topic};
 use crate::exit::Exit;
 use crate::output::{self, Format, Rows, printed};
 use crate::pipeline::budget::TableMemory;
-use crate::pipeline::enable::{Asked, Request, plan};
+use crate::pipeline::enable::{Asked, Request, Taken, plan};
 use crate::pipeline::status::status_of;
 use crate::pipeline::supervise::catch_up;
 use crate::query::{QuerySession, query_error};
@@ -187,7 +187,7 @@ async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<De
         },
         commit_interval_default_ms: session.config.defaults.commit_interval.as_ms(),
     };
-    let definition = plan(home, request).await?.carry_out(home).await?;
+    let definition = plan(home, &mut Taken::look(home).await?, request).await?.carry_out(home).await?;
     let memory = TableMemory::new(session.memory_bytes_max());
     catch_up(home, definition.clone(), Arc::default(), memory).await?;
     let status = status_of(home, &definition).await?;

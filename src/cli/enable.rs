@@ -11,7 +11,7 @@ use crate::definition::{self, StartFrom};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pattern::Pattern;
-use crate::pipeline::enable::{Asked, Plan, PlanSummary, Request, plan};
+use crate::pipeline::enable::{Asked, Plan, PlanSummary, Request, Taken, plan};
 use crate::pipeline::matching::{self, LeftOut};
 use crate::units::CommitInterval;
 
@@ -73,7 +73,7 @@ fn remark_on_redeclared(session: &Session, before: Option<&Pattern>, pattern: &P
 }
 
 async fn named(arguments: &EnableArguments, session: &Session) -> Result<Vec<Plan>> {
-    let mut plans = Vec::new();
+    let (mut plans, mut taken) = (Vec::new(), Taken::look(&session.home).await?);
     for topic in &arguments.topics {
         let request = Request {
             topic: topic.clone(),
@@ -81,7 +81,7 @@ async fn named(arguments: &EnableArguments, session: &Session) -> Result<Vec<Pla
             asked: asked(arguments),
             commit_interval_default_ms: session.config.defaults.commit_interval.as_ms(),
         };
-        plans.push(plan(&session.home, request).await?);
+        plans.push(plan(&session.home, &mut taken, request).await?);
     }
     Ok(plans)
 }

@@ -15,6 +15,10 @@ use super::lanes::Lane;
 /// The lane gets one part in so many.
 const LANE_SHARE: u64 = 4;
 
+/// What the encoders of one job's files may take of the budget, one part in so many: one poll may begin them all, before it
+/// can be seen what they hold.
+const ENCODERS_SHARE: u64 = 8;
+
 /// Tables that catch up at the same time, for each core: while one waits for a broker or a disk another one decodes.
 const PLACES_PER_CORE: usize = 2;
 
@@ -76,6 +80,11 @@ impl Share {
         let fair = bytes_max / memory.jobs.load(Ordering::Relaxed).max(1) as u64;
         let all = memory.bytes_held.load(Ordering::Relaxed);
         self.bytes >= bytes_max || (all > bytes_max && self.bytes >= fair)
+    }
+
+    /// Of the files that the job has under way.
+    pub fn encoders_bytes_max(&self) -> u64 {
+        self.memory.bytes_max / ENCODERS_SHARE
     }
 
     pub fn lane(&self) -> &Arc<Lane> {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::decoding::format_of;
-use super::enable::{Asked, Plan, Request, plan};
+use super::enable::{Asked, Plan, Request, Taken, plan};
 use crate::definition::StartFrom;
 use crate::home::Home;
 use crate::pattern::Pattern;
@@ -40,8 +40,9 @@ pub struct LeftOut {
 /// The plans of the topics of a pattern that are nobody's yet (I1), and those that have none.
 pub async fn plans(home: &Home, pattern: &Pattern) -> Result<(Vec<Plan>, Vec<LeftOut>)> {
     let (mut plans, mut left_out) = (Vec::new(), Vec::new());
-    for topic in nobodys(home, std::slice::from_ref(pattern)).await?.into_iter().map(|(topic, _)| topic) {
-        match plan_of(home, pattern, &topic, pattern.asked.from).await {
+    let (found, mut taken) = nobodys(home, std::slice::from_ref(pattern)).await?;
+    for (topic, _) in found {
+        match plan_of(home, &mut taken, (&topic, pattern), pattern.asked.from).await {
             Ok(plan) => plans.push(plan),
             Err(error) => left_out.push(LeftOut { topic, error }),
         }
@@ -49,10 +50,14 @@ pub async fn plans(home: &Home, pattern: &Pattern) -> Result<(Vec<Plan>, Vec<Lef
     Ok((plans, left_out))
 }
 
-/// The topics that patterns name and that no person has decided about (I1), each with the first of its patterns.
-async fn nobodys<'p>(home: &Home, patterns: &'p [Pattern]) -> Result<Vec<(TopicName, &'p Pattern)>> {
-    let known: HashSet<TopicName> =
-        home.definitions().look().await?.definitions.into_iter().map(|definition| definition.topic).collect();
+/// A topic, and the first of the patterns that name it.
+type Found<'p> = (TopicName, &'p Pattern);
+
+/// The topics that patterns name and that no person has decided about (I1), and the names that tables have.
+async fn nobodys<'p>(home: &Home, patterns: &'p [Pattern]) -> Result<(Vec<Found<'p>>, Taken)> {
+    let definitions = home.definitions().look().await?.definitions;
+    let taken = Taken::by(&definitions);
+    let known: HashSet<TopicName> = definitions.into_iter().map(|definition| definition.topic).collect();
     let mut matchers = Vec::with_capacity(patterns.len());
     for pattern in patterns {
         matchers.push((pattern.matcher()?, pattern));
@@ -64,7 +69,7 @@ async fn nobodys<'p>(home: &Home, patterns: &'p [Pattern]) -> Result<Vec<(TopicN
             found.push((topic, *pattern));
         }
     }
-    Ok(found)
+    Ok((found, taken))
 }
 
 /// I4.
@@ -82,14 +87,19 @@ async fn check_format_is_known(home: &Home, asked: &Asked, topic: &TopicName) ->
         .with_hint("nothing is to be done: its first record says how the others are written"))
 }
 
-async fn plan_of(home: &Home, pattern: &Pattern, topic: &TopicName, from: Option<StartFrom>) -> Result<Plan> {
+async fn plan_of(
+    home: &Home,
+    taken: &mut Taken,
+    (topic, pattern): (&TopicName, &Pattern),
+    from: Option<StartFrom>,
+) -> Result<Plan> {
     let request = Request {
         topic: topic.clone(),
         table: TableName::new(&pattern.namespace, topic.as_str())?,
         asked: Asked { from, ..pattern.asked.clone() },
         commit_interval_default_ms: pattern.commit_interval_default_ms,
     };
-    let plan = plan(home, request).await?;
+    let plan = plan(home, taken, request).await?;
     check_format_is_known(home, &pattern.asked, topic).await?;
     Ok(plan)
 }
@@ -133,14 +143,14 @@ impl Matching {
         if patterns.is_empty() {
             return Ok(());
         }
-        let found = nobodys(&self.home, &patterns).await?;
+        let (found, mut taken) = nobodys(&self.home, &patterns).await?;
         let still: HashSet<&TopicName> = found.iter().map(|(topic, _)| topic).collect();
         self.waiting.retain(|topic, _| still.contains(topic));
         for (topic, pattern) in &found {
             if self.waiting.get(topic).is_some_and(|waiting| Instant::now() < waiting.until) {
                 continue;
             }
-            match self.enable(topic, pattern).await {
+            match self.enable(topic, pattern, &mut taken).await {
                 Ok(table) => {
                     tracing::info!(%topic, %table, pattern = pattern.regex, "a topic has become a table");
                     self.waiting.remove(topic);
@@ -152,8 +162,8 @@ impl Matching {
     }
 
     /// I2.
-    async fn enable(&self, topic: &TopicName, pattern: &Pattern) -> Result<TableName> {
-        let plan = plan_of(&self.home, pattern, topic, Some(StartFrom::Earliest)).await?;
+    async fn enable(&self, topic: &TopicName, pattern: &Pattern, taken: &mut Taken) -> Result<TableName> {
+        let plan = plan_of(&self.home, taken, (topic, pattern), Some(StartFrom::Earliest)).await?;
         Ok(plan.carry_out(&self.home).await?.table)
     }
 

@@ -124,6 +124,12 @@ impl EpochFiles {
         EpochFiles { tables, positions, leader_epochs, tally, reasons, volume, moved }
     }
 
+    /// What the encoders of the tables' open files may take, all together.
+    pub fn limit_encoders(&mut self, bytes_max: u64) {
+        let each = usize::try_from(bytes_max).unwrap_or(usize::MAX) / self.tables.len().max(1);
+        self.tables.iter_mut().for_each(|table| table.stager.limit_encoders(each));
+    }
+
     /// What the epoch holds so far.
     pub fn counts(&self) -> Counts {
         let Tally { skipped, dead_lettered } = self.tally;

@@ -22,6 +22,7 @@
 //!  registry_away a registry that is away, fails, or is another one behind the same address
 //!  door          an address that leads to a server, to another one, or nowhere
 //!  python        the other readers
+//!  scrape        what /metrics says, and whether its books balance
 //!  alone         processes that hold nothing of the test's
 //! ```
 //!
@@ -60,6 +61,9 @@ mod random_kills;
 mod registry_away;
 #[cfg(test)]
 mod replies;
+#[cfg(test)]
+#[path = "../support/scrape.rs"]
+mod scrape;
 #[cfg(test)]
 mod several;
 #[cfg(test)]

@@ -21,6 +21,7 @@
 //!  writers    somebody else commits to the same table
 //!  bad_input  records, topics and tables that are wrong
 //!  python     PyIceberg and DuckDB, for both suites of the binary
+//!  scrape     what /metrics says, and whether its books balance
 //!  alone      processes that hold nothing of the test's
 //! ```
 //!
@@ -59,6 +60,9 @@ mod query;
 mod registry;
 #[cfg(test)]
 mod schema_check;
+#[cfg(test)]
+#[path = "../support/scrape.rs"]
+mod scrape;
 #[cfg(test)]
 mod service;
 #[cfg(test)]

@@ -1,68 +1,17 @@
 //! What a scrape says, and whether its books balance. Expectations come from what was produced, from the documented
 //! list, and from Prometheus' own client, which reads every scrape that counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::scrape::{Books, Scrape};
 use crate::world::{Service, World, wait_for};
 
-/// A sample: its name, and its labels by name.
-type Sample = (String, BTreeMap<String, String>);
-
-/// One scrape, as Prometheus' client read it.
-#[derive(Debug)]
-struct Scrape {
-    kinds: BTreeMap<String, String>,
-    samples: BTreeMap<Sample, f64>,
-}
-
-impl Scrape {
-    fn of(world: &World, service: &Service) -> Self {
-        let text = service.get("/metrics").1;
-        let parsed = world.engines().ask("metrics", json!({"text": text}));
-        let mut scrape = Scrape { kinds: BTreeMap::new(), samples: BTreeMap::new() };
-        for (name, family) in parsed.as_object().unwrap() {
-            scrape.kinds.insert(name.clone(), family["type"].as_str().unwrap().to_owned());
-            for sample in family["samples"].as_array().unwrap() {
-                let labels = serde_json::from_value(sample[1].clone()).unwrap();
-                let name = sample[0].as_str().unwrap().to_owned();
-                scrape.samples.insert((name, labels), sample[2].as_f64().unwrap());
-            }
-        }
-        scrape
-    }
-
-    /// The sum over all lines of a table.
-    fn of_table(&self, table: &str, name: &str) -> u64 {
-        let lines = self
-            .samples
-            .iter()
-            .filter(|((of, labels), _)| of == name && labels.get("table").map(String::as_str) == Some(table));
-        lines.map(|(_, value)| *value as u64).sum()
-    }
-
-    /// Read, committed, skipped, dead-lettered, buffered.
-    fn books(&self, table: &str) -> [u64; 5] {
-        [
-            "tableflow_records_consumed_total",
-            "tableflow_records_committed_total",
-            "tableflow_records_skipped_total",
-            "tableflow_deadletter_records_total",
-            "tableflow_records_buffered",
-        ]
-        .map(|name| self.of_table(table, name))
-    }
-
-    #[track_caller]
-    fn check_i8(&self, tables: &[&str]) {
-        for table in tables {
-            let [read, committed, skipped, dead_lettered, buffered] = self.books(table);
-            assert_eq!(read, committed + skipped + dead_lettered + buffered, "{table}: {:?}", self.books(table));
-        }
-    }
+fn scrape_of(world: &World, service: &Service) -> Scrape {
+    Scrape::of(&service.get("/metrics").1, &world.engines())
 }
 
 /// Good and bad records in turn, from a number on.
@@ -102,7 +51,7 @@ fn i8_the_books_of_every_kind_of_job_balance_at_every_scrape() {
     for round in 0..2 {
         let service = world.up();
         let done = std::sync::atomic::AtomicBool::new(false);
-        let (mut scrapes, mut seen_buffered) = (0, BTreeSet::new());
+        let mut books = Books::of(&TABLES);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for part in 0..6 {
@@ -110,24 +59,13 @@ fn i8_the_books_of_every_kind_of_job_balance_at_every_scrape() {
                 }
                 done.store(true, std::sync::atomic::Ordering::Release);
             });
-            let mut last = TABLES.map(|_| [0; 5]);
             while !done.load(std::sync::atomic::Ordering::Acquire) {
-                let scrape = Scrape::of(&world, &service);
-                scrape.check_i8(&TABLES);
-                for (table, last) in TABLES.into_iter().zip(&mut last) {
-                    let books = scrape.books(table);
-                    assert!(last.iter().zip(&books).take(4).all(|(before, now)| before <= now), "{last:?} {books:?}");
-                    if books[4] > 0 {
-                        seen_buffered.insert(table);
-                    }
-                    *last = books;
-                }
-                scrapes += 1;
+                books.check(&scrape_of(&world, &service));
             }
         });
-        assert!(scrapes > 10 && seen_buffered.len() == TABLES.len(), "{scrapes} scrapes, {seen_buffered:?}");
+        assert!(books.scrapes > 10 && books.seen_buffered.len() == TABLES.len() && books.all_moved(), "{books:?}");
         let settled = wait_for(
-            || Scrape::of(&world, &service),
+            || scrape_of(&world, &service),
             |scrape| {
                 TABLES.iter().all(|it| {
                     scrape.of_table(it, "tableflow_records_consumed_total") == 1800
@@ -196,7 +134,7 @@ fn every_documented_metric_is_there_and_moves() {
         // Two records of the first schema, and one of a schema that nobody knows.
         world.produce_raw("orders", b"\0\0\0\0\x01\x02\n\0\0\0\0\x01\x04\n\0\0\0\0\x63\x06\n");
         world.produce_raw("logs", b"{\"n\":1}\n{\n");
-        let scrape = Scrape::of(&world, &service);
+        let scrape = scrape_of(&world, &service);
         for ((name, _), value) in &scrape.samples {
             let part = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
             let name = part.filter(|name| scrape.kinds.contains_key(*name)).unwrap_or(name);
@@ -221,7 +159,7 @@ fn freshness_is_from_a_records_time_until_it_can_be_seen() {
     world.ok(&["enable", "t", "--commit-interval", "50ms"]);
     let service = world.up();
     world.wait_for_status("t", "rows_committed", 1);
-    let scrape = Scrape::of(&world, &service);
+    let scrape = scrape_of(&world, &service);
     assert_eq!(scrape.of_table("bronze.t", "tableflow_freshness_seconds_count"), 1, "the share of the job alone");
     assert_eq!(world.status("t")["freshness_ms"], 0);
     assert_eq!(service.terminate().code(), Some(0));
@@ -233,7 +171,7 @@ fn freshness_is_from_a_records_time_until_it_can_be_seen() {
     let status = wait_for(|| world.status("t"), |status| status["freshness_ms"].as_i64() > Some(0));
     let freshness_ms = status["freshness_ms"].as_i64().unwrap();
     assert!((1500..60_000).contains(&freshness_ms), "{status}");
-    let scrape = Scrape::of(&world, &service);
+    let scrape = scrape_of(&world, &service);
     let of = |kind: &str, name: &str| {
         let labels = [("table", "bronze.t"), ("kind", kind)].map(|(name, value)| (name.to_owned(), value.to_owned()));
         scrape.samples[&(format!("tableflow_freshness_seconds{name}"), BTreeMap::from(labels))]
@@ -250,7 +188,7 @@ fn a_record_that_stops_the_table_is_an_error_by_reason() {
     let service = world.up();
     world.produce("a.b-c_d", "{\"n\":\"x\"}\n");
     let stopped = |scrape: &Scrape| scrape.of_table("bronze.a.b-c_d", "tableflow_decode_errors_total") == 1;
-    let scrape = wait_for(|| Scrape::of(&world, &service), stopped);
+    let scrape = wait_for(|| scrape_of(&world, &service), stopped);
     let labels = scrape.samples.keys().find(|(name, _)| name == "tableflow_decode_errors_total").unwrap().1.clone();
     assert_eq!(labels["reason"], "type-mismatch");
     scrape.check_i8(&["bronze.a.b-c_d"]);

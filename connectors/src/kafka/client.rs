@@ -62,9 +62,11 @@ const OF_READERS: [(&str, &str); 9] = [
     ("allow.auto.create.topics", "false"),
 ];
 
-/// What clients for questions need beside. librdkafka asks the leader that it knows of, also while that one is gone, and
-/// looks for another one when its knowledge is as old: a quarter of an hour, by default.
-const OF_QUESTIONS: [(&str, &str); 1] = [("metadata.max.age.ms", "2000")];
+/// What clients for questions need beside. librdkafka puts a question to the leader, or to the controller, that it knows
+/// of, also while that one is gone: by default it looks for another leader after a quarter of an hour, and for another
+/// controller after five minutes.
+const OF_QUESTIONS: [(&str, &str); 2] =
+    [("metadata.max.age.ms", "2000"), ("topic.metadata.refresh.interval.ms", "5000")];
 
 /// What people can set otherwise. A broker that was away is tried again every second, not every ten.
 const DEFAULTS: [(&str, &str); 2] = [("client.id", "tableflow"), ("reconnect.backoff.max.ms", "1000")];

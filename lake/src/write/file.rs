@@ -3,7 +3,8 @@
 //! - I1: a file is invisible until it is finished: it is encoded in memory and put create-only as a whole.
 //! - I2: its metrics come from the Parquet footer; bounds are exact or absent.
 //! - I3: with a sort order, the rows of a file are sorted by it.
-//! - I4: [`OpenFile::memory`] is what the file holds, [`OpenFile::file_bytes`] about what it will be.
+//! - I4: [`OpenFile::memory`] is what the file holds, its columns' encoders too; [`OpenFile::file_bytes`] about what it
+//!   will be.
 //!
 //! Encoding is iceberg's own `ParquetWriter` over its memory storage: it computes the metrics that manifests
 //! need. The finished bytes go through our store, which alone knows about create-only puts, fsync and metering.
@@ -35,6 +36,12 @@ const IN_MEMORY: &str = "memory:/file.parquet";
 /// Rows held back for sorting take about this many times the room of their file.
 const HELD_COMPRESSION: usize = 4;
 
+/// What the encoder of a column takes before its values do: 500 columns are 8 MiB in each file under way.
+const COLUMN_MEMORY: usize = 16 * 1024;
+
+/// What a manifest says of a column of a file, as it is held until the commit: counts, sizes, bounds.
+const COLUMN_DESCRIBED: usize = 2 * 1024;
+
 /// Sorted rows are encoded so many at a time: they are not held twice.
 const SORTED_ROWS_AT_ONCE: usize = 32 * 1024;
 
@@ -47,6 +54,23 @@ pub struct FileLayout {
     pub sort_order: SortOrder,
 }
 
+impl FileLayout {
+    /// What a file takes as soon as it is begun (I4): rows that are to be sorted are encoded at its end.
+    pub fn encoders_memory(&self) -> usize {
+        if self.sort_order.is_unsorted() { self.columns() * COLUMN_MEMORY } else { 0 }
+    }
+
+    /// What a file takes that is done and not yet committed.
+    pub fn described_memory(&self) -> usize {
+        self.columns() * COLUMN_DESCRIBED
+    }
+
+    /// With those that are within others.
+    fn columns(&self) -> usize {
+        self.arrow_schema.flattened_fields().len()
+    }
+}
+
 /// A file under way: rows of one partition.
 pub struct OpenFile {
     partition: Struct,
@@ -56,7 +80,7 @@ pub struct OpenFile {
 
 enum Content {
     /// Encoded as the rows come.
-    Encoded { storage: Arc<MemoryStorage>, writer: Box<ParquetWriter> },
+    Encoded { storage: Arc<MemoryStorage>, writer: Box<ParquetWriter>, encoders: usize },
     /// Held back until the end, to be sorted (I3).
     Held { batches: Vec<RecordBatch>, bytes: usize },
 }
@@ -88,7 +112,7 @@ impl OpenFile {
     pub async fn begin(partition: Struct, first: RecordBatch, layout: &FileLayout) -> Result<Self> {
         let content = if layout.sort_order.is_unsorted() {
             let (storage, writer) = encoder(&first, layout).await?;
-            Content::Encoded { storage, writer }
+            Content::Encoded { storage, writer, encoders: layout.encoders_memory() }
         } else {
             Content::Held { batches: Vec::new(), bytes: 0 }
         };
@@ -112,7 +136,7 @@ impl OpenFile {
     /// What it holds in memory (I4).
     pub fn memory(&self) -> usize {
         match &self.content {
-            Content::Encoded { writer, .. } => writer.current_written_size(),
+            Content::Encoded { writer, encoders, .. } => writer.current_written_size() + encoders,
             Content::Held { bytes, .. } => *bytes,
         }
     }
@@ -127,7 +151,7 @@ impl OpenFile {
 
     pub async fn finish(self, layout: &FileLayout) -> Result<FinishedFile> {
         let (storage, writer) = match self.content {
-            Content::Encoded { storage, writer } => (storage, writer),
+            Content::Encoded { storage, writer, .. } => (storage, writer),
             Content::Held { batches, .. } => encode_sorted(batches, layout).await?,
         };
         let metrics = writer.close().await.map_err(iceberg_error("finishing a file"))?;

@@ -12,8 +12,9 @@
 //! Owns [`Stager`]: what one epoch of one job writes to one table before the commit.
 //! - I1: a staged file is named by job, generation, epoch and number (rule G1) and put create-only: a name that
 //!   somebody else took is left to them. Until a commit names the file no reader sees it.
-//! - I2: memory is bounded: at most `OPEN_FILES_MAX` files are open, the largest is finished first, and a file
-//!   is finished when it reaches its target size.
+//! - I2: memory is bounded: at most `OPEN_FILES_MAX` files are open, fewer where the encoders of their columns alone would
+//!   take more than the stager may have, the largest is finished first, and a file is finished when it reaches its target
+//!   size.
 //! - I3: every row given to `write` is in exactly one of the files that `finish` returns, or `finish` fails.
 //! - I4: partitioning by nearly every row is done, and said: it makes a table that nobody can read quickly.
 //!
@@ -75,6 +76,8 @@ pub struct Stager {
     /// The columns that the splitter reads.
     partitioned_by: Vec<i32>,
     open: HashMap<Option<OwnedRow>, OpenFile>,
+    /// What the encoders of the open files may take.
+    encoders_bytes_max: usize,
     done: Vec<DataFile>,
     next_number: u32,
     rows: u64,
@@ -95,7 +98,30 @@ impl Stager {
         let paths = TablePaths::at(table.location());
         let (open, done) = (HashMap::new(), Vec::new());
         let partitioned_by = spec.fields().iter().map(|field| field.source_id).collect();
-        Ok(Stager { store, paths, name, layout, splitter, partitioned_by, open, done, next_number: 0, rows: 0 })
+        let (encoders_bytes_max, next_number, rows) = (usize::MAX, 0, 0);
+        Ok(Stager {
+            store,
+            paths,
+            name,
+            layout,
+            splitter,
+            partitioned_by,
+            open,
+            encoders_bytes_max,
+            done,
+            next_number,
+            rows,
+        })
+    }
+
+    /// From now on the encoders of the open files take at most so much, but for those of one file (I2).
+    pub fn limit_encoders(&mut self, bytes_max: usize) {
+        self.encoders_bytes_max = bytes_max;
+    }
+
+    fn open_files_max(&self) -> usize {
+        let of_one = self.layout.encoders_memory().max(1);
+        (self.encoders_bytes_max / of_one).clamp(1, OPEN_FILES_MAX)
     }
 
     /// Rows taken so far.
@@ -103,9 +129,9 @@ impl Stager {
         self.rows
     }
 
-    /// What waits in memory.
+    /// What waits in memory: open files, and what the manifest will say of those that are done.
     pub fn memory(&self) -> usize {
-        self.open.values().map(OpenFile::memory).sum()
+        self.open.values().map(OpenFile::memory).sum::<usize>() + self.done.len() * self.layout.described_memory()
     }
 
     /// About how large the files that are not done will be.
@@ -134,7 +160,7 @@ impl Stager {
         if let Some(file) = self.open.get_mut(&part.key) {
             file.write(part.rows).await?;
         } else {
-            if self.open.len() >= OPEN_FILES_MAX {
+            if self.open.len() >= self.open_files_max() {
                 self.finish_largest().await?;
             }
             let file = OpenFile::begin(part.partition, part.rows, &self.layout).await?;

@@ -2,13 +2,15 @@
 //!
 //! Rules I2 and I4 of the folder. Nothing is changed here.
 
+use std::collections::HashMap;
+
 use iceberg::spec::TableMetadata;
 use tableflow_catalog::LoadedTable;
 use tableflow_model::protocol::{Ledger, TopicPositions};
-use tableflow_model::{Error, ErrorKind, Result, TopicId};
+use tableflow_model::{Error, ErrorKind, Result, TableName, TopicId, TopicName};
 
 use super::{Request, TOPIC_PROPERTY};
-use crate::definition::{StartFrom, Wanted};
+use crate::definition::{Definition, StartFrom, Wanted};
 use crate::home::Home;
 use crate::pipeline::fan_out::GROUP_PROPERTY;
 
@@ -55,37 +57,62 @@ pub fn check_place(
     ))
 }
 
-/// I2.
-pub async fn check_target(home: &Home, request: &Request) -> Result<()> {
-    let plain = request.table.to_plain_string();
-    // One that cannot be read is met when the new definition is put: by its own table, and by no other.
-    for definition in home.definitions().look().await?.definitions {
-        let other = definition.table.to_plain_string();
-        let (namespace, known) = (request.table.namespace(), definition.table.namespace());
-        if namespace != known && namespace.eq_ignore_ascii_case(known) {
+/// The names that tables of a data directory have: looked up once, and added to by each plan, of however many requests.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Of tables that are not disabled, by the name in lower case.
+    tables: HashMap<String, (TableName, TopicName)>,
+    /// By the name in lower case.
+    namespaces: HashMap<String, String>,
+}
+
+impl Taken {
+    pub async fn look(home: &Home) -> Result<Self> {
+        // One that cannot be read is met when the new definition is put: by its own table, and by no other.
+        Ok(Self::by(&home.definitions().look().await?.definitions))
+    }
+
+    pub fn by(definitions: &[Definition]) -> Self {
+        let mut taken = Taken::default();
+        for definition in definitions {
+            let Definition { table, topic, .. } = definition;
+            taken.namespaces.insert(table.namespace().to_ascii_lowercase(), table.namespace().to_owned());
+            if definition.wanted != Wanted::Disabled {
+                taken.tables.insert(table.to_plain_string().to_ascii_lowercase(), (table.clone(), topic.clone()));
+            }
+        }
+        taken
+    }
+
+    /// What is planned is taken.
+    pub(super) fn add(&mut self, Request { table, topic, .. }: &Request) {
+        self.namespaces.insert(table.namespace().to_ascii_lowercase(), table.namespace().to_owned());
+        self.tables.insert(table.to_plain_string().to_ascii_lowercase(), (table.clone(), topic.clone()));
+    }
+
+    /// I2.
+    pub(super) fn check(&self, request: &Request) -> Result<()> {
+        let namespace = request.table.namespace();
+        let known = self.namespaces.get(&namespace.to_ascii_lowercase()).filter(|known| *known != namespace);
+        if let Some(known) = known {
             return Err(Error::usage(format!("namespace {namespace} differs only by case from {known}"))
                 .with_detail("Athena and Spark cannot tell the two apart")
                 .with_hint(format!("use --namespace {known}, or another name")));
         }
-        if definition.wanted == Wanted::Disabled || !other.eq_ignore_ascii_case(&plain) {
-            continue;
-        }
-        if other != plain {
-            return Err(Error::usage(format!("{} differs only by case from {}", request.table, definition.table))
+        let plain = request.table.to_plain_string();
+        let Some((other, filled_by)) = self.tables.get(&plain.to_ascii_lowercase()) else { return Ok(()) };
+        if *other != request.table {
+            return Err(Error::usage(format!("{} differs only by case from {other}", request.table))
                 .with_detail("Athena and Spark cannot tell the two apart")
                 .with_hint("choose another name with --table"));
         }
-        let filled_by = definition.topic;
-        let hint = if filled_by == request.topic {
-            format!("`tableflow update {other}` changes its settings; another table of the topic is made with --table")
+        let hint = if *filled_by == request.topic {
+            format!("`tableflow update {plain}` changes its settings; another table of the topic is made with --table")
         } else {
             "choose another table with --table or --namespace".to_owned()
         };
-        return Err(
-            Error::already_exists(format!("{} is filled by topic {filled_by} already", request.table)).with_hint(hint)
-        );
+        Err(Error::already_exists(format!("{other} is filled by topic {filled_by} already")).with_hint(hint))
     }
-    Ok(())
 }
 
 pub async fn find_existing(home: &Home, request: &Request) -> Result<Option<LoadedTable>> {

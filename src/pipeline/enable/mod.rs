@@ -28,6 +28,7 @@ use tableflow_lake::layout::arrow_schema;
 use tableflow_model::types::flink_type;
 use tableflow_model::{ErrorKind, Result, TableName, TopicId, TopicName};
 
+pub use self::checks::Taken;
 use self::fan_out::FanOutPlan;
 use self::layout::Layout;
 use self::settings::Settings;
@@ -152,12 +153,18 @@ pub fn write_properties() -> impl Iterator<Item = (String, String)> {
     .map(|(name, value)| (name.to_owned(), value))
 }
 
-/// Validates a request against what is there (I1).
-pub async fn plan(home: &Home, request: Request) -> Result<Plan> {
+/// Validates a request against what is there, and what was planned before it (I1).
+pub async fn plan(home: &Home, taken: &mut Taken, request: Request) -> Result<Plan> {
+    let plan = plan_beside(home, taken, request).await?;
+    taken.add(plan.request());
+    Ok(plan)
+}
+
+async fn plan_beside(home: &Home, taken: &Taken, request: Request) -> Result<Plan> {
     let mut source = home.source(&request.topic).await?;
     let topic_id = source.topic_id().await?;
     checks::check_mode(home, &request).await?;
-    checks::check_target(home, &request).await?;
+    taken.check(&request)?;
     let existing = checks::find_existing(home, &request).await?;
     if let Some(by) = request.asked.fan_out.clone() {
         let before = fan_out::definition_before(home, &request.table).await?;
@@ -197,6 +204,13 @@ async fn definition_before(home: &Home, request: &Request, table: &LoadedTable) 
 }
 
 impl Plan {
+    fn request(&self) -> &Request {
+        match self {
+            Plan::Table(plan) => &plan.request,
+            Plan::FanOut(plan) => &plan.request,
+        }
+    }
+
     pub fn summary(&self) -> Result<PlanSummary> {
         match self {
             Plan::Table(plan) => plan.summary(),

@@ -280,6 +280,7 @@ impl Intake for Feed {
 
     /// Takes rows until the epoch is due. Answers how the job ends, if it does after this epoch.
     async fn fill(&mut self, files: &mut EpochFiles) -> Result<Option<Ended>> {
+        files.limit_encoders(self.memory.encoders_bytes_max());
         loop {
             if let Some(ended) = self.goal_reached(files) {
                 return Ok(Some(ended));

@@ -8,7 +8,6 @@ use super::KafkaTopic;
 use super::broker::Broker;
 use super::letters::Letters;
 use super::server::free_ports;
-use crate::product::wait_until;
 
 /// Quick to notice that one is gone.
 const REPLICATED: &str = "default.replication.factor=3
@@ -64,10 +63,10 @@ fn f19_each_of_three_brokers_dies_in_turn_and_rows_and_letters_are_there_once() 
         letters.send(100);
         std::thread::sleep(Duration::from_millis(300));
         letters.send(100);
-        wait_until("two of three serve the table", || letters.is_all_there());
+        letters.come("two of three serve the table");
         node.start_again();
         letters.send(50);
-        wait_until("all of it is there", || letters.is_all_there());
+        letters.come("the third one is back");
     }
     up.signal("TERM");
     assert!(up.wait().success(), "{}", letters.source.product.log());

@@ -114,11 +114,18 @@ impl Letters {
         records.as_array().unwrap().iter().map(record).collect()
     }
 
-    /// Nothing is left to do.
-    pub fn is_all_there(&self) -> bool {
-        let status = self.source.product.status();
-        let numbers = [&status["rows_committed"], &status["rows_dead_lettered"]].map(|it| it.as_u64().unwrap_or(0));
-        numbers == [self.source.product.records() as u64, self.bad.len() as u64]
+    /// Waits until nothing is left to do.
+    pub fn come(&self, when: &str) {
+        let started = Instant::now();
+        let all = [json!(self.source.product.records()), json!(self.bad.len())];
+        loop {
+            let status = self.source.product.status();
+            if [&status["rows_committed"], &status["rows_dead_lettered"]] == [&all[0], &all[1]] {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{when}: {status}\n{}", self.source.product.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Rows are in the table, and each other record is in the topic once, as it was.

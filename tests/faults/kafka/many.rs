@@ -11,15 +11,6 @@ use crate::product::{Fields, READERS, Up, wait_until};
 const BUDGET: (&str, &str) = ("TABLEFLOW__MEMORY__BUDGET", "40MiB");
 const LANE_BYTES: f64 = 10.0 * 1024.0 * 1024.0;
 
-const RECORD_BYTES: usize = 16 << 20;
-
-/// So many of each partition.
-const BACKLOG_OF_LARGE: u64 = 4;
-
-/// The budget, and what fetching, decoding and encoding one such record of each partition takes beside it: each is there in
-/// several forms at once.
-const PEAK_BYTES_MAX: u64 = 640 << 20;
-
 /// More than a table that keeps up may be behind.
 const BACKLOG: u64 = 4_000;
 
@@ -176,39 +167,54 @@ fn fingerprint(fields: &Fields) -> (u64, usize, u64) {
     (fields["id"].as_u64().unwrap(), text.len(), sum)
 }
 
-/// Each record is half of the budget. Of a backlog of them no more is held than of the first ones, and they come while the
-/// service runs too.
-#[test]
-fn f29_records_of_16_mib_are_rows_whole_in_a_budget_of_32_mib() {
-    let topic = KafkaTopic::new(2, &json!({"max.message.bytes": RECORD_BYTES + 4096}));
-    topic.produce(10);
-    topic.product.enable();
-    let mut seed = 1;
-    let mut send_large = |rounds: u64| {
-        for partition in (0..rounds).flat_map(|_| 0..2) {
-            let mut fields = topic.next(1).remove(0);
-            fields.insert("s".to_owned(), json!(noise(seed, RECORD_BYTES)));
-            let settings = json!({"message.max.bytes": RECORD_BYTES + 4096});
-            topic.send(vec![fields], &json!({"partition": partition, "settings": settings}));
-            topic.produce(2);
-            seed += 1;
-        }
-    };
-    send_large(BACKLOG_OF_LARGE);
-    let up = topic.product.up_with(&[(BUDGET.0, "32MiB")]);
-    let caught_up = || topic.product.status()["rows_committed"] == topic.product.records();
-    wait_until("the backlog", caught_up);
-    send_large(1);
-    wait_until("what came later", caught_up);
-    let peak = up.peak_bytes();
-    println!("{} MiB at the peak", peak >> 20);
-    assert!(peak < PEAK_BYTES_MAX, "{} MiB at the peak", peak >> 20);
-    up.signal("TERM");
-    assert!(up.wait().success(), "{}", topic.product.log());
+/// Large records of both partitions, and what a process may take for them.
+struct Large {
+    record_bytes: usize,
+    /// So many of each partition wait, before one more comes to each.
+    backlog: u64,
+    budget: &'static str,
+    /// The budget, and what fetching, decoding and encoding a record of each partition takes beside it: each is there in
+    /// several forms at once.
+    peak_bytes_max: u64,
+}
+
+impl Large {
+    fn arrive_whole(&self, what: &str) {
+        let size = self.record_bytes + 4096;
+        let topic = KafkaTopic::new(2, &json!({"max.message.bytes": size}));
+        topic.produce(10);
+        topic.product.enable();
+        let mut seed = 1;
+        let mut send_large = |rounds: u64| {
+            for partition in (0..rounds).flat_map(|_| 0..2) {
+                let mut fields = topic.next(1).remove(0);
+                fields.insert("s".to_owned(), json!(noise(seed, self.record_bytes - 64)));
+                let settings = json!({"message.max.bytes": size});
+                topic.send(vec![fields], &json!({"partition": partition, "settings": settings}));
+                topic.produce(2);
+                seed += 1;
+            }
+        };
+        send_large(self.backlog);
+        let up = topic.product.up_with(&[(BUDGET.0, self.budget)]);
+        let caught_up = || topic.product.status()["rows_committed"] == topic.product.records();
+        wait_until("the backlog", caught_up);
+        send_large(1);
+        wait_until("what came later", caught_up);
+        let peak = up.peak_bytes();
+        println!("{what}: {} MiB at the peak", peak >> 20);
+        assert!(peak < self.peak_bytes_max, "{} MiB at the peak", peak >> 20);
+        up.signal("TERM");
+        assert!(up.wait().success(), "{}", topic.product.log());
+        check_large(&topic, what);
+    }
+}
+
+fn check_large(topic: &KafkaTopic, what: &str) {
     let place = |row: &Fields, name: &str| row[name].as_u64().unwrap();
     let expected = topic.product.sent_by(fingerprint);
     for reader in READERS {
-        let rows = topic.product.rows_by(reader, "t", "records of 16 MiB");
+        let rows = topic.product.rows_by(reader, "t", what);
         let seen: BTreeMap<_, _> = rows
             .iter()
             .map(|row| ((place(row, "_tableflow_partition"), place(row, "_tableflow_offset")), fingerprint(row)))
@@ -216,4 +222,19 @@ fn f29_records_of_16_mib_are_rows_whole_in_a_budget_of_32_mib() {
         assert_eq!(seen.len(), rows.len(), "a record is there twice, read by {reader}");
         assert!(seen == expected, "read by {reader}: {seen:?} instead of {expected:?}");
     }
+}
+
+/// Each record is half of the budget. Of a backlog of them no more is held than of the first ones, and they come while the
+/// service runs too.
+#[test]
+fn f29_records_of_16_mib_are_rows_whole_in_a_budget_of_32_mib() {
+    let large = Large { record_bytes: 16 << 20, backlog: 4, budget: "32MiB", peak_bytes_max: 640 << 20 };
+    large.arrive_whole("records of 16 MiB");
+}
+
+/// The largest records that a broker takes with its own limits of requests and of memory beside them.
+#[test]
+fn f29_records_of_64_mib_are_rows_whole_in_a_budget_of_512_mib() {
+    let large = Large { record_bytes: 64 << 20, backlog: 2, budget: "512MiB", peak_bytes_max: 1 << 30 };
+    large.arrive_whole("records of 64 MiB");
 }

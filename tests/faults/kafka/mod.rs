@@ -4,6 +4,7 @@
 //!  broker    a broker of the tests' own
 //!  topics    what becomes of a topic: transactions, holes, partitions, another topic of that name
 //!  many      many tables at once: turns to catch up, topics that are quiet
+//!  books     what was read is somewhere, in every scrape
 //!  batches   batches that are damaged, or lie
 //!  bombs     batches that unpack to far more than they are
 //!  outages   brokers and services that die
@@ -26,6 +27,7 @@
 
 mod batches;
 mod bombs;
+mod books;
 mod broker;
 mod cluster;
 mod far;

@@ -96,6 +96,11 @@ fn two_topics_never_fill_one_table_however_its_name_is_spelled() {
     ] {
         world.run(&[&["enable", topic], words].concat()).failed(code, &[says, "--table"]);
     }
+    // Of two that are asked for at once the second is refused, and neither is made.
+    world.topic("Others", 1);
+    world.produce("Others", "{\"n\":1}\n");
+    world.run(&["enable", "others", "Others"]).failed(2, &["bronze.Others differs only by case from bronze.others"]);
+    world.run(&["enable", "others", "others"]).failed(1, &["is filled by topic others already"]);
     world.ok(&["sync"]);
     assert_eq!(world.rows("select n, _tableflow_topic t from orders"), [json!({"n": 1, "t": "orders"})]);
     assert_eq!(world.json(&["list"]).as_array().unwrap().len(), 1);
