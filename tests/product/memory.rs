@@ -64,7 +64,6 @@ fn f29_rows_of_500_columns_in_many_partitions_stay_near_a_budget_of_512_mib() {
     }
     let (sync, peak) = world.run_measured(&["--config", &config, "sync"]);
     sync.succeeded();
-    println!("{} MiB at the peak", peak >> 20);
     let last = WIDE_COLUMNS - 2;
     let wanted = (WIDE_ROWS * (WIDE_ROWS - 1) / 2 * 7919 + WIDE_ROWS * last) as i64;
     for table in 0..WIDE_TABLES {
