@@ -65,7 +65,7 @@ const OF_READERS: [(&str, &str); 9] = [
 /// What clients for questions need beside. librdkafka puts a question to the leader, or to the controller, that it knows
 /// of, also while that one is gone: by default it looks for another leader after a quarter of an hour, and for another
 /// controller after five minutes.
-const OF_QUESTIONS: [(&str, &str); 2] =
+pub(super) const OF_QUESTIONS: [(&str, &str); 2] =
     [("metadata.max.age.ms", "2000"), ("topic.metadata.refresh.interval.ms", "5000")];
 
 /// What people can set otherwise. A broker that was away is tried again every second, not every ten.

@@ -3,6 +3,7 @@
 //! Owns [`Delivery`], the context of a producer's client, which the client's own thread tells of each record.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -22,18 +23,28 @@ pub(super) trait Outcome: Default + fmt::Debug + Send + 'static {
 pub(super) struct Delivery<T> {
     context: Context,
     outcome: Arc<Mutex<T>>,
+    has_lost_a_broker: Arc<AtomicBool>,
 }
 
 /// Both share one outcome.
 impl<T> Clone for Delivery<T> {
     fn clone(&self) -> Self {
-        Delivery { context: self.context.clone(), outcome: self.outcome.clone() }
+        Delivery {
+            context: self.context.clone(),
+            outcome: self.outcome.clone(),
+            has_lost_a_broker: self.has_lost_a_broker.clone(),
+        }
     }
 }
 
 impl<T: Outcome> Delivery<T> {
     pub fn new(context: Context) -> Self {
-        Delivery { context, outcome: Arc::default() }
+        Delivery { context, outcome: Arc::default(), has_lost_a_broker: Arc::default() }
+    }
+
+    /// Whether a broker could not be connected to, ever.
+    pub fn has_lost_a_broker(&self) -> bool {
+        self.has_lost_a_broker.load(Ordering::Relaxed)
     }
 
     pub fn outcome(&self) -> MutexGuard<'_, T> {
@@ -47,6 +58,10 @@ impl<T: Outcome> ClientContext for Delivery<T> {
     }
 
     fn error(&self, error: KafkaError, words: &str) {
+        // A connection that idled is closed by its broker, and is there again when it is needed.
+        if words.contains("Connect to ") {
+            self.has_lost_a_broker.store(true, Ordering::Relaxed);
+        }
         self.context.error(error, words);
     }
 }

@@ -8,12 +8,15 @@
 //! - I3: after an error the producer and its client are gone: whoever goes on opens others, with the settings that are
 //!   then in force.
 //! - I4: what waits to be sent is bounded: a full queue makes the sender wait.
+//! - I5: no step waits for ever. librdkafka may ask the group's coordinator that it knows of, though that broker has
+//!   gone, and hear of no answer: a producer that has lost a broker begins no transaction.
 //!
 //! Every call waits for brokers: it belongs on a thread where nothing else does. Neighbours: `recorded` reads
 //! what the topic says; `producer` sends what people send.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -58,6 +61,10 @@ const BATCH_HEADROOM: u32 = 512;
 /// How long a step of a transaction may take, and how long nothing may be acknowledged while records are sent.
 const STEP_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long it may take to record the epoch, and how long is waited where librdkafka itself does not end that.
+const RECORDED_WITHIN: Duration = Duration::from_secs(15);
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(20);
+
 /// How long is waited for what is sent, or for room to send more, before it is looked again.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -79,7 +86,7 @@ impl Outcome for FirstFailure {
 pub(super) struct KafkaEpochs {
     pub(super) cluster: Arc<Cluster>,
     pub(super) sink: EpochSink,
-    open: Option<Open>,
+    open: Option<Arc<Open>>,
 }
 
 /// Clients that an error ends (I3).
@@ -91,6 +98,11 @@ struct Open {
 }
 
 impl Open {
+    fn record(&self, place: &TopicPartitionList) -> KafkaResult<()> {
+        let group = self.consumer.group_metadata().ok_or(KafkaError::Canceled)?;
+        self.producer.send_offsets_to_transaction(place, &group, RECORDED_WITHIN)
+    }
+
     fn has_failed(&self) -> bool {
         self.delivery.outcome().0.is_some()
     }
@@ -114,6 +126,13 @@ impl Open {
     }
 }
 
+/// A step in a thread of its own, which stays behind with its clients where it does not end in time (I5).
+fn ends(within: Duration, step: impl FnOnce() -> KafkaResult<()> + Send + 'static) -> KafkaResult<()> {
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || sender.send(step()));
+    ended.recv_timeout(within).unwrap_or(Err(KafkaError::Global(Code::OperationTimedOut)))
+}
+
 impl fmt::Debug for KafkaEpochs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaEpochs").field("sink", &self.sink).finish_non_exhaustive()
@@ -126,7 +145,7 @@ impl KafkaEpochs {
     }
 
     fn clients(&self) -> Result<&Open> {
-        self.open.as_ref().ok_or_else(|| Error::internal("a producer of epochs is used before it was opened"))
+        self.open.as_deref().ok_or_else(|| Error::internal("a producer of epochs is used before it was opened"))
     }
 
     /// Does a step of a transaction; after an error nothing is open any more (I3).
@@ -214,7 +233,7 @@ impl EpochProducer for KafkaEpochs {
         config.set("batch.size", self.batch_bytes(&config).to_string());
         let producer = config.create_with_context(delivery.clone()).map_err(|error| refused(&error))?;
         let consumer = self.cluster.member_of(&self.sink.id)?;
-        self.open = Some(Open { producer, consumer, delivery });
+        self.open = Some(Arc::new(Open { producer, consumer, delivery }));
         self.step(|open| open.producer.init_transactions(STEP_WITHIN))
     }
 
@@ -224,6 +243,11 @@ impl EpochProducer for KafkaEpochs {
 
     fn begin(&mut self) -> Result<()> {
         kill::at(KillPoint::LettersBefore);
+        if self.clients()?.delivery.has_lost_a_broker() {
+            self.open = None;
+            let what = "a broker of the Kafka cluster went away: the producer of dead letters is opened anew";
+            return Err(Error::unavailable(what));
+        }
         self.step(|open| open.producer.begin_transaction())
     }
 
@@ -247,7 +271,7 @@ impl EpochProducer for KafkaEpochs {
                         if open.has_failed() {
                             return Ok(());
                         }
-                        std::thread::sleep(WAIT);
+                        thread::sleep(WAIT);
                     }
                     Err((error, _)) => return Err(error),
                 }
@@ -262,10 +286,8 @@ impl EpochProducer for KafkaEpochs {
             .add_partition_offset(self.sink.topic.as_str(), RECORDED_ON, offset)
             .map_err(|error| Error::internal("an epoch is no offset").with_source(error))?;
         self.step(Open::flush)?;
-        let record = |open: &Open| {
-            let group = open.consumer.group_metadata().ok_or(KafkaError::Canceled)?;
-            open.producer.send_offsets_to_transaction(&place, &group, STEP_WITHIN)
-        };
+        let recording = self.open.clone();
+        let record = |_: &Open| ends(GIVEN_UP_AFTER, move || recording.ok_or(KafkaError::Canceled)?.record(&place));
         // Who records an epoch needs the right to read; that to write, which the letters lack, is told in other words
         // here too.
         self.step_or(record, |this, failure| match failure.1.contains("commit offsets") {
@@ -276,5 +298,21 @@ impl EpochProducer for KafkaEpochs {
         self.step(|open| open.producer.commit_transaction(STEP_WITHIN))?;
         kill::at(KillPoint::LettersAfter);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i5_a_step_that_does_not_end_is_given_up() {
+        assert_eq!(ends(Duration::from_secs(60), || Ok(())), Ok(()));
+        let refused = || Err(KafkaError::Canceled);
+        assert_eq!(ends(Duration::from_secs(60), refused), Err(KafkaError::Canceled));
+        let (for_ever, stays) = mpsc::channel::<()>();
+        let given_up = ends(Duration::from_millis(10), move || stays.recv().map_err(|_| KafkaError::Canceled));
+        assert_eq!(given_up, Err(KafkaError::Global(Code::OperationTimedOut)));
+        drop(for_ever);
     }
 }

@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::metadata::MetadataTopic;
 use tableflow_model::{Error, ErrorKind, Result, Source, TopicName};
 
-use super::client::{ANSWER_WITHIN, Cluster, refused};
+use super::client::{ANSWER_WITHIN, Cluster, OF_QUESTIONS, refused};
 use super::epochs::KafkaEpochs;
 use super::failure::{DESCRIBE_CONFIGS, Failure, failure_of};
 use super::group;
@@ -84,7 +84,7 @@ impl KafkaTopics {
         if let Some(admin) = admin.as_ref().filter(|admin| Arc::ptr_eq(&admin.settings, &settings)) {
             return Ok(admin.client.clone());
         }
-        let made = self.cluster.config(&[]).create_with_context(self.cluster.context());
+        let made = self.cluster.config(&OF_QUESTIONS).create_with_context(self.cluster.context());
         let client: Arc<AdminClient<Context>> = Arc::new(made.map_err(|error| refused(&error))?);
         *admin = Some(Admin { settings, client: client.clone() });
         Ok(client)

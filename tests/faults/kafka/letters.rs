@@ -114,7 +114,7 @@ impl Letters {
         records.as_array().unwrap().iter().map(record).collect()
     }
 
-    /// Waits until nothing is left to do.
+    /// Waits until nothing is left to do; a step of a transaction is given up after half a minute, and done again.
     pub fn come(&self, when: &str) {
         let started = Instant::now();
         let all = [json!(self.source.product.records()), json!(self.bad.len())];
@@ -123,7 +123,7 @@ impl Letters {
             if [&status["rows_committed"], &status["rows_dead_lettered"]] == [&all[0], &all[1]] {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "{when}: {status}\n{}", self.source.product.log());
+            assert!(started.elapsed() < 2 * PATIENCE, "{when}: {status}\n{}", self.source.product.log());
             std::thread::sleep(Duration::from_millis(200));
         }
     }
