@@ -42,9 +42,13 @@ impl<T: Outcome> Delivery<T> {
         Delivery { context, outcome: Arc::default(), has_lost_a_broker: Arc::default() }
     }
 
-    /// Whether a broker could not be connected to, ever.
+    /// Whether a broker could not be connected to, since that was forgotten the last time.
     pub fn has_lost_a_broker(&self) -> bool {
         self.has_lost_a_broker.load(Ordering::Relaxed)
+    }
+
+    pub fn forget_losses(&self) {
+        self.has_lost_a_broker.store(false, Ordering::Relaxed);
     }
 
     pub fn outcome(&self) -> MutexGuard<'_, T> {

@@ -234,7 +234,10 @@ impl EpochProducer for KafkaEpochs {
         let producer = config.create_with_context(delivery.clone()).map_err(|error| refused(&error))?;
         let consumer = self.cluster.member_of(&self.sink.id)?;
         self.open = Some(Arc::new(Open { producer, consumer, delivery }));
-        self.step(|open| open.producer.init_transactions(STEP_WITHIN))
+        self.step(|open| open.producer.init_transactions(STEP_WITHIN))?;
+        // One of the bootstrap servers may be away for good.
+        self.clients()?.delivery.forget_losses();
+        Ok(())
     }
 
     fn recorded(&mut self) -> Result<Recorded> {

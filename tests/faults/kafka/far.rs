@@ -22,7 +22,7 @@ const ROWS_WITHIN: Duration = Duration::from_secs(30);
 const HEALTH_WITHIN: Duration = Duration::from_secs(1);
 
 /// Connections break so often while the service runs, at least.
-const BREAKS: u64 = 6;
+const BREAKS: u64 = 4;
 
 /// More sockets than at the beginning: those that are being replaced.
 const MORE_SOCKETS_MAX: usize = 6;

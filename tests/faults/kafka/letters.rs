@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use tableflow_store::KillPoint;
 
+use super::broker::Broker;
 use super::secured::{LOGIN, PASSWORD, Secured};
 use super::{KafkaTopic, security};
 use crate::product::{PATIENCE, Product, wait_until};
@@ -205,6 +206,24 @@ fn letters_are_in_their_topic_once_whatever_dies_around_its_commit() {
     }
     let left = topic.source.product.manifests();
     assert!(left.len() < 20, "manifests are collected: {left:?}");
+}
+
+#[test]
+fn a_bootstrap_server_that_is_gone_for_good_holds_no_letters_up() {
+    let source = KafkaTopic::at(format!("127.0.0.1:1,{}", Broker::shared().servers()));
+    source.ask("kafka_create", json!({"partitions": 2}));
+    let mut topic = Letters::of(source);
+    topic.enable(&[]);
+    let up = topic.source.product.up();
+    for _ in 0..3 {
+        topic.send(4);
+        topic.come("one of two servers is there");
+    }
+    let log = topic.source.product.log();
+    assert!(!log.contains("opened anew"), "{log}");
+    up.signal("TERM");
+    assert!(up.wait().success());
+    topic.check("one of two servers is there");
 }
 
 /// A process that stood still with its transaction open, everything sent: another one finishes its epoch.
