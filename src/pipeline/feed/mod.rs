@@ -10,8 +10,10 @@
 //!   fetches nothing at all.
 //! - I6: a step is taken once all that was read before it is committed. Where that epoch came to nothing it is read
 //!   again first: behind the step its values would be late ones.
+//! - I7: records that are there and do not come are told of.
 
 mod place;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId, Topi
 use tokio::time::Instant;
 
 use self::place::LOOK_AHEAD_EVERY_MIN;
+use self::waits::Waits;
 use crate::definition::{Definition, StartFrom};
 use crate::home::Home;
 use crate::pipeline::backpressure::Backpressure;
@@ -76,6 +79,7 @@ pub struct Feed {
     memory: Share,
     looked_ahead: Option<Instant>,
     look_every: Duration,
+    waits: Waits,
 }
 
 impl Feed {
@@ -122,6 +126,7 @@ impl Feed {
             memory,
             looked_ahead: None,
             look_every: LOOK_AHEAD_EVERY_MIN,
+            waits: Waits::default(),
         })
     }
 
@@ -281,6 +286,7 @@ impl Intake for Feed {
     /// Takes rows until the epoch is due. Answers how the job ends, if it does after this epoch.
     async fn fill(&mut self, files: &mut EpochFiles) -> Result<Option<Ended>> {
         files.limit_encoders(self.memory.encoders_bytes_max());
+        self.waits.begin(Instant::now());
         loop {
             if let Some(ended) = self.goal_reached(files) {
                 return Ok(Some(ended));

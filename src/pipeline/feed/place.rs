@@ -1,6 +1,6 @@
 //! Where a feed stands in its topic: where an epoch starts, what lies behind it, and whose turn it is to fetch that.
 //!
-//! Rules I1 and I5 of the folder.
+//! Rules I1, I5 and I7 of the folder.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tableflow_model::source::Range;
-use tableflow_model::{ErrorKind, Offset, Partition, Result, TopicId};
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId};
 use tokio::time::Instant;
 
 use super::Feed;
@@ -184,16 +184,43 @@ impl Feed {
             self.look_every = (self.look_every * 2).min(LOOK_AHEAD_EVERY_MAX);
         }
         let ranges = self.reader.source().ranges().await?;
-        let behind = |(partition, range): (&Partition, &Range)| {
+        let place = |(partition, range): (&Partition, &Range)| {
             let next = positions.get(partition).copied().unwrap_or(range.start);
-            u64::try_from(range.end.0 - next.0).unwrap_or(0)
+            (*partition, next, u64::try_from(range.end.0 - next.0).unwrap_or(0))
         };
-        let lag = ranges.iter().map(behind).sum();
+        let lag = ranges.iter().map(place).map(|(_, _, behind)| behind).sum();
         self.note_lag(lag);
         if lag <= LIVE_RECORDS_MAX {
             self.turn = None;
         }
+        let waiting = ranges.iter().map(place).filter(|(_, _, behind)| *behind > 0);
+        self.tell_waits(&waiting.map(|(partition, next, _)| (partition, next)).collect())?;
         Ok(ranges.keys().any(|partition| !positions.contains_key(partition)))
+    }
+
+    /// I7: a service says so, and reads on; who is to catch up ends.
+    fn tell_waits(&mut self, waiting: &BTreeMap<Partition, Offset>) -> Result<()> {
+        let Some(partition) = self.waits.look(waiting, Instant::now()) else {
+            if std::mem::take(&mut self.waits.is_told) && !waiting.is_empty() {
+                self.progress.set_state(State::Backfilling, None);
+            }
+            return Ok(());
+        };
+        let error = Error::unavailable(format!("the records of partition {partition} of topic {} do not come", self.topic))
+            .with_detail("they are there, and for half a minute none of them came, nor a reason")
+            .with_hint(
+                "its leader has to be reached from here, and to hand them out: `kafka-console-consumer` shows whether it does; a batch \
+                 that no client unpacks keeps a core busy here",
+            );
+        if !self.follows() {
+            return Err(error);
+        }
+        let trouble = Trouble::of(&error);
+        if !std::mem::replace(&mut self.waits.is_told, true) {
+            tracing::warn!(table = %self.reader.table(), reason = trouble.reason, hint = trouble.hint, "no records come");
+        }
+        self.progress.set_state(State::Degraded, Some(trouble));
+        Ok(())
     }
 
     fn note_lag(&self, records: u64) {

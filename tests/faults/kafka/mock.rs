@@ -257,6 +257,28 @@ fn f42_answers_that_come_too_late_are_told_and_waited_for() {
 }
 
 /// What we send is there once, whatever becomes of a request and of who numbers the records.
+/// A broker that says where a partition ends, and hands nothing out; a client that cannot unpack what it has looks alike.
+#[test]
+fn f42_records_that_are_there_and_do_not_come_are_told_and_waited_for() {
+    let mock = Mock::with_table();
+    let up = mock.product.up();
+    wait_until("the first rows", || mock.is_in_step(&up));
+    mock.relay.empty_fetches(true);
+    mock.product.produce(20).good("produce");
+    let mut said = String::new();
+    wait_until("it is told", || {
+        said = mock.product.run(&["status", "-o", "json"]).json()[0].to_string();
+        said.contains("do not come")
+    });
+    assert!(said.contains("\"Degraded\"") && said.contains("hand them out"), "{said}");
+    mock.relay.empty_fetches(false);
+    wait_until("the rows that were there", || mock.is_in_step(&up));
+    wait_until("it is well again", || mock.product.status()["status"] == "Syncing");
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", mock.product.log());
+    mock.product.check("records that did not come");
+}
+
 #[test]
 fn f19_what_is_produced_is_there_once_through_errors_of_brokers_and_coordinators() {
     let mock = Mock::with_table();

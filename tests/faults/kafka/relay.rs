@@ -3,12 +3,12 @@
 //! Owns [`Relay`]: a port for each broker. The mock names no controller, and without one librdkafka asks nobody what a
 //! topic is: answers about the cluster get one, and the relay's own ports. Quotas it does not know either: they are
 //! kept here, as brokers do it, by an answer that says how long its connection is left alone, and by leaving it alone.
-//! It counts requests: the mock gives the errors that it was told to the next ones of their kind.
+//! Answers to fetches may be emptied on their way. It counts requests: the mock gives the errors that it was told to the next ones of their kind.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -31,6 +31,7 @@ struct Wires {
     /// Of the broker, and ours in its place.
     ports: HashMap<i32, i32>,
     throttle_ms: AtomicI32,
+    empties_fetches: AtomicBool,
     /// How many requests of each kind there were.
     requests: Mutex<HashMap<i16, usize>>,
 }
@@ -45,7 +46,12 @@ impl Relay {
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
         let port = |address: &SocketAddr| i32::from(address.port());
         let ports = brokers.iter().map(port).zip(addresses.iter().map(port)).collect();
-        let wires = Arc::new(Wires { ports, throttle_ms: AtomicI32::new(0), requests: Mutex::default() });
+        let wires = Arc::new(Wires {
+            ports,
+            throttle_ms: AtomicI32::new(0),
+            empties_fetches: AtomicBool::new(false),
+            requests: Mutex::default(),
+        });
         for (listener, broker) in listeners.into_iter().zip(brokers) {
             let wires = wires.clone();
             thread::spawn(move || {
@@ -62,6 +68,11 @@ impl Relay {
     /// A connection that fetches is left alone for so long after each answer.
     pub fn throttle(&self, pause: Duration) {
         self.wires.throttle_ms.store(pause.as_millis() as i32, Ordering::Relaxed);
+    }
+
+    /// Answers to fetches have no records.
+    pub fn empty_fetches(&self, empty: bool) {
+        self.wires.empties_fetches.store(empty, Ordering::Relaxed);
     }
 
     /// How often clients asked for this so far.
@@ -136,8 +147,12 @@ impl Wires {
 
     fn throttled(&self, answer: Vec<u8>, version: i16) -> (Vec<u8>, u64) {
         let throttle_ms = self.throttle_ms.load(Ordering::Relaxed);
+        let empties = self.empties_fetches.load(Ordering::Relaxed);
         let throttled = |fetched: &mut FetchResponse| {
             fetched.throttle_time_ms = throttle_ms;
+            if empties {
+                fetched.responses.iter_mut().flat_map(|topic| &mut topic.partitions).for_each(|it| it.records = None);
+            }
             fetched.node_endpoints.iter_mut().for_each(|node| node.port = self.here(node.port));
         };
         (rewritten(answer, ApiKey::Fetch, version, throttled), throttle_ms as u64)
