@@ -213,6 +213,8 @@ impl Feed {
                  that no client unpacks keeps a core busy here",
             );
         if !self.follows() {
+            // It is tried a few times more, each with a look of its own.
+            self.look_every = LOOK_AHEAD_EVERY_MIN;
             return Err(error);
         }
         let trouble = Trouble::of(&error);

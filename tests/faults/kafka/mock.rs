@@ -263,14 +263,21 @@ fn f42_records_that_are_there_and_do_not_come_are_told_and_waited_for() {
     let mock = Mock::with_table();
     let up = mock.product.up();
     wait_until("the first rows", || mock.is_in_step(&up));
+    let other = Product::on_kafka(&mock.relay.servers, &mock.topic);
+    other.enable();
     mock.relay.empty_fetches(true);
     mock.product.produce(20).good("produce");
-    let mut said = String::new();
-    wait_until("it is told", || {
-        said = mock.product.run(&["status", "-o", "json"]).json()[0].to_string();
-        said.contains("do not come")
+    let synced = std::thread::scope(|scope| {
+        let synced = scope.spawn(|| other.run(&["sync"]));
+        let mut said = String::new();
+        wait_until("it is told", || {
+            said = mock.product.run(&["status", "-o", "json"]).json()[0].to_string();
+            said.contains("do not come")
+        });
+        assert!(said.contains("\"Degraded\"") && said.contains("hand them out"), "{said}");
+        synced.join().unwrap()
     });
-    assert!(said.contains("\"Degraded\"") && said.contains("hand them out"), "{said}");
+    assert!(!synced.status.success() && synced.stderr.contains("do not come"), "{}", synced.stderr);
     mock.relay.empty_fetches(false);
     wait_until("the rows that were there", || mock.is_in_step(&up));
     wait_until("it is well again", || mock.product.status()["status"] == "Syncing");
