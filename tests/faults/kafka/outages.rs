@@ -1,11 +1,14 @@
-//! Brokers and services that die (F6, F19).
+//! Brokers and services that die, and answers that are lost (F6, F19).
 
 use std::time::{Duration, Instant};
 
+use kafka_protocol::messages::ApiKey;
 use serde_json::json;
 
 use super::KafkaTopic;
 use super::broker::Broker;
+use super::letters::Letters;
+use super::relay::Relay;
 use crate::product::{Done, wait_until};
 
 #[test]
@@ -34,6 +37,38 @@ fn f19_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing() {
     }
     up.signal("TERM");
     assert!(up.wait().success(), "{}", topic.product.log());
+}
+
+/// The broker has the records, and who sent them does not know: it knows them by their numbers when they come again.
+#[test]
+fn f19_records_whose_acknowledgement_is_lost_are_there_once() {
+    let broker = Broker::shared();
+    let relay = Relay::before(&broker.servers());
+    let topic = KafkaTopic::reached_by(&relay.servers, broker, 2, &json!({}));
+    topic.product.enable();
+    for answers in 1..=4 {
+        relay.lose_answers(ApiKey::Produce as i16, answers);
+        topic.product.produce(100).good("produce");
+        assert!(relay.all_were_lost(), "{answers} answers");
+    }
+    topic.product.sync_and_check("answers that were lost");
+}
+
+/// Each step of a transaction is done, and who asked for it does not know.
+#[test]
+fn f19_letters_are_in_their_topic_once_whatever_answer_is_lost() {
+    let broker = Broker::shared();
+    let relay = Relay::before(&broker.servers());
+    let mut topic = Letters::of(KafkaTopic::reached_by(&relay.servers, broker, 2, &json!({})));
+    topic.enable(&[]);
+    use ApiKey::{AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, InitProducerId, Produce, TxnOffsetCommit};
+    for kind in [InitProducerId, AddPartitionsToTxn, Produce, AddOffsetsToTxn, TxnOffsetCommit, EndTxn] {
+        relay.lose_answers(kind as i16, 2);
+        topic.send(6);
+        topic.source.product.run(&["sync"]).good(&format!("{kind:?}"));
+        assert!(relay.all_were_lost(), "{kind:?}");
+        topic.check(&format!("{kind:?}"));
+    }
 }
 
 /// F42: connections that are open, and nobody at their other end.

@@ -1,9 +1,9 @@
-//! Between the binary and librdkafka's mock cluster.
+//! Between the binary and a cluster: librdkafka's mock one, or a real one.
 //!
 //! Owns [`Relay`]: a port for each broker. The mock names no controller, and without one librdkafka asks nobody what a
 //! topic is: answers about the cluster get one, and the relay's own ports. Quotas it does not know either: they are
 //! kept here, as brokers do it, by an answer that says how long its connection is left alone, and by leaving it alone.
-//! Answers to fetches may be emptied on their way. It counts requests: the mock gives the errors that it was told to the next ones of their kind.
+//! Answers to fetches may be emptied on their way, and answers of any kind lost, with their connection. It counts requests: the mock gives the errors that it was told to the next ones of their kind.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -32,6 +32,8 @@ struct Wires {
     ports: HashMap<i32, i32>,
     throttle_ms: AtomicI32,
     empties_fetches: AtomicBool,
+    /// How many of the next answers of each kind do not arrive.
+    loses: Mutex<HashMap<i16, usize>>,
     /// How many requests of each kind there were.
     requests: Mutex<HashMap<i16, usize>>,
 }
@@ -50,6 +52,7 @@ impl Relay {
             ports,
             throttle_ms: AtomicI32::new(0),
             empties_fetches: AtomicBool::new(false),
+            loses: Mutex::default(),
             requests: Mutex::default(),
         });
         for (listener, broker) in listeners.into_iter().zip(brokers) {
@@ -73,6 +76,15 @@ impl Relay {
     /// Answers to fetches have no records.
     pub fn empty_fetches(&self, empty: bool) {
         self.wires.empties_fetches.store(empty, Ordering::Relaxed);
+    }
+
+    /// The next answers of a kind do not arrive.
+    pub fn lose_answers(&self, kind: i16, count: usize) {
+        self.wires.loses.lock().unwrap().insert(kind, count);
+    }
+
+    pub fn all_were_lost(&self) -> bool {
+        self.wires.loses.lock().unwrap().values().all(|left| *left == 0)
     }
 
     /// How often clients asked for this so far.
@@ -104,6 +116,9 @@ impl Wires {
         });
         while let Some(answer) = frame(&mut server) {
             let of = asked.lock().unwrap().remove(&number_of(&answer));
+            if of.is_some_and(|(kind, _)| self.loses(kind)) {
+                break;
+            }
             let (answer, pause) = match of {
                 Some((kind, version)) if kind == ApiKey::Metadata as i16 => {
                     (rewritten(answer, ApiKey::Metadata, version, |metadata| self.lead_here(metadata)), 0)
@@ -128,8 +143,16 @@ impl Wires {
         let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
     }
 
+    fn loses(&self, kind: i16) -> bool {
+        let mut loses = self.loses.lock().unwrap();
+        let left = loses.get_mut(&kind).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
+    }
+
     fn lead_here(&self, metadata: &mut MetadataResponse) {
-        metadata.controller_id = BrokerId(CONTROLLER);
+        if metadata.controller_id.0 < 0 {
+            metadata.controller_id = BrokerId(CONTROLLER);
+        }
         for broker in &mut metadata.brokers {
             broker.port = self.here(broker.port);
         }
@@ -138,6 +161,7 @@ impl Wires {
     /// There is none while brokers are away.
     fn coordinate_here(&self, found: &mut FindCoordinatorResponse) {
         found.port = self.here(found.port);
+        found.coordinators.iter_mut().for_each(|coordinator| coordinator.port = self.here(coordinator.port));
     }
 
     /// Our port in place of a broker's; answers name it also where they say who leads.
