@@ -123,6 +123,7 @@ impl Feed {
                 () = self.goal.stopped() => None,
             };
             self.backpressure.go_on(Instant::now());
+            self.waits.begin(Instant::now());
         }
         self.progress.set_state(State::Backfilling, None);
         self.turn.is_some()
