@@ -299,7 +299,9 @@ impl Intake for Feed {
                 polled => polled?,
             };
             let nothing = polled.is_empty();
+            let taken_at = Instant::now();
             self.take(polled, files).await?;
+            self.waits.hold_up(taken_at.elapsed());
             self.memory.hold(files.memory() as u64);
             self.progress.holds(files.counts(), files.oldest(), files.memory() as u64);
             if !nothing {

@@ -29,6 +29,11 @@ impl Waits {
         self.looked_at = Some(now);
     }
 
+    /// For so long nothing was: that is no waiting (I1).
+    pub fn hold_up(&mut self, held_up: Duration) {
+        self.looked_at = self.looked_at.map(|at| at + held_up);
+    }
+
     /// Answers which of the partitions that have more records has waited too long for them.
     pub fn look(&mut self, places: &BTreeMap<Partition, Offset>, now: Instant) -> Option<Partition> {
         let since_then = self.looked_at.replace(now).map_or(Duration::ZERO, |at| now - at);
@@ -61,8 +66,9 @@ mod tests {
         assert_eq!(waits.look(&places(5, 9), start + 90 * second), None, "29 seconds");
         assert_eq!(waits.look(&places(5, 9), start + 92 * second), Some(Partition(0)));
         assert_eq!(waits.look(&places(6, 9), start + 93 * second), None, "it came");
+        waits.hold_up(20 * second);
         let of_one = BTreeMap::from([(Partition(0), Offset(6))]);
-        assert_eq!(waits.look(&of_one, start + 120 * second), None, "the other one had no more");
-        assert_eq!(waits.look(&places(7, 9), start + 150 * second), None, "and waits anew");
+        assert_eq!(waits.look(&of_one, start + 140 * second), None, "27 seconds; the other one had no more");
+        assert_eq!(waits.look(&places(7, 9), start + 180 * second), None, "and waits anew");
     }
 }

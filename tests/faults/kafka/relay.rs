@@ -150,7 +150,7 @@ impl Wires {
     }
 
     fn lead_here(&self, metadata: &mut MetadataResponse) {
-        if metadata.controller_id.0 < 0 {
+        if metadata.brokers.iter().all(|broker| broker.node_id != metadata.controller_id) {
             metadata.controller_id = BrokerId(CONTROLLER);
         }
         for broker in &mut metadata.brokers {
