@@ -183,8 +183,9 @@ fn f46_a_service_that_drains_is_live_and_not_ready() {
     wait_until("the first rows", || product.status()["rows_committed"] == 5);
     assert_eq!(up.get("/health/ready"), (200, "ready\n".to_owned()));
     let lock = CatalogLock::take(&product);
-    product.produce(7).good("produce");
-    wait_until("rows are held", || up.metric("tableflow_records_buffered") == 7.0);
+    // One record: of several partitions' some may come a moment after the epoch has ended.
+    product.produce(1).good("produce");
+    wait_until("a row is held", || up.metric("tableflow_records_buffered") == 1.0);
     up.signal("TERM");
     wait_until("it says that it drains", || up.get("/health/ready") == (503, "draining\n".to_owned()));
     assert_eq!(up.get("/health/live").0, 200);

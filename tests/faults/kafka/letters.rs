@@ -63,9 +63,10 @@ impl Letters {
         Letters { source, letters, bad: BTreeMap::new(), deleted: 0 }
     }
 
+    /// Which records are bad does not depend on the partition that is read first.
     pub fn enable(&self, further: &[&str]) {
-        let enable =
-            ["enable", &self.source.topic, "--table", "t", "--commit-interval", "50ms", "--error-handling", "LOG"];
+        let enable = ["enable", &self.source.topic, "--table", "t", "--columns", "id BIGINT"];
+        let enable = [&enable[..], &["--commit-interval", "50ms", "--error-handling", "LOG"]].concat();
         let topic = ["--dlq-topic", self.letters.topic.as_str()];
         self.source.product.run(&[&enable[..], &topic, further].concat()).good("enable");
     }
