@@ -14,7 +14,7 @@ use bytes::Bytes;
 use iceberg::spec::{DataFile, DataFileBuilder};
 use serde::Serialize;
 use tableflow_catalog::{Catalog, CommitOutcome, EmbeddedCatalog, LoadedTable, Properties, TableCreation};
-use tableflow_lake::commit::{Append, CommitContext, manifests_of, prepare_append};
+use tableflow_lake::commit::{CommitContext, RowDelta, manifests_of, prepare_row_delta};
 use tableflow_lake::layout::new_schema;
 use tableflow_lake::write::{EpochName, Stager};
 use tableflow_model::clock::{RandomIds, SystemClock};
@@ -107,15 +107,15 @@ impl Place {
     async fn commit(&mut self, files: usize) -> Result<Cost> {
         self.epoch += 1;
         let ledger = self.ledger()?;
-        let append = Append {
+        let append = RowDelta {
             files: (0..files).map(|number| self.file(number)).collect::<Result<_>>()?,
             properties: [(Ledger::property(&self.name.ingest_job()), ledger)].into(),
-            ..Append::default()
+            ..RowDelta::default()
         };
         let before = self.store.meter();
         let started = Instant::now();
         let context = CommitContext { store: &self.store, clock: &SystemClock, ids: &RandomIds };
-        let prepared = prepare_append(context, &self.table.metadata, &append).await?;
+        let prepared = prepare_row_delta(context, &self.table.metadata, &append).await?;
         let outcome = self.catalog.commit(&self.name, &self.table, prepared.requirements, prepared.updates).await?;
         let ms = started.elapsed().as_secs_f64() * 1000.0;
         let CommitOutcome::Applied(table) = outcome else {
@@ -233,7 +233,7 @@ async fn entry(table: &LoadedTable, rows: &RecordBatch) -> Result<DataFile> {
     debug_assert_eq!(described.current_schema().as_struct(), table.metadata.current_schema().as_struct());
     let mut stager = Stager::new(store, &described, described.current_schema().clone(), name)?;
     stager.write(rows).await?;
-    stager.finish().await?.pop().ok_or_else(|| Error::internal("the sample gave no file"))
+    stager.finish().await?.files.pop().ok_or_else(|| Error::internal("the sample gave no file"))
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ async fn encode(table: &TableMetadata, batches: &[RecordBatch]) -> Result<(usize
     for batch in batches {
         stager.write(batch).await?;
     }
-    let files = stager.finish().await?;
+    let files = stager.finish().await?.files;
     let rows: u64 = files.iter().map(|file| file.record_count()).sum();
     Ok((usize::try_from(rows).unwrap_or(0), files.iter().map(|file| file.file_size_in_bytes()).sum()))
 }

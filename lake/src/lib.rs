@@ -5,6 +5,8 @@
 //! ```text
 //!  layout   columns with stable ids, partitioning, sort order, batches in the table's shape
 //!  write    batches -> Parquet data files, partitioned, sized by bytes, with exact metrics
+//!  keys     where the row of each key is
+//!  upsert   a table with one row a key: what a commit of changes deletes
 //!  commit   data files + ledger -> manifests, snapshot, (requirements, updates) for the catalog
 //!  read     snapshot -> rows: the DataFusion provider that plans from manifests
 //! ```
@@ -12,8 +14,10 @@
 //! Knows neither SQL text nor topics. Publishing is the catalog's: this crate prepares, the catalog swaps.
 
 pub mod commit;
+pub mod keys;
 pub mod layout;
 pub mod read;
+pub mod upsert;
 pub mod write;
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! read back. Expected rows are kept in a plain map beside them.
 
 mod altered;
+mod deleted;
+mod upserted;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use tableflow_store::Store;
 use uuid::Uuid;
 
 use crate::commit::{
-    Append, CommitContext, Prepared, Retention, live_files, manifests_of, prepare_append, prepare_rollback,
+    CommitContext, Prepared, Retention, RowDelta, live_files, manifests_of, prepare_rollback, prepare_row_delta,
 };
 use crate::layout::{evolve, new_schema, parse_partition_by, parse_sort_by};
 use crate::read::IcebergTable;
@@ -110,14 +112,15 @@ impl Table {
         for batch in batches {
             stager.write(batch).await.unwrap();
         }
-        let append = Append {
-            files: stager.finish().await.unwrap(),
+        let delta = RowDelta {
+            files: stager.finish().await.unwrap().files,
             spec_id: metadata.default_partition_spec_id(),
             schema: evolution,
             properties: BTreeMap::from([("tableflow.ledger.t".to_owned(), self.epoch.to_string())]),
             retention: Retention::default(),
+            ..RowDelta::default()
         };
-        let prepared = prepare_append(self.context(), &metadata, &append).await.unwrap();
+        let prepared = prepare_row_delta(self.context(), &metadata, &delta).await.unwrap();
         self.publish(prepared)
     }
 

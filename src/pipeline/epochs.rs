@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tableflow_catalog::LoadedTable;
-use tableflow_lake::commit::{Append, Retention};
+use tableflow_lake::commit::{Retention, RowDelta};
 use tableflow_lake::write::{EpochName, file_from_text, file_to_text};
 use tableflow_model::protocol::{
     Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Ledger,
@@ -355,8 +355,9 @@ impl Epochs {
             files.push(file);
             spec_id = written_with;
         }
-        let append = Append { files, spec_id, schema: None, properties: target.ledger_properties(ledger)?, retention };
-        target.publish(assertion, &append, patience).await
+        let properties = target.ledger_properties(ledger)?;
+        let delta = RowDelta { files, spec_id, properties, retention, ..RowDelta::default() };
+        target.publish(assertion, &delta, patience).await
     }
 }
 

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use tableflow_lake::commit::{Append, Retention};
+use tableflow_lake::commit::{Retention, RowDelta};
 use tableflow_lake::write::EpochName;
 use tableflow_model::protocol::{
     Assertion, DirectEvent, DirectStep, DirectWriter, Epoch, Generation, Ledger, Positions, Rules, WriterId,
@@ -167,14 +167,15 @@ impl Ingest {
         if !fits || !self.target.is_as_decoded()? {
             return Ok(DirectEvent::StagedUnfit);
         }
-        let append = Append {
+        let delta = RowDelta {
             files: staged.content.files.clone(),
             spec_id,
             schema: staged.content.schema.clone(),
             properties: self.target.ledger_properties(ledger)?,
             retention: Retention { age_max_ms: self.definition.retention_ms, ..Retention::default() },
+            ..RowDelta::default()
         };
-        let publish = self.target.publish(assertion, &append, &mut self.patience);
+        let publish = self.target.publish(assertion, &delta, &mut self.patience);
         Ok(DirectEvent::Published(while_resting(&mut self.feed, publish).await?))
     }
 

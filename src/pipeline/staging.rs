@@ -228,6 +228,6 @@ impl TableFiles {
         let schema = self
             .evolved
             .then(|| Evolution { schema: self.schema.as_ref().clone(), last_column_id: self.last_column_id });
-        Ok(StagedFiles { files: self.stager.finish().await?, schema })
+        Ok(StagedFiles { files: self.stager.finish().await?.files, schema })
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use iceberg::spec::{DataFile, TableMetadata};
 use tableflow_catalog::{CommitOutcome, LoadedTable};
-use tableflow_lake::commit::{Append, Prepared, prepare_append, prepare_columns};
+use tableflow_lake::commit::{Prepared, RowDelta, prepare_columns, prepare_row_delta};
 use tableflow_lake::layout::Evolution;
 use tableflow_model::protocol::{Assertion, CommitReply, Guard, History, Ledger, SnapshotFacts, TableFacts};
 use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName};
@@ -198,7 +198,7 @@ impl Target {
     pub async fn publish(
         &mut self,
         assertion: &Assertion,
-        append: &Append,
+        delta: &RowDelta,
         patience: &mut Patience,
     ) -> Result<CommitReply> {
         let base = self.base()?.clone();
@@ -206,8 +206,8 @@ impl Target {
             return Err(Error::internal("a commit was decided on another base than the loaded one"));
         }
         self.sent = None;
-        match prepare_append(self.home.commit_context(), &base.metadata, append).await {
-            Ok(prepared) => self.sent = Some(Sent { base, prepared, content: self.content_of(&append.files) }),
+        match prepare_row_delta(self.home.commit_context(), &base.metadata, delta).await {
+            Ok(prepared) => self.sent = Some(Sent { base, prepared, content: self.content_of(&delta.files) }),
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
             Err(error) => {
                 // Nothing was sent: the table is as it was, and the same files can go onto it again.

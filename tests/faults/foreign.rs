@@ -8,7 +8,7 @@ use iceberg::{TableRequirement, TableUpdate};
 use tableflow::pipeline::job::Ended;
 use tableflow_catalog::fault::CommitFault::Delay;
 use tableflow_catalog::{CommitOutcome, TableCreation};
-use tableflow_lake::commit::{Append, prepare_append};
+use tableflow_lake::commit::{RowDelta, prepare_row_delta};
 use tableflow_model::TopicName;
 use tableflow_model::protocol::Ledger;
 
@@ -21,7 +21,7 @@ const WHILE: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     Property,
-    Append,
+    RowDelta,
     Rollback,
     LedgerRemoved,
     TableMadeAgain,
@@ -43,9 +43,9 @@ impl World {
                 let updates = HashMap::from([("owner".to_owned(), "somebody".to_owned())]);
                 self.commit_foreign(vec![], vec![TableUpdate::SetProperties { updates }]).await;
             }
-            Change::Append => {
-                let append = Append { properties: BTreeMap::new(), ..Append::default() };
-                let prepared = prepare_append(self.home.commit_context(), &base.metadata, &append).await.unwrap();
+            Change::RowDelta => {
+                let delta = RowDelta { properties: BTreeMap::new(), ..RowDelta::default() };
+                let prepared = prepare_row_delta(self.home.commit_context(), &base.metadata, &delta).await.unwrap();
                 self.commit_foreign(prepared.requirements, prepared.updates).await;
             }
             Change::Rollback => {
@@ -107,7 +107,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f9_a_change_that_leaves_our_rows_alone_is_built_upon() {
-    for change in [Change::Property, Change::Append] {
+    for change in [Change::Property, Change::RowDelta] {
         for between in [true, false] {
             let replay = format!("{change:?}, between stage and commit: {between}");
             let world = World::with_history().await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use iceberg::spec::{
     DataFile, FormatVersion, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, PartitionSpec, SchemaRef, SnapshotRef, TableMetadata,
+    ManifestWriterBuilder, PartitionField, PartitionSpec, SchemaRef, SnapshotRef, TableMetadata,
 };
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
@@ -34,6 +34,32 @@ pub async fn live_entries(store: &Store, manifest: &ManifestFile) -> Result<(Vec
     let (entries, _) = loaded.into_parts();
     let live = entries.into_iter().filter(|entry| entry.is_alive()).map(Arc::unwrap_or_clone).collect();
     Ok((live, schema))
+}
+
+/// A file that is live in a snapshot.
+#[derive(Clone, Debug)]
+pub struct LiveFile {
+    pub file: DataFile,
+    /// Of the partition spec that it was written with.
+    pub spec_id: i32,
+    /// When its rows, or its deletes, came.
+    pub sequence: i64,
+}
+
+/// The live files of a manifest.
+pub async fn live_files_of(store: &Store, manifest: &ManifestFile) -> Result<Vec<LiveFile>> {
+    let (entries, _) = live_entries(store, manifest).await?;
+    let live = |entry: &ManifestEntry| match entry.sequence_number() {
+        Some(sequence) => {
+            Ok(LiveFile { file: entry.data_file().clone(), spec_id: manifest.partition_spec_id, sequence })
+        }
+        None => Err(no_sequence_number(entry)),
+    };
+    entries.iter().map(live).collect()
+}
+
+fn no_sequence_number(entry: &ManifestEntry) -> Error {
+    Error::data("a manifest entry has no sequence number").with_detail(entry.file_path())
 }
 
 /// Every live data file of a snapshot.
@@ -63,16 +89,31 @@ impl<'a> CommitObjects<'a> {
         CommitObjects { store, paths: TablePaths::at(table.location()), id, snapshot_id, next_manifest: 0 }
     }
 
-    fn writer(&mut self, schema: SchemaRef, spec: PartitionSpec) -> Result<ManifestWriter> {
+    fn writer(
+        &mut self,
+        content: ManifestContentType,
+        schema: SchemaRef,
+        spec: PartitionSpec,
+    ) -> Result<ManifestWriter> {
         let uri = self.paths.manifest(self.id, self.next_manifest);
         self.next_manifest += 1;
         let output = file_io(self.store).new_output(uri).map_err(iceberg_error("naming a manifest"))?;
-        Ok(ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec).build_v2_data())
+        let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec);
+        Ok(match content {
+            ManifestContentType::Data => builder.build_v2_data(),
+            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        })
     }
 
     /// A manifest of files that are new in this snapshot; they inherit its sequence number.
-    pub async fn added(&mut self, files: &[DataFile], schema: SchemaRef, spec: PartitionSpec) -> Result<ManifestFile> {
-        let mut writer = self.writer(schema, spec)?;
+    pub async fn added(
+        &mut self,
+        content: ManifestContentType,
+        files: &[DataFile],
+        schema: SchemaRef,
+        spec: PartitionSpec,
+    ) -> Result<ManifestFile> {
+        let mut writer = self.writer(content, schema, spec)?;
         for file in files {
             let inherited = -1;
             writer.add_file(file.clone(), inherited).map_err(iceberg_error("adding a file to a manifest"))?;
@@ -80,22 +121,50 @@ impl<'a> CommitObjects<'a> {
         writer.write_manifest_file().await.map_err(iceberg_error("writing a manifest"))
     }
 
+    /// The same of delete files, whose data files are of this spec.
+    pub async fn added_deletes(
+        &mut self,
+        table: &TableMetadata,
+        spec_id: i32,
+        files: &[DataFile],
+    ) -> Result<ManifestFile> {
+        let spec = table.partition_spec_by_id(spec_id);
+        let spec = spec.ok_or_else(|| Error::data(format!("the table has no partition spec {spec_id}")))?;
+        let schema = schema_for(table, spec)?;
+        self.added(ManifestContentType::Deletes, files, schema, spec.as_ref().clone()).await
+    }
+
     /// A manifest of entries carried over from others (I2, I3).
     pub async fn existing(
         &mut self,
+        content: ManifestContentType,
         entries: Vec<ManifestEntry>,
         schema: SchemaRef,
         spec: PartitionSpec,
     ) -> Result<ManifestFile> {
-        let mut writer = self.writer(schema, spec)?;
+        let mut writer = self.writer(content, schema, spec)?;
         for entry in entries {
-            let (Some(snapshot), Some(sequence)) = (entry.snapshot_id(), entry.sequence_number()) else {
-                return Err(Error::data("a manifest entry has no sequence number").with_detail(entry.file_path()));
-            };
-            let file_sequence = entry.file_sequence_number;
-            writer
-                .add_existing_file(entry.data_file().clone(), snapshot, sequence, file_sequence)
-                .map_err(iceberg_error("carrying a file over"))?;
+            carry_over(&mut writer, entry)?;
+        }
+        writer.write_manifest_file().await.map_err(iceberg_error("writing a manifest"))
+    }
+
+    /// A manifest of deletes as another one was, but for entries that are gone in this snapshot (I2).
+    pub async fn without(
+        &mut self,
+        stay: Vec<ManifestEntry>,
+        gone: Vec<ManifestEntry>,
+        schema: SchemaRef,
+        spec: PartitionSpec,
+    ) -> Result<ManifestFile> {
+        let mut writer = self.writer(ManifestContentType::Deletes, schema, spec)?;
+        for entry in stay {
+            carry_over(&mut writer, entry)?;
+        }
+        for entry in gone {
+            let sequence = entry.sequence_number().ok_or_else(|| no_sequence_number(&entry))?;
+            let removed = writer.add_delete_file(entry.data_file().clone(), sequence, entry.file_sequence_number);
+            removed.map_err(iceberg_error("taking a file out of a manifest"))?;
         }
         writer.write_manifest_file().await.map_err(iceberg_error("writing a manifest"))
     }
@@ -116,6 +185,31 @@ impl<'a> CommitObjects<'a> {
         writer.close().await.map_err(&failed)?;
         Ok(uri)
     }
+}
+
+fn carry_over(writer: &mut ManifestWriter, entry: ManifestEntry) -> Result<()> {
+    let (Some(snapshot), Some(sequence)) = (entry.snapshot_id(), entry.sequence_number()) else {
+        return Err(no_sequence_number(&entry));
+    };
+    let file_sequence = entry.file_sequence_number;
+    let carried = writer.add_existing_file(entry.data_file().clone(), snapshot, sequence, file_sequence);
+    carried.map_err(iceberg_error("carrying a file over"))
+}
+
+/// A schema that a manifest of the spec can be read by: the table's, or the newest that has the spec's columns.
+fn schema_for(table: &TableMetadata, spec: &PartitionSpec) -> Result<SchemaRef> {
+    let mut schemas: Vec<&SchemaRef> = table.schemas_iter().collect();
+    schemas.sort_by_key(|schema| std::cmp::Reverse(schema.schema_id()));
+    let mut schemas = std::iter::once(table.current_schema()).chain(schemas);
+    let fits = schemas.find(|schema| reads_back(spec, schema));
+    fits.cloned()
+        .ok_or_else(|| Error::data(format!("no schema of the table has the columns of spec {}", spec.spec_id())))
+}
+
+/// Whether a manifest with this spec and schema can be read again.
+pub(super) fn reads_back(spec: &PartitionSpec, schema: &SchemaRef) -> bool {
+    let fields = spec.fields().iter().cloned().map(PartitionField::into_unbound);
+    PartitionSpec::builder(schema.clone()).add_unbound_fields(fields).is_ok()
 }
 
 /// This version writes format version 2 only; a table that somebody upgraded is left alone.

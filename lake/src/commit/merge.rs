@@ -5,7 +5,8 @@
 //! once a tier, and a manifest of [`ENTRIES_MAX`] entries never again: with N files a list holds about
 //! `TIER_WIDTH` manifests a tier plus `N / ENTRIES_MAX`.
 //! - I1: at most one merge a commit, so that one commit's cost is bounded.
-//! - I2: only manifests of data files are merged, and only within one partition spec that the caller can still write.
+//! - I2: manifests are merged with those of one content, data or deletes, and of one partition spec that the caller can
+//!   still write.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +20,12 @@ const ENTRIES_MAX: u32 = 4096;
 
 /// The positions of the manifests to merge into one, or nothing.
 pub(super) fn manifests_to_merge(manifests: &[ManifestFile], is_written: impl Fn(i32) -> bool) -> Vec<usize> {
-    let mut tiers: BTreeMap<(u32, i32), Vec<usize>> = BTreeMap::new();
+    let mut tiers: BTreeMap<(u32, bool, i32), Vec<usize>> = BTreeMap::new();
     for (position, manifest) in manifests.iter().enumerate() {
         let entries = live_count(manifest);
         let is_data = manifest.content == ManifestContentType::Data;
-        if is_data && entries < ENTRIES_MAX && is_written(manifest.partition_spec_id) {
-            tiers.entry((tier(entries), manifest.partition_spec_id)).or_default().push(position);
+        if entries < ENTRIES_MAX && is_written(manifest.partition_spec_id) {
+            tiers.entry((tier(entries), is_data, manifest.partition_spec_id)).or_default().push(position);
         }
     }
     let full = tiers.into_values().find(|positions| positions.len() >= TIER_WIDTH);
@@ -89,8 +90,15 @@ mod tests {
     fn i2_specs_and_delete_manifests_are_kept_apart() {
         let mut manifests: Vec<_> = (0..15).map(|_| manifest(1, 0, ManifestContentType::Data)).collect();
         manifests.extend((0..15).map(|_| manifest(1, 1, ManifestContentType::Data)));
-        manifests.extend((0..40).map(|_| manifest(1, 0, ManifestContentType::Deletes)));
+        manifests.extend((0..15).map(|_| manifest(1, 0, ManifestContentType::Deletes)));
         assert!(manifests_to_merge(&manifests, |_| true).is_empty());
+        let mut deletes = manifests.clone();
+        deletes.push(manifest(1, 0, ManifestContentType::Deletes));
+        let merged = manifests_to_merge(&deletes, |_| true);
+        assert!(
+            merged.len() == TIER_WIDTH
+                && merged.iter().all(|place| deletes[*place].content == ManifestContentType::Deletes)
+        );
         manifests.push(manifest(1, 1, ManifestContentType::Data));
         let merged = manifests_to_merge(&manifests, |_| true);
         assert!(manifests_to_merge(&manifests, |spec_id| spec_id != 1).is_empty());

@@ -7,7 +7,7 @@
 //!  merge      which manifests to join, so that the list stays short
 //!  manifests  manifests and manifest lists, written and read
 //!  expire     which snapshots a commit forgets
-//!  append     files + ledger -> one snapshot, by way of all above
+//!  row_delta  files, deletes + ledger -> one snapshot, by way of all above
 //!  rollback   the content of an old snapshot -> a new snapshot
 //! ```
 //!
@@ -23,24 +23,23 @@
 //! iceberg's transactions were looked at: they re-read every manifest for a duplicate check, offer no ledger
 //! property in the same commit and no resend; its spec types, manifest writers and readers are used.
 
-mod append;
 mod columns;
 mod expire;
 mod manifests;
 mod merge;
 mod rollback;
+mod row_delta;
 
 use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::{TableRequirement, TableUpdate};
 use tableflow_model::{Clock, Ids, Millis};
 use tableflow_store::Store;
 
-pub use append::{Append, prepare_append};
 pub use columns::{prepare_change, prepare_columns};
 pub use expire::Retention;
-pub(crate) use manifests::live_entries;
-pub use manifests::{live_files, manifests_of};
+pub use manifests::{LiveFile, live_files, live_files_of, manifests_of};
 pub use rollback::{ROLLED_BACK_TO, prepare_rollback};
+pub use row_delta::{Deletes, RowDelta, prepare_row_delta};
 
 /// What every commit needs from outside.
 #[derive(Clone, Copy, Debug)]

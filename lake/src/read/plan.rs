@@ -1,34 +1,43 @@
 //! A snapshot and a filter -> the files to read.
 //!
 //! - I1: no file is read that the filter cannot match, and no manifest is opened that cannot hold one.
-//! - I2: what this reader cannot read right it refuses: delete files, other file formats. It never returns rows that
-//!   are deleted.
-//! - I3: statistics are exact only where every file's are.
+//! - I2: what this reader cannot read right it refuses: other file formats. It never returns rows that are deleted.
+//! - I3: statistics are exact only where every file's are. Of a file with deleted rows the number of rows is; its
+//!   nulls are not known, and its bounds are bounds of what is left.
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef as ArrowSchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
-use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{
-    DataFile, DataFileFormat, ManifestContentType, ManifestFile, PartitionSpec, Schema, SnapshotRef, TableMetadata,
+    DataFileFormat, ManifestContentType, ManifestFile, PartitionSpec, Schema, SnapshotRef, TableMetadata,
 };
+use roaring::RoaringTreemap;
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
 
 use super::bounds::{Bounds, ColumnBounds};
+use super::deletes::{DeleteFiles, deleted_rows};
 use super::prune::Pruner;
-use crate::commit::{live_entries, manifests_of};
-
-/// Manifests read at the same time: hides the store's latency without flooding it.
-const MANIFESTS_IN_FLIGHT_MAX: usize = 16;
+use super::side_by_side;
+use crate::commit::{LiveFile, live_files_of, manifests_of};
 
 /// A file to read, and what is known about it.
 #[derive(Debug)]
 pub struct PlannedFile {
-    pub file: DataFile,
+    pub live: LiveFile,
+    /// Of all its rows.
     pub bounds: Bounds,
+    /// The positions of those that are deleted.
+    pub deleted: RoaringTreemap,
+}
+
+impl PlannedFile {
+    /// Those that are not.
+    fn rows(&self) -> u64 {
+        self.live.file.record_count().saturating_sub(self.deleted.len())
+    }
 }
 
 /// The live files of a snapshot that may hold rows for the filter over the columns of `schema`.
@@ -40,10 +49,20 @@ pub async fn plan_files(
     pruner: &Pruner,
 ) -> Result<Vec<PlannedFile>> {
     let manifests = manifests_of(store, table, snapshot).await?;
+    let deletes = DeleteFiles::of_manifests(store, table, &manifests).await?;
     let manifests = prune_manifests(table, schema, manifests, pruner)?;
-    let read = manifests.into_iter().map(|manifest| files_of(store, table, schema, manifest, pruner));
-    let files: Vec<Vec<PlannedFile>> = stream::iter(read).buffered(MANIFESTS_IN_FLIGHT_MAX).try_collect().await?;
-    Ok(files.into_iter().flatten().collect())
+    let mut reads = Vec::new();
+    for manifest in manifests {
+        reads.push(files_of(store, table, schema, manifest, pruner));
+    }
+    let mut files: Vec<PlannedFile> = side_by_side(reads).await?.into_iter().flatten().collect();
+    let live: Vec<&LiveFile> = files.iter().map(|planned| &planned.live).collect();
+    let mut deleted = deleted_rows(store, table, &deletes, &live).await?;
+    for planned in &mut files {
+        planned.deleted = deleted.remove(planned.live.file.file_path()).unwrap_or_default();
+    }
+    files.retain(|planned| planned.rows() > 0);
+    Ok(files)
 }
 
 fn prune_manifests(
@@ -52,11 +71,10 @@ fn prune_manifests(
     manifests: Vec<ManifestFile>,
     pruner: &Pruner,
 ) -> Result<Vec<ManifestFile>> {
-    let live: Vec<_> = manifests.into_iter().filter(|m| m.has_added_files() || m.has_existing_files()).collect();
-    if live.iter().any(|manifest| manifest.content == ManifestContentType::Deletes) {
-        return Err(Error::usage("the table has delete files, which this version does not read yet")
-            .with_hint("read it with the engine that deleted the rows, or compact the table there first"));
-    }
+    let is_live = |manifest: &ManifestFile| {
+        manifest.content == ManifestContentType::Data && (manifest.has_added_files() || manifest.has_existing_files())
+    };
+    let live: Vec<_> = manifests.into_iter().filter(is_live).collect();
     let bounds = live.iter().map(|manifest| Ok(Bounds::of_manifest(manifest, schema, spec(table, manifest)?)));
     let keep = pruner.keep(&bounds.collect::<Result<Vec<_>>>()?).map_err(pruning_failed)?;
     Ok(live.into_iter().zip(keep).filter_map(|(manifest, keep)| keep.then_some(manifest)).collect())
@@ -70,16 +88,17 @@ async fn files_of(
     pruner: &Pruner,
 ) -> Result<Vec<PlannedFile>> {
     let spec = spec(table, &manifest)?;
-    let (entries, _) = live_entries(store, &manifest).await?;
-    let files: Vec<DataFile> = entries.iter().map(|entry| entry.data_file().clone()).collect();
-    if let Some(file) = files.iter().find(|file| file.file_format() != DataFileFormat::Parquet) {
+    let files = live_files_of(store, &manifest).await?;
+    let other = files.iter().map(|live| &live.file).find(|file| file.file_format() != DataFileFormat::Parquet);
+    if let Some(file) = other {
         return Err(Error::usage(format!("the table has {} files, which are not read here", file.file_format()))
             .with_detail(file.file_path()));
     }
-    let bounds: Vec<Bounds> = files.iter().map(|file| Bounds::of_file(file, schema, spec)).collect();
+    let bounds: Vec<Bounds> = files.iter().map(|live| Bounds::of_file(&live.file, schema, spec)).collect();
     let keep = pruner.keep(&bounds).map_err(pruning_failed)?;
     let planned = files.into_iter().zip(bounds).zip(keep);
-    Ok(planned.filter_map(|((file, bounds), keep)| keep.then_some(PlannedFile { file, bounds })).collect())
+    let planned = planned.filter_map(|((live, bounds), keep)| keep.then_some((live, bounds)));
+    Ok(planned.map(|(live, bounds)| PlannedFile { live, bounds, deleted: RoaringTreemap::new() }).collect())
 }
 
 fn spec<'a>(table: &'a TableMetadata, manifest: &ManifestFile) -> Result<&'a PartitionSpec> {
@@ -95,11 +114,12 @@ fn pruning_failed(error: datafusion::error::DataFusionError) -> Error {
 
 /// I3: what the planned files say together.
 pub fn statistics(files: &[PlannedFile], schema: &ArrowSchemaRef) -> Statistics {
-    let rows: u64 = files.iter().map(|planned| planned.file.record_count()).sum();
-    let bytes: u64 = files.iter().map(|planned| planned.file.file_size_in_bytes()).sum();
+    let rows: u64 = files.iter().map(PlannedFile::rows).sum();
+    let bytes: u64 = files.iter().map(|planned| planned.live.file.file_size_in_bytes()).sum();
+    let whole = files.iter().all(|planned| planned.deleted.is_empty());
     let column = |name: &str| {
         let bounds: Option<Vec<&ColumnBounds>> = files.iter().map(|planned| planned.bounds.columns.get(name)).collect();
-        bounds.map(|bounds| column_statistics(&bounds)).unwrap_or_default()
+        bounds.map(|bounds| column_statistics(&bounds, whole)).unwrap_or_default()
     };
     Statistics {
         num_rows: Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX)),
@@ -113,13 +133,14 @@ pub fn file_statistics(planned: &PlannedFile, schema: &ArrowSchemaRef) -> Statis
     statistics(std::slice::from_ref(planned), schema)
 }
 
-fn column_statistics(bounds: &[&ColumnBounds]) -> ColumnStatistics {
+/// Of files that are whole, or not (I3).
+fn column_statistics(bounds: &[&ColumnBounds], whole: bool) -> ColumnStatistics {
     let mut statistics = ColumnStatistics::new_unknown();
     let nulls: Option<u64> = bounds.iter().map(|column| column.nulls).sum();
-    if let Some(nulls) = nulls {
+    if let Some(nulls) = nulls.filter(|_| whole) {
         statistics.null_count = Precision::Exact(usize::try_from(nulls).unwrap_or(usize::MAX));
     }
-    let exact = !bounds.is_empty() && bounds.iter().all(|column| column.exact);
+    let exact = whole && !bounds.is_empty() && bounds.iter().all(|column| column.exact);
     let wrap = |value| if exact { Precision::Exact(value) } else { Precision::Inexact(value) };
     let min = bounds.iter().map(|column| column.min.clone()).collect::<Option<Vec<_>>>();
     let max = bounds.iter().map(|column| column.max.clone()).collect::<Option<Vec<_>>>();

@@ -1,10 +1,12 @@
 //! The table that DataFusion sees.
 //!
 //! Owns [`IcebergTable`]: one table at one snapshot. Partitions and files are pruned here; row groups, pages,
-//! late filtering and the split into parallel ranges are done by DataFusion's own Parquet source.
+//! late filtering and the split into parallel ranges are done by DataFusion's own Parquet source, and so is leaving out
+//! deleted rows, once they are known.
 //! - I1: a provider shows one snapshot for its whole life, whatever commits meanwhile.
 //! - I2: filters are pushed down as far as metadata goes and applied again on rows.
-//! - I3: the table as it is now has the columns that it has now; as it was at a snapshot, those that it had then.
+//! - I3: files without deleted rows are read as if no other file had some.
+//! - I4: the table as it is now has the columns that it has now; as it was at a snapshot, those that it had then.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,21 +18,38 @@ use datafusion::common::{DFSchema, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::lit;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
 use iceberg::spec::{SchemaRef, Snapshot, SnapshotRef, TableMetadata};
+use tableflow_model::Error;
 use tableflow_store::Store;
 
 use super::adapt::ColumnsById;
 use super::plan::{PlannedFile, file_statistics, plan_files, statistics};
 use super::prune::Pruner;
+use super::selection::access_plan;
+use super::side_by_side;
+use super::unlimited::Unlimited;
+
+/// How files are scanned.
+struct How<'a> {
+    projection: Option<&'a Vec<usize>>,
+    limit: Option<usize>,
+    partitions: usize,
+    /// Where footers are that were read already.
+    footers: Option<&'a Arc<dyn FileMetadataCache>>,
+}
 
 /// One table at one snapshot.
 #[derive(Debug)]
@@ -42,7 +61,7 @@ pub struct IcebergTable {
     columns: ColumnsById,
 }
 
-/// The columns that the table had at a snapshot (I3); those of now where the snapshot does not say, or they are
+/// The columns that the table had at a snapshot (I4); those of now where the snapshot does not say, or they are
 /// forgotten.
 pub fn schema_at(metadata: &TableMetadata, snapshot: &Snapshot) -> SchemaRef {
     let known = snapshot.schema_id().and_then(|id| metadata.schema_by_id(id));
@@ -56,7 +75,7 @@ impl IcebergTable {
         IcebergTable::new(store, metadata, snapshot, schema)
     }
 
-    /// The table as it was at a snapshot (I3).
+    /// The table as it was at a snapshot (I4).
     pub fn at(store: Store, metadata: Arc<TableMetadata>, snapshot: SnapshotRef) -> tableflow_model::Result<Self> {
         let schema = schema_at(&metadata, &snapshot);
         IcebergTable::new(store, metadata, Some(snapshot), schema)
@@ -83,10 +102,58 @@ impl IcebergTable {
     }
 
     fn partitioned_file(&self, planned: &PlannedFile) -> Result<PartitionedFile> {
-        let path = self.store.path(planned.file.file_path()).map_err(external)?;
-        let mut file = PartitionedFile::new(path.to_string(), planned.file.file_size_in_bytes());
+        let path = self.store.path(planned.live.file.file_path()).map_err(external)?;
+        let mut file = PartitionedFile::new(path.to_string(), planned.live.file.file_size_in_bytes());
         file.object_meta.location = path;
         Ok(file.with_statistics(Arc::new(file_statistics(planned, self.arrow_schema()))))
+    }
+
+    /// The same file without its deleted rows. Its footer, which says where they are, is kept for who reads it.
+    async fn without_deleted(
+        &self,
+        planned: &PlannedFile,
+        cache: &Arc<dyn FileMetadataCache>,
+    ) -> tableflow_model::Result<PartitionedFile> {
+        let unreadable = |error| {
+            Error::data("a file of the table cannot be read")
+                .with_detail(planned.live.file.file_path())
+                .with_source(error)
+        };
+        let file = self.partitioned_file(planned).map_err(unreadable)?;
+        let store = self.store.object_store();
+        let footer = DFParquetMetadata::new(&store, &file.object_meta).with_file_metadata_cache(Some(cache.clone()));
+        let footer = footer.fetch_metadata().await.map_err(unreadable)?;
+        let rows = footer.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0));
+        Ok(file.with_extensions(Arc::new(access_plan(rows, &planned.deleted))))
+    }
+
+    /// A scan of some of the files.
+    fn scan_of(
+        &self,
+        files: Vec<PartitionedFile>,
+        statistics: Statistics,
+        how: &How<'_>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        // The filter comes by itself: DataFusion pushes it into the source where the session wants that.
+        let mut source = ParquetSource::new(self.arrow_schema().clone());
+        if self.columns.may_mislead() {
+            // Without a filter, a file with the very columns of the table would be read unadapted.
+            source = source.with_predicate(lit(true));
+        }
+        if let Some(cache) = how.footers {
+            let factory = CachedParquetFileReaderFactory::new(self.store.object_store(), cache.clone());
+            source = source.with_parquet_file_reader_factory(Arc::new(factory));
+        }
+        let url = ObjectStoreUrl::parse(self.store.base_url().map_err(external)?.as_str())?;
+        let groups = FileGroup::new(files).split_files(how.partitions);
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(how.projection.cloned())?
+            .with_limit(how.limit)
+            .with_expr_adapter(Some(Arc::new(self.columns.clone())))
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
     }
 }
 
@@ -136,23 +203,25 @@ impl TableProvider for IcebergTable {
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        // The filter comes by itself: DataFusion pushes it into the source where the session wants that.
-        let mut source = ParquetSource::new(self.arrow_schema().clone());
-        if self.columns.may_mislead() {
-            // Without a filter, a file with the very columns of the table would be read unadapted.
-            source = source.with_predicate(lit(true));
+        let (whole, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|planned| planned.deleted.is_empty());
+        let partitions = state.config_options().execution.target_partitions;
+        let mut scans = Vec::new();
+        if !whole.is_empty() {
+            let files = whole.iter().map(|planned| self.partitioned_file(planned)).collect::<Result<Vec<_>>>()?;
+            let how = How { projection, limit, partitions, footers: None };
+            scans.push(self.scan_of(files, statistics(&whole, self.arrow_schema()), &how)?);
         }
-        let url = ObjectStoreUrl::parse(self.store.base_url().map_err(external)?.as_str())?;
-        let group = files.iter().map(|planned| self.partitioned_file(planned)).collect::<Result<Vec<_>>>()?;
-        let groups = FileGroup::new(group).split_files(state.config_options().execution.target_partitions);
-        let config = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(statistics(&files, self.arrow_schema()))
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .with_expr_adapter(Some(Arc::new(self.columns.clone())))
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+        if !others.is_empty() {
+            let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+            let mut reads = Vec::new();
+            for planned in &others {
+                reads.push(self.without_deleted(planned, &cache));
+            }
+            let files = side_by_side(reads).await.map_err(external)?;
+            let how = How { projection, limit: None, partitions, footers: Some(&cache) };
+            scans.push(Unlimited::over(self.scan_of(files, statistics(&others, self.arrow_schema()), &how)?));
+        }
+        UnionExec::try_new(scans)
     }
 
     fn statistics(&self) -> Option<Statistics> {

@@ -89,14 +89,14 @@ async fn files_in_partitions_of_a_column_that_went_meanwhile_are_refused() {
     let schema = table.metadata.current_schema().clone();
     let mut stager = Stager::new(table.store.clone(), &table.metadata, schema, name).unwrap();
     stager.write(&longs(&["a", "b"], 0..1)).await.unwrap();
-    let append = Append { files: stager.finish().await.unwrap(), spec_id, ..Append::default() };
+    let delta = RowDelta { files: stager.finish().await.unwrap().files, spec_id, ..RowDelta::default() };
     table.apply(vec![
         TableUpdate::AddSpec { spec: PartitionSpec::unpartition_spec().into_unbound() },
         TableUpdate::SetDefaultSpec { spec_id: -1 },
     ]);
     for columns in [vec![], vec![column(3, "b", PrimitiveType::String)]] {
         table.alter([vec![column(1, "a", PrimitiveType::Long)], columns].concat());
-        let error = prepare_append(table.context(), &table.metadata, &append).await.unwrap_err();
+        let error = prepare_row_delta(table.context(), &table.metadata, &delta).await.unwrap_err();
         assert!(error.to_string().contains("a column that the table no longer has"), "{error}");
     }
 }

@@ -41,7 +41,7 @@ pub fn writer_properties(sample: &RecordBatch) -> Result<WriterProperties> {
     sample.columns().iter().for_each(|column| collect_leaves(column, &mut leaves));
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
-        .set_created_by(concat!("tableflow ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_created_by(super::CREATED_BY.to_owned())
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_statistics_truncate_length(Some(BOUND_BYTES_MAX))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))

@@ -3,7 +3,8 @@
 //! - I1: a file is invisible until it is finished: it is encoded in memory and put create-only as a whole.
 //! - I2: its metrics come from the Parquet footer; bounds are exact or absent.
 //! - I3: with a sort order, the rows of a file are sorted by it.
-//! - I4: [`OpenFile::memory`] is what the file holds, its columns' encoders too; [`OpenFile::file_bytes`] about what it
+//! - I4: the keys of its rows stand in the file's order.
+//! - I5: [`OpenFile::memory`] is what the file holds, its columns' encoders too; [`OpenFile::file_bytes`] about what it
 //!   will be.
 //!
 //! Encoding is iceberg's own `ParquetWriter` over its memory storage: it computes the metrics that manifests
@@ -15,7 +16,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{SortColumn, SortOptions, concat, interleave_record_batch, lexsort_to_indices};
 use arrow::datatypes::SchemaRef as ArrowSchemaRef;
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use parquet::file::statistics::Statistics;
 use tableflow_model::{Error, Result};
 
 use super::encoding::writer_properties;
+use crate::keys::{Hash, KeyHasher};
 use crate::{arrow_error, iceberg_error, parquet_error};
 
 /// The name inside the memory storage; the real one is known when the file is finished.
@@ -52,10 +54,18 @@ pub struct FileLayout {
     pub arrow_schema: ArrowSchemaRef,
     pub spec_id: i32,
     pub sort_order: SortOrder,
+    pub keys: Option<FileKeys>,
+}
+
+/// Which columns are the keys of rows.
+#[derive(Debug)]
+pub struct FileKeys {
+    pub columns: Vec<i32>,
+    pub hasher: Arc<KeyHasher>,
 }
 
 impl FileLayout {
-    /// What a file takes as soon as it is begun (I4): rows that are to be sorted are encoded at its end.
+    /// What a file takes as soon as it is begun (I5): rows that are to be sorted are encoded at its end.
     pub fn encoders_memory(&self) -> usize {
         if self.sort_order.is_unsorted() { self.columns() * COLUMN_MEMORY } else { 0 }
     }
@@ -63,6 +73,17 @@ impl FileLayout {
     /// What a file takes that is done and not yet committed.
     pub fn described_memory(&self) -> usize {
         self.columns() * COLUMN_DESCRIBED
+    }
+
+    /// The keys of these rows, where they have some.
+    fn keys_of(&self, rows: &RecordBatch) -> Result<Vec<Hash>> {
+        let Some(keys) = &self.keys else { return Ok(Vec::new()) };
+        let column = |id: &i32| {
+            let name = self.schema.name_by_field_id(*id)?;
+            rows.column_by_name(name).cloned()
+        };
+        let columns: Option<Vec<ArrayRef>> = keys.columns.iter().map(column).collect();
+        keys.hasher.hashes(&columns.ok_or_else(|| Error::internal("a column of the key is gone"))?)
     }
 
     /// With those that are within others.
@@ -75,6 +96,7 @@ impl FileLayout {
 pub struct OpenFile {
     partition: Struct,
     rows: usize,
+    keys: Vec<Hash>,
     content: Content,
 }
 
@@ -94,6 +116,7 @@ impl std::fmt::Debug for OpenFile {
 /// A file's bytes and what a manifest says about it, but for its place.
 pub struct FinishedFile {
     pub bytes: Bytes,
+    pub keys: Vec<Hash>,
     partition: Struct,
     metrics: DataFileBuilder,
     /// Columns whose smallest and whose largest value is not known in every row group (I2).
@@ -116,15 +139,18 @@ impl OpenFile {
         } else {
             Content::Held { batches: Vec::new(), bytes: 0 }
         };
-        let mut file = OpenFile { partition, rows: 0, content };
-        file.write(first).await?;
+        let mut file = OpenFile { partition, rows: 0, keys: Vec::new(), content };
+        file.write(first, layout).await?;
         Ok(file)
     }
 
-    pub async fn write(&mut self, rows: RecordBatch) -> Result<()> {
+    pub async fn write(&mut self, rows: RecordBatch, layout: &FileLayout) -> Result<()> {
         self.rows += rows.num_rows();
         match &mut self.content {
-            Content::Encoded { writer, .. } => writer.write(&rows).await.map_err(iceberg_error("encoding rows")),
+            Content::Encoded { writer, .. } => {
+                self.keys.extend(layout.keys_of(&rows)?);
+                writer.write(&rows).await.map_err(iceberg_error("encoding rows"))
+            }
             Content::Held { batches, bytes } => {
                 *bytes += rows.get_array_memory_size();
                 batches.push(rows);
@@ -133,7 +159,7 @@ impl OpenFile {
         }
     }
 
-    /// What it holds in memory (I4).
+    /// What it holds in memory (I5).
     pub fn memory(&self) -> usize {
         match &self.content {
             Content::Encoded { writer, encoders, .. } => writer.current_written_size() + encoders,
@@ -141,7 +167,7 @@ impl OpenFile {
         }
     }
 
-    /// About how large the file has become (I4).
+    /// About how large the file has become (I5).
     pub fn file_bytes(&self) -> usize {
         match &self.content {
             Content::Encoded { writer, .. } => writer.current_written_size(),
@@ -150,8 +176,8 @@ impl OpenFile {
     }
 
     pub async fn finish(self, layout: &FileLayout) -> Result<FinishedFile> {
-        let (storage, writer) = match self.content {
-            Content::Encoded { storage, writer, .. } => (storage, writer),
+        let (storage, writer, keys) = match self.content {
+            Content::Encoded { storage, writer, .. } => (storage, writer, self.keys),
             Content::Held { batches, .. } => encode_sorted(batches, layout).await?,
         };
         let metrics = writer.close().await.map_err(iceberg_error("finishing a file"))?;
@@ -161,7 +187,7 @@ impl OpenFile {
         let bytes = storage.read(IN_MEMORY).await.map_err(iceberg_error("taking a finished file"))?;
         let footer = ParquetMetaDataReader::new().parse_and_finish(&bytes).map_err(parquet_error("a finished file"))?;
         let (no_lower, no_upper) = unknown_bounds(&footer);
-        Ok(FinishedFile { bytes, partition: self.partition, metrics, no_lower, no_upper })
+        Ok(FinishedFile { bytes, keys, partition: self.partition, metrics, no_lower, no_upper })
     }
 }
 
@@ -221,21 +247,28 @@ async fn encoder(sample: &RecordBatch, layout: &FileLayout) -> Result<Encoder> {
     Ok((storage, Box::new(writer)))
 }
 
-/// I3: all rows in order, a chunk at a time.
-async fn encode_sorted(batches: Vec<RecordBatch>, layout: &FileLayout) -> Result<Encoder> {
+/// I3, I4: all rows in order, a chunk at a time.
+async fn encode_sorted(
+    batches: Vec<RecordBatch>,
+    layout: &FileLayout,
+) -> Result<(Arc<MemoryStorage>, Box<ParquetWriter>, Vec<Hash>)> {
     let order = sorted_places(&batches, layout)?;
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let chunk = |places: &[(usize, usize)]| {
         interleave_record_batch(&batches, places).map_err(arrow_error("sorting the rows of a file"))
     };
     let mut chunks = order.chunks(SORTED_ROWS_AT_ONCE);
-    let first = chunk(chunks.next().unwrap_or_default())?;
-    let (storage, mut writer) = encoder(&first, layout).await?;
-    writer.write(&first).await.map_err(iceberg_error("encoding rows"))?;
-    for places in chunks {
-        writer.write(&chunk(places)?).await.map_err(iceberg_error("encoding rows"))?;
+    let mut rows = chunk(chunks.next().unwrap_or_default())?;
+    let (storage, mut writer) = encoder(&rows, layout).await?;
+    let mut keys = Vec::new();
+    loop {
+        keys.extend(layout.keys_of(&rows)?);
+        writer.write(&rows).await.map_err(iceberg_error("encoding rows"))?;
+        match chunks.next() {
+            Some(places) => rows = chunk(places)?,
+            None => return Ok((storage, writer, keys)),
+        }
     }
-    Ok((storage, writer))
 }
 
 /// Every row as batch and place in it, in the order of the table.

@@ -3,44 +3,52 @@
 //! In flow order:
 //!
 //! ```text
+//!  names     what an epoch's files are called
 //!  split     a batch -> its rows by partition
 //!  encoding  a file's first batch -> which columns get a dictionary, and the writer's other settings
 //!  file      one data file while it is written: sorted, encoded in memory, with exact metrics
+//!  positions files of deleted positions
 //!  text      a finished file as text, for epoch manifests, and back
 //! ```
 //!
 //! Owns [`Stager`]: what one epoch of one job writes to one table before the commit.
-//! - I1: a staged file is named by job, generation, epoch and number (rule G1) and put create-only: a name that
-//!   somebody else took is left to them. Until a commit names the file no reader sees it.
+//! - I1: until a commit names a staged file no reader sees it.
 //! - I2: memory is bounded: at most `OPEN_FILES_MAX` files are open, fewer where the encoders of their columns alone would
 //!   take more than the stager may have, the largest is finished first, and a file is finished when it reaches its target
 //!   size.
 //! - I3: every row given to `write` is in exactly one of the files that `finish` returns, or `finish` fails.
-//! - I4: partitioning by nearly every row is done, and said: it makes a table that nobody can read quickly.
+//! - I4: where rows have keys, those of a file's rows stand in the file's order.
+//! - I5: partitioning by nearly every row is done, and said: it makes a table that nobody can read quickly.
 //!
 //! Neighbours: `layout` gives batches the table's shape, `commit` publishes what `finish` returns.
 
 mod encoding;
 mod file;
+mod names;
+mod positions;
 mod split;
 mod text;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::row::OwnedRow;
-use bytes::Bytes;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
-use tableflow_model::protocol::{Epoch, FileName, Generation};
-use tableflow_model::{Error, JobName, Result};
-use tableflow_store::paths::TablePaths;
-use tableflow_store::{PutOutcome, Store};
+use tableflow_model::{Error, Result};
+use tableflow_store::Store;
 
+use crate::keys::{Hash, KeyHasher};
 use crate::layout::{arrow_schema, conform};
-use file::{FileLayout, OpenFile};
+use file::{FileKeys, FileLayout, OpenFile};
 use split::Splitter;
 
+pub use names::{EpochName, FileNames};
+pub use positions::PositionFile;
 pub use text::{file_from_text, file_to_text};
+
+/// Who wrote a file, as files say it.
+const CREATED_BY: &str = concat!("tableflow ", env!("CARGO_PKG_VERSION"));
 
 /// More open files than this and the largest is finished: each holds encoder buffers for every column.
 const OPEN_FILES_MAX: usize = 64;
@@ -48,29 +56,16 @@ const OPEN_FILES_MAX: usize = 64;
 /// A file is finished at about this size. Ingest files are compacted later; this bounds memory and puts.
 pub const FILE_BYTES_TARGET: usize = 64 * 1024 * 1024;
 
-/// A dead process of the same generation may have left a few files behind; more than this is a live one.
-const NAMES_TRIED_MAX: u32 = 1000;
-
 /// Fewer files than this in an epoch need no word, however few rows they have.
 const FILES_NOTICED_MIN: usize = 1000;
 
 /// A day of a busy topic has more rows in each partition than this; an id as partition has fewer.
 const ROWS_PER_FILE_FEW: u64 = 10;
 
-/// The part of a file's name that says who wrote it and for what.
-#[derive(Clone, Debug)]
-pub struct EpochName {
-    pub job: JobName,
-    pub generation: Generation,
-    pub epoch: Epoch,
-}
-
 /// The files of one epoch under way.
 #[derive(Debug)]
 pub struct Stager {
-    store: Store,
-    paths: TablePaths,
-    name: EpochName,
+    names: FileNames,
     layout: FileLayout,
     splitter: Splitter,
     /// The columns that the splitter reads.
@@ -79,8 +74,18 @@ pub struct Stager {
     /// What the encoders of the open files may take.
     encoders_bytes_max: usize,
     done: Vec<DataFile>,
-    next_number: u32,
+    keys: Vec<Vec<Hash>>,
     rows: u64,
+}
+
+/// What an epoch's commit adds to the table.
+#[derive(Debug)]
+pub struct Staged {
+    pub files: Vec<DataFile>,
+    /// Of each file's rows, where they have some (I4).
+    pub keys: Vec<Vec<Hash>>,
+    /// For further files of the same epoch.
+    pub names: FileNames,
 }
 
 impl Stager {
@@ -93,25 +98,21 @@ impl Stager {
             spec_id: spec.spec_id(),
             sort_order: table.default_sort_order().as_ref().clone(),
             schema,
+            keys: None,
         };
         let splitter = Splitter::new(spec, &layout.schema)?;
-        let paths = TablePaths::at(table.location());
-        let (open, done) = (HashMap::new(), Vec::new());
+        let names = FileNames::new(store, table.location(), name);
         let partitioned_by = spec.fields().iter().map(|field| field.source_id).collect();
-        let (encoders_bytes_max, next_number, rows) = (usize::MAX, 0, 0);
-        Ok(Stager {
-            store,
-            paths,
-            name,
-            layout,
-            splitter,
-            partitioned_by,
-            open,
-            encoders_bytes_max,
-            done,
-            next_number,
-            rows,
-        })
+        let (open, done, keys) = (HashMap::new(), Vec::new(), Vec::new());
+        let (encoders_bytes_max, rows) = (usize::MAX, 0);
+        Ok(Stager { names, layout, splitter, partitioned_by, open, encoders_bytes_max, done, keys, rows })
+    }
+
+    /// Keeps the keys of the rows, which are in the columns with these ids (I4).
+    #[must_use]
+    pub fn with_keys(mut self, columns: Vec<i32>, hasher: Arc<KeyHasher>) -> Self {
+        self.layout.keys = Some(FileKeys { columns, hasher });
+        self
     }
 
     /// From now on the encoders of the open files take at most so much, but for those of one file (I2).
@@ -158,7 +159,7 @@ impl Stager {
 
     async fn write_part(&mut self, part: split::Part) -> Result<()> {
         if let Some(file) = self.open.get_mut(&part.key) {
-            file.write(part.rows).await?;
+            file.write(part.rows, &self.layout).await?;
         } else {
             if self.open.len() >= self.open_files_max() {
                 self.finish_largest().await?;
@@ -180,25 +181,11 @@ impl Stager {
 
     async fn finish_file(&mut self, key: &Option<OwnedRow>) -> Result<()> {
         let Some(file) = self.open.remove(key) else { return Ok(()) };
-        let finished = file.finish(&self.layout).await?;
-        let uri = self.put(&finished.bytes).await?;
+        let mut finished = file.finish(&self.layout).await?;
+        let uri = self.names.put(&finished.bytes).await?;
+        self.keys.push(std::mem::take(&mut finished.keys));
         self.done.push(finished.describe(&uri, &self.layout)?);
         Ok(())
-    }
-
-    /// I1: under the next name that nobody has taken.
-    async fn put(&mut self, bytes: &Bytes) -> Result<String> {
-        for _ in 0..NAMES_TRIED_MAX {
-            let number = self.next_number;
-            self.next_number += 1;
-            let EpochName { job, generation, epoch } = &self.name;
-            let uri = self.paths.data_file(&FileName::new(job, *generation, *epoch, number.into()));
-            if self.store.put_new(&uri, bytes.clone()).await? != PutOutcome::Taken {
-                return Ok(uri);
-            }
-        }
-        Err(Error::conflict(format!("{NAMES_TRIED_MAX} file names in a row are taken by another process"))
-            .with_hint("another process writes the same epoch of this table: stop one of them"))
     }
 
     /// Goes on with the columns of `schema`: rows so far stay in files without the new ones.
@@ -228,22 +215,22 @@ impl Stager {
     }
 
     /// Finishes every open file (I3). The files are in no snapshot yet.
-    pub async fn finish(mut self) -> Result<Vec<DataFile>> {
+    pub async fn finish(mut self) -> Result<Staged> {
         self.finish_open().await?;
         if are_splinters(self.done.len(), self.rows) {
             tracing::warn!(
-                job = %self.name.job,
+                job = %self.names.job(),
                 files = self.done.len(),
                 rows = self.rows,
                 hint = "partition by fewer values: bucket(N, column), truncate(N, column) or day(column)",
                 "the partition columns have nearly as many values as there are rows"
             );
         }
-        Ok(self.done)
+        Ok(Staged { files: self.done, keys: self.keys, names: self.names })
     }
 }
 
-/// I4.
+/// I5.
 fn are_splinters(files: usize, rows: u64) -> bool {
     files >= FILES_NOTICED_MIN && rows < files as u64 * ROWS_PER_FILE_FEW
 }
@@ -253,7 +240,7 @@ mod tests {
     use super::are_splinters;
 
     #[test]
-    fn i4_many_files_of_few_rows_are_noticed() {
+    fn i5_many_files_of_few_rows_are_noticed() {
         assert!(are_splinters(1000, 1000));
         assert!(are_splinters(60_000, 599_999));
         assert!(!are_splinters(1000, 10_000));

@@ -1,0 +1,123 @@
+//! Keys as hashes.
+//!
+//! Owns [`Hash`] and [`KeyHasher`].
+//! - I1: a key has one hash for ever: of whole numbers and fractions however wide, of texts however large their column.
+//! - I2: keys that differ have the hashes of different bytes: the row format writes where each column ends.
+//! - I3: a hash is seeded: nobody who does not know the seed can make keys that are alike.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field};
+use arrow::row::{RowConverter, SortField};
+use tableflow_model::{Error, Result};
+use twox_hash::XxHash3_128;
+
+use super::shard::HASH_BITS;
+use crate::arrow_error;
+
+/// 96 bits of a key's hash: the first 12 say the part of the index, the others are kept there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash(u128);
+
+const SHARD_BITS: u32 = 12;
+
+impl Hash {
+    /// Parts of an index.
+    pub const SHARDS: usize = 1 << SHARD_BITS;
+
+    /// The last 96 bits.
+    pub fn new(bits: u128) -> Self {
+        Hash(bits & ((1 << (SHARD_BITS + HASH_BITS)) - 1))
+    }
+
+    pub fn shard(self) -> usize {
+        (self.0 >> HASH_BITS) as usize
+    }
+
+    pub(super) fn in_shard(self) -> u128 {
+        self.0 & ((1 << HASH_BITS) - 1)
+    }
+}
+
+/// Hashes of the keys in some columns.
+#[derive(Debug)]
+pub struct KeyHasher {
+    seed: u64,
+    types: Vec<DataType>,
+    converter: RowConverter,
+}
+
+impl KeyHasher {
+    /// For keys of columns of these types.
+    pub fn new(columns: &[&Field], seed: u64) -> Result<Self> {
+        let types: Vec<DataType> = columns.iter().map(|column| widest(column.data_type())).collect();
+        let fields = types.iter().cloned().map(SortField::new).collect();
+        let converter = RowConverter::new(fields).map_err(|source| {
+            let names: Vec<&str> = columns.iter().map(|column| column.name().as_str()).collect();
+            Error::usage(format!("rows cannot be identified by {}", names.join(", ")))
+                .with_hint("a key is of columns that can be compared: not of maps")
+                .with_source(source)
+        })?;
+        Ok(KeyHasher { seed, types, converter })
+    }
+
+    /// One for each row.
+    pub fn hashes(&self, columns: &[ArrayRef]) -> Result<Vec<Hash>> {
+        let failed = arrow_error("hashing keys");
+        let normal = columns.iter().zip(&self.types).map(|(column, of)| match column.data_type() == of {
+            true => Ok(Arc::clone(column)),
+            false => cast(column, of).map_err(failed),
+        });
+        let rows = self.converter.convert_columns(&normal.collect::<Result<Vec<_>>>()?).map_err(failed)?;
+        Ok(rows.iter().map(|row| Hash::new(XxHash3_128::oneshot_with_seed(self.seed, row.as_ref()))).collect())
+    }
+}
+
+/// The type that a column of keys is hashed as (I1): the widest that the format lets it become.
+fn widest(of: &DataType) -> DataType {
+    match of {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => DataType::Int64,
+        DataType::Float16 | DataType::Float32 => DataType::Float64,
+        DataType::Utf8 => DataType::LargeUtf8,
+        DataType::Binary => DataType::LargeBinary,
+        DataType::Decimal128(_, scale) => DataType::Decimal128(38, *scale),
+        same => same.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{BinaryArray, Decimal128Array, Int32Array, Int64Array, LargeStringArray, StringArray};
+
+    use super::*;
+
+    fn hashes(columns: &[ArrayRef], seed: u64) -> Vec<Hash> {
+        let fields: Vec<Field> =
+            columns.iter().map(|column| Field::new("k", column.data_type().clone(), true)).collect();
+        KeyHasher::new(&fields.iter().collect::<Vec<_>>(), seed).unwrap().hashes(columns).unwrap()
+    }
+
+    #[test]
+    fn i1_a_wider_column_has_the_same_hashes() {
+        let same = |a: ArrayRef, b: ArrayRef| assert_eq!(hashes(&[a], 3), hashes(&[b], 3));
+        same(Arc::new(Int32Array::from(vec![-1, 0, 7])), Arc::new(Int64Array::from(vec![-1, 0, 7])));
+        same(Arc::new(StringArray::from(vec!["", "é"])), Arc::new(LargeStringArray::from(vec!["", "é"])));
+        let decimal = |precision| Decimal128Array::from(vec![1234]).with_precision_and_scale(precision, 2).unwrap();
+        same(Arc::new(decimal(9)), Arc::new(decimal(20)));
+    }
+
+    #[test]
+    fn i2_i3_other_keys_and_other_seeds_have_other_hashes() {
+        let texts = |values: [&str; 3]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+        let pairs = hashes(&[texts(["a", "ab", ""]), texts(["bc", "c", "abc"])], 3);
+        assert!(pairs[0] != pairs[1] && pairs[1] != pairs[2] && pairs[0] != pairs[2]);
+        assert_ne!(hashes(&[texts(["a", "b", "c"])], 3), hashes(&[texts(["a", "b", "c"])], 4));
+        let long = vec![7_u8; 100_000];
+        let longer = [long.as_slice(), &[7]].concat();
+        let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![&long, &longer, &long]));
+        let found = hashes(&[bytes], 3);
+        assert!(found[0] == found[2] && found[0] != found[1]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Some columns of a data file, as the table has them.
+//!
+//! Owns [`ColumnReader`], for those who need each row of a file in its place: what is deleted, keys, compaction.
+//! - I1: batches follow each other in the file's order, and together have each row of it.
+//! - I2: columns are found by their ids and come in the table's types, as in a query (`adapt`).
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef as ArrowSchemaRef;
+use datafusion::error::DataFusionError;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr_adapter::PhysicalExprAdapterFactory;
+use futures::TryStreamExt;
+use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
+use tableflow_model::{Error, Result};
+use tableflow_store::Store;
+
+use super::adapt::ColumnsById;
+
+/// Reads these columns of any of a table's files.
+#[derive(Debug)]
+pub struct ColumnReader {
+    columns: ColumnsById,
+}
+
+impl ColumnReader {
+    /// The columns of `schema`, which may be some of the table's.
+    pub fn new(table: &TableMetadata, schema: &SchemaRef) -> Result<Self> {
+        Ok(ColumnReader { columns: ColumnsById::new(table, schema)? })
+    }
+
+    /// Of the batches.
+    pub fn schema(&self) -> &ArrowSchemaRef {
+        self.columns.bare_schema()
+    }
+
+    pub async fn open(&self, store: &Store, file: &DataFile) -> Result<FileBatches> {
+        let unreadable = || Error::data("a file of the table cannot be read").with_detail(file.file_path());
+        let reader = ParquetObjectReader::new(store.object_store(), store.path(file.file_path())?);
+        let reader = reader.with_file_size(file.file_size_in_bytes());
+        let builder = ParquetRecordBatchStreamBuilder::new(reader).await;
+        let builder = builder.map_err(|error| unreadable().with_source(error))?;
+        let columns = self.expressions(builder.schema()).map_err(|error| unreadable().with_source(error))?;
+        let needed = columns.iter().flat_map(collect_columns).map(|column| column.index());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), needed);
+        let stream = builder.with_projection(mask).build().map_err(|error| unreadable().with_source(error))?;
+        let read = stream.schema().clone();
+        let columns = columns.into_iter().map(|column| reassign_expr_columns(column, &read));
+        let columns = columns.collect::<Result<_, DataFusionError>>();
+        let columns = columns.map_err(|error| unreadable().with_source(error))?;
+        Ok(FileBatches { path: file.file_path().to_owned(), stream, columns, schema: self.schema().clone() })
+    }
+
+    /// How each column is made of those of a file.
+    fn expressions(&self, file: &ArrowSchemaRef) -> Result<Vec<Arc<dyn PhysicalExpr>>, DataFusionError> {
+        let adapter = self.columns.create(self.schema().clone(), file.clone())?;
+        let column = |(place, field): (usize, &arrow::datatypes::FieldRef)| {
+            adapter.rewrite(Arc::new(Column::new(field.name(), place)))
+        };
+        self.schema().fields().iter().enumerate().map(column).collect()
+    }
+}
+
+/// A file under way.
+pub struct FileBatches {
+    path: String,
+    stream: ParquetRecordBatchStream<ParquetObjectReader>,
+    columns: Vec<Arc<dyn PhysicalExpr>>,
+    schema: ArrowSchemaRef,
+}
+
+impl std::fmt::Debug for FileBatches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileBatches").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl FileBatches {
+    /// The next rows (I1).
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let unreadable = || Error::data("a file of the table cannot be read").with_detail(self.path.clone());
+        let batch = self.stream.try_next().await.map_err(|error| unreadable().with_source(error))?;
+        let Some(batch) = batch else { return Ok(None) };
+        let rows = batch.num_rows();
+        let columns = self.columns.iter().map(|column| column.evaluate(&batch)?.into_array(rows));
+        let columns = columns.collect::<Result<_, DataFusionError>>();
+        let columns = columns.map_err(|error| unreadable().with_source(error))?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+        batch.map(Some).map_err(|error| unreadable().with_source(error))
+    }
+}

@@ -1,0 +1,19 @@
+//! A table with one row a key: what a commit has to delete.
+//!
+//! In flow order:
+//!
+//! ```text
+//!  collapse  the changes of an epoch -> the last one of each key
+//!  files     the table's data files as the key index numbers them, and their deleted rows
+//!  keyed     keys -> rows of the table as it is in one snapshot; what a commit deletes
+//! ```
+//!
+//! - I1: work that is staged says which keys change; which rows those are is found out on the base of the commit, by
+//!   whoever commits it (rule U1).
+
+mod collapse;
+mod files;
+mod keyed;
+
+pub use self::collapse::{Collapse, Collapsed, Order};
+pub use self::keyed::{KeyedTable, Resolved, StagedKeys};

@@ -1,0 +1,56 @@
+//! The names of an epoch's files.
+//!
+//! Owns [`EpochName`] and [`FileNames`].
+//! - I1: a name is of job, generation, epoch and number (rule G1), and files are put create-only: one that somebody else
+//!   took is left to them.
+
+use bytes::Bytes;
+use tableflow_model::protocol::{Epoch, FileName, Generation};
+use tableflow_model::{Error, JobName, Result};
+use tableflow_store::paths::TablePaths;
+use tableflow_store::{PutOutcome, Store};
+
+/// A dead process of the same generation may have left a few files behind; more than this is a live one.
+const NAMES_TRIED_MAX: u32 = 1000;
+
+/// The part of a file's name that says who wrote it and for what.
+#[derive(Clone, Debug)]
+pub struct EpochName {
+    pub job: JobName,
+    pub generation: Generation,
+    pub epoch: Epoch,
+}
+
+/// Puts the files of one epoch into one table's folder.
+#[derive(Clone, Debug)]
+pub struct FileNames {
+    store: Store,
+    paths: TablePaths,
+    name: EpochName,
+    next_number: u32,
+}
+
+impl FileNames {
+    pub fn new(store: Store, location: &str, name: EpochName) -> Self {
+        FileNames { store, paths: TablePaths::at(location), name, next_number: 0 }
+    }
+
+    pub fn job(&self) -> &JobName {
+        &self.name.job
+    }
+
+    /// Under the next name that nobody has taken (I1).
+    pub async fn put(&mut self, bytes: &Bytes) -> Result<String> {
+        for _ in 0..NAMES_TRIED_MAX {
+            let number = self.next_number;
+            self.next_number += 1;
+            let EpochName { job, generation, epoch } = &self.name;
+            let uri = self.paths.data_file(&FileName::new(job, *generation, *epoch, number.into()));
+            if self.store.put_new(&uri, bytes.clone()).await? != PutOutcome::Taken {
+                return Ok(uri);
+            }
+        }
+        Err(Error::conflict(format!("{NAMES_TRIED_MAX} file names in a row are taken by another process"))
+            .with_hint("another process writes the same epoch of this table: stop one of them"))
+    }
+}
