@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -64,12 +64,18 @@ const OF_READERS: [(&str, &str); 9] = [
 
 /// What clients for questions need beside. librdkafka puts a question to the leader, or to the controller, that it knows
 /// of, also while that one is gone: by default it looks for another leader after a quarter of an hour, and for another
-/// controller after five minutes.
-pub(super) const OF_QUESTIONS: [(&str, &str); 2] =
-    [("metadata.max.age.ms", "2000"), ("topic.metadata.refresh.interval.ms", "5000")];
+/// controller after five minutes. A connection on which nothing is answered is given up as soon as the question is.
+pub(super) const OF_QUESTIONS: [(&str, &str); 3] =
+    [("metadata.max.age.ms", "2000"), ("topic.metadata.refresh.interval.ms", "5000"), ("socket.timeout.ms", "10000")];
 
-/// What people can set otherwise. A broker that was away is tried again every second, not every ten.
-const DEFAULTS: [(&str, &str); 2] = [("client.id", "tableflow"), ("reconnect.backoff.max.ms", "1000")];
+/// What people can set otherwise. A broker that was away is tried again every second, not every ten; one that stood still
+/// may leave a request without an answer, and its connection is given up after half a minute, as Java's clients do, not
+/// after a whole one.
+const DEFAULTS: [(&str, &str); 3] =
+    [("client.id", "tableflow"), ("reconnect.backoff.max.ms", "1000"), ("socket.timeout.ms", "30000")];
+
+/// After so long without an answer to a question another client is asked next.
+const SILENT_FOR: Duration = Duration::from_secs(9);
 
 /// What one partition may hold fetched and not yet taken, in KiB; and as many records of the smallest kind.
 const QUEUED_KIBIBYTES_MAX: u64 = 4096;
@@ -106,7 +112,7 @@ struct Client {
 
 impl Client {
     fn is_of_use(&self, settings: u64) -> bool {
-        self.settings == settings && !self.consumer.context().lacks_token(Duration::ZERO)
+        self.settings == settings && self.consumer.context().is_of_use(Duration::ZERO)
     }
 }
 
@@ -143,7 +149,7 @@ impl Cluster {
             watch(Arc::downgrade(self));
         });
         let mut client = self.for_questions.lock().unwrap_or_else(PoisonError::into_inner);
-        match client.as_ref().filter(|client| !client.context().lacks_token(Duration::ZERO)) {
+        match client.as_ref().filter(|client| client.context().is_of_use(Duration::ZERO)) {
             Some(client) => Ok(client.clone()),
             None => Ok(client.insert(connect(&self.properties(), &self.context(), &OF_QUESTIONS)?).clone()),
         }
@@ -211,8 +217,9 @@ impl Cluster {
         let outdated: Vec<Client> =
             clients.extract_if(.., |client| !client.is_of_use(number) && client.topics.is_empty()).collect();
         drop(clients);
-        // To close one takes a moment, which nobody else waits for.
-        drop(outdated);
+        for client in outdated {
+            leave_behind_or_close(client.consumer);
+        }
     }
 
     /// Asks a question that waits, beside everything else that runs (I3). The outer error is that it could not be
@@ -245,10 +252,17 @@ impl Cluster {
         }
         let cluster = self.clone();
         let asked = tokio::task::spawn_blocking(move || {
+            let asked_at = Instant::now();
             let answered = cluster.for_questions().map(|consumer| {
                 let context: &Context = consumer.context();
                 client.get_or_init(|| context.clone());
-                question(&consumer)
+                let answer = question(&consumer);
+                let is_silent = answer.as_ref().is_err_and(MayBeSilence::is_silence);
+                if is_silent && asked_at.elapsed() >= SILENT_FOR && context.may_give_up() {
+                    context.give_up();
+                    leave_behind_or_close(consumer.clone());
+                }
+                answer
             });
             context.asked();
             // Also where nobody waits for it any more.
@@ -298,6 +312,15 @@ fn connect(properties: &Properties, context: &Context, further: &[(&str, &str)])
     let consumer = Arc::new(consumer);
     serve(Arc::downgrade(&consumer));
     Ok(consumer)
+}
+
+/// To close one takes a moment, which nobody else waits for. One that was given up is never closed: to destroy it with
+/// what it still waits for was seen to damage the process's memory (librdkafka 2.12).
+fn leave_behind_or_close(client: Arc<Consumer>) {
+    match client.context().is_of_use(Duration::MAX) {
+        true => drop(client),
+        false => std::mem::forget(client),
+    }
 }
 
 /// Returns once this client was told that there is no token for it.
@@ -379,9 +402,10 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Were the settings changed since (I6), or is there no token for its client? Then another lease has to be taken.
+    /// Were the settings changed since (I6), is there no token for its client, or was that given up? Then another lease
+    /// has to be taken.
     pub fn is_outdated(&self) -> bool {
-        self.settings != self.cluster.settings.number() || self.consumer.context().lacks_token(TOKEN_PAUSE)
+        self.settings != self.cluster.settings.number() || !self.consumer.context().is_of_use(TOKEN_PAUSE)
     }
 }
 

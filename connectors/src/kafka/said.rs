@@ -12,6 +12,7 @@
 //!   takes another client. One whose token could not be renewed goes on with the one that it has.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,9 @@ const FAILED: &str = "FAIL";
 /// A client asks for its first token as soon as it is made; what fails later is a renewal.
 const FIRST_TOKEN_WITHIN: Duration = Duration::from_secs(15);
 
+/// Between two clients that are given up without an answer meanwhile; doubled each time.
+const GIVE_UP_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 const NO_TOKEN: &str = "OAUTHBEARER token";
 
 /// Of servers that were named by a person, not by the cluster.
@@ -45,6 +49,8 @@ pub(super) struct Context {
     made_at: Instant,
     /// Of this client alone.
     no_token_since: Arc<Mutex<Option<Instant>>>,
+    /// The same (I6).
+    is_given_up: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +61,8 @@ struct Said {
     dead_since: Option<Instant>,
     /// Somebody asks, to see whether it is dead still.
     is_probed: bool,
+    /// When a client was given up last, and how many were since something was answered (I6).
+    given_up: Option<(Instant, u32)>,
 }
 
 impl Context {
@@ -67,6 +75,7 @@ impl Context {
             dead,
             made_at: Instant::now(),
             no_token_since: Arc::default(),
+            is_given_up: Arc::default(),
         }
     }
 
@@ -89,13 +98,36 @@ impl Context {
 
     /// The same of another client, which asks for a token of its own.
     pub fn of_another_client(&self) -> Self {
-        Context { made_at: Instant::now(), no_token_since: Arc::default(), ..self.clone() }
+        let (no_token_since, is_given_up) = Default::default();
+        Context { made_at: Instant::now(), no_token_since, is_given_up, ..self.clone() }
     }
 
     /// Has this client been told so long ago that there is no token for it (I5)?
     pub fn lacks_token(&self, since: Duration) -> bool {
         let no_token_since = self.no_token_since.lock().unwrap_or_else(PoisonError::into_inner);
         no_token_since.is_some_and(|told| told.elapsed() >= since)
+    }
+
+    /// Whether it is time to give a client up: each one is left behind, so the times between grow (I6).
+    pub fn may_give_up(&self) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, count) = said.given_up.map_or((None, 0), |(last, count)| (Some(last), count));
+        let pause = GIVE_UP_AGAIN_AFTER * 2_u32.pow(count.min(10));
+        let may = last.is_none_or(|last| last.elapsed() >= pause);
+        if may {
+            said.given_up = Some((Instant::now(), count + 1));
+        }
+        may
+    }
+
+    /// Nobody waits for this client any longer (I6).
+    pub fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Is this client one to read and to ask with, now or after so long without a token (I5, I6)?
+    pub fn is_of_use(&self, without_token: Duration) -> bool {
+        !self.lacks_token(without_token) && !self.is_given_up.load(Ordering::Relaxed)
     }
 
     /// A question came to its end.

@@ -263,6 +263,10 @@ impl Source for KafkaSource {
         self.stop(&partitions)
     }
 
+    fn start_over(&mut self) {
+        self.lease.consumer.context().give_up();
+    }
+
     fn note_committed(&mut self, positions: &BTreeMap<Partition, Offset>) {
         self.cluster.positions.note(&self.cluster, &self.topic, self.reader, positions);
     }

@@ -199,7 +199,7 @@ impl Feed {
         Ok(ranges.keys().any(|partition| !positions.contains_key(partition)))
     }
 
-    /// I7: a service says so, and reads on; who is to catch up ends.
+    /// I7: a service says so, and reads on with another client; who is to catch up ends.
     fn tell_waits(&mut self, waiting: &BTreeMap<Partition, Offset>) -> Result<()> {
         let Some(partition) = self.waits.look(waiting, Instant::now()) else {
             if std::mem::take(&mut self.waits.is_told) && !waiting.is_empty() {
@@ -221,6 +221,7 @@ impl Feed {
         let trouble = Trouble::of(&error);
         if !std::mem::replace(&mut self.waits.is_told, true) {
             tracing::warn!(table = %self.reader.table(), reason = trouble.reason, hint = trouble.hint, "no records come");
+            self.reader.source().start_over();
         }
         self.progress.set_state(State::Degraded, Some(trouble));
         Ok(())

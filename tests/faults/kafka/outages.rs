@@ -90,14 +90,13 @@ fn f42_a_broker_that_stands_still_is_told_and_waited_for() {
     assert_eq!(up.get("/health/live").0, 200);
     broker.signal("CONT");
     topic.produce(20);
-    // As a rule at once; now and then librdkafka waits for minutes for what is not on its way.
+    // As a rule at once; now and then a client has to be given up first.
     let started = Instant::now();
     while topic.product.status()["rows_committed"] != topic.product.records() {
         let (status, log) = (topic.product.status(), topic.product.log());
-        assert!(started.elapsed() < 6 * PATIENCE, "{status}\n{log}");
+        assert!(started.elapsed() < 3 * PATIENCE, "{status}\n{log}");
         std::thread::sleep(Duration::from_millis(100));
     }
-    println!("the service went on after {:?}", started.elapsed());
     up.signal("TERM");
     assert!(up.wait().success(), "{}", topic.product.log());
     topic.product.check("a broker that stood still");
