@@ -243,4 +243,14 @@ mod tests {
         context.error(KafkaError::Global(Code::Authentication), "Failed to acquire SASL OAUTHBEARER token: HTTP 503");
         assert!(!is_dead(&context) && !context.lacks_token(Duration::ZERO));
     }
+
+    #[test]
+    fn i6_clients_are_given_up_one_after_another_until_something_is_answered() {
+        let context = Context::new(1);
+        assert!(context.may_give_up() && !context.of_another_client().may_give_up());
+        context.give_up();
+        assert!(!context.is_of_use(Duration::MAX) && context.of_another_client().is_of_use(Duration::MAX));
+        context.answered();
+        assert!(context.may_give_up() && !context.is_of_use(Duration::MAX));
+    }
 }

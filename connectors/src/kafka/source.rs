@@ -263,8 +263,12 @@ impl Source for KafkaSource {
         self.stop(&partitions)
     }
 
+    /// Many tables that share a client, and find at once that nothing comes, give up one.
     fn start_over(&mut self) {
-        self.lease.consumer.context().give_up();
+        let context = self.lease.consumer.context();
+        if context.may_give_up() {
+            context.give_up();
+        }
     }
 
     fn note_committed(&mut self, positions: &BTreeMap<Partition, Offset>) {
