@@ -93,8 +93,9 @@ pub trait Source: Send {
     /// Reads no further and holds nothing that was fetched, until the next `seek` (I5).
     fn rest(&mut self) -> Result<()>;
 
-    /// Records that are there do not come: they are to be fetched in another way, if there is one.
-    fn start_over(&mut self) {}
+    /// Records that are there do not come: who hands them out is to be looked for once more. Asked again while they do
+    /// not.
+    fn look_again(&mut self) {}
 
     /// What is before these places is committed: for whoever watches from outside.
     fn note_committed(&mut self, _positions: &BTreeMap<Partition, Offset>) {}

@@ -11,6 +11,9 @@
 //!   over to where they stand. So does a client that was given no token (I5 of `said`).
 //! - I7: a client has at most [`TOPICS_MAX`] topics: librdkafka looks through all of a client's for each one that a
 //!   broker names.
+//! - I8: a client that seems to have lost its way is told the servers once more. librdkafka lets go of every broker
+//!   that an answer does not name, and one that the controller does not count on, as after it stood still for a while,
+//!   names none, not even itself; from then on such a client knows nobody (librdkafka's issue 5301).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -25,6 +28,7 @@ use tableflow_model::{Error, Result, TopicName};
 
 use super::failure::{MayBeSilence, about_cluster, about_topic, is_vague};
 use super::group::GroupPositions;
+use super::native::tell_servers;
 use super::properties::Properties;
 use super::questions::Questions;
 use super::said::Context;
@@ -68,13 +72,12 @@ const OF_READERS: [(&str, &str); 9] = [
 pub(super) const OF_QUESTIONS: [(&str, &str); 3] =
     [("metadata.max.age.ms", "2000"), ("topic.metadata.refresh.interval.ms", "5000"), ("socket.timeout.ms", "10000")];
 
-/// What people can set otherwise. A broker that was away is tried again every second, not every ten; one that stood still
-/// may leave a request without an answer, and its connection is given up after half a minute, as Java's clients do, not
-/// after a whole one.
+/// What people can set otherwise. A broker that was away is tried again every second, not every ten; one that does not
+/// answer is connected to anew after half a minute, as Java's clients do, not after a whole one.
 const DEFAULTS: [(&str, &str); 3] =
     [("client.id", "tableflow"), ("reconnect.backoff.max.ms", "1000"), ("socket.timeout.ms", "30000")];
 
-/// After so long without an answer to a question another client is asked next.
+/// A question that had no answer for so long may be the client's own fault (I8).
 const SILENT_FOR: Duration = Duration::from_secs(9);
 
 /// What one partition may hold fetched and not yet taken, in KiB; and as many records of the smallest kind.
@@ -112,7 +115,7 @@ struct Client {
 
 impl Client {
     fn is_of_use(&self, settings: u64) -> bool {
-        self.settings == settings && self.consumer.context().is_of_use(Duration::ZERO)
+        self.settings == settings && !self.consumer.context().lacks_token(Duration::ZERO)
     }
 }
 
@@ -149,7 +152,7 @@ impl Cluster {
             watch(Arc::downgrade(self));
         });
         let mut client = self.for_questions.lock().unwrap_or_else(PoisonError::into_inner);
-        match client.as_ref().filter(|client| client.context().is_of_use(Duration::ZERO)) {
+        match client.as_ref().filter(|client| !client.context().lacks_token(Duration::ZERO)) {
             Some(client) => Ok(client.clone()),
             None => Ok(client.insert(connect(&self.properties(), &self.context(), &OF_QUESTIONS)?).clone()),
         }
@@ -210,6 +213,13 @@ impl Cluster {
         }
     }
 
+    /// I8.
+    pub fn tell_servers(&self, consumer: &Consumer) {
+        if consumer.context().is_to_be_told_servers() {
+            tell_servers(consumer, self.properties().bootstrap_servers());
+        }
+    }
+
     /// Lets go of clients that nobody reads with any more.
     fn drop_outdated(&self) {
         let mut clients = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,9 +227,8 @@ impl Cluster {
         let outdated: Vec<Client> =
             clients.extract_if(.., |client| !client.is_of_use(number) && client.topics.is_empty()).collect();
         drop(clients);
-        for client in outdated {
-            leave_behind_or_close(client.consumer);
-        }
+        // To close one takes a moment, which nobody else waits for.
+        drop(outdated);
     }
 
     /// Asks a question that waits, beside everything else that runs (I3). The outer error is that it could not be
@@ -257,10 +266,8 @@ impl Cluster {
                 let context: &Context = consumer.context();
                 client.get_or_init(|| context.clone());
                 let answer = question(&consumer);
-                let is_silent = answer.as_ref().is_err_and(MayBeSilence::is_silence);
-                if is_silent && asked_at.elapsed() >= SILENT_FOR && context.may_give_up() {
-                    context.give_up();
-                    leave_behind_or_close(consumer.clone());
+                if asked_at.elapsed() >= SILENT_FOR && answer.as_ref().is_err_and(MayBeSilence::is_silence) {
+                    cluster.tell_servers(&consumer);
                 }
                 answer
             });
@@ -312,15 +319,6 @@ fn connect(properties: &Properties, context: &Context, further: &[(&str, &str)])
     let consumer = Arc::new(consumer);
     serve(Arc::downgrade(&consumer));
     Ok(consumer)
-}
-
-/// To close one takes a moment, which nobody else waits for. One that was given up is never closed: to destroy it with
-/// what it still waits for was seen to damage the process's memory (librdkafka 2.12).
-fn leave_behind_or_close(client: Arc<Consumer>) {
-    match client.context().is_of_use(Duration::MAX) {
-        true => drop(client),
-        false => std::mem::forget(client),
-    }
 }
 
 /// Returns once this client was told that there is no token for it.
@@ -402,10 +400,9 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Were the settings changed since (I6), is there no token for its client, or was that given up? Then another lease
-    /// has to be taken.
+    /// Were the settings changed since (I6), or is there no token for its client? Then another lease has to be taken.
     pub fn is_outdated(&self) -> bool {
-        self.settings != self.cluster.settings.number() || !self.consumer.context().is_of_use(TOKEN_PAUSE)
+        self.settings != self.cluster.settings.number() || self.consumer.context().lacks_token(TOKEN_PAUSE)
     }
 }
 

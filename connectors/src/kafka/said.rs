@@ -10,9 +10,10 @@
 //! - I4: a dead cluster is asked one question at a time: those that wait for nothing hold no thread.
 //! - I5: a client that never got a token waits ten seconds before it asks for one again: who wants an answer before
 //!   takes another client. One whose token could not be renewed goes on with the one that it has.
+//! - I6: a client that seems to have lost its way is told the servers once more, not oftener than librdkafka can keep in
+//!   mind: it keeps each telling.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,8 +34,8 @@ const FAILED: &str = "FAIL";
 /// A client asks for its first token as soon as it is made; what fails later is a renewal.
 const FIRST_TOKEN_WITHIN: Duration = Duration::from_secs(15);
 
-/// Between two clients that are given up without an answer meanwhile; doubled each time.
-const GIVE_UP_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Between two times that a client is told its servers (I6).
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 const NO_TOKEN: &str = "OAUTHBEARER token";
 
@@ -50,7 +51,7 @@ pub(super) struct Context {
     /// Of this client alone.
     no_token_since: Arc<Mutex<Option<Instant>>>,
     /// The same (I6).
-    is_given_up: Arc<AtomicBool>,
+    told_servers_at: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,8 +62,6 @@ struct Said {
     dead_since: Option<Instant>,
     /// Somebody asks, to see whether it is dead still.
     is_probed: bool,
-    /// When a client was given up last, and how many were since something was answered (I6).
-    given_up: Option<(Instant, u32)>,
 }
 
 impl Context {
@@ -75,7 +74,7 @@ impl Context {
             dead,
             made_at: Instant::now(),
             no_token_since: Arc::default(),
-            is_given_up: Arc::default(),
+            told_servers_at: Arc::default(),
         }
     }
 
@@ -98,36 +97,24 @@ impl Context {
 
     /// The same of another client, which asks for a token of its own.
     pub fn of_another_client(&self) -> Self {
-        let (no_token_since, is_given_up) = Default::default();
-        Context { made_at: Instant::now(), no_token_since, is_given_up, ..self.clone() }
+        let (no_token_since, told_servers_at) = Default::default();
+        Context { made_at: Instant::now(), no_token_since, told_servers_at, ..self.clone() }
+    }
+
+    /// Is it time to tell this client its servers once more (I6)? Who asks does so.
+    pub fn is_to_be_told_servers(&self) -> bool {
+        let mut told_at = self.told_servers_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = told_at.is_none_or(|told_at| told_at.elapsed() >= TOLD_EVERY);
+        if is_due {
+            *told_at = Some(Instant::now());
+        }
+        is_due
     }
 
     /// Has this client been told so long ago that there is no token for it (I5)?
     pub fn lacks_token(&self, since: Duration) -> bool {
         let no_token_since = self.no_token_since.lock().unwrap_or_else(PoisonError::into_inner);
         no_token_since.is_some_and(|told| told.elapsed() >= since)
-    }
-
-    /// Whether it is time to give a client up: each one is left behind, so the times between grow (I6).
-    pub fn may_give_up(&self) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, count) = said.given_up.map_or((None, 0), |(last, count)| (Some(last), count));
-        let pause = GIVE_UP_AGAIN_AFTER * 2_u32.pow(count.min(10));
-        let may = last.is_none_or(|last| last.elapsed() >= pause);
-        if may {
-            said.given_up = Some((Instant::now(), count + 1));
-        }
-        may
-    }
-
-    /// Nobody waits for this client any longer (I6).
-    pub fn give_up(&self) {
-        self.is_given_up.store(true, Ordering::Relaxed);
-    }
-
-    /// Is this client one to read and to ask with, now or after so long without a token (I5, I6)?
-    pub fn is_of_use(&self, without_token: Duration) -> bool {
-        !self.lacks_token(without_token) && !self.is_given_up.load(Ordering::Relaxed)
     }
 
     /// A question came to its end.
@@ -245,12 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn i6_clients_are_given_up_one_after_another_until_something_is_answered() {
+    fn i6_each_client_is_told_its_servers_now_and_then() {
         let context = Context::new(1);
-        assert!(context.may_give_up() && !context.of_another_client().may_give_up());
-        context.give_up();
-        assert!(!context.is_of_use(Duration::MAX) && context.of_another_client().is_of_use(Duration::MAX));
-        context.answered();
-        assert!(context.may_give_up() && !context.is_of_use(Duration::MAX));
+        let told = [&context, &context.clone(), &context.of_another_client()].map(Context::is_to_be_told_servers);
+        assert_eq!(told, [true, false, true]);
     }
 }

@@ -263,12 +263,8 @@ impl Source for KafkaSource {
         self.stop(&partitions)
     }
 
-    /// Many tables that share a client, and find at once that nothing comes, give up one.
-    fn start_over(&mut self) {
-        let context = self.lease.consumer.context();
-        if context.may_give_up() {
-            context.give_up();
-        }
+    fn look_again(&mut self) {
+        self.cluster.tell_servers(&self.lease.consumer);
     }
 
     fn note_committed(&mut self, positions: &BTreeMap<Partition, Offset>) {

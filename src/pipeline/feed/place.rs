@@ -199,9 +199,13 @@ impl Feed {
         Ok(ranges.keys().any(|partition| !positions.contains_key(partition)))
     }
 
-    /// I7: a service says so, and reads on with another client; who is to catch up ends.
+    /// I7: a service says so, and reads on; who is to catch up ends.
     fn tell_waits(&mut self, waiting: &BTreeMap<Partition, Offset>) -> Result<()> {
-        let Some(partition) = self.waits.look(waiting, Instant::now()) else {
+        let waits_too_long = self.waits.look(waiting, Instant::now());
+        if self.waits.is_long() {
+            self.reader.source().look_again();
+        }
+        let Some(partition) = waits_too_long else {
             if std::mem::take(&mut self.waits.is_told) && !waiting.is_empty() {
                 self.progress.set_state(State::Backfilling, None);
             }
@@ -221,7 +225,6 @@ impl Feed {
         let trouble = Trouble::of(&error);
         if !std::mem::replace(&mut self.waits.is_told, true) {
             tracing::warn!(table = %self.reader.table(), reason = trouble.reason, hint = trouble.hint, "no records come");
-            self.reader.source().start_over();
         }
         self.progress.set_state(State::Degraded, Some(trouble));
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Owns [`Waits`]; the time comes as an argument.
 //! - I1: only the time in which a job takes in what comes counts, and none in which a partition moved.
+//! - I2: who hands them out is looked for long before anybody is told.
 //!
 //! A broker that fails says so, and so does a client that cannot reach one. A client that is busy with what it cannot
 //! unpack, or a broker that answers with nothing, says nothing at all.
@@ -14,6 +15,9 @@ use tokio::time::Instant;
 
 /// Records that are there come within this time.
 const COME_WITHIN: Duration = Duration::from_secs(30);
+
+/// And as a rule within this one (I2).
+const COME_SOON: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(super) struct Waits {
@@ -32,6 +36,11 @@ impl Waits {
     /// For so long nothing was: that is no waiting (I1).
     pub fn hold_up(&mut self, held_up: Duration) {
         self.looked_at = self.looked_at.map(|at| at + held_up);
+    }
+
+    /// Is there a partition that is worth another look at who hands its records out (I2)?
+    pub fn is_long(&self) -> bool {
+        self.standing.values().any(|(_, stood)| *stood > COME_SOON)
     }
 
     /// Answers which of the partitions that have more records has waited too long for them.
@@ -61,11 +70,14 @@ mod tests {
         waits.begin(start);
         assert_eq!(waits.look(&places(5, 7), start + second), None);
         assert_eq!(waits.look(&places(5, 8), start + 20 * second), None);
+        assert!(waits.is_long());
         // A commit of a minute is no time in which records could have come.
         waits.begin(start + 80 * second);
         assert_eq!(waits.look(&places(5, 9), start + 90 * second), None, "29 seconds");
         assert_eq!(waits.look(&places(5, 9), start + 92 * second), Some(Partition(0)));
         assert_eq!(waits.look(&places(6, 9), start + 93 * second), None, "it came");
+        assert_eq!(waits.look(&places(6, 10), start + 94 * second), None);
+        assert!(!waits.is_long());
         waits.hold_up(20 * second);
         let of_one = BTreeMap::from([(Partition(0), Offset(6))]);
         assert_eq!(waits.look(&of_one, start + 140 * second), None, "27 seconds; the other one had no more");

@@ -256,7 +256,29 @@ fn f42_answers_that_come_too_late_are_told_and_waited_for() {
     mock.product.check("answers that came too late");
 }
 
-/// What we send is there once, whatever becomes of a request and of who numbers the records.
+/// A broker that the controller does not count on, as after it stood still for a while, names no broker, not even
+/// itself. Clients that asked it in that time find back by themselves.
+#[test]
+fn f42_a_cluster_that_names_no_broker_for_a_moment_is_found_again() {
+    let mock = Mock::with_table();
+    let up = mock.product.up();
+    wait_until("the first rows", || mock.is_in_step(&up));
+    let asked = || mock.relay.requests(Request::Metadata as i16);
+    let before = asked();
+    mock.relay.hide_brokers(true);
+    // Whoever does not lead is asked no more: the reader looks for who does.
+    mock.answer(Request::Fetch, &[RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 6]);
+    wait_until("somebody hears of no broker", || asked() > before);
+    sleep(Duration::from_secs(3));
+    mock.relay.hide_brokers(false);
+    mock.product.produce(10).good("produce");
+    wait_until("they find back", || mock.is_in_step(&up));
+    wait_until("all is well", || mock.product.status()["status"] == "Syncing");
+    up.signal("TERM");
+    assert!(up.wait().success(), "{}", mock.product.log());
+    mock.product.check("a cluster that named no broker");
+}
+
 /// A broker that says where a partition ends, and hands nothing out; a client that cannot unpack what it has looks alike.
 #[test]
 fn f42_records_that_are_there_and_do_not_come_are_told_and_waited_for() {
@@ -286,6 +308,7 @@ fn f42_records_that_are_there_and_do_not_come_are_told_and_waited_for() {
     mock.product.check("records that did not come");
 }
 
+/// What we send is there once, whatever becomes of a request and of who numbers the records.
 #[test]
 fn f19_what_is_produced_is_there_once_through_errors_of_brokers_and_coordinators() {
     let mock = Mock::with_table();

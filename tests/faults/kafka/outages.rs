@@ -90,7 +90,7 @@ fn f42_a_broker_that_stands_still_is_told_and_waited_for() {
     assert_eq!(up.get("/health/live").0, 200);
     broker.signal("CONT");
     topic.produce(20);
-    // As a rule at once; now and then a client has to be given up first.
+    // As a rule at once; a client that was told of no broker in that moment has to look again first.
     let started = Instant::now();
     while topic.product.status()["rows_committed"] != topic.product.records() {
         let (status, log) = (topic.product.status(), topic.product.log());

@@ -3,7 +3,9 @@
 //! Owns [`Relay`]: a port for each broker. The mock names no controller, and without one librdkafka asks nobody what a
 //! topic is: answers about the cluster get one, and the relay's own ports. Quotas it does not know either: they are
 //! kept here, as brokers do it, by an answer that says how long its connection is left alone, and by leaving it alone.
-//! Answers to fetches may be emptied on their way, and answers of any kind lost, with their connection. It counts requests: the mock gives the errors that it was told to the next ones of their kind.
+//! Answers to fetches may be emptied on their way, those about the cluster name no broker, as of one that its controller
+//! does not count on, and answers of any kind be lost, with their connection. It counts requests: the mock gives the
+//! errors that it was told to the next ones of their kind.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -22,6 +24,8 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 /// One that no test takes away by itself.
 const CONTROLLER: i32 = 2;
 
+const NONE: BrokerId = BrokerId(-1);
+
 pub struct Relay {
     pub servers: String,
     wires: Arc<Wires>,
@@ -32,6 +36,7 @@ struct Wires {
     ports: HashMap<i32, i32>,
     throttle_ms: AtomicI32,
     empties_fetches: AtomicBool,
+    hides_brokers: AtomicBool,
     /// How many of the next answers of each kind do not arrive.
     loses: Mutex<HashMap<i16, usize>>,
     /// How many requests of each kind there were.
@@ -52,6 +57,7 @@ impl Relay {
             ports,
             throttle_ms: AtomicI32::new(0),
             empties_fetches: AtomicBool::new(false),
+            hides_brokers: AtomicBool::new(false),
             loses: Mutex::default(),
             requests: Mutex::default(),
         });
@@ -76,6 +82,11 @@ impl Relay {
     /// Answers to fetches have no records.
     pub fn empty_fetches(&self, empty: bool) {
         self.wires.empties_fetches.store(empty, Ordering::Relaxed);
+    }
+
+    /// Answers about the cluster name no broker, and no leader.
+    pub fn hide_brokers(&self, hide: bool) {
+        self.wires.hides_brokers.store(hide, Ordering::Relaxed);
     }
 
     /// The next answers of a kind do not arrive.
@@ -155,6 +166,11 @@ impl Wires {
         }
         for broker in &mut metadata.brokers {
             broker.port = self.here(broker.port);
+        }
+        if self.hides_brokers.load(Ordering::Relaxed) {
+            metadata.brokers.clear();
+            metadata.controller_id = NONE;
+            metadata.topics.iter_mut().flat_map(|topic| &mut topic.partitions).for_each(|it| it.leader_id = NONE);
         }
     }
 

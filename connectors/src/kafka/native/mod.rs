@@ -6,9 +6,10 @@
 //!  offsets  where partitions begin and end, with an answer for each
 //!  groups   how far a group has come, without being a member of it
 //!  rights   what a login may do with a group
+//!  servers  where a client begins
 //! ```
 //!
-//! All but the first are an administrator's questions, which are put here. The only `unsafe` of the workspace; nothing
+//! All but the first and the last are an administrator's questions, which are put here. The only `unsafe` of the workspace; nothing
 //! unsafe leaves this folder.
 //! - I1: whatever librdkafka allocates for a call is freed on every way out of it.
 
@@ -18,6 +19,7 @@ mod groups;
 mod offsets;
 mod queue;
 mod rights;
+mod servers;
 mod topics;
 
 use std::ffi::{CStr, c_char};
@@ -33,6 +35,7 @@ pub(super) use groups::{commit_offsets, group_offset};
 pub(super) use offsets::{Edge, list_offsets};
 pub(super) use queue::{FetchQueue, Fetched, Record};
 pub(super) use rights::may_read_group;
+pub(super) use servers::tell_servers;
 pub(super) use topics::{Description, describe_topics};
 
 /// librdkafka's code for a failure, and its words.
