@@ -28,7 +28,7 @@ use tableflow_model::{Error, Result, TopicName};
 
 use super::failure::{MayBeSilence, about_cluster, about_topic, is_vague};
 use super::group::GroupPositions;
-use super::native::tell_servers;
+use super::native::{keep_openssl_at_exit, tell_servers};
 use super::properties::Properties;
 use super::questions::Questions;
 use super::said::Context;
@@ -333,6 +333,7 @@ fn context_for(properties: &Properties) -> Context {
 }
 
 fn config(properties: &Properties, further: &[(&str, &str)]) -> ClientConfig {
+    keep_openssl_at_exit();
     let mut config = ClientConfig::new();
     for (name, value) in DEFAULTS.into_iter().chain(properties.iter()).chain(further.iter().copied()) {
         config.set(name, value);

@@ -7,14 +7,15 @@
 //!  groups   how far a group has come, without being a member of it
 //!  rights   what a login may do with a group
 //!  servers  where a client begins
+//!  exit     the end of the process
 //! ```
 //!
-//! All but the first and the last are an administrator's questions, which are put here. The only `unsafe` of the workspace; nothing
-//! unsafe leaves this folder.
+//! `administer` puts an administrator's question. The only `unsafe` of the workspace; nothing unsafe leaves this folder.
 //! - I1: whatever librdkafka allocates for a call is freed on every way out of it.
 
 #![expect(unsafe_code, reason = "librdkafka is a C library, and the safe crate does not wrap these calls")]
 
+mod exit;
 mod groups;
 mod offsets;
 mod queue;
@@ -31,6 +32,7 @@ use rdkafka_sys as sys;
 
 use super::said::Context;
 
+pub(super) use exit::keep_openssl_at_exit;
 pub(super) use groups::{commit_offsets, group_offset};
 pub(super) use offsets::{Edge, list_offsets};
 pub(super) use queue::{FetchQueue, Fetched, Record};
