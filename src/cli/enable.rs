@@ -99,6 +99,8 @@ fn namespace<'s>(arguments: &'s EnableArguments, session: &'s Session) -> &'s st
 fn asked(arguments: &EnableArguments) -> Asked {
     Asked {
         append: arguments.mode == Mode::Append,
+        upsert: arguments.mode == Mode::Upsert,
+        key: arguments.key.clone(),
         format: arguments.format.as_definition(),
         columns: arguments.columns.clone(),
         key_format: arguments.key_format.map(Into::into),
@@ -165,9 +167,11 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
         for note in &plan.notes {
             output::printed(writeln!(out, "  note: {note}"))?;
         }
+        let key = plan.key.join(", ");
         let letters = plan.dead_letters.clone().unwrap_or_default();
         let dlq_topic = plan.dlq_topic.clone().unwrap_or_default();
         for (word, text) in [
+            ("one row for each", &key),
             ("partitioned by", &plan.partition_by),
             ("sorted by", &plan.sort_by),
             ("dead letters in", &letters),

@@ -41,6 +41,15 @@ pub struct FanOut {
     pub sort_by: String,
 }
 
+/// How a topic's records change a table with one row a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upsert {
+    /// How the key of a record that deletes is written. Absent where rows are identified by it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Format>,
+}
+
 /// Where a table's dead letters go. Once a table has one its job always keeps the two in step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,6 +96,9 @@ pub struct Definition {
     /// Absent: keys become no columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Keys>,
+    /// Absent: every record is a row. The columns that identify rows are the identifier fields of the table's schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upsert: Option<Upsert>,
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
     pub from: StartFrom,
@@ -124,6 +136,7 @@ pub struct NewDefinition {
     pub registry: Option<String>,
     pub columns: String,
     pub keys: Option<Keys>,
+    pub upsert: Option<Upsert>,
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
     pub from: StartFrom,
@@ -171,6 +184,7 @@ impl From<NewDefinition> for Definition {
             registry: new.registry,
             columns: new.columns,
             keys: new.keys,
+            upsert: new.upsert,
             metadata_columns: new.metadata_columns,
             commit_interval_ms: new.commit_interval_ms,
             from: new.from,

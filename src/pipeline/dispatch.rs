@@ -19,14 +19,14 @@ use tableflow_lake::layout::{arrow_schema, identifying_columns};
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, TableName, TopicName};
 
-use super::decoding::{Decoding, Part, Stopped, Terms};
+use super::decoding::{Changes, Changing, Decoding, Part, Stopped, Terms};
 use super::mirror::{Mirror, Step};
 use super::way_on::WayOn;
 use crate::definition::{Definition, ErrorHandling};
 use crate::home::Home;
 
 /// The places of the tables of a job with one table for rows.
-const ROWS: usize = 0;
+pub(super) const ROWS: usize = 0;
 const DEAD_LETTERS: usize = 1;
 
 /// The rows of some records of one partition.
@@ -35,6 +35,8 @@ pub struct Rows {
     pub partition: Partition,
     /// By the place of the table among the job's.
     pub parts: Vec<(usize, RecordBatch)>,
+    /// What they change, where the table has one row a key.
+    pub changes: Option<Changes>,
     /// How many records are rows of no table, or of that of dead letters.
     pub tally: Tally,
     /// Those records.
@@ -211,6 +213,8 @@ pub struct OneTable {
     table: TableName,
     manner: Manner,
     decoding: Decoding,
+    /// Where the table has one row a key.
+    changing: Option<Changing>,
     way_on: WayOn,
 }
 
@@ -220,8 +224,10 @@ impl OneTable {
         check_registry(home, definition)?;
         let definition = &with_newest_keys(home, definition).await?;
         let decoding = decoding_for(home, Terms::of(definition), table).await?;
+        let changing = Changing::new(home, definition, table).await?;
         let (home, table_name, manner) = (home.clone(), definition.table.clone(), Manner::of(definition));
-        Ok(OneTable { home, table: table_name, manner, decoding, way_on: WayOn::of(definition, table)? })
+        let way_on = WayOn::of(definition, table)?;
+        Ok(OneTable { home, table: table_name, manner, decoding, changing, way_on })
     }
 
     /// Columns of keys are in the definition before rows have them: whoever comes next fills them from keys too.
@@ -246,7 +252,7 @@ impl OneTable {
         Ok(())
     }
 
-    fn rows_of(&self, records: &Records, part: Part, epoch: Epoch) -> Result<Rows> {
+    fn rows_of(&self, records: &Records, (part, changes): (Part, Option<Changes>), epoch: Epoch) -> Result<Rows> {
         let batch = self.manner.value_and_origin(records, &part)?;
         let framings = self.decoding.framings();
         let (letters, tally) = self.manner.put_aside(records, &part.passed_over, framings, epoch)?;
@@ -261,6 +267,7 @@ impl OneTable {
         Ok(Rows {
             partition: records.partition,
             parts: std::iter::once((ROWS, batch)).chain(letters.map(|letters| (DEAD_LETTERS, letters))).collect(),
+            changes,
             tally,
             passed_over,
             next_offset,
@@ -274,9 +281,28 @@ impl OneTable {
 #[async_trait]
 impl Dispatch for OneTable {
     async fn rows(&mut self, records: &Records, epoch: Epoch) -> Result<Vec<Rows>> {
-        let parts = self.decoding.decode(records, self.manner.bad_records()).await?;
+        let bad = match (self.manner.bad_records(), &self.changing) {
+            (BadRecords::Stop, Some(_)) => BadRecords::StopButAtTombstones,
+            (bad, _) => bad,
+        };
+        let parts = self.decoding.decode(records, bad).await?;
         self.keep_keys().await?;
-        parts.into_iter().map(|part| self.rows_of(records, part, epoch)).collect()
+        let mut rows = Vec::with_capacity(parts.len());
+        for part in parts {
+            let changed = match &mut self.changing {
+                None => (part, None),
+                Some(changing) => {
+                    let (part, changes) = changing.apart(records, part, bad).await?;
+                    (part, Some(changes))
+                }
+            };
+            let stops = changed.0.stopped.is_some();
+            rows.push(self.rows_of(records, changed, epoch)?);
+            if stops {
+                break;
+            }
+        }
+        Ok(rows)
     }
 
     fn dead_letters(&self) -> usize {
@@ -346,6 +372,7 @@ mod tests {
             registry: None,
             columns: String::new(),
             keys: Some(Keys::new(Format::Json, String::new())),
+            upsert: None,
             metadata_columns: MetadataColumns::Portable,
             commit_interval_ms: 10,
             from: StartFrom::Earliest,

@@ -357,7 +357,7 @@ impl Epochs {
         }
         let properties = target.ledger_properties(ledger)?;
         let delta = RowDelta { files, spec_id, properties, retention, ..RowDelta::default() };
-        target.publish(assertion, &delta, patience).await
+        target.publish(assertion, (&delta, None), patience).await
     }
 }
 

@@ -72,7 +72,10 @@ impl Ingest {
         let patience = Patience::new(definition.table.clone(), goal, progress.clone());
         let (name, job) = (definition.table.clone(), definition.job.clone());
         let target = Target::new(home.clone(), (name, Holds::Rows), job, progress.clone());
-        let target = target.decoded_for(Some(Decoded::of(&table.metadata)));
+        let mut target = target.decoded_for(Some(Decoded::of(&table.metadata)));
+        if definition.upsert.is_some() {
+            target = target.with_keys(&table.metadata)?;
+        }
         let writer = WriterId(home.ids.uuid());
         Ok(Ingest { home, definition, feed, target, progress, patience, writer, staged: None })
     }
@@ -135,7 +138,10 @@ impl Ingest {
         };
         let table = self.target.base()?.metadata.clone();
         let name = EpochName { job: self.definition.job.clone(), generation, epoch };
-        let table_files = TableFiles::new(self.home.store.clone(), &table, name)?;
+        let mut table_files = TableFiles::new(self.home.store.clone(), &table, name)?;
+        if let Some((columns, hasher)) = self.target.keys() {
+            table_files = table_files.with_keys(columns, hasher);
+        }
         let mut files = EpochFiles::new(vec![table_files], offsets);
         let ended = self.feed.fill(&mut files).await?;
         if files.moved {
@@ -158,7 +164,7 @@ impl Ingest {
 
     async fn publish(&mut self, assertion: &Assertion, ledger: &Ledger) -> Result<DirectEvent> {
         let table = &self.target.base()?.metadata;
-        let Some(staged) = &self.staged else {
+        let Some(staged) = &mut self.staged else {
             return Err(Error::internal("a commit was decided without staged files"));
         };
         let spec_id = table.default_partition_spec_id();
@@ -175,7 +181,8 @@ impl Ingest {
             retention: Retention { age_max_ms: self.definition.retention_ms, ..Retention::default() },
             ..RowDelta::default()
         };
-        let publish = self.target.publish(assertion, &delta, &mut self.patience);
+        let staged = (&delta, staged.content.changes.as_mut());
+        let publish = self.target.publish(assertion, staged, &mut self.patience);
         Ok(DirectEvent::Published(while_resting(&mut self.feed, publish).await?))
     }
 

@@ -5,20 +5,24 @@
 //! - I2: rows before a record that stops its partition, and those of other partitions already read, belong to the
 //!   epoch.
 //! - I3: a column that appears gets its field id once; the epoch's commit publishes it with the first rows.
+//! - I4: of a table with one row a key the epoch's changes are held until it ends: the last one of each key is staged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
+use tableflow_lake::keys::{Hash, KeyHasher};
 use tableflow_lake::layout::{Evolution, evolve};
-use tableflow_lake::write::{EpochName, Stager};
+use tableflow_lake::upsert::{Collapse, StagedKeys};
+use tableflow_lake::write::{EpochName, FileNames, Stager};
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Result, Source, TableName, TopicName};
 use tableflow_store::Store;
 
 use super::account::Counts;
-use super::dispatch::{Dispatch, LeaderEpoch, Rows, Volume};
+use super::decoding::Changes;
+use super::dispatch::{Dispatch, LeaderEpoch, ROWS, Rows, Volume};
 use crate::definition::{Definition, ErrorHandling};
 
 /// One poll reads about this much: large enough for whole batches, small enough to notice a stop at once.
@@ -133,7 +137,7 @@ impl EpochFiles {
     /// What the epoch holds so far.
     pub fn counts(&self) -> Counts {
         let Tally { skipped, dead_lettered } = self.tally;
-        let rows = self.tables.iter().map(|table| table.stager.rows()).sum::<u64>() - dead_lettered;
+        let rows = self.tables.iter().map(TableFiles::records).sum::<u64>() - dead_lettered;
         Counts { rows, skipped, dead_lettered, bytes: self.volume.bytes, reasons: self.reasons.clone() }
     }
 
@@ -144,7 +148,7 @@ impl EpochFiles {
 
     /// What waits in memory.
     pub fn memory(&self) -> usize {
-        self.tables.iter().map(|table| table.stager.memory()).sum()
+        self.tables.iter().map(TableFiles::memory).sum()
     }
 
     /// About how large the files that are not done will be.
@@ -160,10 +164,11 @@ impl EpochFiles {
     pub async fn write(&mut self, rows: &Rows) -> Result<()> {
         for (place, part) in &rows.parts {
             let table = self.tables.get_mut(*place);
-            table
-                .ok_or_else(|| Error::internal("rows are for a table that the job does not have"))?
-                .write(part)
-                .await?;
+            let table = table.ok_or_else(|| Error::internal("rows are for a table that the job does not have"))?;
+            match rows.changes.as_ref().filter(|_| *place == ROWS) {
+                None => table.write(part).await?,
+                Some(changes) => table.change(part, changes).await?,
+            }
         }
         self.tally += rows.tally;
         self.volume += rows.volume;
@@ -198,36 +203,125 @@ pub struct TableFiles {
     schema: SchemaRef,
     last_column_id: i32,
     evolved: bool,
+    /// Where the table has one row a key.
+    upserts: Option<Upserts>,
+}
+
+/// The changes of one epoch (I4).
+#[derive(Debug)]
+struct Upserts {
+    hasher: Arc<KeyHasher>,
+    /// The columns of keys.
+    columns: Vec<String>,
+    collapse: Collapse,
+    records: u64,
+}
+
+impl Upserts {
+    fn keys_of(&self, batch: &RecordBatch) -> Result<Vec<Hash>> {
+        let column = |name: &String| {
+            let column = batch.column_by_name(name).cloned();
+            column.ok_or_else(|| Error::internal("rows have no column of those that identify them").with_detail(name))
+        };
+        self.hasher.hashes(&self.columns.iter().map(column).collect::<Result<Vec<_>>>()?)
+    }
 }
 
 /// What an epoch hands to a table's commit.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct StagedFiles {
     pub files: Vec<DataFile>,
     pub schema: Option<Evolution>,
+    /// Where the table has one row a key.
+    pub changes: Option<StagedChanges>,
+}
+
+/// What an epoch changes by keys.
+#[derive(Debug)]
+pub struct StagedChanges {
+    /// How many changes there were.
+    pub records: u64,
+    pub keys: Arc<StagedKeys>,
+    /// For the files of what the commit deletes.
+    pub names: FileNames,
 }
 
 impl TableFiles {
     pub fn new(store: Store, table: &TableMetadata, name: EpochName) -> Result<Self> {
         let schema = table.current_schema().clone();
         let stager = Stager::new(store, table, schema.clone(), name)?;
-        Ok(TableFiles { stager, schema, last_column_id: table.last_column_id(), evolved: false })
+        let (last_column_id, evolved, upserts) = (table.last_column_id(), false, None);
+        Ok(TableFiles { stager, schema, last_column_id, evolved, upserts })
+    }
+
+    /// Keeps one row a key, which is in these columns.
+    #[must_use]
+    pub fn with_keys(mut self, ids: Vec<i32>, hasher: Arc<KeyHasher>) -> Self {
+        let name = |id: &i32| self.schema.name_by_field_id(*id).map(str::to_owned);
+        let columns = ids.iter().filter_map(name).collect();
+        self.stager = self.stager.with_keys(ids, hasher.clone());
+        self.upserts = Some(Upserts { hasher, columns, collapse: Collapse::default(), records: 0 });
+        self
+    }
+
+    /// Records that became rows or deletes so far.
+    fn records(&self) -> u64 {
+        self.upserts.as_ref().map_or_else(|| self.stager.rows(), |upserts| upserts.records)
+    }
+
+    fn memory(&self) -> usize {
+        self.stager.memory() + self.upserts.as_ref().map_or(0, |upserts| upserts.collapse.memory())
+    }
+
+    async fn change(&mut self, rows: &RecordBatch, changes: &Changes) -> Result<()> {
+        self.grow(rows).await?;
+        let Some(upserts) = &mut self.upserts else {
+            return Err(Error::internal("changes are for a table that every record is a row of"));
+        };
+        upserts.records += (changes.orders.len() + changes.deleted_orders.len()) as u64;
+        if rows.num_rows() > 0 {
+            let keys = upserts.keys_of(rows)?;
+            upserts.collapse.put(rows.clone(), &keys, &changes.orders);
+        }
+        if changes.deleted.num_rows() > 0 {
+            upserts.collapse.delete(&upserts.keys_of(&changes.deleted)?, &changes.deleted_orders);
+        }
+        Ok(())
     }
 
     async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.grow(batch).await?;
+        self.stager.write(batch).await
+    }
+
+    /// Adds the columns that the batch brings (I3).
+    async fn grow(&mut self, batch: &RecordBatch) -> Result<()> {
         if let Some(evolution) = evolve(&self.schema, self.last_column_id, batch.schema_ref().fields())? {
             self.last_column_id = evolution.last_column_id;
             self.schema = Arc::new(evolution.schema);
             self.evolved = true;
             self.stager.evolve(self.schema.clone()).await?;
         }
-        self.stager.write(batch).await
+        Ok(())
     }
 
-    async fn finish(self) -> Result<StagedFiles> {
+    async fn finish(mut self) -> Result<StagedFiles> {
+        let mut changed = None;
+        if let Some(upserts) = self.upserts.take() {
+            let collapsed = upserts.collapse.finish()?;
+            for rows in &collapsed.rows {
+                self.stager.write(rows).await?;
+            }
+            changed = Some((upserts.records, collapsed.deleted));
+        }
         let schema = self
             .evolved
             .then(|| Evolution { schema: self.schema.as_ref().clone(), last_column_id: self.last_column_id });
-        Ok(StagedFiles { files: self.stager.finish().await?.files, schema })
+        let staged = self.stager.finish().await?;
+        let changes = changed.map(|(records, deleted)| {
+            let keys = Arc::new(StagedKeys { put: staged.keys, deleted });
+            StagedChanges { records, keys, names: staged.names }
+        });
+        Ok(StagedFiles { files: staged.files, schema, changes })
     }
 }

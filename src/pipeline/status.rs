@@ -115,19 +115,25 @@ impl TableStatus {
     /// What the tables alone tell.
     fn of_tables(filled: &Filled, definition: &Definition) -> Self {
         let rows_in = filled.with_rows(definition);
-        let total = |name: &str| rows_in.iter().map(|metadata| total_of(metadata, name)).sum();
+        let total = |name: &str| rows_in.iter().map(|metadata| total_of(metadata, name)).sum::<u64>();
         let metadata = filled.anchor.as_ref().map(|table| &table.metadata);
         let one = rows_in.first().filter(|_| definition.fan_out.is_none());
         let registered = if filled.anchor.is_some() { "Registered" } else { "Missing" };
+        let (mode, delete_encoding) = match definition.upsert {
+            Some(_) => ("upsert", "position"),
+            None => ("append", "none"),
+        };
         TableStatus {
             table: definition.table.to_plain_string(),
             topic: definition.topic.to_string(),
+            mode,
+            delete_encoding,
             dlq_topic: definition.letters_topic().map(|letters| letters.topic.to_string()),
             diverged: metadata.is_some_and(|metadata| metadata.properties().contains_key(DIVERGED_PROPERTY)),
             snapshot_id: one.and_then(|metadata| metadata.current_snapshot_id()),
             metadata_location: filled.anchor.as_ref().map(|table| table.metadata_location.clone()),
             schema_id: metadata.map(|metadata| metadata.current_schema_id()),
-            rows_committed: total("total-records"),
+            rows_committed: total("total-records").saturating_sub(total("total-position-deletes")),
             last_commit_at: filled.committed_at(definition).and_then(rfc3339),
             data_files: total("total-data-files"),
             delete_files: total("total-delete-files"),

@@ -5,7 +5,8 @@
 //! - I2: what is sent again is sent unchanged (C4).
 //! - I3: a table whose columns mirror its schemas is written to only as what reads its records knows it, and so is one
 //!   whose columns somebody made NOT NULL.
-//! - I4: a reply is "applied" or "rejected" only where the catalog said so; whatever else came back is "unknown".
+//! - I4: what a commit deletes is found on its base, with every try anew: what was staged says which keys (U1).
+//! - I5: a reply is "applied" or "rejected" only where the catalog said so; whatever else came back is "unknown".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use std::sync::atomic::Ordering;
 use iceberg::spec::{DataFile, TableMetadata};
 use tableflow_catalog::{CommitOutcome, LoadedTable};
 use tableflow_lake::commit::{Prepared, RowDelta, prepare_columns, prepare_row_delta};
-use tableflow_lake::layout::Evolution;
+use tableflow_lake::keys::KeyHasher;
+use tableflow_lake::layout::{Evolution, key_ids};
+use tableflow_lake::upsert::{KeyedTable, Resolved, StagedKeys};
 use tableflow_model::protocol::{Assertion, CommitReply, Guard, History, Ledger, SnapshotFacts, TableFacts};
 use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName};
 use tokio::time::Instant;
@@ -22,6 +25,7 @@ use tokio::time::Instant;
 use super::job::Patience;
 use super::mirror::{self, Step};
 use super::progress::{Content, Extent, Progress};
+use super::staging::StagedChanges;
 use crate::home::Home;
 
 /// What a job's table is for.
@@ -41,16 +45,28 @@ pub struct Target {
     job: JobName,
     progress: Arc<Progress>,
     decoded: Option<Decoded>,
+    /// Where the table has one row a key.
+    keyed: Option<KeyedTable>,
     base: Option<LoadedTable>,
     sent: Option<Sent>,
 }
 
 /// A commit as it was sent (I2).
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Sent {
     base: LoadedTable,
     prepared: Prepared,
     content: Content,
+    changed: Option<Changed>,
+}
+
+/// What a commit changes by keys.
+#[derive(Debug)]
+struct Changed {
+    files: Vec<DataFile>,
+    spec_id: i32,
+    keys: Arc<StagedKeys>,
+    resolved: Resolved,
 }
 
 /// What a decoder knows of the table that it was made for.
@@ -91,7 +107,8 @@ pub enum Look {
 
 impl Target {
     pub fn new(home: Home, (table, holds): (TableName, Holds), job: JobName, progress: Arc<Progress>) -> Self {
-        Target { home, table, holds, job, progress, decoded: None, base: None, sent: None }
+        let (decoded, keyed, base, sent) = (None, None, None, None);
+        Target { home, table, holds, job, progress, decoded, keyed, base, sent }
     }
 
     /// For rows of a decoder that was made for the table as it is here.
@@ -99,6 +116,18 @@ impl Target {
     pub fn decoded_for(mut self, decoded: Option<Decoded>) -> Self {
         self.decoded = decoded;
         self
+    }
+
+    /// Keeps one row a key, as the table's schema says what that is.
+    pub fn with_keys(mut self, table: &TableMetadata) -> Result<Self> {
+        let (store, ids) = (self.home.store.clone(), key_ids(table.current_schema()));
+        self.keyed = Some(KeyedTable::new(store, table, ids, self.home.ids.uuid().as_u64_pair().0)?);
+        Ok(self)
+    }
+
+    /// The columns of its keys, and what they are hashed by.
+    pub fn keys(&self) -> Option<(Vec<i32>, Arc<KeyHasher>)> {
+        self.keyed.as_ref().map(|keyed| (keyed.columns().to_vec(), keyed.hasher().clone()))
     }
 
     /// Whether its decoder still is the right one (I3).
@@ -198,16 +227,15 @@ impl Target {
     pub async fn publish(
         &mut self,
         assertion: &Assertion,
-        delta: &RowDelta,
+        (delta, changes): (&RowDelta, Option<&mut StagedChanges>),
         patience: &mut Patience,
     ) -> Result<CommitReply> {
-        let base = self.base()?.clone();
-        if base.metadata_location != assertion.metadata_location {
+        if self.base()?.metadata_location != assertion.metadata_location {
             return Err(Error::internal("a commit was decided on another base than the loaded one"));
         }
         self.sent = None;
-        match prepare_row_delta(self.home.commit_context(), &base.metadata, delta).await {
-            Ok(prepared) => self.sent = Some(Sent { base, prepared, content: self.content_of(&delta.files) }),
+        match self.prepare(delta, changes).await {
+            Ok(sent) => self.sent = Some(sent),
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
             Err(error) => {
                 // Nothing was sent: the table is as it was, and the same files can go onto it again.
@@ -218,18 +246,39 @@ impl Target {
         self.publish_again(patience).await
     }
 
-    fn content_of(&self, files: &[DataFile]) -> Content {
-        let rows = if self.holds == Holds::Rows { files.iter().map(DataFile::record_count).sum() } else { 0 };
+    /// The commit, with what it deletes of its base (I4).
+    async fn prepare(&mut self, delta: &RowDelta, changes: Option<&mut StagedChanges>) -> Result<Sent> {
+        let base = self.base()?.clone();
+        let content = self.content_of(&delta.files, changes.as_deref());
+        let (mut delta, mut changed) = (delta.clone(), None);
+        if let (Some(keyed), Some(changes)) = (&mut self.keyed, changes) {
+            keyed.catch_up(&base.metadata).await?;
+            let resolved = keyed.resolve(&changes.keys, &mut changes.names).await?;
+            delta.deletes = resolved.deletes.clone();
+            let (files, spec_id, keys) = (delta.files.clone(), delta.spec_id, changes.keys.clone());
+            changed = Some(Changed { files, spec_id, keys, resolved });
+        }
+        let prepared = prepare_row_delta(self.home.commit_context(), &base.metadata, &delta).await?;
+        Ok(Sent { base, prepared, content, changed })
+    }
+
+    fn content_of(&self, files: &[DataFile], changes: Option<&StagedChanges>) -> Content {
+        let rows = match (self.holds, changes) {
+            (Holds::DeadLetters, _) => 0,
+            (Holds::Rows, None) => files.iter().map(DataFile::record_count).sum(),
+            (Holds::Rows, Some(changes)) => changes.records,
+        };
         Content { rows, bytes: files.iter().map(DataFile::file_size_in_bytes).collect() }
     }
 
-    /// Sends the last commit, unchanged (I2, I4).
+    /// Sends the last commit, unchanged (I2, I5).
     pub async fn publish_again(&mut self, patience: &mut Patience) -> Result<CommitReply> {
-        let Some(Sent { base, prepared, content }) = self.sent.clone() else {
+        let Some(Sent { base, prepared, content, .. }) = &self.sent else {
             return Err(Error::internal("there is no commit to send again"));
         };
         let started = Instant::now();
-        let outcome = self.home.catalog.commit(&self.table, &base, prepared.requirements, prepared.updates).await;
+        let (requirements, updates) = (prepared.requirements.clone(), prepared.updates.clone());
+        let outcome = self.home.catalog.commit(&self.table, base, requirements, updates).await;
         match outcome {
             Ok(CommitOutcome::Applied(table)) => {
                 let facts = table_facts(&table, self.home.catalog.guard(), &self.job);
@@ -237,7 +286,8 @@ impl Target {
                 self.base = Some(table);
                 let (rows, files, took_ms) = (content.rows, content.bytes.len(), started.elapsed().as_millis());
                 tracing::debug!(table = %self.table, rows, files, took_ms, "committed");
-                self.progress.committed(&content, started.elapsed(), self.home.clock.now());
+                self.progress.committed(content, started.elapsed(), self.home.clock.now());
+                self.note_changed()?;
                 Ok(CommitReply::Applied(Box::new(facts)))
             }
             Ok(CommitOutcome::Conflict { reason }) => {
@@ -248,6 +298,21 @@ impl Target {
             Ok(CommitOutcome::Unknown { error }) | Err(error) => {
                 patience.pause_after(error).await?;
                 Ok(CommitReply::Unknown)
+            }
+        }
+    }
+}
+
+impl Target {
+    /// The commit that was sent is in: so are its keys.
+    fn note_changed(&mut self) -> Result<()> {
+        let (Some(keyed), Some(table), Some(sent)) = (&mut self.keyed, &self.base, self.sent.take()) else {
+            return Ok(());
+        };
+        match sent.changed {
+            None => Ok(()),
+            Some(Changed { files, spec_id, keys, resolved }) => {
+                keyed.committed(&table.metadata, &sent.prepared, (&files, spec_id), &keys, resolved)
             }
         }
     }

@@ -252,15 +252,21 @@ fn a_definition_that_cannot_be_read_holds_up_no_other_table() {
 }
 
 #[test]
-fn a_compacted_topic_is_not_appended_by_accident() {
+fn a_table_of_a_compacted_topic_has_one_row_a_key_unless_every_record_is_asked_for() {
     let world = World::new();
     world.ok(&["topic", "create", "users", "-c", "cleanup.policy=compact"]);
-    world.produce("users", "{\"n\":1}\n");
-    for words in [&["enable", "users"][..], &["enable", "users", "--dry-run"]] {
-        world.run(words).failed(2, &["topic users is compacted", "--mode append to keep every record"]);
-    }
-    world.ok(&["enable", "users", "--mode", "append"]);
-    assert_eq!(world.json(&["sync"])[0]["rows_committed"], 1);
+    let lines = [(1, "{\"n\":1}"), (2, "{\"n\":2}"), (1, "{\"n\":3}"), (2, "null")];
+    let lines = lines.map(|(key, value)| format!("{{\"key\":{key},\"value\":{value}}}\n"));
+    world.produce_envelopes("users", &lines[..3].concat());
+    world.ok(&["enable", "users"]);
+    world.ok(&["enable", "users", "--table", "changes", "--mode", "append"]);
+    world.ok(&["sync"]);
+    assert_eq!(world.numbers("select n from users order by n"), [2, 3]);
+    assert_eq!(world.numbers("select n from changes order by n"), [1, 2, 3]);
+    world.produce_envelopes("users", &lines[3]);
+    world.ok(&["sync", "users"]);
+    assert_eq!(world.numbers("select n from users"), [3]);
+    world.run(&["sync", "changes"]).failed(3, &["tombstone", "--mode upsert"]);
 }
 
 #[test]

@@ -15,6 +15,7 @@
 //!  memory     how much is held before it is committed
 //!  query      time travel, names, what is refused
 //!  engines    what went in is what every engine reads
+//!  upserts    one row a key, whatever is sent
 //!  altered    columns that another engine renamed, dropped, added again
 //!  registry   the embedded schema registry, over HTTP and by verbs
 //!  schema_check  what a new schema would do, and that it does
@@ -65,6 +66,8 @@ mod schema_check;
 mod scrape;
 #[cfg(test)]
 mod service;
+#[cfg(test)]
+mod upserts;
 #[cfg(test)]
 mod world;
 #[cfg(test)]

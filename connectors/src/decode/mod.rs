@@ -82,6 +82,18 @@ use crate::registry::{ResolvedSchema, SchemaKey};
 pub enum BadRecords {
     Stop,
     PassOver,
+    /// To whoever knows keys a null value is a delete, and no bad record; any other one stops it.
+    StopButAtTombstones,
+}
+
+impl BadRecords {
+    pub fn passes_over(self, failure: &RecordError) -> bool {
+        match self {
+            BadRecords::Stop => false,
+            BadRecords::PassOver => true,
+            BadRecords::StopButAtTombstones => failure.reason == Reason::Tombstone,
+        }
+    }
 }
 
 /// What became of a batch of records.

@@ -49,7 +49,7 @@ impl Pass {
                     kill::at(KillPoint::Decode);
                     pass.taken.take();
                 }
-                Err(Stop::Failed(error)) if bad == BadRecords::PassOver => {
+                Err(Stop::Failed(error)) if bad.passes_over(&error) => {
                     pass.taken.pass_over();
                     pass.passed_over.push(*error);
                 }

@@ -17,4 +17,4 @@ mod schema;
 pub use conform::conform;
 pub use drop::drop_columns;
 pub use partition::{parse_partition_by, parse_sort_by, partition_text, sort_text};
-pub use schema::{Evolution, arrow_schema, evolve, identifying_columns, new_schema};
+pub use schema::{Evolution, arrow_schema, evolve, identified_by, identifying_columns, key_ids, new_schema};

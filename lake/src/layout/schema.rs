@@ -48,6 +48,38 @@ pub fn evolve(current: &Schema, last_column_id: i32, columns: &Fields) -> Result
     Ok(Some(Evolution { schema, last_column_id: ids.last }))
 }
 
+/// The schema of a table whose rows are identified by these columns, which are not null then.
+pub fn identified_by(schema: Schema, names: &[String]) -> Result<Schema> {
+    let mut ids = Vec::with_capacity(names.len());
+    for name in names {
+        let field = schema.as_struct().fields().iter().find(|field| field.name == *name);
+        let field = field.ok_or_else(|| {
+            Error::usage(format!("there is no column {name} for rows to be identified by"))
+                .with_hint("columns are what the records have, or what --columns and --key-columns declare")
+        })?;
+        let can_be = matches!(&*field.field_type, Type::Primitive(of) if !matches!(of, PrimitiveType::Float | PrimitiveType::Double));
+        if !can_be {
+            return Err(Error::usage(format!("rows cannot be identified by column {name}"))
+                .with_detail("two keys have to be the same or not: fractions in floating point are not, nor are rows, lists and maps")
+                .with_hint("name other columns with --key, or declare another type with --columns"));
+        }
+        ids.push(field.id);
+    }
+    let fields = schema.as_struct().fields().iter().map(|field| match ids.contains(&field.id) {
+        true => Arc::new(NestedField { required: true, ..field.as_ref().clone() }),
+        false => field.clone(),
+    });
+    let identified = Schema::builder().with_schema_id(schema.schema_id()).with_fields(fields.collect::<Vec<_>>());
+    identified.with_identifier_field_ids(ids).build().map_err(iceberg_error("the columns of the key make no table"))
+}
+
+/// The ids of the columns that rows are identified by, in order.
+pub fn key_ids(schema: &Schema) -> Vec<i32> {
+    let mut ids: Vec<i32> = schema.identifier_field_ids().collect();
+    ids.sort_unstable();
+    ids
+}
+
 /// The names of the columns that rows are identified by, or by something inside of them.
 pub fn identifying_columns(schema: &Schema) -> Vec<String> {
     let ids = identifying(schema);

@@ -78,6 +78,11 @@ impl KeyedTable {
         Ok(KeyedTable { store, key, hasher, index, files, superseded: BTreeMap::new(), stands_for: None })
     }
 
+    /// The ids of the key's columns.
+    pub fn columns(&self) -> &[i32] {
+        &self.key
+    }
+
     pub fn hasher(&self) -> &Arc<KeyHasher> {
         &self.hasher
     }

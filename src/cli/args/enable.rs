@@ -31,6 +31,10 @@ pub struct EnableArguments {
     /// How records change the table
     #[arg(long, value_name = "MODE", value_enum, default_value_t, ignore_case = true)]
     pub mode: Mode,
+    /// The columns that identify rows, where there is one a key [default: those of --key-format, or else the key as it
+    /// is]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub key: Vec<String>,
     /// What readers the table is for
     #[arg(
         long,
@@ -122,12 +126,12 @@ pub struct UpdateArguments {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// append; a compacted topic, of which that may not be what is wanted, is refused
+    /// upsert of a compacted topic, or with --key; append of any other one
     #[default]
     Auto,
     /// Every record is a row
     Append,
-    #[value(hide = true)]
+    /// One row a key: a record puts it in place of the one before, a null value deletes it
     Upsert,
 }
 

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use tableflow_model::{Error, Result};
 
-use super::enable::{EnableArguments, Mode, TableFormat, TopicFormat};
+use super::enable::{EnableArguments, TableFormat, TopicFormat};
 use super::topic::{ProduceArguments, ProduceFormat};
 use super::{QueryArguments, Verb};
 
@@ -37,11 +37,10 @@ pub(super) const VERBS: &[(&str, &str)] = &[
 
 /// The same for flags of `enable` and `update`.
 pub(super) const FLAGS: &[(&str, &str)] = &[
-    ("--key", "tables are appended to, and rows need no key; `produce --key` gives records one"),
     ("--catalog", "the embedded catalog is used"),
     ("--register", "other engines open the embedded catalog"),
     ("--readers", "the tables are for every reader of Iceberg v2"),
-    ("--delete-encoding", "tables are appended to, and nothing is deleted"),
+    ("--delete-encoding", "deletes are files of positions, which every reader of Iceberg v2 knows"),
     ("--schema-mode", "columns are inferred, or declared with --columns"),
     ("--data-retention-ms", "rows stay"),
 ];
@@ -70,7 +69,6 @@ fn check_enable(arguments: &EnableArguments) -> Result<()> {
         return Err(Error::usage("--table names one table, and several topics were given")
             .with_hint("enable the topics one by one"));
     }
-    serve("--mode", arguments.mode, &[Mode::Auto, Mode::Append], "use append: every record becomes a row")?;
     for format in &arguments.table_formats {
         serve("--table-formats", *format, &[TableFormat::Iceberg], "use ICEBERG")?;
     }

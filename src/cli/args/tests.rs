@@ -177,7 +177,6 @@ fn i1_every_verb_has_an_example_and_every_word_its_help() {
 #[test]
 fn i2_values_that_come_later_are_refused_by_name() {
     let cases = [
-        ("enable|t|--mode|Upsert", "error: --mode upsert comes later\n  hint: use append: every record becomes a row"),
         ("enable|t|--table-formats|ICEBERG,delta", "error: --table-formats DELTA comes later\n  hint: use ICEBERG"),
         ("enable|t|--format-version|3", "error: --format-version 3 comes later\n  hint: use 2"),
         (
@@ -188,11 +187,6 @@ fn i2_values_that_come_later_are_refused_by_name() {
         (
             "enable|t|--readers|athena",
             "error: --readers comes later\n  hint: the tables are for every reader of Iceberg v2",
-        ),
-        (
-            "enable|t|--key|id",
-            "error: --key comes later\n  \
-             hint: tables are appended to, and rows need no key; `produce --key` gives records one",
         ),
         ("plan", "error: plan comes later\n  hint: `tableflow enable TOPIC --dry-run` prints the plan of one table"),
         (
@@ -266,7 +260,7 @@ fn i3_what_cannot_be_meant_ends_with_2() {
 fn help_is_no_error_and_hides_what_is_not_served() {
     let (text, code) = refused("enable|--help");
     assert_eq!(code, 0);
-    assert!(text.contains("[possible values: auto, append]") || text.contains("- append:"), "{text}");
+    assert!(text.contains("[possible values: auto, append, upsert]") || text.contains("- append:"), "{text}");
     for hidden in ["upsert", "DELTA", "debezium"] {
         assert!(!text.contains(hidden), "{hidden} is offered");
     }

@@ -19,7 +19,7 @@ use tableflow_connectors::registry::RecordPart;
 use tableflow_model::types::flink_column;
 use tableflow_model::{Error, Records, Result};
 
-use super::learning::{Learning, Reading};
+use super::learning::{KEY_COLUMN, Learning, Reading};
 use super::{KeyTerms, Part, Stopped};
 use crate::definition::{self, Format, declared_columns};
 use crate::home::Home;
@@ -70,8 +70,15 @@ impl Keys {
         };
         let fields = rules.partition_fields.iter().filter(|path| !is_a_column(path)).cloned().collect();
         let rules = ColumnRules { partition_sources: sources, partition_fields: fields, ..rules.clone() };
-        let reading =
-            Reading { part: RecordPart::Key, subjects, format, declared: &declared, left_out: &[], mirror: None };
+        let reading = Reading {
+            part: RecordPart::Key,
+            subjects,
+            format,
+            declared: &declared,
+            left_out: &[],
+            bare: KEY_COLUMN,
+            mirror: None,
+        };
         let learning = Learning::new(home, reading, &Schema::new(known), &rules).await?;
         let hidden = hidden.iter().map(|field| field.name().to_lowercase()).collect();
         let (sorted, is_to_be_kept) = (None, false);
@@ -300,7 +307,7 @@ fn batch_of(fields: Vec<FieldRef>, columns: Vec<ArrayRef>, rows: usize) -> Resul
 }
 
 /// These rows of a batch, of which nothing is copied where they follow each other.
-fn rows_of(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, ArrowError> {
+pub(super) fn rows_of(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, ArrowError> {
     match (rows.first(), rows.last()) {
         (Some(first), Some(last)) if (last - first) as usize + 1 == rows.len() => {
             Ok(batch.slice(*first as usize, rows.len()))

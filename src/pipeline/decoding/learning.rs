@@ -52,6 +52,8 @@ pub(super) struct Reading<'a> {
     pub declared: &'a [Field],
     /// The columns that the other part fills.
     pub left_out: &'a [String],
+    /// The field that keys are which are no records.
+    pub bare: &'a str,
     /// Whether its columns mirror the newest schema, and what the table knows of that.
     pub mirror: Option<Option<Mirror>>,
 }
@@ -59,6 +61,7 @@ pub(super) struct Reading<'a> {
 /// The decoder of one part.
 pub(super) struct Learning {
     part: RecordPart,
+    bare: String,
     decoder: Box<dyn Decoder>,
     schemas: Option<Schemas>,
     /// Where the table mirrors its newest schema.
@@ -95,7 +98,7 @@ impl Learning {
     /// For a table with these columns, and those declared beside them, which keep to the rules.
     pub async fn new(home: &Home, reading: Reading<'_>, table: &Schema, rules: &ColumnRules) -> Result<Self> {
         let (mut decoder, notes) = decoder_of(home, &reading, table, rules)?;
-        let Reading { part, subjects, format, left_out, declared, mirror } = reading;
+        let Reading { part, subjects, format, left_out, declared, mirror, bare } = reading;
         decoder.leave_to_keys(left_out);
         let schemas = schema_type_of(format).map(|schema_type| Schemas { home: home.clone(), subjects, schema_type });
         let following = match (mirror, &schemas) {
@@ -109,7 +112,7 @@ impl Learning {
             }
             _ => None,
         };
-        let mut learning = Learning { part, decoder, schemas, following, notes, refusal: None };
+        let mut learning = Learning { part, bare: bare.to_owned(), decoder, schemas, following, notes, refusal: None };
         learning.learn_versions().await?;
         Ok(learning)
     }
@@ -162,7 +165,7 @@ impl Learning {
                 };
                 match learnt {
                     Learnt::Known => {}
-                    Learnt::BadRecord(error) if bad == BadRecords::PassOver => {
+                    Learnt::BadRecord(error) if bad.passes_over(&error) => {
                         if error.reason == Reason::UnknownSchema {
                             unknown.insert(key);
                         }
@@ -231,7 +234,7 @@ impl Learning {
     /// A key of Avro that is no record is the one field of a row.
     fn add(&mut self, key: SchemaKey, schema: &ResolvedSchema) -> Result<Learned> {
         match (self.part, schema.schema_type, &mut self.following) {
-            (RecordPart::Key, SchemaType::Avro, _) => self.decoder.add_schema(key, &in_a_record(schema, KEY_COLUMN)?),
+            (RecordPart::Key, SchemaType::Avro, _) => self.decoder.add_schema(key, &in_a_record(schema, &self.bare)?),
             (_, _, None) => self.decoder.add_schema(key, schema),
             (_, _, Some(following)) => {
                 let learned = self.decoder.add_schema_but(key, schema, Some(&following.passing(key)))?;
@@ -304,7 +307,7 @@ fn decoder_of(
         Format::Json | Format::JsonSchema => {
             let mut decoder = JsonDecoder::new(declared, table)?.keep_to(rules, table)?;
             if *part == RecordPart::Key {
-                decoder = decoder.bare_as(KEY_COLUMN);
+                decoder = decoder.bare_as(reading.bare);
             }
             let notes = decoder.notes();
             match format {

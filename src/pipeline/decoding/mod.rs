@@ -7,8 +7,10 @@
 //!  learning  one part of the records, with the schemas that it names
 //!  following which version each of them is, and what it drops
 //!  keys      the columns of keys beside those of values
+//!  changes   which records put rows, and which keys the others delete
 //! ```
 
+mod changes;
 mod following;
 mod keys;
 mod learning;
@@ -24,8 +26,9 @@ use tableflow_connectors::registry::{RecordPart, ResolvedSchema, Version};
 use tableflow_model::types::flink_name;
 use tableflow_model::{Error, Records, Result};
 
+pub use self::changes::{Changes, Changing};
 use self::keys::Keys;
-use self::learning::{Learning, Reading};
+use self::learning::{KEY_COLUMN, Learning, Reading};
 pub use self::subjects::{Subjects, first_key, format_by, format_of};
 use crate::definition::{self, Definition, Format, declared_columns};
 use crate::home::Home;
@@ -114,7 +117,8 @@ impl Decoding {
         let left_out = keys.as_ref().map_or(&[][..], |terms| &terms.keys.own);
         let is_a_values = |field: &&arrow::datatypes::FieldRef| !left_out.contains(field.name());
         let of_values = Schema::new(table.fields().iter().filter(is_a_values).cloned().collect::<Fields>());
-        let reading = Reading { part: RecordPart::Value, subjects, format, declared, left_out, mirror };
+        let reading =
+            Reading { part: RecordPart::Value, subjects, format, declared, left_out, bare: KEY_COLUMN, mirror };
         let mut values = Learning::new(home, reading, &of_values, rules).await?;
         let keys = match keys {
             Some(terms) => {

@@ -14,16 +14,6 @@ use crate::definition::{Definition, StartFrom, Wanted};
 use crate::home::Home;
 use crate::pipeline::fan_out::GROUP_PROPERTY;
 
-/// A compacted topic holds the newest record of each key: a table of all records is what somebody asks for aloud.
-pub async fn check_mode(home: &Home, request: &Request) -> Result<()> {
-    let topic = &request.topic;
-    if !request.asked.append && home.topics.describe(topic).await?.compacts() {
-        return Err(Error::usage(format!("topic {topic} is compacted: it needs upsert, which comes later"))
-            .with_hint("say --mode append to keep every record"));
-    }
-    Ok(())
-}
-
 /// The table goes on where its ledger stands, in the topic that the ledger knows (I4).
 pub fn check_place(
     request: &Request,

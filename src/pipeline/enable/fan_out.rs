@@ -72,6 +72,7 @@ impl FanOutPlan {
             topic: self.request.topic.to_string(),
             table: self.request.table.to_plain_string(),
             mode: "append",
+            key: Vec::new(),
             format: self.settings.format,
             format_version: 2,
             columns: Vec::new(),

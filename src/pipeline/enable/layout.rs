@@ -14,6 +14,7 @@ use tableflow_lake::layout::{
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Records, Result, Source, TableName};
 
+use super::upsert::Key;
 use super::{Request, Settings};
 use crate::definition::{Definition, Keys, StartFrom, declared_columns};
 use crate::home::Home;
@@ -35,6 +36,8 @@ pub(super) struct Layout {
     pub notes: Vec<Note>,
     /// Which columns keys fill.
     pub keys: Option<Keys>,
+    /// What identifies rows, where there is one a key.
+    pub key: Option<Key>,
     /// Of a table to be made, which schemas it mirrors, if it does.
     pub mirror: Option<Mirror>,
 }
@@ -50,7 +53,7 @@ struct Found {
 pub(super) async fn new(
     home: &Home,
     source: &mut dyn Source,
-    request: &Request,
+    (request, upserts): (&Request, bool),
     settings: &Settings,
 ) -> Result<Layout> {
     let asked = &request.asked;
@@ -59,7 +62,9 @@ pub(super) async fn new(
     if !taken.is_empty() {
         found = columns(home, source, request, settings, taken).await?;
     }
-    laid_out(found, &asked.partition_by, &asked.sort_by)
+    let metadata = settings.metadata_columns.key_column();
+    let key = if upserts { Some(Key::of(request, found.keys.as_ref(), metadata)?) } else { None };
+    laid_out(found, key, &asked.partition_by, &asked.sort_by)
 }
 
 /// The layout of a table for records that a job has read.
@@ -77,7 +82,7 @@ pub(super) async fn of_records(
     if !taken.is_empty() {
         found = columns_shown(home, definition, (table, &subjects), sample, taken).await?;
     }
-    laid_out(found, &fan_out.partition_by, &fan_out.sort_by)
+    laid_out(found, None, &fan_out.partition_by, &fan_out.sort_by)
 }
 
 /// The columns that the schemas of a type of record, and these records, show.
@@ -118,16 +123,19 @@ fn taken_names(partition_by: &str, columns: &Fields) -> Result<Vec<String>> {
 
 /// Whether a table of these columns can be parted and sorted so.
 pub(super) fn check(columns: Fields, partition_by: &str, sort_by: &str) -> Result<()> {
-    laid_out(Found { columns, notes: Vec::new(), keys: None, mirror: None }, partition_by, sort_by).map(|_| ())
+    laid_out(Found { columns, notes: Vec::new(), keys: None, mirror: None }, None, partition_by, sort_by).map(|_| ())
 }
 
 /// Columns, parted and sorted.
-fn laid_out(found: Found, partition_by: &str, sort_by: &str) -> Result<Layout> {
+fn laid_out(found: Found, key: Option<Key>, partition_by: &str, sort_by: &str) -> Result<Layout> {
     let Found { columns, notes, keys, mirror } = found;
-    let schema = new_schema(&columns)?;
+    let mut schema = new_schema(&columns)?;
+    if let Some(key) = &key {
+        schema = key.identifies(schema)?;
+    }
     let partition_spec = partition_spec(partition_by, &schema)?;
     let sort_order = parse_sort_by(sort_by, &schema)?;
-    Ok(Layout { schema, partition_spec, sort_order, notes, keys, mirror })
+    Ok(Layout { schema, partition_spec, sort_order, notes, keys, key, mirror })
 }
 
 fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
@@ -153,7 +161,7 @@ fn partition_spec(text: &str, schema: &Schema) -> Result<PartitionSpec> {
 /// The layout of a table that exists, which the request must not contradict (I4 of `enable`).
 pub(super) async fn existing(
     home: &Home,
-    request: &Request,
+    (request, upserts): (&Request, bool),
     settings: &Settings,
     table: &TableMetadata,
 ) -> Result<Layout> {
@@ -175,7 +183,10 @@ pub(super) async fn existing(
         Some(evolution) => evolution.schema,
         None => table.current_schema().as_ref().clone(),
     };
+    let metadata = settings.metadata_columns.key_column();
+    let key = if upserts { Some(Key::of_table(request, &schema, metadata)?) } else { None };
     let layout = Layout {
+        key,
         partition_spec: table.default_partition_spec().as_ref().clone(),
         sort_order: table.default_sort_order().as_ref().clone(),
         schema,

@@ -16,6 +16,7 @@ pub mod fan_out;
 mod keys;
 mod layout;
 mod settings;
+pub mod upsert;
 
 use std::collections::HashMap;
 
@@ -34,7 +35,7 @@ use self::layout::Layout;
 use self::settings::Settings;
 use super::dead_letters;
 use super::mirror::{self, Mirror};
-use crate::definition::{Definition, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition, StartFrom};
+use crate::definition::{Definition, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition, StartFrom, Upsert};
 use crate::home::Home;
 
 /// The table property that says which topic fills it.
@@ -59,6 +60,12 @@ pub struct Request {
 pub struct Asked {
     /// Every record is a row, of a compacted topic too.
     pub append: bool,
+    /// One row a key, of any topic.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub upsert: bool,
+    /// The columns that identify rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
     /// Absent: what the schema registry says.
     pub format: Option<Format>,
     pub columns: Option<String>,
@@ -94,6 +101,7 @@ pub struct TablePlan {
     topic_id: TopicId,
     settings: Settings,
     layout: Layout,
+    upsert: Option<Upsert>,
     /// A table of an earlier try or of a disabled definition, to be taken over.
     existing: Option<LoadedTable>,
 }
@@ -104,6 +112,8 @@ pub struct PlanSummary {
     pub topic: String,
     pub table: String,
     pub mode: &'static str,
+    /// The columns that identify rows.
+    pub key: Vec<String>,
     pub format: Format,
     pub format_version: u8,
     pub columns: Vec<ColumnSummary>,
@@ -163,11 +173,13 @@ pub async fn plan(home: &Home, taken: &mut Taken, request: Request) -> Result<Pl
 async fn plan_beside(home: &Home, taken: &Taken, request: Request) -> Result<Plan> {
     let mut source = home.source(&request.topic).await?;
     let topic_id = source.topic_id().await?;
-    checks::check_mode(home, &request).await?;
     taken.check(&request)?;
     let existing = checks::find_existing(home, &request).await?;
     if let Some(by) = request.asked.fan_out.clone() {
         let before = fan_out::definition_before(home, &request.table).await?;
+        if upsert::is_wanted(home, &request, before.as_ref(), None).await? {
+            upsert::check(&request, ErrorHandling::Log)?;
+        }
         let settings = Settings::of(home, &request, before.clone(), source.as_mut()).await?;
         mirror::check(settings.evolution, settings.format, true)?;
         let plan = FanOutPlan::new(home, (request, by), topic_id, settings, before).await?;
@@ -178,23 +190,36 @@ async fn plan_beside(home: &Home, taken: &Taken, request: Request) -> Result<Pla
         None => None,
     };
     let before_from = before.as_ref().map(|before| before.from);
+    let found = existing.as_ref().map(|table| &*table.metadata);
+    let upserts = upsert::is_wanted(home, &request, before.as_ref(), found).await?;
+    let upsert_before = before.as_ref().and_then(|before| before.upsert.clone());
     let settings = Settings::of(home, &request, before, source.as_mut()).await?;
     mirror::check(settings.evolution, settings.format, false)?;
+    if upserts {
+        upsert::check(&request, settings.error_handling)?;
+    }
     if settings.evolution == Evolution::Mirror {
         mirror::check_subject(home, &request.topic, source.as_mut()).await?;
     }
     let layout = match &existing {
         Some(table) => {
             checks::check_place(&request, before_from, topic_id, &table.metadata)?;
-            layout::existing(home, &request, &settings, &table.metadata).await?
+            layout::existing(home, (&request, upserts), &settings, &table.metadata).await?
         }
-        None => layout::new(home, source.as_mut(), &request, &settings).await?,
+        None => layout::new(home, source.as_mut(), (&request, upserts), &settings).await?,
+    };
+    let upsert = match &layout.key {
+        None => None,
+        Some(key) => {
+            let known = (upsert_before, layout.keys.as_ref());
+            Some(key.definition(home, &request, known, source.as_mut()).await?)
+        }
     };
     if let Some(letters) = &settings.dead_letters {
         let uuid = existing.as_ref().map(|table| table.metadata.uuid());
         dead_letters::check(home, &request.table, uuid, letters).await?;
     }
-    Ok(Plan::Table(Box::new(TablePlan { request, topic_id, settings, layout, existing })))
+    Ok(Plan::Table(Box::new(TablePlan { request, topic_id, settings, layout, upsert, existing })))
 }
 
 /// How the table was last enabled.
@@ -233,7 +258,8 @@ impl TablePlan {
         Ok(PlanSummary {
             topic: self.request.topic.to_string(),
             table: self.request.table.to_plain_string(),
-            mode: "append",
+            mode: if self.upsert.is_some() { "upsert" } else { "append" },
+            key: self.layout.key.as_ref().map(|key| key.columns.clone()).unwrap_or_default(),
             format: self.settings.format,
             format_version: 2,
             notes: self.layout.notes.iter().map(|note| format!("{} {}", note.path, note.words)).collect(),
@@ -265,7 +291,7 @@ impl TablePlan {
         let settings = Settings { keys: self.layout.keys, ..self.settings };
         let dead_letters = settings.make_dead_letters(home, &request.table, uuid).await?;
         let new = settings.into_definition(home, request, (self.topic_id, uuid));
-        home.definitions().create(NewDefinition { dead_letters, ..new }).await
+        home.definitions().create(NewDefinition { dead_letters, upsert: self.upsert, ..new }).await
     }
 }
 

@@ -138,6 +138,7 @@ impl Settings {
             format: self.format,
             columns: self.columns,
             keys: self.keys,
+            upsert: None,
             metadata_columns: self.metadata_columns,
             commit_interval_ms: self.commit_interval_ms,
             from: self.from,

@@ -308,7 +308,8 @@ impl Dispatch for FanOut {
         }
         let leader_epoch = LeaderEpoch::before(next_offset, records);
         let (partition, volume) = (records.partition, Volume::default());
-        Ok(vec![Rows { partition, parts, tally, passed_over, next_offset, leader_epoch, halt, volume }])
+        let changes = None;
+        Ok(vec![Rows { partition, parts, changes, tally, passed_over, next_offset, leader_epoch, halt, volume }])
     }
 
     fn dead_letters(&self) -> usize {

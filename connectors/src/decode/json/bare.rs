@@ -4,6 +4,8 @@
 //! - I1: only what is one JSON value is wrapped: text that would be more than that in an object fails as it is.
 //! - I2: the bytes of all records go through one buffer.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde::de::IgnoredAny;
 
@@ -12,13 +14,16 @@ use super::shape::Shape;
 #[derive(Debug)]
 pub(super) struct Bare {
     /// What the field is called.
-    pub field: &'static str,
+    pub field: Arc<str>,
+    /// What comes before the value.
+    before: Vec<u8>,
     object: Vec<u8>,
 }
 
 impl Bare {
-    pub fn new(field: &'static str) -> Self {
-        Bare { field, object: Vec::new() }
+    pub fn new(field: &str) -> Self {
+        let before = format!("{{{}:", serde_json::Value::from(field)).into_bytes();
+        Bare { field: field.into(), before, object: Vec::new() }
     }
 
     /// The value, if it is an object or no JSON at all (I1), or else the object around it.
@@ -28,7 +33,7 @@ impl Bare {
             return value;
         }
         self.object.clear();
-        for part in [b"{\"", self.field.as_bytes(), b"\":", value, b"}"] {
+        for part in [&self.before, value, b"}"] {
             self.object.extend_from_slice(part);
         }
         &self.object

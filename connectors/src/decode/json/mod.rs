@@ -102,7 +102,7 @@ impl JsonDecoder {
 
     /// Takes what is no object for one with this field.
     #[must_use]
-    pub fn bare_as(mut self, field: &'static str) -> Self {
+    pub fn bare_as(mut self, field: &str) -> Self {
         self.bare = Some(Bare::new(field));
         self
     }
@@ -123,7 +123,7 @@ impl JsonDecoder {
         foreseen: &mut Option<Shape>,
     ) -> std::result::Result<(), Stop> {
         let (payload, key) = self.open(records, index)?;
-        let bare_field = self.bare.as_ref().map(|bare| bare.field);
+        let bare_field = self.bare.as_ref().map(|bare| bare.field.clone());
         let needs_care = match key {
             None => false,
             Some(key) => self.known.get_mut(&key).ok_or(Stop::Needs(key))?.needs_care(&self.columns),
@@ -144,7 +144,7 @@ impl JsonDecoder {
         if foreseen.is_none() && matches!(read, Ok(true)) {
             // Only for a record that is good anyway: bad ones must not make every record look ahead.
             fields.roll_back(row);
-            let ahead = foreseen.insert(foresee(records, index, self.framing.as_deref(), bare_field));
+            let ahead = foreseen.insert(foresee(records, index, self.framing.as_deref(), bare_field.as_deref()));
             read = careful::read(fields, limits, value, row, Some(ahead));
         }
         match read {
@@ -176,8 +176,8 @@ impl Decoder for JsonDecoder {
     }
 
     fn add_schema_but(&mut self, key: SchemaKey, text: &ResolvedSchema, passing: Option<&Passing>) -> Result<Learned> {
-        let bare_field = self.bare.as_ref().map(|bare| bare.field);
-        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, bare_field, passing, columns)?));
+        let bare_field = self.bare.as_ref().map(|bare| bare.field.clone());
+        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, bare_field.as_deref(), passing, columns)?));
         let ((), learned) = self.columns.learn(key, bind)?;
         let passed = passing.map(|passing| passing.in_records(&learned.filled)).unwrap_or_default();
         self.known.insert(key, Passed::new(passed));
@@ -185,8 +185,8 @@ impl Decoder for JsonDecoder {
     }
 
     fn columns_of(&self, key: SchemaKey, text: &ResolvedSchema, passing: &Passing) -> Result<BTreeSet<String>> {
-        let bare_field = self.bare.as_ref().map(|bare| bare.field);
-        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, bare_field, Some(passing), columns)?));
+        let bare_field = self.bare.as_ref().map(|bare| bare.field.clone());
+        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, bare_field.as_deref(), Some(passing), columns)?));
         let (_, ((), learned)) = self.columns.bound(key, bind)?;
         Ok(learned.filled)
     }

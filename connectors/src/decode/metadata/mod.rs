@@ -80,6 +80,17 @@ impl MetadataColumns {
         [Some(RESERVED_PREFIX), self.prefix()].into_iter().flatten().find(|prefix| name.starts_with(prefix))
     }
 
+    /// The column of a record's key, as it is.
+    pub fn key_column(self) -> Option<String> {
+        let short = match self {
+            MetadataColumns::None => return None,
+            MetadataColumns::Portable => "key",
+            MetadataColumns::Cflt => "raw_key",
+            MetadataColumns::Confluent => "raw-key",
+        };
+        self.prefix().map(|prefix| format!("{prefix}{short}"))
+    }
+
     /// The columns' names and types.
     pub fn fields(self) -> Vec<FieldRef> {
         let columns = match self {

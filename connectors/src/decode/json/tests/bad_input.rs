@@ -579,7 +579,10 @@ fn n02_a_tombstone_is_named_as_such() {
     assert_eq!(decoded.taken.len(), 1);
     let failure = decoded.failure.unwrap();
     assert_eq!((failure.row, failure.reason.code()), (1, "tombstone"));
-    assert_eq!(remedy_of(&failure), "an append table has no keys to delete: send no tombstones");
+    assert_eq!(
+        remedy_of(&failure),
+        "an append table has no keys to delete: send no tombstones, or enable the topic with --mode upsert into another table"
+    );
 }
 
 #[test]

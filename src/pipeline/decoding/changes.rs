@@ -1,0 +1,255 @@
+//! Records as changes of a table with one row a key.
+//!
+//! Owns [`Changing`], which tells puts from deletes and says which keys are deleted, and [`Changes`], its answer.
+//! - I1: a record puts a row, deletes a key, or is a bad one: a null value deletes, and without a key nothing is
+//!   identified.
+//! - I2: a key is what the table's columns of it say: of a put those of the row, of a delete those that are in the
+//!   record's key, by their names, or the only one as the key itself.
+//! - I3: each change knows its place in the topic; which of two is the later one is for others to say.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef};
+use iceberg::spec::TableMetadata;
+use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Remedy, Taken};
+use tableflow_connectors::registry::RecordPart;
+use tableflow_lake::layout::{arrow_schema, conform, key_ids};
+use tableflow_lake::upsert::Order;
+use tableflow_model::{Error, Records, Result};
+
+use super::keys::rows_of;
+use super::learning::{KEY_COLUMN, Learning, Reading};
+use super::subjects::Subjects;
+use super::{Part, Stopped};
+use crate::definition::{Definition, Format};
+use crate::home::Home;
+
+/// What the records of a part change, beside the rows that they put.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// Of each row that is put.
+    pub orders: Vec<Order>,
+    /// The columns of the keys that are deleted.
+    pub deleted: RecordBatch,
+    pub deleted_orders: Vec<Order>,
+}
+
+/// Tells puts from deletes.
+#[derive(Debug)]
+pub struct Changing {
+    /// The table's columns that rows are identified by.
+    columns: SchemaRef,
+    /// What reads the keys of deletes; nothing where a row is identified by its record's key as it is.
+    keys: Option<Box<Learning>>,
+}
+
+/// The keys of deletes.
+struct Deletes {
+    keys: RecordBatch,
+    /// The record of each.
+    records: Vec<usize>,
+    bad: Vec<RecordError>,
+    /// Why the deletes from a record on were not looked at.
+    stopped: Option<(usize, Stopped)>,
+}
+
+impl Changing {
+    /// For a table as it was declared, with the columns that it has.
+    pub async fn new(home: &Home, definition: &Definition, table: &TableMetadata) -> Result<Option<Self>> {
+        let Some(upsert) = &definition.upsert else { return Ok(None) };
+        let ids = key_ids(table.current_schema());
+        let name = |id: &i32| table.current_schema().name_by_field_id(*id);
+        let all = arrow_schema(table.current_schema())?;
+        let find =
+            |name: &str| all.field_with_name(name).ok().map(|field| FieldRef::from(field.clone().with_nullable(true)));
+        let columns: Fields = ids.iter().filter_map(name).filter_map(find).collect();
+        if columns.is_empty() || columns.len() != ids.len() {
+            return Err(Error::data(format!(
+                "table {} does not say which columns identify its rows",
+                definition.table
+            ))
+            .with_detail("they are the identifier fields of its schema")
+            .with_hint("undo that where it was done, or enable the topic into another table with --table"));
+        }
+        let columns = Arc::new(Schema::new(columns));
+        let keys = match upsert.keys {
+            None => None,
+            Some(format) => Some(Box::new(keys_of(home, definition, &columns, format).await?)),
+        };
+        Ok(Some(Changing { columns, keys }))
+    }
+
+    /// A part of a batch, without its deletes and its bad keys, and what it changes.
+    pub async fn apart(&mut self, records: &Records, mut part: Part, bad: BadRecords) -> Result<(Part, Changes)> {
+        let is_delete = |failure: &mut RecordError| failure.reason == Reason::Tombstone;
+        let rows: Vec<usize> = part.passed_over.extract_if(.., is_delete).map(|failure| failure.row).collect();
+        let deletes = self.deletes(records, &rows).await?;
+        let mut failures = self.without_key(records, &part);
+        failures.extend(deletes.bad);
+        failures.sort_by_key(|failure| failure.row);
+        let until = Until::of(&mut part, deletes.stopped, failures, bad);
+        let put: Vec<usize> = part.taken.rows().collect();
+        let kept = |record: &usize| until.keeps(*record);
+        let rows: Vec<u32> = (0_u32..).zip(&put).filter(|(_, record)| kept(record)).map(|(row, _)| row).collect();
+        let put: Vec<usize> = put.into_iter().filter(|record| kept(record)).collect();
+        let (keys, deleted): (Vec<u32>, Vec<usize>) =
+            (0_u32..).zip(deletes.records).filter(|(_, record)| kept(record)).unzip();
+        let changes = Changes {
+            orders: orders(records, &put),
+            deleted: take_record_batch(&deletes.keys, &UInt32Array::from(keys)).map_err(unfit)?,
+            deleted_orders: orders(records, &deleted),
+        };
+        let part = Part { batch: rows_of(&part.batch, &rows).map_err(unfit)?, taken: Taken::these(&put), ..part };
+        Ok((part, changes))
+    }
+
+    /// The keys of records with null values.
+    async fn deletes(&mut self, records: &Records, rows: &[usize]) -> Result<Deletes> {
+        let (keyed, keyless): (Vec<usize>, Vec<usize>) = rows.iter().partition(|row| records.key(**row).is_some());
+        let mut deletes = Deletes {
+            keys: RecordBatch::new_empty(self.columns.clone()),
+            records: Vec::new(),
+            bad: keyless.into_iter().map(|row| without_key(row, KEY_COLUMN)).collect(),
+            stopped: None,
+        };
+        let Some(learning) = &mut self.keys else {
+            let keys: BinaryArray = keyed.iter().map(|row| records.key(*row)).collect();
+            deletes.keys = key_batch(&self.columns, vec![Arc::new(keys)])?;
+            deletes.records = keyed;
+            return Ok(deletes);
+        };
+        let mut batches = Vec::new();
+        for part in learning.decode(&records.of_keys(&keyed), BadRecords::PassOver).await? {
+            let record = |row: usize| keyed.get(row).copied().unwrap_or_default();
+            let keys = conform(&part.batch, &self.columns)?;
+            for (row, of) in part.taken.rows().enumerate() {
+                match null_column(&keys, row) {
+                    None => deletes.records.push(record(of)),
+                    Some(column) => deletes.bad.push(without_key(record(of), column)),
+                }
+            }
+            let whole: UInt32Array =
+                (0_u32..).take(keys.num_rows()).filter(|row| null_column(&keys, *row as usize).is_none()).collect();
+            batches.push(take_record_batch(&keys, &whole).map_err(unfit)?);
+            deletes.bad.extend(part.passed_over.into_iter().map(|failure| {
+                let row = record(failure.row);
+                failure.of_key(row)
+            }));
+            if let Some(stopped) = part.stopped {
+                deletes.stopped = Some((record(part.next), stopped));
+            }
+        }
+        deletes.keys = concat_batches(&self.columns, &batches).map_err(unfit)?;
+        Ok(deletes)
+    }
+
+    /// The rows of a part that nothing identifies.
+    fn without_key(&self, records: &Records, part: &Part) -> Vec<RecordError> {
+        let taken = part.taken.rows().enumerate();
+        if self.keys.is_none() {
+            return taken
+                .filter(|(_, record)| records.key(*record).is_none())
+                .map(|(_, it)| without_key(it, KEY_COLUMN))
+                .collect();
+        }
+        let columns = self.columns.fields().iter();
+        let columns: Vec<(&str, Option<&ArrayRef>)> =
+            columns.map(|field| (field.name().as_str(), part.batch.column_by_name(field.name()))).collect();
+        if columns.iter().all(|(_, column)| column.is_some_and(|column| column.null_count() == 0)) {
+            return Vec::new();
+        }
+        let missing = |(row, record): (usize, usize)| {
+            let null = columns.iter().find(|(_, column)| column.is_none_or(|column| column.is_null(row)));
+            null.map(|(name, _)| without_key(record, name))
+        };
+        taken.filter_map(missing).collect()
+    }
+}
+
+/// Up to where a part goes, and without which of its records.
+struct Until {
+    end: usize,
+    without: BTreeSet<usize>,
+}
+
+impl Until {
+    /// Bad keys end the part, or are passed over with its other bad records, as the table's definition says.
+    fn of(part: &mut Part, stopped: Option<(usize, Stopped)>, failures: Vec<RecordError>, bad: BadRecords) -> Self {
+        let mut stops: Vec<(usize, Stopped)> = stopped.into_iter().collect();
+        let mut without = BTreeSet::new();
+        for failure in failures {
+            if bad.passes_over(&failure) {
+                without.insert(failure.row);
+                part.passed_over.push(failure);
+            } else {
+                stops.push((failure.row, Stopped::Record(failure)));
+            }
+        }
+        if let Some((end, why)) = stops.into_iter().min_by_key(|(row, _)| *row).filter(|(row, _)| *row < part.next) {
+            (part.next, part.stopped) = (end, Some(why));
+        }
+        part.passed_over.retain(|failure| failure.row < part.next);
+        part.passed_over.sort_by_key(|failure| failure.row);
+        Until { end: part.next, without }
+    }
+
+    fn keeps(&self, record: usize) -> bool {
+        record < self.end && !self.without.contains(&record)
+    }
+}
+
+/// What reads the keys of deletes.
+async fn keys_of(home: &Home, definition: &Definition, columns: &SchemaRef, format: Format) -> Result<Learning> {
+    let bare = match columns.fields().as_ref() {
+        [only] => only.name(),
+        _ => KEY_COLUMN,
+    };
+    let subjects = Subjects::of_keys(&definition.topic);
+    let reading = Reading { part: RecordPart::Key, subjects, format, declared: &[], left_out: &[], bare, mirror: None };
+    // Whatever else a key has identifies nothing.
+    let rules = ColumnRules { metadata: MetadataColumns::None, ..ColumnRules::default() };
+    Learning::new(home, reading, columns, &rules).await
+}
+
+fn orders(records: &Records, rows: &[usize]) -> Vec<Order> {
+    let order = |row: &usize| {
+        let (timestamp, offset) = (records.timestamps.get(*row), records.offsets.get(*row));
+        Some(Order { timestamp: *timestamp?, partition: records.partition.0, offset: *offset? })
+    };
+    rows.iter().filter_map(order).collect()
+}
+
+fn key_batch(columns: &SchemaRef, keys: Vec<ArrayRef>) -> Result<RecordBatch> {
+    let have = Schema::new(
+        columns
+            .fields()
+            .iter()
+            .zip(&keys)
+            .map(|(field, keys)| field.as_ref().clone().with_data_type(keys.data_type().clone()))
+            .collect::<Vec<_>>(),
+    );
+    let batch = RecordBatch::try_new(Arc::new(have), keys).map_err(unfit)?;
+    conform(&batch, columns)
+}
+
+fn null_column(keys: &RecordBatch, row: usize) -> Option<&str> {
+    let nulls = keys.columns().iter().zip(keys.schema_ref().fields());
+    nulls.filter(|(column, _)| column.is_null(row)).map(|(_, field)| field.name().as_str()).next()
+}
+
+fn without_key(row: usize, column: &str) -> RecordError {
+    RecordError {
+        row,
+        reason: Reason::MissingValue,
+        path: column.to_owned(),
+        message: format!("{column} is null or not there, and rows of the table are identified by it"),
+        remedy: Remedy::Produce("give each record its key".to_owned()),
+    }
+}
+
+fn unfit(error: arrow::error::ArrowError) -> Error {
+    Error::internal("the columns of keys do not fit together").with_source(error)
+}

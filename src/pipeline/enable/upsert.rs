@@ -1,0 +1,125 @@
+//! Whether a table has one row a key, and which columns say which.
+//!
+//! Owns [`is_wanted`] and [`Key`].
+//! - I1: a table stays what it was made as; a topic that is compacted keeps one record a key, and so does its table
+//!   unless every record is asked for.
+
+use iceberg::spec::{Schema, TableMetadata};
+use tableflow_connectors::registry::RecordPart;
+use tableflow_lake::layout::{identified_by, key_ids};
+use tableflow_model::{Error, Result, Source};
+
+use super::{Request, layout};
+use crate::definition::{Definition, ErrorHandling, Format, Keys, Upsert};
+use crate::home::Home;
+use crate::pipeline::decoding::format_of;
+
+const APPEND: &str = "append";
+const UPSERT: &str = "upsert";
+
+/// Whether the table has one row a key (I1).
+pub(super) async fn is_wanted(
+    home: &Home,
+    request: &Request,
+    before: Option<&Definition>,
+    existing: Option<&TableMetadata>,
+) -> Result<bool> {
+    let asked = match (request.asked.append, request.asked.upsert || !request.asked.key.is_empty()) {
+        (true, true) => {
+            return Err(Error::usage("--key is for tables with one row a key")
+                .with_hint("say --mode upsert, or leave --key out"));
+        }
+        (true, false) => Some(false),
+        (false, true) => Some(true),
+        (false, false) => None,
+    };
+    let of_schema = || existing.map(|table| !key_ids(table.current_schema()).is_empty());
+    let has = before.map(|before| before.upsert.is_some()).or_else(of_schema);
+    let word = |upserts: bool| if upserts { UPSERT } else { APPEND };
+    match (asked, has) {
+        (Some(asked), Some(has)) if asked != has => Err(layout::differs(request, "--mode", word(asked), word(has))),
+        (_, Some(known)) | (Some(known), None) => Ok(known),
+        (None, None) => Ok(home.topics.describe(&request.topic).await?.compacts()),
+    }
+}
+
+/// What such a table cannot have yet.
+pub(super) fn check(request: &Request, error_handling: ErrorHandling) -> Result<()> {
+    if request.asked.fan_out.is_some() {
+        return Err(Error::usage("--fan-out into tables with one row a key comes later")
+            .with_hint("say --mode append: every record becomes a row"));
+    }
+    if error_handling == ErrorHandling::Log {
+        return Err(without_letters());
+    }
+    Ok(())
+}
+
+pub fn without_letters() -> Error {
+    Error::usage("dead letters of a table with one row a key come later")
+        .with_hint("use --error-handling SUSPEND or SKIP, or --mode append: every record becomes a row")
+}
+
+/// The columns that identify rows.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub columns: Vec<String>,
+    /// Whether they are the record's key as it is.
+    pub is_the_records: bool,
+}
+
+impl Key {
+    /// What was asked for, or else what keys tell, or else keys as they are.
+    pub fn of(request: &Request, keys: Option<&Keys>, metadata: Option<String>) -> Result<Self> {
+        let own = keys.map(|keys| keys.own.clone()).filter(|own| !own.is_empty());
+        let asked = Some(request.asked.key.clone()).filter(|asked| !asked.is_empty());
+        match (asked.or(own), metadata) {
+            (Some(columns), metadata) => {
+                let is_the_records = columns.iter().map(Some).eq([metadata.as_ref()]);
+                Ok(Key { columns, is_the_records })
+            }
+            (None, Some(column)) => Ok(Key { columns: vec![column], is_the_records: true }),
+            (None, None) => Err(Error::usage(format!("nothing identifies the rows of table {}", request.table))
+                .with_hint("name columns with --key id,.., or keep the metadata columns: then the records' keys do")),
+        }
+    }
+
+    /// The same of a table that exists, which a request may not contradict.
+    pub fn of_table(request: &Request, schema: &Schema, metadata: Option<String>) -> Result<Self> {
+        let name = |id: &i32| schema.name_by_field_id(*id).map(str::to_owned);
+        let columns: Vec<String> = key_ids(schema).iter().filter_map(name).collect();
+        let asked = &request.asked.key;
+        let is_same = asked.len() == columns.len() && asked.iter().all(|name| columns.contains(name));
+        if !asked.is_empty() && !is_same {
+            return Err(layout::differs(request, "--key", &asked.join(","), &columns.join(",")));
+        }
+        let is_the_records = columns.iter().map(Some).eq([metadata.as_ref()]);
+        Ok(Key { columns, is_the_records })
+    }
+
+    /// A schema whose rows they identify.
+    pub fn identifies(&self, schema: Schema) -> Result<Schema> {
+        identified_by(schema, &self.columns)
+    }
+
+    /// How the definition has it: the keys of deletes are written as keys are said to be, or as the registry says.
+    pub async fn definition(
+        &self,
+        home: &Home,
+        request: &Request,
+        (before, keys): (Option<Upsert>, Option<&Keys>),
+        source: &mut dyn Source,
+    ) -> Result<Upsert> {
+        if self.is_the_records {
+            return Ok(Upsert { keys: None });
+        }
+        if let Some(before) = before {
+            return Ok(before);
+        }
+        let format = match keys {
+            Some(keys) => keys.format,
+            None => format_of(home, &request.topic, RecordPart::Key, source).await?.unwrap_or(Format::Json),
+        };
+        Ok(Upsert { keys: Some(format) })
+    }
+}

@@ -1,0 +1,169 @@
+//! Tables with one row a key: what a plain map of the producer's changes holds, every engine reads.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// How rows are identified, and what the producer's keys look like.
+struct Case {
+    name: &'static str,
+    enable: &'static [&'static str],
+    key: fn(i64) -> Value,
+}
+
+const CASES: [Case; 4] = [
+    Case { name: "by_value", enable: &["--key", "id"], key: |id| json!(id) },
+    Case {
+        name: "by_two",
+        enable: &["--mode", "upsert", "--key", "id,half", "--partition-by", "bucket(3, id)"],
+        key: |id| json!({"half": id / 2, "id": id}),
+    },
+    Case {
+        name: "by_key_columns",
+        enable: &["--mode", "upsert", "--key-format", "json", "--partition-by", "day"],
+        key: |id| json!({"customer": id}),
+    },
+    Case { name: "as_it_is", enable: &["--mode", "upsert", "--sort-by", "v"], key: |id| json!(format!("k-{id}")) },
+];
+
+/// Inserts, updates and deletes by lot; a partition of a row follows from its value, so that rows move.
+struct Producer {
+    seed: u64,
+    next_value: i64,
+    expected: BTreeMap<i64, i64>,
+}
+
+impl Producer {
+    fn lot(&mut self, of: u64) -> i64 {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.seed >> 33) % of) as i64
+    }
+
+    /// Lines of `--envelope`, six in ten of them inserts or updates of any key, one in ten a delete.
+    fn lines(&mut self, key: fn(i64) -> Value, count: usize) -> String {
+        let mut lines = String::new();
+        for _ in 0..count {
+            let id = self.lot(40);
+            let value = if self.lot(10) == 0 {
+                self.expected.remove(&id);
+                Value::Null
+            } else {
+                self.next_value += 1;
+                self.expected.insert(id, self.next_value);
+                json!({"id": id, "half": id / 2, "v": self.next_value, "day": self.next_value % 3})
+            };
+            writeln!(lines, "{}", json!({"key": key(id), "value": value})).unwrap();
+        }
+        lines
+    }
+}
+
+#[track_caller]
+fn check(world: &World, table: &str, expected: &BTreeMap<i64, i64>) {
+    let rows: Vec<Value> = expected.iter().map(|(id, value)| json!({"id": id, "v": value})).collect();
+    for reader in ["pyiceberg", "duckdb"] {
+        let order = json!({"reader": reader, "table": format!("bronze.{table}"), "columns": ["id", "v"]});
+        assert_eq!(world.engines().ask("values", order), Value::from(rows.clone()), "{table}, read by {reader}");
+    }
+    assert_eq!(world.rows(&format!("select id, v from {table} order by id")), rows, "{table}, read by tableflow");
+    assert_eq!(world.status(table)["rows_committed"], rows.len(), "{table}");
+}
+
+#[test]
+fn one_row_a_key_is_what_every_engine_reads_after_every_commit() {
+    for (Case { name, enable, key }, seed) in CASES.into_iter().zip(1..) {
+        let world = World::new();
+        world.topic(name, 3);
+        let mut producer = Producer { seed, next_value: 0, expected: BTreeMap::new() };
+        world.produce_envelopes(name, &producer.lines(key, 5));
+        world.ok(&[&["enable", name], enable].concat());
+        for count in [0, 1, 30, 60, 200, 3] {
+            world.produce_envelopes(name, &producer.lines(key, count));
+            world.ok(&["sync"]);
+            check(&world, name, &producer.expected);
+        }
+        let status = world.status(name);
+        assert_eq!((&status["mode"], &status["delete_encoding"]), (&json!("upsert"), &json!("position")), "{name}");
+    }
+}
+
+/// A service keeps what it knows of keys from commit to commit, and takes in what others did meanwhile.
+#[test]
+fn a_service_keeps_one_row_a_key_while_somebody_else_writes() {
+    let world = World::new();
+    world.topic("t", 2);
+    let mut producer = Producer { seed: 7, next_value: 0, expected: BTreeMap::new() };
+    let key = CASES[0].key;
+    world.produce_envelopes("t", &producer.lines(key, 50));
+    world.ok(&["enable", "t", "--key", "id", "--commit-interval", "100ms", "--metadata-columns", "none"]);
+    let up = world.up();
+    for round in 0..4 {
+        world.produce_envelopes("t", &producer.lines(key, 80));
+        world.wait_for_status("t", "lag", 0);
+        check(&world, "t", &producer.expected);
+        let (id, value) = (1000 + round, -round - 1);
+        let rows = json!([{"id": id, "half": 0, "v": value, "day": 0}]);
+        world.engines().ask("append", json!({"table": "bronze.t", "rows": rows}));
+        producer.expected.insert(id, value);
+        check(&world, "t", &producer.expected);
+    }
+    // A row of somebody else's is one as any: its key is deleted.
+    world.produce_envelopes("t", "{\"key\":1001,\"value\":null}\n");
+    world.wait_for_status("t", "lag", 0);
+    producer.expected.remove(&1001);
+    check(&world, "t", &producer.expected);
+    drop(up);
+}
+
+#[test]
+fn records_that_nothing_identifies_are_bad_ones() {
+    let world = World::new();
+    world.topic("t", 1);
+    let good = "{\"key\":1,\"value\":{\"id\":1,\"v\":1}}\n";
+    for (table, bad, path) in [
+        ("null_key", "{\"key\":2,\"value\":{\"id\":null,\"v\":2}}\n", "id"),
+        ("no_key", "{\"key\":2,\"value\":{\"v\":2}}\n", "id"),
+        ("tombstone_without_key", "{\"key\":null,\"value\":null}\n", "key"),
+        ("tombstone_of_another_key", "{\"key\":{\"other\":2},\"value\":null}\n", "id"),
+        ("tombstone_of_no_number", "{\"key\":\"two\",\"value\":null}\n", "key"),
+    ] {
+        world.topic(table, 1);
+        world.produce_envelopes(table, &[good, bad, good].concat());
+        world.ok(&["enable", table, "--key", "id"]);
+        let stopped = world.run(&["sync", table]);
+        stopped.failed(3, &["record 1 of partition 0", path]);
+        assert_eq!(world.numbers(&format!("select count(*) from {table}")), [1], "{table}");
+        world.ok(&["update", table, "--error-handling", "SKIP"]);
+        world.ok(&["sync", table]);
+        let status = world.status(table);
+        assert_eq!((&status["rows_skipped"], &status["lag"]), (&json!(1), &json!(0)), "{table}");
+    }
+}
+
+#[test]
+fn what_cannot_identify_rows_is_refused_with_a_way_on() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce_envelopes("t", "{\"key\":1,\"value\":{\"id\":1,\"price\":1.5,\"tags\":[1]}}\n");
+    for (words, says) in [
+        (&["--key", "nobody"][..], &["there is no column nobody", "--columns"][..]),
+        (&["--key", "price"], &["cannot be identified by column price"]),
+        (&["--key", "tags"], &["cannot be identified by column tags"]),
+        (&["--mode", "append", "--key", "id"], &["--key is for tables with one row a key"]),
+        (&["--mode", "upsert", "--metadata-columns", "none"], &["nothing identifies the rows", "--key"]),
+        (&["--key", "id", "--error-handling", "LOG"], &["come later", "SKIP"]),
+        (&["--key", "id", "--fan-out", "field:id"], &["comes later", "--mode append"]),
+    ] {
+        world.run(&[&["enable", "t"], words].concat()).failed(2, says);
+    }
+    world.ok(&["enable", "t", "--key", "id"]);
+    world.run(&["update", "t", "--error-handling", "LOG"]).failed(2, &["come later"]);
+    world.ok(&["disable", "t"]);
+    world.run(&["enable", "t", "--mode", "append"]).failed(2, &["--mode append is not what it has: upsert"]);
+    world.run(&["enable", "t", "--key", "price"]).failed(2, &["--key price is not what it has: id"]);
+    world.ok(&["enable", "t"]);
+    assert_eq!(world.json(&["describe", "t"])["mode"], "upsert");
+}
