@@ -17,6 +17,7 @@
 //!  several       one topic into several tables, killed and failing between them
 //!  fan_out       a topic of many types of records into a table for each
 //!  mirror        columns that go when the newest schema no longer has them
+//!  upserts       one row a key, killed and raced for
 //!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
 //!  unregistered  dead letters whose schemas are registered later, also between a kill and the next start
 //!  registry_away a registry that is away, fails, or is another one behind the same address
@@ -24,6 +25,7 @@
 //!  python        the other readers
 //!  scrape        what /metrics says, and whether its books balance
 //!  alone         processes that hold nothing of the test's
+//!  changes       a producer of changes by key, and what they make
 //! ```
 //!
 //! `TABLEFLOW_KILL_ROUNDS=n` kills more often at random, `TABLEFLOW_KILL_SEED=s` plays a failed run's moments again.
@@ -34,6 +36,9 @@
 #[cfg(test)]
 #[path = "../support/alone.rs"]
 mod alone;
+#[cfg(test)]
+#[path = "../support/changes.rs"]
+mod changes;
 #[cfg(test)]
 mod door;
 #[cfg(test)]
@@ -68,5 +73,7 @@ mod scrape;
 mod several;
 #[cfg(test)]
 mod unregistered;
+#[cfg(test)]
+mod upserts;
 #[cfg(test)]
 mod world;

@@ -24,6 +24,7 @@
 //!  python     PyIceberg and DuckDB, for both suites of the binary
 //!  scrape     what /metrics says, and whether its books balance
 //!  alone      processes that hold nothing of the test's
+//!  changes    a producer of changes by key, and what they make
 //! ```
 //!
 //! `TABLEFLOW_PYTHON` names a Python that has `tests/python/requirements.txt`; `make test` sets it.
@@ -36,6 +37,9 @@ mod alone;
 mod altered;
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+#[path = "../support/changes.rs"]
+mod changes;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]

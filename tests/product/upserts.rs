@@ -1,10 +1,10 @@
 //! Tables with one row a key: what a plain map of the producer's changes holds, every engine reads.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::changes::Changes;
 use crate::world::World;
 
 /// How rows are identified, and what the producer's keys look like.
@@ -29,38 +29,6 @@ const CASES: [Case; 4] = [
     Case { name: "as_it_is", enable: &["--mode", "upsert", "--sort-by", "v"], key: |id| json!(format!("k-{id}")) },
 ];
 
-/// Inserts, updates and deletes by lot; a partition of a row follows from its value, so that rows move.
-struct Producer {
-    seed: u64,
-    next_value: i64,
-    expected: BTreeMap<i64, i64>,
-}
-
-impl Producer {
-    fn lot(&mut self, of: u64) -> i64 {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.seed >> 33) % of) as i64
-    }
-
-    /// Lines of `--envelope`, six in ten of them inserts or updates of any key, one in ten a delete.
-    fn lines(&mut self, key: fn(i64) -> Value, count: usize) -> String {
-        let mut lines = String::new();
-        for _ in 0..count {
-            let id = self.lot(40);
-            let value = if self.lot(10) == 0 {
-                self.expected.remove(&id);
-                Value::Null
-            } else {
-                self.next_value += 1;
-                self.expected.insert(id, self.next_value);
-                json!({"id": id, "half": id / 2, "v": self.next_value, "day": self.next_value % 3})
-            };
-            writeln!(lines, "{}", json!({"key": key(id), "value": value})).unwrap();
-        }
-        lines
-    }
-}
-
 #[track_caller]
 fn check(world: &World, table: &str, expected: &BTreeMap<i64, i64>) {
     let rows: Vec<Value> = expected.iter().map(|(id, value)| json!({"id": id, "v": value})).collect();
@@ -77,7 +45,7 @@ fn one_row_a_key_is_what_every_engine_reads_after_every_commit() {
     for (Case { name, enable, key }, seed) in CASES.into_iter().zip(1..) {
         let world = World::new();
         world.topic(name, 3);
-        let mut producer = Producer { seed, next_value: 0, expected: BTreeMap::new() };
+        let mut producer = Changes::by_lot(seed);
         world.produce_envelopes(name, &producer.lines(key, 5));
         world.ok(&[&["enable", name], enable].concat());
         for count in [0, 1, 30, 60, 200, 3] {
@@ -95,7 +63,7 @@ fn one_row_a_key_is_what_every_engine_reads_after_every_commit() {
 fn a_service_keeps_one_row_a_key_while_somebody_else_writes() {
     let world = World::new();
     world.topic("t", 2);
-    let mut producer = Producer { seed: 7, next_value: 0, expected: BTreeMap::new() };
+    let mut producer = Changes::by_lot(7);
     let key = CASES[0].key;
     world.produce_envelopes("t", &producer.lines(key, 50));
     world.ok(&["enable", "t", "--key", "id", "--commit-interval", "100ms", "--metadata-columns", "none"]);

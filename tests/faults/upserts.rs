@@ -1,0 +1,140 @@
+//! A table with one row a key, killed and raced for: what a plain map of the changes holds, nothing more, nothing less.
+
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tableflow_store::KillPoint;
+
+use super::product::{Product, READERS, wait_until};
+use crate::changes::Changes;
+
+const SIGKILL: i32 = 9;
+
+/// A point is passed so often at most by one `sync`.
+const PASSES_MAX: u32 = 40;
+
+/// By `enable`, or by a job that writes several tables; and nothing trims metadata before its log is full.
+const NOT_PASSED: [KillPoint; 8] = [
+    KillPoint::CatalogCreateBefore,
+    KillPoint::CatalogCreateAfter,
+    KillPoint::DefinitionBefore,
+    KillPoint::DefinitionAfter,
+    KillPoint::EpochBefore,
+    KillPoint::EpochAfter,
+    KillPoint::EpochDeleteBefore,
+    KillPoint::EpochDeleteAfter,
+];
+
+/// Commits that fill the log of metadata.
+const COMMITS_BEFORE: usize = 11;
+
+/// A table, and what its topic's changes make.
+struct Keyed {
+    product: Product,
+    changes: Changes,
+}
+
+impl Keyed {
+    fn new(seed: u64, asked: &[&str]) -> Self {
+        let product = Product::without_topic("t");
+        product.run(&["topic", "create", "t", "--partitions", "3"]).good("topic create");
+        let mut keyed = Keyed { product, changes: Changes::by_lot(seed) };
+        keyed.send(20);
+        keyed.product.run(&[&["enable", "t", "--mode", "upsert", "--key", "id"], asked].concat()).good("enable");
+        keyed
+    }
+
+    fn send(&mut self, count: usize) {
+        let lines = self.changes.lines(|id| json!(id), count);
+        let mut command = self.product.command(&["produce", "t", "--envelope"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+
+    fn check(&self, replay: &str) {
+        let expected: Vec<(i64, i64)> = self.changes.expected.iter().map(|(id, value)| (*id, *value)).collect();
+        for reader in READERS {
+            let number = |value: &Value| value.as_i64().unwrap();
+            let rows = self.product.rows_by(reader, "t", replay);
+            let mut rows: Vec<_> = rows.iter().map(|row| (number(&row["id"]), number(&row["v"]))).collect();
+            rows.sort_unstable();
+            assert_eq!(rows, expected, "{replay}, read by {reader}");
+        }
+    }
+
+    fn sync_and_check(&self, replay: &str) {
+        self.product.run(&["sync"]).good(replay);
+        self.check(replay);
+    }
+}
+
+#[test]
+fn f6_a_sync_of_changes_killed_at_any_point_keeps_one_row_a_key() {
+    let mut keyed = Keyed::new(1, &["--partition-by", "day"]);
+    for _ in 0..COMMITS_BEFORE {
+        keyed.send(2);
+        keyed.product.run(&["sync"]).good("sync");
+    }
+    for point in KillPoint::of_jobs() {
+        let mut kills = 0;
+        for nth in 1..=PASSES_MAX {
+            let replay = format!("TABLEFLOW_KILL_AT={point}:{nth} tableflow sync");
+            keyed.send(3 + nth as usize % 7);
+            let killed = keyed.product.run_until(&["sync"], point.name(), nth);
+            if killed.status.signal() != Some(SIGKILL) {
+                killed.good(&replay);
+                keyed.check(&replay);
+                break;
+            }
+            kills += 1;
+            if nth % 2 == 0 {
+                keyed.send(2);
+            }
+            keyed.sync_and_check(&replay);
+        }
+        println!("{point}: {kills} kills of sync");
+        assert_eq!(kills == 0, NOT_PASSED.contains(point), "{point} was hit {kills} times");
+    }
+}
+
+#[test]
+fn f6_a_service_killed_while_changes_come_keeps_one_row_a_key() {
+    let mut keyed = Keyed::new(2, &["--commit-interval", "30ms"]);
+    for round in 0..12 {
+        let up = keyed.product.up();
+        let until = Instant::now() + Duration::from_millis(60 + 70 * (round * 5 % 12));
+        while Instant::now() < until {
+            keyed.send(9);
+        }
+        up.signal("KILL");
+        up.wait();
+        if round % 4 == 3 {
+            keyed.sync_and_check("a service that was killed");
+        }
+    }
+    keyed.sync_and_check("all of them");
+}
+
+/// Whoever loses a race looks its keys up again on what the winner left.
+#[test]
+fn two_processes_that_write_one_table_keep_one_row_a_key() {
+    let mut keyed = Keyed::new(3, &["--commit-interval", "20ms"]);
+    let first = keyed.product.up();
+    for _ in 0..12 {
+        keyed.send(15);
+        let product = keyed.product.share();
+        // Each takes the table from the other one: who was there stops, and says so.
+        let sync = std::thread::spawn(move || product.run(&["sync"]));
+        keyed.send(15);
+        sync.join().unwrap();
+    }
+    keyed.send(5);
+    first.signal("TERM");
+    first.wait();
+    keyed.sync_and_check("two processes");
+    wait_until("nothing is behind", || keyed.product.status()["lag"] == 0);
+}
