@@ -102,6 +102,7 @@ fn asked(arguments: &EnableArguments) -> Asked {
         upsert: arguments.mode == Mode::Upsert,
         key: arguments.key.clone(),
         format: arguments.format.as_definition(),
+        envelope: arguments.format.envelope(),
         columns: arguments.columns.clone(),
         key_format: arguments.key_format.map(Into::into),
         key_columns: arguments.key_columns.clone(),
@@ -157,6 +158,9 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
             let null = if column.nullable { "" } else { " NOT NULL" };
             let of_key = if plan.key_columns.contains(&column.name) { ", of the key" } else { "" };
             output::printed(writeln!(out, "  {} {}{null}{of_key}", column.name, column.r#type))?;
+        }
+        if let Some(envelope) = plan.envelope {
+            output::printed(writeln!(out, "  records are changes, as {envelope} sends them"))?;
         }
         if plan.format != definition::Format::Json {
             output::printed(writeln!(out, "  records are {}", plan.format))?;

@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub use self::keys::{KeyFormat, Keys};
 pub use self::store::{Definitions, Listing, Unreadable};
 use self::words::is_additive;
-pub use self::words::{ErrorHandling, FanOutBy, Format, StartFrom, Wanted};
+pub use self::words::{Envelope, ErrorHandling, FanOutBy, Format, StartFrom, Wanted};
 
 /// The form of the JSON; another number is another form.
 const FORM: u32 = 1;
@@ -88,6 +88,8 @@ pub struct Definition {
     pub job: JobName,
     #[serde(default, skip_serializing_if = "Format::is_json")]
     pub format: Format,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<Envelope>,
     /// Where its schemas are: ids of another registry mean other schemas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
@@ -133,6 +135,7 @@ pub struct NewDefinition {
     pub topic_id: TopicId,
     pub keeper: Keeper,
     pub format: Format,
+    pub envelope: Option<Envelope>,
     pub registry: Option<String>,
     pub columns: String,
     pub keys: Option<Keys>,
@@ -181,6 +184,7 @@ impl From<NewDefinition> for Definition {
             topic_id: new.topic_id,
             keeper: Some(new.keeper),
             format: new.format,
+            envelope: new.envelope,
             registry: new.registry,
             columns: new.columns,
             keys: new.keys,

@@ -40,6 +40,22 @@ pub enum Format {
     Raw,
 }
 
+/// What is around the rows of a topic's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Envelope {
+    /// Changes of a database's rows, as Debezium's connectors send them.
+    Debezium,
+}
+
+impl fmt::Display for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Envelope::Debezium => "debezium",
+        })
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -75,6 +91,16 @@ pub enum ErrorHandling {
     Skip,
     /// It becomes a row of the table of dead letters.
     Log,
+}
+
+impl fmt::Display for ErrorHandling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ErrorHandling::Suspend => "SUSPEND",
+            ErrorHandling::Skip => "SKIP",
+            ErrorHandling::Log => "LOG",
+        })
+    }
 }
 
 impl ErrorHandling {

@@ -176,6 +176,7 @@ pub async fn check(home: &Home, place: &Place, schema: &ResolvedSchema) -> Resul
             let terms = Terms {
                 subjects: Subjects::of_topic(topic),
                 format: format_by(schema.schema_type),
+                envelope: None,
                 columns: "",
                 keys: None,
                 metadata_columns: MetadataColumns::default(),

@@ -369,6 +369,7 @@ mod tests {
             topic_id: tableflow_model::TopicId(home.ids.uuid()),
             keeper: home.topics.keeper(),
             format: Format::Json,
+            envelope: None,
             registry: None,
             columns: String::new(),
             keys: Some(Keys::new(Format::Json, String::new())),

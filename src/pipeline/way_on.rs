@@ -8,17 +8,22 @@
 use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{Schema, TableMetadata};
 use tableflow_connectors::decode::{MetadataColumns, Remedy, SchemaFault};
-use tableflow_lake::layout::{arrow_schema, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text};
+use tableflow_lake::layout::{
+    arrow_schema, key_ids, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
+};
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Result, TableName, TopicName};
 
-use crate::definition::{Definition, Format, declared_columns};
+use crate::definition::{Definition, ErrorHandling, Format, Upsert, declared_columns};
 
 /// What a further table of the same topic is enabled with.
 #[derive(Debug)]
 pub struct WayOn {
     topic: TopicName,
     table: TableName,
+    /// How records change it, as flags.
+    mode: String,
+    aside: ErrorHandling,
     declared: Vec<Field>,
     /// How keys are written, and what is declared of them, where they are columns too.
     keys: Option<(Format, Vec<Field>)>,
@@ -28,6 +33,21 @@ pub struct WayOn {
     sort_by: String,
     /// The table is one of several that the definition's topic fills.
     is_one_of_several: bool,
+}
+
+fn mode_of(definition: &Definition, schema: &Schema) -> String {
+    let mode = match &definition.upsert {
+        None => "--mode append".to_owned(),
+        Some(Upsert { keys: None }) => "--mode upsert".to_owned(),
+        Some(Upsert { keys: Some(_) }) => {
+            let names: Vec<&str> = key_ids(schema).iter().filter_map(|id| schema.name_by_field_id(*id)).collect();
+            format!("--mode upsert --key {}", quoted(&names.join(",")))
+        }
+    };
+    match definition.envelope {
+        None => mode,
+        Some(envelope) => format!("{mode} --format {envelope}"),
+    }
 }
 
 /// The same of a schema that a table does not take.
@@ -47,6 +67,8 @@ impl WayOn {
         Ok(WayOn {
             topic: definition.topic.clone(),
             table: definition.table.clone(),
+            mode: mode_of(definition, schema),
+            aside: if definition.upsert.is_some() { ErrorHandling::Skip } else { ErrorHandling::Log },
             declared: declared_columns(&definition.columns)?,
             keys: match &definition.keys {
                 Some(keys) => Some((keys.format, declared_columns(&keys.columns)?)),
@@ -103,7 +125,7 @@ impl WayOn {
     }
 
     fn put_aside(&self) -> String {
-        format!("tableflow update {} --error-handling LOG", self.table)
+        format!("tableflow update {} --error-handling {}", self.table, self.aside)
     }
 
     /// The words, what the other table cannot have of this one's layout, and the command.
@@ -113,7 +135,7 @@ impl WayOn {
         let without = if lost.is_empty() { String::new() } else { format!(", without {}", lost.join(" and ")) };
         // The mode is said aloud: for a compacted topic it must be.
         let mut flags = vec![
-            "--mode append".to_owned(),
+            self.mode.clone(),
             format!("--namespace {}", quoted(self.table.namespace())),
             format!("--table {}", quoted(&next_name(self.table.name()))),
         ];

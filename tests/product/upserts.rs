@@ -36,7 +36,11 @@ fn check(world: &World, table: &str, expected: &BTreeMap<i64, i64>) {
         let order = json!({"reader": reader, "table": format!("bronze.{table}"), "columns": ["id", "v"]});
         assert_eq!(world.engines().ask("values", order), Value::from(rows.clone()), "{table}, read by {reader}");
     }
-    assert_eq!(world.rows(&format!("select id, v from {table} order by id")), rows, "{table}, read by tableflow");
+    assert_eq!(
+        world.rows(&format!("select id, v from bronze.\"{table}\" order by id")),
+        rows,
+        "{table}, read by tableflow"
+    );
     assert_eq!(world.status(table)["rows_committed"], rows.len(), "{table}");
 }
 
@@ -134,4 +138,79 @@ fn what_cannot_identify_rows_is_refused_with_a_way_on() {
     world.run(&["enable", "t", "--key", "price"]).failed(2, &["--key price is not what it has: id"]);
     world.ok(&["enable", "t"]);
     assert_eq!(world.json(&["describe", "t"])["mode"], "upsert");
+}
+
+/// A change as Debezium sends it, beside its schema or alone.
+fn change(op: &str, key: &Value, before: Value, after: Value, has_schema: bool) -> String {
+    let value = json!({"before": before, "after": after, "op": op, "ts_ms": 5, "source": {"lsn": 7}});
+    let beside = |payload: Value| json!({"schema": {"type": "struct"}, "payload": payload});
+    let (key, value) = if has_schema { (beside(key.clone()), beside(value)) } else { (key.clone(), value) };
+    format!("{}\n", json!({"key": key, "value": value}))
+}
+
+#[test]
+fn changes_of_a_database_make_the_rows_that_it_has() {
+    for has_schema in [false, true] {
+        let world = World::new();
+        let topic = "pg.public.orders";
+        world.topic(topic, 3);
+        let row = |id: i64, v: i64| json!({"id": id, "half": id / 2, "v": v});
+        let send = |op: &str, id: i64, before: Value, after: Value| {
+            world.produce_envelopes(topic, &change(op, &json!({"id": id}), before, after, has_schema));
+        };
+        // A snapshot, then the stream.
+        for id in 1..=5 {
+            send("r", id, Value::Null, row(id, id * 10));
+        }
+        world.ok(&["enable", topic, "--format", "debezium"]);
+        let mut expected: BTreeMap<i64, i64> = (1..=5).map(|id| (id, id * 10)).collect();
+        world.ok(&["sync"]);
+        check(&world, topic, &expected);
+        send("u", 2, row(2, 20), row(2, 21));
+        // Without an image of what was before.
+        send("u", 3, Value::Null, row(3, 31));
+        send("c", 6, Value::Null, row(6, 60));
+        // Deletes, one with a tombstone behind it.
+        send("d", 4, row(4, 40), Value::Null);
+        send("d", 1, Value::Null, Value::Null);
+        world.produce_envelopes(topic, "{\"key\":{\"id\":1},\"value\":null}\n");
+        // A key that changes is a delete and an insert.
+        send("d", 5, row(5, 50), Value::Null);
+        send("c", 50, Value::Null, row(50, 50));
+        world.ok(&["sync"]);
+        expected.extend([(2, 21), (3, 31), (6, 60), (50, 50)]);
+        expected.retain(|id, _| ![1, 4, 5].contains(id));
+        check(&world, topic, &expected);
+        // A key that was deleted comes again.
+        send("c", 4, Value::Null, row(4, 44));
+        expected.insert(4, 44);
+        world.ok(&["sync"]);
+        check(&world, topic, &expected);
+    }
+}
+
+#[test]
+fn what_is_no_change_of_a_row_is_a_bad_record() {
+    let world = World::new();
+    let good = change("c", &json!({"id": 1}), Value::Null, json!({"id": 1, "v": 1}), false);
+    for (table, bad, reason) in [
+        ("truncation", "{\"key\":null,\"value\":{\"op\":\"t\",\"source\":{}}}\n", "truncation"),
+        ("message", "{\"key\":null,\"value\":{\"op\":\"m\",\"message\":{}}}\n", "not-a-change"),
+        ("plain_row", "{\"key\":{\"id\":2},\"value\":{\"id\":2,\"v\":2}}\n", "not-a-change"),
+        ("transaction", "{\"key\":{\"id\":\"7\"},\"value\":{\"status\":\"BEGIN\",\"id\":\"7\"}}\n", "not-a-change"),
+    ] {
+        world.topic(table, 1);
+        world.produce_envelopes(table, &[&good, bad, &good].concat());
+        world.ok(&["enable", table, "--format", "debezium"]);
+        world.run(&["sync", table]).failed(3, &["record 1 of partition 0", reason, "--error-handling SKIP"]);
+        assert_eq!(world.numbers(&format!("select v from {table}")), [1], "{table}");
+        world.ok(&["update", table, "--error-handling", "SKIP"]);
+        world.ok(&["sync", table]);
+        let status = world.status(table);
+        assert_eq!((&status["rows_skipped"], &status["lag"]), (&json!(1), &json!(0)), "{table}");
+    }
+    world.topic("keyless", 1);
+    world.produce_envelopes("keyless", "{\"key\":null,\"value\":{\"op\":\"c\",\"after\":{\"id\":1}}}\n");
+    world.run(&["enable", "keyless", "--format", "debezium"]).failed(2, &["has a key that names columns", "--key id"]);
+    world.run(&["enable", "keyless", "--format", "debezium", "--mode", "append"]).failed(2, &["comes later"]);
 }

@@ -58,6 +58,10 @@ pub enum Reason {
     RepeatedKey,
     /// It does not say which of several tables it belongs to.
     NoTable,
+    /// No envelope around a row that changed.
+    NotAChange,
+    /// All rows of the source were deleted at once.
+    Truncation,
 }
 
 impl Reason {
@@ -88,6 +92,8 @@ impl Reason {
             Reason::KeyColumn => "key-column",
             Reason::RepeatedKey => "repeated-key",
             Reason::NoTable => "no-table",
+            Reason::NotAChange => "not-a-change",
+            Reason::Truncation => "truncation",
         }
     }
 }

@@ -56,7 +56,7 @@ mod value_columns;
 pub use avro::{AvroDecoder, in_a_record};
 pub use changes::{added, missing, relaxed, widened};
 pub use failure::{Reason, RecordError, Remedy};
-pub use json::JsonDecoder;
+pub use json::{Envelope, JsonDecoder};
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
 pub use pass::Taken;
 pub use passing::Passing;

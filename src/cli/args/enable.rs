@@ -159,11 +159,16 @@ pub enum TopicFormat {
     Protobuf,
     /// Records as they are, in one column
     Raw,
-    #[value(hide = true)]
+    /// Changes of a database's rows in JSON, as Debezium sends them: the table has the rows
     Debezium,
 }
 
 impl TopicFormat {
+    /// What is around the rows.
+    pub fn envelope(self) -> Option<definition::Envelope> {
+        (self == TopicFormat::Debezium).then_some(definition::Envelope::Debezium)
+    }
+
     /// None: what the registry says.
     pub fn as_definition(self) -> Option<definition::Format> {
         match self {

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use tableflow_model::{Error, Result};
 
-use super::enable::{EnableArguments, TableFormat, TopicFormat};
+use super::enable::{EnableArguments, TableFormat};
 use super::topic::{ProduceArguments, ProduceFormat};
 use super::{QueryArguments, Verb};
 
@@ -74,9 +74,6 @@ fn check_enable(arguments: &EnableArguments) -> Result<()> {
     }
     if arguments.format_version != 2 {
         return Err(later("--format-version", &arguments.format_version.to_string(), "use 2"));
-    }
-    if arguments.format == TopicFormat::Debezium {
-        return Err(later("--format", "debezium", "use avro or json: the envelope is a row"));
     }
     Ok(())
 }

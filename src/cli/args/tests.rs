@@ -179,10 +179,6 @@ fn i2_values_that_come_later_are_refused_by_name() {
     let cases = [
         ("enable|t|--table-formats|ICEBERG,delta", "error: --table-formats DELTA comes later\n  hint: use ICEBERG"),
         ("enable|t|--format-version|3", "error: --format-version 3 comes later\n  hint: use 2"),
-        (
-            "enable|t|--format|debezium",
-            "error: --format debezium comes later\n  hint: use avro or json: the envelope is a row",
-        ),
         ("produce|t|--format|protobuf", "error: --format protobuf comes later\n  hint: use json or raw"),
         (
             "enable|t|--readers|athena",

@@ -208,7 +208,16 @@ async fn keys_of(home: &Home, definition: &Definition, columns: &SchemaRef, form
         _ => KEY_COLUMN,
     };
     let subjects = Subjects::of_keys(&definition.topic);
-    let reading = Reading { part: RecordPart::Key, subjects, format, declared: &[], left_out: &[], bare, mirror: None };
+    let reading = Reading {
+        part: RecordPart::Key,
+        subjects,
+        format,
+        envelope: definition.envelope,
+        declared: &[],
+        left_out: &[],
+        bare,
+        mirror: None,
+    };
     // Whatever else a key has identifies nothing.
     let rules = ColumnRules { metadata: MetadataColumns::None, ..ColumnRules::default() };
     Learning::new(home, reading, columns, &rules).await

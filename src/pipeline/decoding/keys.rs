@@ -21,7 +21,7 @@ use tableflow_model::{Error, Records, Result};
 
 use super::learning::{KEY_COLUMN, Learning, Reading};
 use super::{KeyTerms, Part, Stopped};
-use crate::definition::{self, Format, declared_columns};
+use crate::definition::{self, Envelope, Format, declared_columns};
 use crate::home::Home;
 
 const HIDDEN: &str = "is in keys and in values: the column has the value's copy";
@@ -44,7 +44,7 @@ pub(super) struct Keys {
 impl Keys {
     pub async fn new(
         home: &Home,
-        KeyTerms { subjects, keys }: KeyTerms<'_>,
+        (KeyTerms { subjects, keys }, envelope): (KeyTerms<'_>, Option<Envelope>),
         table: &Schema,
         rules: &ColumnRules,
         values: &mut Learning,
@@ -74,6 +74,7 @@ impl Keys {
             part: RecordPart::Key,
             subjects,
             format,
+            envelope,
             declared: &declared,
             left_out: &[],
             bare: KEY_COLUMN,

@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tableflow_connectors::decode::{
-    AvroDecoder, BadRecords, ColumnRules, Decoded, Decoder, JsonDecoder, Learned, Note, ProtobufDecoder, RawDecoder,
-    Reason, RecordError, RegistryFraming, in_a_record, record_names,
+    self, AvroDecoder, BadRecords, ColumnRules, Decoded, Decoder, JsonDecoder, Learned, Note, ProtobufDecoder,
+    RawDecoder, Reason, RecordError, RegistryFraming, in_a_record, record_names,
 };
 use tableflow_connectors::registry::{
     self, Include, RecordPart, RegisteredSchema, RegistryError, ResolvedSchema, SchemaKey, SchemaType, Version,
@@ -28,7 +28,7 @@ use uuid::Uuid;
 use super::following::Following;
 use super::subjects::Subjects;
 use super::{Part, Stopped};
-use crate::definition::Format;
+use crate::definition::{Envelope, Format};
 use crate::home::Home;
 use crate::pipeline::format::schema_type_of;
 use crate::pipeline::mirror::{Mirror, Step};
@@ -49,6 +49,8 @@ pub(super) struct Reading<'a> {
     pub part: RecordPart,
     pub subjects: Subjects,
     pub format: Format,
+    /// What is around its rows; keys of such records may be beside their schema.
+    pub envelope: Option<Envelope>,
     pub declared: &'a [Field],
     /// The columns that the other part fills.
     pub left_out: &'a [String],
@@ -98,7 +100,7 @@ impl Learning {
     /// For a table with these columns, and those declared beside them, which keep to the rules.
     pub async fn new(home: &Home, reading: Reading<'_>, table: &Schema, rules: &ColumnRules) -> Result<Self> {
         let (mut decoder, notes) = decoder_of(home, &reading, table, rules)?;
-        let Reading { part, subjects, format, left_out, declared, mirror, bare } = reading;
+        let Reading { part, subjects, format, left_out, declared, mirror, bare, .. } = reading;
         decoder.leave_to_keys(left_out);
         let schemas = schema_type_of(format).map(|schema_type| Schemas { home: home.clone(), subjects, schema_type });
         let following = match (mirror, &schemas) {
@@ -308,6 +310,12 @@ fn decoder_of(
             let mut decoder = JsonDecoder::new(declared, table)?.keep_to(rules, table)?;
             if *part == RecordPart::Key {
                 decoder = decoder.bare_as(reading.bare);
+            }
+            if let Some(Envelope::Debezium) = reading.envelope {
+                decoder = decoder.inside(match part {
+                    RecordPart::Value => decode::Envelope::Change,
+                    RecordPart::Key => decode::Envelope::Key,
+                });
             }
             let notes = decoder.notes();
             match format {

@@ -30,7 +30,7 @@ pub use self::changes::{Changes, Changing};
 use self::keys::Keys;
 use self::learning::{KEY_COLUMN, Learning, Reading};
 pub use self::subjects::{Subjects, first_key, format_by, format_of};
-use crate::definition::{self, Definition, Format, declared_columns};
+use crate::definition::{self, Definition, Envelope, Format, declared_columns};
 use crate::home::Home;
 use crate::pipeline::mirror::{Mirror, Step};
 
@@ -39,6 +39,7 @@ use crate::pipeline::mirror::{Mirror, Step};
 pub struct Terms<'a> {
     pub subjects: Subjects,
     pub format: Format,
+    pub envelope: Option<Envelope>,
     /// As given to `--columns`.
     pub columns: &'a str,
     pub keys: Option<KeyTerms<'a>>,
@@ -60,6 +61,7 @@ impl<'a> Terms<'a> {
         Terms {
             subjects: Subjects::of_topic(&definition.topic),
             format: definition.format,
+            envelope: definition.envelope,
             columns: &definition.columns,
             keys: definition
                 .keys
@@ -105,7 +107,7 @@ pub enum Stopped {
 impl Decoding {
     /// For a table with these columns, and those declared beside them, which keep to the rules.
     pub async fn new(home: &Home, terms: Terms<'_>, table: &Schema, rules: &ColumnRules) -> Result<Self> {
-        let Terms { subjects, format, columns, keys, metadata_columns, evolution, mirror } = terms;
+        let Terms { subjects, format, envelope, columns, keys, metadata_columns, evolution, mirror } = terms;
         let mirror = match evolution {
             Evolution::Mirror => Some(mirror),
             // What it dropped is read past all the same.
@@ -117,13 +119,21 @@ impl Decoding {
         let left_out = keys.as_ref().map_or(&[][..], |terms| &terms.keys.own);
         let is_a_values = |field: &&arrow::datatypes::FieldRef| !left_out.contains(field.name());
         let of_values = Schema::new(table.fields().iter().filter(is_a_values).cloned().collect::<Fields>());
-        let reading =
-            Reading { part: RecordPart::Value, subjects, format, declared, left_out, bare: KEY_COLUMN, mirror };
+        let reading = Reading {
+            part: RecordPart::Value,
+            subjects,
+            format,
+            envelope,
+            declared,
+            left_out,
+            bare: KEY_COLUMN,
+            mirror,
+        };
         let mut values = Learning::new(home, reading, &of_values, rules).await?;
         let keys = match keys {
             Some(terms) => {
                 check_declared(&declared_columns(&terms.keys.columns)?, metadata_columns)?;
-                Some(Keys::new(home, terms, table, rules, &mut values).await?)
+                Some(Keys::new(home, (terms, envelope), table, rules, &mut values).await?)
             }
             None => None,
         };

@@ -28,6 +28,7 @@ async fn decoding(home: &Home, keys: &definition::Keys, table: &Schema) -> Decod
     let terms = Terms {
         subjects: Subjects::none(),
         format: Format::Json,
+        envelope: None,
         columns: "",
         keys: Some(KeyTerms { subjects: Subjects::none(), keys }),
         metadata_columns: MetadataColumns::None,

@@ -74,6 +74,7 @@ impl FanOutPlan {
             mode: "append",
             key: Vec::new(),
             format: self.settings.format,
+            envelope: None,
             format_version: 2,
             columns: Vec::new(),
             key_format: None,

@@ -5,7 +5,9 @@
 
 use arrow::datatypes::{Field, FieldRef, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
-use tableflow_connectors::decode::{BadRecords, ColumnRules, Evolution, MetadataColumns, Note, RecordError, Remedy};
+use tableflow_connectors::decode::{
+    self, BadRecords, ColumnRules, Evolution, MetadataColumns, Note, RecordError, Remedy,
+};
 use tableflow_connectors::registry::Version;
 use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
@@ -16,7 +18,7 @@ use tableflow_model::{Error, Records, Result, Source, TableName};
 
 use super::upsert::Key;
 use super::{Request, Settings};
-use crate::definition::{Definition, Keys, StartFrom, declared_columns};
+use crate::definition::{Definition, Envelope, Keys, StartFrom, declared_columns};
 use crate::home::Home;
 use crate::pipeline::decoding::{Decoding, KeyTerms, Stopped, Subjects, Terms};
 use crate::pipeline::dispatch::decoding_for;
@@ -47,6 +49,8 @@ struct Found {
     columns: Fields,
     notes: Vec<Note>,
     keys: Option<Keys>,
+    /// The fields of the first key, where it is an object.
+    key_fields: Vec<String>,
     mirror: Option<Mirror>,
 }
 
@@ -63,7 +67,10 @@ pub(super) async fn new(
         found = columns(home, source, request, settings, taken).await?;
     }
     let metadata = settings.metadata_columns.key_column();
-    let key = if upserts { Some(Key::of(request, found.keys.as_ref(), metadata)?) } else { None };
+    let key = match upserts {
+        true => Some(Key::of(request, (found.keys.as_ref(), &found.key_fields), metadata)?),
+        false => None,
+    };
     laid_out(found, key, &asked.partition_by, &asked.sort_by)
 }
 
@@ -108,7 +115,7 @@ async fn columns_shown(
         return Err(Error::data(format!("no record that belongs to table {table} has a value in a field yet"))
             .with_hint("declare columns for all tables with --columns, or keep the metadata columns"));
     }
-    Ok(Found { columns, notes: decoding.notes(), keys: None, mirror: None })
+    Ok(Found { columns, notes: decoding.notes(), keys: None, key_fields: Vec::new(), mirror: None })
 }
 
 /// The names of partition fields that a column has: the record with that name is the running job's matter too.
@@ -123,12 +130,18 @@ fn taken_names(partition_by: &str, columns: &Fields) -> Result<Vec<String>> {
 
 /// Whether a table of these columns can be parted and sorted so.
 pub(super) fn check(columns: Fields, partition_by: &str, sort_by: &str) -> Result<()> {
-    laid_out(Found { columns, notes: Vec::new(), keys: None, mirror: None }, None, partition_by, sort_by).map(|_| ())
+    laid_out(
+        Found { columns, notes: Vec::new(), keys: None, key_fields: Vec::new(), mirror: None },
+        None,
+        partition_by,
+        sort_by,
+    )
+    .map(|_| ())
 }
 
 /// Columns, parted and sorted.
 fn laid_out(found: Found, key: Option<Key>, partition_by: &str, sort_by: &str) -> Result<Layout> {
-    let Found { columns, notes, keys, mirror } = found;
+    let Found { columns, notes, keys, mirror, .. } = found;
     let mut schema = new_schema(&columns)?;
     if let Some(key) = &key {
         schema = key.identifies(schema)?;
@@ -142,6 +155,7 @@ fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
     Terms {
         subjects: Subjects::of_topic(&request.topic),
         format: settings.format,
+        envelope: settings.envelope,
         columns: &settings.columns,
         keys: settings.keys.as_ref().map(|keys| KeyTerms { subjects: Subjects::of_keys(&request.topic), keys }),
         metadata_columns: settings.metadata_columns,
@@ -274,7 +288,20 @@ async fn columns(
         return Err(Error::usage(format!("topic {} {what}, and no columns were declared", request.topic))
             .with_hint("declare them: --columns \"id BIGINT\", or produce a record with values first"));
     }
-    Ok(Found { columns, notes: decoding.notes(), keys: decoding.keys(), mirror: decoding.mirror().cloned() })
+    let key_fields = match settings.envelope {
+        Some(Envelope::Debezium) => sample.iter().find_map(first_key_fields).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let (notes, keys, mirror) = (decoding.notes(), decoding.keys(), decoding.mirror().cloned());
+    Ok(Found { columns, notes, keys, key_fields, mirror })
+}
+
+/// The names in the first key of a batch, as a database's connector has them.
+fn first_key_fields(records: &Records) -> Option<Vec<String>> {
+    let key = (0..records.len()).find_map(|row| records.key(row))?;
+    let key = decode::Envelope::Key.open(key, 0).ok()?;
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(key).ok()?;
+    Some(fields.into_iter().map(|(name, _)| name).collect())
 }
 
 /// The decoding of a table that has no rows yet: if it mirrors the newest schema, with the columns of that alone.

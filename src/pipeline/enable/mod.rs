@@ -35,7 +35,9 @@ use self::layout::Layout;
 use self::settings::Settings;
 use super::dead_letters;
 use super::mirror::{self, Mirror};
-use crate::definition::{Definition, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition, StartFrom, Upsert};
+use crate::definition::{
+    Definition, Envelope, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition, StartFrom, Upsert,
+};
 use crate::home::Home;
 
 /// The table property that says which topic fills it.
@@ -68,6 +70,9 @@ pub struct Asked {
     pub key: Vec<String>,
     /// Absent: what the schema registry says.
     pub format: Option<Format>,
+    /// What is around the rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<Envelope>,
     pub columns: Option<String>,
     pub key_format: Option<KeyFormat>,
     pub key_columns: Option<String>,
@@ -115,6 +120,7 @@ pub struct PlanSummary {
     /// The columns that identify rows.
     pub key: Vec<String>,
     pub format: Format,
+    pub envelope: Option<Envelope>,
     pub format_version: u8,
     pub columns: Vec<ColumnSummary>,
     pub key_format: Option<Format>,
@@ -261,6 +267,7 @@ impl TablePlan {
             mode: if self.upsert.is_some() { "upsert" } else { "append" },
             key: self.layout.key.as_ref().map(|key| key.columns.clone()).unwrap_or_default(),
             format: self.settings.format,
+            envelope: self.settings.envelope,
             format_version: 2,
             notes: self.layout.notes.iter().map(|note| format!("{} {}", note.path, note.words)).collect(),
             columns: arrow.fields().iter().map(ColumnSummary::of).collect(),

@@ -10,7 +10,7 @@ use tableflow_model::{Error, Offset, Partition, Result, Source, TableName, Topic
 use uuid::Uuid;
 
 use super::{Request, keys};
-use crate::definition::{DeadLetters, Definition, ErrorHandling, Format, Keys, NewDefinition, StartFrom};
+use crate::definition::{DeadLetters, Definition, Envelope, ErrorHandling, Format, Keys, NewDefinition, StartFrom};
 use crate::home::Home;
 use crate::pipeline::dead_letters;
 use crate::pipeline::decoding::format_of;
@@ -24,6 +24,7 @@ const RETENTION_MS_DEFAULT: i64 = 7 * 24 * 3600 * 1000;
 #[derive(Debug)]
 pub struct Settings {
     pub format: Format,
+    pub envelope: Option<Envelope>,
     pub columns: String,
     pub keys: Option<Keys>,
     pub metadata_columns: MetadataColumns,
@@ -86,8 +87,11 @@ impl Settings {
             None => format_of(home, &request.topic, RecordPart::Value, source).await?.unwrap_or_default(),
         };
         let keys = keys::asked_for(home, request, before.and_then(|before| before.keys.as_ref()), source).await?;
+        let envelope = request.asked.envelope.or(before.and_then(|it| it.envelope));
+        check_envelope(envelope, format)?;
         Ok(Settings {
             format,
+            envelope,
             columns: columns.unwrap_or_default(),
             keys,
             metadata_columns: metadata_columns.unwrap_or(MetadataColumns::Portable),
@@ -136,6 +140,7 @@ impl Settings {
             keeper: home.topics.keeper(),
             registry: self.asks_registry().then(|| home.registry_name.clone()),
             format: self.format,
+            envelope: self.envelope,
             columns: self.columns,
             keys: self.keys,
             upsert: None,
@@ -150,5 +155,13 @@ impl Settings {
             fan_out: None,
             created_at: home.clock.now(),
         }
+    }
+}
+
+fn check_envelope(envelope: Option<Envelope>, format: Format) -> Result<()> {
+    match (envelope, format) {
+        (None, _) | (Some(Envelope::Debezium), Format::Json) => Ok(()),
+        (Some(Envelope::Debezium), format) => Err(Error::usage(format!("Debezium's envelope in {format} comes later"))
+            .with_hint(format!("let the connector write JSON, or say --format {format}: the whole envelope is a row"))),
     }
 }

@@ -24,7 +24,12 @@ pub(super) async fn is_wanted(
     before: Option<&Definition>,
     existing: Option<&TableMetadata>,
 ) -> Result<bool> {
-    let asked = match (request.asked.append, request.asked.upsert || !request.asked.key.is_empty()) {
+    let asked = &request.asked;
+    let asked = match (asked.append, asked.upsert || asked.envelope.is_some() || !asked.key.is_empty()) {
+        (true, true) if asked.envelope.is_some() => {
+            return Err(Error::usage("a table of every change comes later")
+                .with_hint("leave --mode out: the table has the rows of the source; or leave --format out"));
+        }
         (true, true) => {
             return Err(Error::usage("--key is for tables with one row a key")
                 .with_hint("say --mode upsert, or leave --key out"));
@@ -69,9 +74,19 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// What was asked for, or else what keys tell, or else keys as they are.
-    pub fn of(request: &Request, keys: Option<&Keys>, metadata: Option<String>) -> Result<Self> {
-        let own = keys.map(|keys| keys.own.clone()).filter(|own| !own.is_empty());
+    /// What was asked for, or else the columns or fields of keys, or else keys as they are.
+    pub fn of(
+        request: &Request,
+        (keys, key_fields): (Option<&Keys>, &[String]),
+        metadata: Option<String>,
+    ) -> Result<Self> {
+        let own = keys.map_or(key_fields.to_vec(), |keys| keys.own.clone());
+        let own = Some(own).filter(|own| !own.is_empty());
+        if own.is_none() && request.asked.key.is_empty() && request.asked.envelope.is_some() {
+            return Err(Error::usage(format!("no record of topic {} has a key that names columns", request.topic))
+                .with_detail("Debezium's connectors send the primary key of a row as its record's key")
+                .with_hint("name the columns that identify rows with --key id,.., or let the connector send keys"));
+        }
         let asked = Some(request.asked.key.clone()).filter(|asked| !asked.is_empty());
         match (asked.or(own), metadata) {
             (Some(columns), metadata) => {

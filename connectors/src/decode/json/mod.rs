@@ -11,6 +11,7 @@
 //!  schema                the columns that a JSON Schema declares
 //!  passed                what its records may have and belongs to no column
 //!  bare                  values that are no objects, as keys often are
+//!  debezium              rows inside of the changes that they are part of
 //!  fault                 what is wrong, and the declaration that helps
 //! ```
 //!
@@ -30,6 +31,7 @@
 mod bare;
 mod careful;
 mod cursor;
+mod debezium;
 mod declare;
 mod fault;
 mod names;
@@ -49,6 +51,7 @@ use serde_json::value::RawValue;
 use tableflow_model::{Records, Result};
 
 use self::bare::Bare;
+pub use self::debezium::Envelope;
 use self::passed::Passed;
 use self::shape::Shape;
 use super::columns::fields::Fields;
@@ -66,6 +69,8 @@ const FORESEEN_FIELDS_MAX: usize = 10_000;
 pub struct JsonDecoder {
     /// None: records are JSON from their first byte on.
     framing: Option<Box<dyn Framing>>,
+    /// None: a record is what its row is made of.
+    envelope: Option<Envelope>,
     /// None: a record is an object.
     bare: Option<Bare>,
     known: HashMap<SchemaKey, Passed>,
@@ -85,7 +90,8 @@ impl JsonDecoder {
     /// it. A declared STRING takes any JSON value.
     pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
         let columns = ValueColumns::new(declare::columns(declared, table)?);
-        Ok(JsonDecoder { framing: None, bare: None, known: HashMap::new(), columns, unescaped: String::new() })
+        let (framing, envelope, bare, known, unescaped) = Default::default();
+        Ok(JsonDecoder { framing, envelope, bare, known, columns, unescaped })
     }
 
     /// What its columns do not keep of what may be written for them.
@@ -97,6 +103,13 @@ impl JsonDecoder {
     #[must_use]
     pub fn framed(mut self, framing: impl Framing + 'static) -> Self {
         self.framing = Some(Box::new(framing));
+        self
+    }
+
+    /// Takes what a row is made of out of what is around it.
+    #[must_use]
+    pub fn inside(mut self, envelope: Envelope) -> Self {
+        self.envelope = Some(envelope);
         self
     }
 
@@ -144,7 +157,12 @@ impl JsonDecoder {
         if foreseen.is_none() && matches!(read, Ok(true)) {
             // Only for a record that is good anyway: bad ones must not make every record look ahead.
             fields.roll_back(row);
-            let ahead = foreseen.insert(foresee(records, index, self.framing.as_deref(), bare_field.as_deref()));
+            let ahead = foreseen.insert(foresee(
+                records,
+                index,
+                (self.framing.as_deref(), self.envelope),
+                bare_field.as_deref(),
+            ));
             read = careful::read(fields, limits, value, row, Some(ahead));
         }
         match read {
@@ -161,9 +179,17 @@ impl JsonDecoder {
     /// The JSON of a record, and the schema that it names.
     fn open<'r>(&self, records: &'r Records, index: usize) -> std::result::Result<(&'r [u8], Option<SchemaKey>), Stop> {
         let value = records.value(index).ok_or_else(|| Stop::failed(RecordError::tombstone(index)))?;
-        let Some(framing) = &self.framing else { return Ok((value, None)) };
-        let opened = framing.open(records, index).map_err(Stop::failed)?;
-        Ok((opened.payload, Some(opened.schema)))
+        let (value, schema) = match &self.framing {
+            None => (value, None),
+            Some(framing) => {
+                let opened = framing.open(records, index).map_err(Stop::failed)?;
+                (opened.payload, Some(opened.schema))
+            }
+        };
+        match self.envelope {
+            None => Ok((value, schema)),
+            Some(envelope) => Ok((envelope.open(value, index).map_err(Stop::failed)?, schema)),
+        }
     }
 }
 
@@ -205,12 +231,20 @@ impl Decoder for JsonDecoder {
 }
 
 /// What the records from `first` on tell, taken together; those that are no JSON tell nothing.
-fn foresee(records: &Records, first: usize, framing: Option<&dyn Framing>, bare_field: Option<&str>) -> Shape {
+fn foresee(
+    records: &Records,
+    first: usize,
+    (framing, envelope): (Option<&dyn Framing>, Option<Envelope>),
+    bare_field: Option<&str>,
+) -> Shape {
     let mut budget = FORESEEN_FIELDS_MAX;
     let mut together = Shape::Object(Default::default());
-    let json = |index: usize| match framing {
-        Some(framing) if records.value(index).is_some() => Some(framing.open(records, index).ok()?.payload),
-        _ => records.value(index),
+    let json = |index: usize| {
+        let value = match framing {
+            Some(framing) if records.value(index).is_some() => framing.open(records, index).ok()?.payload,
+            _ => records.value(index)?,
+        };
+        envelope.map_or(Some(value), |envelope| envelope.open(value, index).ok())
     };
     for value in (first..records.len()).filter_map(json) {
         let raw = serde_json::from_slice::<&RawValue>(value).ok();

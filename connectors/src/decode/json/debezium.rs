@@ -1,0 +1,171 @@
+//! Debezium's envelope: a change of a row, around the row.
+//!
+//! Owns [`Envelope`].
+//! - I1: what a record says of its row is the row after the change; where that is deleted the value is null.
+//! - I2: an envelope may stand beside its schema, as Kafka Connect writes JSON, and so may a key.
+//! - I3: what is no JSON is handed on as it is: whoever reads rows says why.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::decode::{Reason, RecordError, Remedy};
+
+/// What is taken out of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// The row, of a change.
+    Change,
+    /// A key, of a key beside its schema.
+    Key,
+}
+
+/// A change, or one beside its schema.
+#[derive(Deserialize)]
+struct Change<'a> {
+    #[serde(borrow, default)]
+    op: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    after: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    payload: Payload<'a>,
+}
+
+#[derive(Deserialize)]
+struct Beside<'a> {
+    #[serde(default)]
+    schema: Payload<'a>,
+    #[serde(borrow, default)]
+    payload: Payload<'a>,
+}
+
+/// A member that may be there and null.
+#[derive(Default)]
+enum Payload<'a> {
+    #[default]
+    Absent,
+    Null,
+    Some(&'a RawValue),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Payload<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(if raw.get() == "null" { Payload::Null } else { Payload::Some(raw) })
+    }
+}
+
+impl Envelope {
+    /// What is inside.
+    pub fn open(self, value: &[u8], row: usize) -> Result<&[u8], RecordError> {
+        match self {
+            Envelope::Change => after(value, row),
+            Envelope::Key => Ok(key(value)),
+        }
+    }
+}
+
+/// I1.
+fn after(value: &[u8], row: usize) -> Result<&[u8], RecordError> {
+    let Ok(change) = serde_json::from_slice::<Change<'_>>(value) else { return Ok(value) };
+    let change = match (&change.op, &change.payload) {
+        (None, Payload::Some(payload)) => match serde_json::from_str(payload.get()) {
+            Ok(change) => change,
+            Err(_) => return Err(no_change(row, "its payload is no envelope of a change")),
+        },
+        (None, Payload::Null) => return Err(RecordError::tombstone(row)),
+        _ => change,
+    };
+    match (change.op.as_deref(), change.after) {
+        (Some("c" | "r" | "u"), Some(after)) => Ok(after.get().as_bytes()),
+        (Some("d"), _) => Err(RecordError::tombstone(row)),
+        (Some("t"), _) => Err(RecordError {
+            reason: Reason::Truncation,
+            ..no_change(
+                row,
+                "the source emptied its whole table (op t): rows here would have to go that no record names",
+            )
+        }),
+        (Some(op @ ("c" | "r" | "u")), None) => {
+            Err(no_change(row, &format!("op {op} has no row behind the change (after)")))
+        }
+        (Some(op), _) => Err(no_change(row, &format!("op {op} changes no row"))),
+        (None, _) => Err(no_change(row, "it has no op, as an envelope of Debezium has")),
+    }
+}
+
+/// I2.
+fn key(value: &[u8]) -> &[u8] {
+    match serde_json::from_slice::<Beside<'_>>(value) {
+        Ok(Beside { schema: Payload::Some(_), payload: Payload::Some(payload) }) => payload.get().as_bytes(),
+        _ => value,
+    }
+}
+
+fn no_change(row: usize, what: &str) -> RecordError {
+    RecordError {
+        row,
+        reason: Reason::NotAChange,
+        path: "$".to_owned(),
+        message: format!("the value is no change of a row: {what}"),
+        remedy: Remedy::Produce("let Debezium's connector send changes of rows alone to this topic".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(value: &str) -> Result<&str, Reason> {
+        let opened = Envelope::Change.open(value.as_bytes(), 3);
+        opened.map(|value| std::str::from_utf8(value).unwrap()).map_err(|error| {
+            assert_eq!(error.row, 3);
+            error.reason
+        })
+    }
+
+    #[test]
+    fn i1_i2_the_row_after_a_change_is_taken_out_of_it_and_of_what_is_around_it() {
+        for op in ["c", "r", "u"] {
+            let change = format!(r#"{{"before":{{"id":0}},"after":{{"id":1,"s":"{{"}},"op":"{op}","ts_ms":5}}"#);
+            assert_eq!(opened(&change), Ok(r#"{"id":1,"s":"{"}"#));
+            let beside = format!(r#"{{"schema":{{"type":"struct"}},"payload":{change}}}"#);
+            assert_eq!(opened(&beside), Ok(r#"{"id":1,"s":"{"}"#));
+        }
+        for (value, reason) in [
+            (r#"{"before":{"id":1},"after":null,"op":"d"}"#, Reason::Tombstone),
+            (r#"{"schema":null,"payload":null}"#, Reason::Tombstone),
+            (r#"{"payload":{"before":{"id":1},"op":"d"}}"#, Reason::Tombstone),
+            (r#"{"op":"t","source":{}}"#, Reason::Truncation),
+            (r#"{"op":"m","message":{}}"#, Reason::NotAChange),
+            (r#"{"op":"u","before":{}}"#, Reason::NotAChange),
+            (r#"{"status":"BEGIN","id":"7"}"#, Reason::NotAChange),
+            (r#"{"schema":{},"payload":{"ts_ms":4}}"#, Reason::NotAChange),
+            (r#"{"schema":{},"payload":7}"#, Reason::NotAChange),
+        ] {
+            assert_eq!(opened(value), Err(reason), "{value}");
+        }
+    }
+
+    #[test]
+    fn i3_what_is_no_json_is_handed_on() {
+        for value in ["", "{", "7", "[1]", "{\"op\":1}"] {
+            assert_eq!(opened(value), Ok(value));
+        }
+    }
+
+    #[test]
+    fn i2_a_key_is_taken_out_of_what_is_beside_its_schema() {
+        for (key, inside) in [
+            (r#"{"schema":{"type":"struct"},"payload":{"id":1}}"#, r#"{"id":1}"#),
+            (r#"{"schema":{"type":"int32"},"payload":7}"#, "7"),
+            (r#"{"payload":{"id":1}}"#, r#"{"payload":{"id":1}}"#),
+            (r#"{"id":1}"#, r#"{"id":1}"#),
+            ("7", "7"),
+            ("abc", "abc"),
+        ] {
+            assert_eq!(Envelope::Key.open(key.as_bytes(), 0).unwrap(), inside.as_bytes());
+        }
+    }
+}
