@@ -119,7 +119,7 @@ fn f6_a_service_killed_while_changes_come_keeps_one_row_a_key() {
     keyed.sync_and_check("all of them");
 }
 
-/// Whoever loses a race looks its keys up again on what the winner left.
+/// Each takes the table from the other one, and looks its keys up on what that one left.
 #[test]
 fn two_processes_that_write_one_table_keep_one_row_a_key() {
     let mut keyed = Keyed::new(3, &["--commit-interval", "20ms"]);
@@ -127,7 +127,7 @@ fn two_processes_that_write_one_table_keep_one_row_a_key() {
     for _ in 0..12 {
         keyed.send(15);
         let product = keyed.product.share();
-        // Each takes the table from the other one: who was there stops, and says so.
+        // Who was there stops, and says so.
         let sync = std::thread::spawn(move || product.run(&["sync"]));
         keyed.send(15);
         sync.join().unwrap();

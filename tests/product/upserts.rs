@@ -214,3 +214,31 @@ fn what_is_no_change_of_a_row_is_a_bad_record() {
     world.run(&["enable", "keyless", "--format", "debezium"]).failed(2, &["has a key that names columns", "--key id"]);
     world.run(&["enable", "keyless", "--format", "debezium", "--mode", "append"]).failed(2, &["comes later"]);
 }
+
+#[test]
+fn rows_that_say_so_are_deleted() {
+    let world = World::new();
+    let line = |id: i64, v: i64, more: Value, headers: Value| {
+        let mut value = json!({"id": id, "half": id / 2, "v": v});
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        format!("{}\n", json!({"key": {"id": id}, "value": value, "headers": headers}))
+    };
+    for (table, gone, stays) in [
+        ("texts", json!({"__deleted": "true"}), json!({"__deleted": "false"})),
+        ("booleans", json!({"__deleted": true}), json!({"__deleted": false})),
+        ("ops", json!({"__op": "d"}), json!({"__op": "u"})),
+        ("headers", json!({}), json!({})),
+    ] {
+        world.topic(table, 2);
+        let header = |op: &str| if table == "headers" { json!([["op", op]]) } else { json!([]) };
+        let put = |id: i64, v: i64| line(id, v, stays.clone(), header("2"));
+        let delete = |id: i64| line(id, 0, gone.clone(), header("3"));
+        world.produce_envelopes(table, &[put(1, 10), put(2, 20), put(3, 30), delete(2)].concat());
+        world.ok(&["enable", table, "--key", "id"]);
+        world.ok(&["sync"]);
+        check(&world, table, &BTreeMap::from([(1, 10), (3, 30)]));
+        world.produce_envelopes(table, &[delete(1), put(2, 21), delete(9)].concat());
+        world.ok(&["sync"]);
+        check(&world, table, &BTreeMap::from([(2, 21), (3, 30)]));
+    }
+}

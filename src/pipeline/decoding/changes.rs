@@ -1,8 +1,8 @@
 //! Records as changes of a table with one row a key.
 //!
 //! Owns [`Changing`], which tells puts from deletes and says which keys are deleted, and [`Changes`], its answer.
-//! - I1: a record puts a row, deletes a key, or is a bad one: a null value deletes, and without a key nothing is
-//!   identified.
+//! - I1: a record puts a row, deletes a key, or is a bad one: a null value deletes, so does a row that says so, and
+//!   without a key nothing is identified.
 //! - I2: a key is what the table's columns of it say: of a put those of the row, of a delete those that are in the
 //!   record's key, by their names, or the only one as the key itself.
 //! - I3: each change knows its place in the topic; which of two is the later one is for others to say.
@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef};
 use iceberg::spec::TableMetadata;
@@ -91,19 +91,34 @@ impl Changing {
         failures.extend(deletes.bad);
         failures.sort_by_key(|failure| failure.row);
         let until = Until::of(&mut part, deletes.stopped, failures, bad);
-        let put: Vec<usize> = part.taken.rows().collect();
-        let kept = |record: &usize| until.keeps(*record);
-        let rows: Vec<u32> = (0_u32..).zip(&put).filter(|(_, record)| kept(record)).map(|(row, _)| row).collect();
-        let put: Vec<usize> = put.into_iter().filter(|record| kept(record)).collect();
-        let (keys, deleted): (Vec<u32>, Vec<usize>) =
-            (0_u32..).zip(deletes.records).filter(|(_, record)| kept(record)).unzip();
+        let taken: Vec<(u32, usize)> = (0_u32..).zip(part.taken.rows()).collect();
+        let taken = taken.into_iter().filter(|(_, record)| until.keeps(*record));
+        let says_deleted = SaysDeleted::of(&part.batch);
+        let (gone, put): (Vec<_>, Vec<_>) = taken
+            .partition(|(row, record)| says_deleted.row(*row as usize) || says_deleted_by_header(records, *record));
+        let (keys, by_null): (Vec<u32>, Vec<usize>) =
+            (0_u32..).zip(deletes.records).filter(|(_, record)| until.keeps(*record)).unzip();
+        let keys = take_record_batch(&deletes.keys, &UInt32Array::from(keys)).map_err(unfit)?;
+        let gone_keys = self.keys_of_rows(records, &part.batch, &gone)?;
+        let deleted: Vec<usize> = by_null.into_iter().chain(gone.into_iter().map(|(_, record)| record)).collect();
+        let (rows, put): (Vec<u32>, Vec<usize>) = put.into_iter().unzip();
         let changes = Changes {
             orders: orders(records, &put),
-            deleted: take_record_batch(&deletes.keys, &UInt32Array::from(keys)).map_err(unfit)?,
+            deleted: concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?,
             deleted_orders: orders(records, &deleted),
         };
         let part = Part { batch: rows_of(&part.batch, &rows).map_err(unfit)?, taken: Taken::these(&put), ..part };
         Ok((part, changes))
+    }
+
+    /// The keys of rows that say that they are deleted.
+    fn keys_of_rows(&self, records: &Records, batch: &RecordBatch, rows: &[(u32, usize)]) -> Result<RecordBatch> {
+        if self.keys.is_none() {
+            let keys: BinaryArray = rows.iter().map(|(_, record)| records.key(*record)).collect();
+            return key_batch(&self.columns, vec![Arc::new(keys)]);
+        }
+        let rows = UInt32Array::from_iter_values(rows.iter().map(|(row, _)| *row));
+        conform(&take_record_batch(batch, &rows).map_err(unfit)?, &self.columns)
     }
 
     /// The keys of records with null values.
@@ -199,6 +214,39 @@ impl Until {
     fn keeps(&self, record: usize) -> bool {
         record < self.end && !self.without.contains(&record)
     }
+}
+
+/// The columns of a flattened change that say that its row is gone.
+struct SaysDeleted<'a> {
+    /// `__deleted`: `true`, as a boolean or a text.
+    booleans: Option<&'a BooleanArray>,
+    texts: Option<&'a StringArray>,
+    /// `__op`: `d`.
+    ops: Option<&'a StringArray>,
+}
+
+impl<'a> SaysDeleted<'a> {
+    fn of(batch: &'a RecordBatch) -> Self {
+        let (deleted, op) = (batch.column_by_name("__deleted"), batch.column_by_name("__op"));
+        SaysDeleted {
+            booleans: deleted.and_then(|column| column.as_boolean_opt()),
+            texts: deleted.and_then(|column| column.as_string_opt::<i32>()),
+            ops: op.and_then(|column| column.as_string_opt::<i32>()),
+        }
+    }
+
+    fn row(&self, row: usize) -> bool {
+        let is = |texts: Option<&StringArray>, word: &str| {
+            texts.is_some_and(|texts| !texts.is_null(row) && texts.value(row) == word)
+        };
+        let is_true = self.booleans.is_some_and(|deleted| !deleted.is_null(row) && deleted.value(row));
+        is_true || is(self.texts, "true") || is(self.ops, "d")
+    }
+}
+
+/// The header `op` of a changelog: 1 and 3 take a row back.
+fn says_deleted_by_header(records: &Records, row: usize) -> bool {
+    records.headers(row).any(|(name, value)| name == b"op" && matches!(value, Some([1 | 3 | b'1' | b'3'])))
 }
 
 /// What reads the keys of deletes.
