@@ -257,7 +257,5 @@ fn help_is_no_error_and_hides_what_is_not_served() {
     let (text, code) = refused("enable|--help");
     assert_eq!(code, 0);
     assert!(text.contains("[possible values: auto, append, upsert]") || text.contains("- append:"), "{text}");
-    for hidden in ["DELTA"] {
-        assert!(!text.contains(hidden), "{hidden} is offered");
-    }
+    assert!(!text.contains("DELTA"), "it is offered: {text}");
 }
