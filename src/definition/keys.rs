@@ -29,6 +29,12 @@ impl Keys {
         Keys { format, columns, ..Keys::default() }
     }
 
+    /// All of their fields, in columns of their own or of values.
+    pub fn fields(&self) -> Vec<String> {
+        let hidden = fields_of(&self.hidden).into_iter().map(|field| field.name().clone());
+        self.own.iter().cloned().chain(hidden).collect()
+    }
+
     /// Takes in what was found of the same keys since. A name that is keys' or values' by now stays so.
     pub fn grow(&mut self, found: &Keys) {
         let known = fields_of(&self.hidden);

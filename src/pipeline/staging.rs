@@ -309,9 +309,7 @@ impl TableFiles {
         let mut changed = None;
         if let Some(upserts) = self.upserts.take() {
             let collapsed = upserts.collapse.finish()?;
-            for rows in &collapsed.rows {
-                self.stager.write(rows).await?;
-            }
+            self.stager.write_together(collapsed.rows).await?;
             changed = Some((upserts.records, collapsed.deleted));
         }
         let schema = self

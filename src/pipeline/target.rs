@@ -76,18 +76,21 @@ pub struct Decoded {
     mirror: Option<String>,
     /// The ids of the columns that took no null.
     required: BTreeSet<i32>,
+    /// Those that identify rows.
+    keys: Vec<i32>,
 }
 
 impl Decoded {
     pub fn of(table: &TableMetadata) -> Self {
         let mirror = table.properties().get(mirror::PROPERTY).cloned();
-        Decoded { mirror, required: required(table).collect() }
+        Decoded { mirror, required: required(table).collect(), keys: key_ids(table.current_schema()) }
     }
 
     /// Whether it still is the right one.
     fn fits(&self, table: &TableMetadata) -> bool {
         table.properties().get(mirror::PROPERTY) == self.mirror.as_ref()
             && required(table).all(|id| self.required.contains(&id))
+            && key_ids(table.current_schema()) == self.keys
     }
 }
 
@@ -236,7 +239,8 @@ impl Target {
         self.sent = None;
         match self.prepare(delta, changes).await {
             Ok(sent) => self.sent = Some(sent),
-            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+            // A file that is gone was replaced by somebody: the next look knows the new one.
+            Err(error) if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound) => return Err(error),
             Err(error) => {
                 // Nothing was sent: the table is as it was, and the same files can go onto it again.
                 patience.pause_after(error).await?;

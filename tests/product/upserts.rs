@@ -14,7 +14,7 @@ struct Case {
     key: fn(i64) -> Value,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case { name: "by_value", enable: &["--key", "id"], key: |id| json!(id) },
     Case {
         name: "by_two",
@@ -25,6 +25,12 @@ const CASES: [Case; 4] = [
         name: "by_key_columns",
         enable: &["--mode", "upsert", "--key-format", "json", "--partition-by", "day"],
         key: |id| json!({"customer": id}),
+    },
+    // A field that values have too identifies rows with the others.
+    Case {
+        name: "by_shared_columns",
+        enable: &["--mode", "upsert", "--key-format", "json"],
+        key: |id| json!({"region": id % 2, "id": id}),
     },
     Case { name: "as_it_is", enable: &["--mode", "upsert", "--sort-by", "v"], key: |id| json!(format!("k-{id}")) },
 ];
@@ -124,6 +130,7 @@ fn what_cannot_identify_rows_is_refused_with_a_way_on() {
         (&["--key", "nobody"][..], &["there is no column nobody", "--columns"][..]),
         (&["--key", "price"], &["cannot be identified by column price"]),
         (&["--key", "tags"], &["cannot be identified by column tags"]),
+        (&["--key", "id,_tableflow_key"], &["cannot be identified by column _tableflow_key"]),
         (&["--mode", "append", "--key", "id"], &["--key is for tables with one row a key"]),
         (&["--mode", "upsert", "--metadata-columns", "none"], &["nothing identifies the rows", "--key"]),
         (&["--key", "id", "--error-handling", "LOG"], &["come later", "SKIP"]),
@@ -138,6 +145,48 @@ fn what_cannot_identify_rows_is_refused_with_a_way_on() {
     world.run(&["enable", "t", "--key", "price"]).failed(2, &["--key price is not what it has: id"]);
     world.ok(&["enable", "t"]);
     assert_eq!(world.json(&["describe", "t"])["mode"], "upsert");
+}
+
+#[test]
+fn a_topic_that_begins_with_deletes_becomes_a_table() {
+    let world = World::new();
+    world.topic("t", 1);
+    let lines = "{\"key\":7,\"value\":null}\n{\"key\":1,\"value\":{\"id\":1,\"v\":10}}\n{\"key\":7,\"value\":null}\n";
+    world.produce_envelopes("t", lines);
+    world.ok(&["enable", "t", "--key", "id"]);
+    world.ok(&["sync"]);
+    check(&world, "t", &BTreeMap::from([(1, 10)]));
+}
+
+/// A key that became wider under a running service is deleted as it was put.
+#[test]
+fn a_key_that_becomes_wider_is_deleted_all_the_same() {
+    let world = World::new();
+    world.topic("t", 1);
+    let schema = |of: &str| {
+        let fields = r#"{"name":"v","type":"long"},{"name":"__deleted","type":"boolean"}"#;
+        format!(r#"{{"type":"record","name":"R","fields":[{{"name":"id","type":"{of}"}},{fields}]}}"#)
+    };
+    let register = |of: &str| {
+        let file = world.file("schema.avsc", schema(of));
+        world.json(&["schema", "register", "t-value", &file])["id"].as_u64().unwrap() as u8
+    };
+    let send = |id: u8, key: &[u8], v: u8, deleted: u8| {
+        world.produce_raw("t", &[&[0, 0, 0, 0, id], key, &[v * 2, deleted], b"\n"].concat());
+    };
+    let (narrow, small, large) = (register("int"), [2], [0x80, 0xe0, 0xa6, 0xad, 0x16]);
+    send(narrow, &small, 1, 0);
+    world.ok(&["enable", "t", "--key", "id", "--commit-interval", "100ms"]);
+    let up = world.up();
+    world.wait_for_status("t", "lag", 0);
+    let wide = register("long");
+    send(wide, &large, 3, 0);
+    world.wait_for_status("t", "rows_committed", 2);
+    send(wide, &large, 0, 1);
+    send(wide, &small, 0, 1);
+    world.wait_for_status("t", "rows_committed", 0);
+    check(&world, "t", &BTreeMap::new());
+    drop(up);
 }
 
 /// A change as Debezium sends it, beside its schema or alone.

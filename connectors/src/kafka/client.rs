@@ -12,8 +12,8 @@
 //! - I7: a client has at most [`TOPICS_MAX`] topics: librdkafka looks through all of a client's for each one that a
 //!   broker names.
 //! - I8: a client that seems to have lost its way is told the servers once more. librdkafka lets go of every broker
-//!   that an answer does not name, and one that the controller does not count on, as after it stood still for a while,
-//!   names none, not even itself; from then on such a client knows nobody (librdkafka's issue 5301).
+//!   that an answer does not name, and a broker that its controller has fenced, since it stood still for longer than
+//!   `broker.session.timeout.ms`, names none: from then on such a client may know nobody (librdkafka's issue 5301).
 
 use std::collections::HashSet;
 use std::fmt;

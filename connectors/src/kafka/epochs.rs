@@ -241,7 +241,13 @@ impl EpochProducer for KafkaEpochs {
     }
 
     fn recorded(&mut self) -> Result<Recorded> {
-        self.read_recorded(&self.clients()?.consumer)
+        let consumer = self.clients()?.consumer.clone();
+        let read = self.read_recorded(&consumer);
+        if read.is_err() {
+            // The same client is asked again.
+            self.cluster.tell_servers(&consumer);
+        }
+        read
     }
 
     fn begin(&mut self) -> Result<()> {

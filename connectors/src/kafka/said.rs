@@ -10,8 +10,8 @@
 //! - I4: a dead cluster is asked one question at a time: those that wait for nothing hold no thread.
 //! - I5: a client that never got a token waits ten seconds before it asks for one again: who wants an answer before
 //!   takes another client. One whose token could not be renewed goes on with the one that it has.
-//! - I6: a client that seems to have lost its way is told the servers once more, not oftener than librdkafka can keep in
-//!   mind: it keeps each telling.
+//! - I6: a client that seems to have lost its way is told the servers once more, and more and more rarely while it goes
+//!   on so: librdkafka keeps each telling for the client's life.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,8 +34,12 @@ const FAILED: &str = "FAIL";
 /// A client asks for its first token as soon as it is made; what fails later is a renewal.
 const FIRST_TOKEN_WITHIN: Duration = Duration::from_secs(15);
 
-/// Between two times that a client is told its servers (I6).
-const TOLD_EVERY: Duration = Duration::from_secs(5);
+/// Between two times that a client is told its servers at first, doubled so many times at most (I6).
+const TOLD_AFTER: Duration = Duration::from_secs(5);
+const TOLD_DOUBLED_MAX: u32 = 6;
+
+/// Who needed it no more for so long has found its way.
+const FOUND_AFTER: Duration = Duration::from_secs(900);
 
 const NO_TOKEN: &str = "OAUTHBEARER token";
 
@@ -51,7 +55,7 @@ pub(super) struct Context {
     /// Of this client alone.
     no_token_since: Arc<Mutex<Option<Instant>>>,
     /// The same (I6).
-    told_servers_at: Arc<Mutex<Option<Instant>>>,
+    told_servers: Arc<Mutex<Option<(Instant, u32)>>>,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +78,7 @@ impl Context {
             dead,
             made_at: Instant::now(),
             no_token_since: Arc::default(),
-            told_servers_at: Arc::default(),
+            told_servers: Arc::default(),
         }
     }
 
@@ -97,16 +101,17 @@ impl Context {
 
     /// The same of another client, which asks for a token of its own.
     pub fn of_another_client(&self) -> Self {
-        let (no_token_since, told_servers_at) = Default::default();
-        Context { made_at: Instant::now(), no_token_since, told_servers_at, ..self.clone() }
+        let (no_token_since, told_servers) = Default::default();
+        Context { made_at: Instant::now(), no_token_since, told_servers, ..self.clone() }
     }
 
     /// Is it time to tell this client its servers once more (I6)? Who asks does so.
     pub fn is_to_be_told_servers(&self) -> bool {
-        let mut told_at = self.told_servers_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = told_at.is_none_or(|told_at| told_at.elapsed() >= TOLD_EVERY);
+        let mut told = self.told_servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = told.filter(|(at, _)| at.elapsed() < FOUND_AFTER);
+        let is_due = last.is_none_or(|(at, times)| at.elapsed() >= TOLD_AFTER * 2_u32.pow(times.min(TOLD_DOUBLED_MAX)));
         if is_due {
-            *told_at = Some(Instant::now());
+            *told = Some((Instant::now(), last.map_or(0, |(_, times)| times + 1)));
         }
         is_due
     }
@@ -236,5 +241,18 @@ mod tests {
         let context = Context::new(1);
         let told = [&context, &context.clone(), &context.of_another_client()].map(Context::is_to_be_told_servers);
         assert_eq!(told, [true, false, true]);
+        let Some(long_ago) = Instant::now().checked_sub(FOUND_AFTER) else { return };
+        let now = Instant::now();
+        for (told, expected) in [
+            (Some((now - TOLD_AFTER, 0)), (true, 1)),
+            (Some((now - TOLD_AFTER, 1)), (false, 1)),
+            (Some((now - 2 * TOLD_AFTER, 1)), (true, 2)),
+            (Some((now - 64 * TOLD_AFTER, 99)), (true, 100)),
+            (Some((long_ago, 99)), (true, 0)),
+        ] {
+            *context.told_servers.lock().unwrap() = told;
+            let is_due = context.is_to_be_told_servers();
+            assert_eq!((is_due, context.told_servers.lock().unwrap().unwrap().1), expected, "{told:?}");
+        }
     }
 }

@@ -40,20 +40,20 @@ impl ColumnReader {
     }
 
     pub async fn open(&self, store: &Store, file: &DataFile) -> Result<FileBatches> {
-        let unreadable = || Error::data("a file of the table cannot be read").with_detail(file.file_path());
+        let path = file.file_path();
+        let unreadable = |error: DataFusionError| unreadable(path, error);
         let reader = ParquetObjectReader::new(store.object_store(), store.path(file.file_path())?);
         let reader = reader.with_file_size(file.file_size_in_bytes());
         let builder = ParquetRecordBatchStreamBuilder::new(reader).await;
-        let builder = builder.map_err(|error| unreadable().with_source(error))?;
-        let columns = self.expressions(builder.schema()).map_err(|error| unreadable().with_source(error))?;
+        let builder = builder.map_err(|error| unreadable(error.into()))?;
+        let columns = self.expressions(builder.schema()).map_err(unreadable)?;
         let needed = columns.iter().flat_map(collect_columns).map(|column| column.index());
         let mask = ProjectionMask::roots(builder.parquet_schema(), needed);
-        let stream = builder.with_projection(mask).build().map_err(|error| unreadable().with_source(error))?;
+        let stream = builder.with_projection(mask).build().map_err(|error| unreadable(error.into()))?;
         let read = stream.schema().clone();
         let columns = columns.into_iter().map(|column| reassign_expr_columns(column, &read));
-        let columns = columns.collect::<Result<_, DataFusionError>>();
-        let columns = columns.map_err(|error| unreadable().with_source(error))?;
-        Ok(FileBatches { path: file.file_path().to_owned(), stream, columns, schema: self.schema().clone() })
+        let columns = columns.collect::<Result<_, DataFusionError>>().map_err(unreadable)?;
+        Ok(FileBatches { path: path.to_owned(), stream, columns, schema: self.schema().clone() })
     }
 
     /// How each column is made of those of a file.
@@ -83,15 +83,54 @@ impl std::fmt::Debug for FileBatches {
 impl FileBatches {
     /// The next rows (I1).
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let unreadable = || Error::data("a file of the table cannot be read").with_detail(self.path.clone());
-        let batch = self.stream.try_next().await.map_err(|error| unreadable().with_source(error))?;
+        let path = &self.path;
+        let unreadable = |error: DataFusionError| unreadable(path, error);
+        let batch = self.stream.try_next().await.map_err(|error| unreadable(error.into()))?;
         let Some(batch) = batch else { return Ok(None) };
         let rows = batch.num_rows();
         let columns = self.columns.iter().map(|column| column.evaluate(&batch)?.into_array(rows));
-        let columns = columns.collect::<Result<_, DataFusionError>>();
-        let columns = columns.map_err(|error| unreadable().with_source(error))?;
+        let columns = columns.collect::<Result<_, DataFusionError>>().map_err(unreadable)?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
-        batch.map(Some).map_err(|error| unreadable().with_source(error))
+        batch.map(Some).map_err(|error| unreadable(error.into()))
+    }
+}
+
+/// What a store says for the moment is no fault of the file; where the file is gone its table has others by now.
+fn unreadable(path: &str, error: DataFusionError) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    let mut of_store = None;
+    while let (Some(one), None) = (cause, of_store) {
+        of_store = one.downcast_ref::<object_store::Error>();
+        cause = one.source();
+    }
+    let failed = match of_store {
+        None => Error::data("a file of the table cannot be read"),
+        Some(object_store::Error::NotFound { .. }) => Error::not_found("a file of the table is gone"),
+        Some(_) => Error::unavailable("the object store does not hand out a file of the table"),
+    };
+    failed.with_detail(path).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::errors::ParquetError;
+    use tableflow_model::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn an_outage_is_no_fault_of_the_file() {
+        let of_store = |error: object_store::Error| ParquetError::External(Box::new(error)).into();
+        let source = || Box::new(std::io::Error::other("too many open files"));
+        let generic = object_store::Error::Generic { store: "file", source: source() };
+        let gone = object_store::Error::NotFound { path: "f".to_owned(), source: source() };
+        for (error, kind) in [
+            (of_store(generic), ErrorKind::Unavailable),
+            (of_store(gone), ErrorKind::NotFound),
+            (ParquetError::General("no magic".to_owned()).into(), ErrorKind::Data),
+        ] {
+            assert_eq!(unreadable("f", error).kind(), kind);
+        }
     }
 }

@@ -173,3 +173,20 @@ async fn delete_files_are_few_whatever_is_touched() {
     upserts.epoch(&(2000..2070).map(|key| (key, Some(key))).collect::<Vec<_>>(), 0).await;
     assert_eq!(upserts.table.metadata.current_snapshot().unwrap().summary().operation, Operation::Append);
 }
+
+/// Which of two rows with one key goes is found on the base of each try, not kept from the one before.
+#[tokio::test]
+async fn a_row_does_not_go_for_one_that_is_gone_again() {
+    let mut upserts = Upserts::new("", "", 9);
+    upserts.epoch(&[(1, Some(5))], 0).await;
+    upserts.table.append(&changes(&[(1, 6)])).await;
+    // A try to commit that comes to nothing.
+    let metadata = upserts.table.metadata.clone();
+    upserts.keyed.catch_up(&metadata).await.unwrap();
+    let live = upserts.table.live().await;
+    let foreign = live.iter().max_by_key(|live| live.sequence).unwrap();
+    let delete = upserts.table.positions(foreign, &[(foreign.file.file_path(), 0)], false).await;
+    upserts.table.delete(foreign.spec_id, vec![delete]).await;
+    upserts.epoch(&[(2, Some(7))], 0).await;
+    upserts.check("the other row of key 1 went before").await;
+}

@@ -115,6 +115,10 @@ impl KeyedTable {
                 manifests.iter().filter(data).map(|manifest| live_files_of(&self.store, manifest)).collect();
             live = side_by_side(reads).await?.into_iter().flatten().collect();
         }
+        // Which of two rows is the one to go is found anew: the other one may be gone by now.
+        for number in std::mem::take(&mut self.superseded).into_keys() {
+            self.files.forget(number);
+        }
         let paths: HashSet<&str> = live.iter().map(|live| live.file.file_path()).collect();
         for number in self.files.others(&paths) {
             self.files.forget(number);
@@ -170,6 +174,12 @@ impl KeyedTable {
     /// A row of somebody's commit.
     fn found(&mut self, key: Hash, location: Location) {
         let before: Vec<Location> = self.index.find(key).collect();
+        let sequence = |of: Location| self.files.get(of.file).map(|file| file.live.sequence);
+        let is_younger = |of: &Location| self.files.is_live(*of) && sequence(*of) > sequence(location);
+        if before.iter().any(is_younger) {
+            self.superseded.entry(location.file).or_default().insert(location.row.into());
+            return;
+        }
         for before in before {
             if self.files.is_live(before) {
                 self.superseded.entry(before.file).or_default().insert(before.row.into());

@@ -33,11 +33,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::row::OwnedRow;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
 
+use crate::arrow_error;
 use crate::keys::{Hash, KeyHasher};
 use crate::layout::{arrow_schema, conform};
 use file::{FileKeys, FileLayout, OpenFile};
@@ -153,6 +155,24 @@ impl Stager {
         let batch = conform(batch, &self.layout.arrow_schema)?;
         for part in self.splitter.split(batch)? {
             self.write_part(part).await?;
+        }
+        Ok(())
+    }
+
+    /// Many batches, of which each may have rows of every partition: one after another would be a few rows for each file.
+    pub async fn write_together(&mut self, batches: Vec<RecordBatch>) -> Result<()> {
+        let (mut some, mut bytes) = (Vec::new(), 0);
+        let mut batches = batches.into_iter().peekable();
+        while let Some(batch) = batches.next() {
+            let batch = conform(&batch, &self.layout.arrow_schema)?;
+            bytes += batch.get_array_memory_size();
+            some.push(batch);
+            if bytes >= FILE_BYTES_TARGET || batches.peek().is_none() {
+                let together = concat_batches(&self.layout.arrow_schema, &some);
+                some.clear();
+                bytes = 0;
+                self.write(&together.map_err(arrow_error("the rows of an epoch do not fit together"))?).await?;
+            }
         }
         Ok(())
     }

@@ -10,8 +10,9 @@ use tableflow_model::{Error, JobName, Result};
 use tableflow_store::paths::TablePaths;
 use tableflow_store::{PutOutcome, Store};
 
-/// A dead process of the same generation may have left a few files behind; more than this is a live one.
-const NAMES_TRIED_MAX: u32 = 1000;
+/// A dead process of the same generation may have left many files behind. They are numbered without gaps: a step that
+/// doubles is soon past them all, and where so many steps are not, somebody is at work there.
+const NAMES_TRIED_MAX: u32 = 24;
 
 /// The part of a file's name that says who wrote it and for what.
 #[derive(Clone, Debug)]
@@ -41,12 +42,13 @@ impl FileNames {
 
     /// Under the next name that nobody has taken (I1).
     pub async fn put(&mut self, bytes: &Bytes) -> Result<String> {
-        for _ in 0..NAMES_TRIED_MAX {
+        for tried in 0..NAMES_TRIED_MAX {
             let number = self.next_number;
-            self.next_number += 1;
+            self.next_number += 1 << tried;
             let EpochName { job, generation, epoch } = &self.name;
             let uri = self.paths.data_file(&FileName::new(job, *generation, *epoch, number.into()));
             if self.store.put_new(&uri, bytes.clone()).await? != PutOutcome::Taken {
+                self.next_number = number + 1;
                 return Ok(uri);
             }
         }

@@ -31,7 +31,7 @@ pub struct EnableArguments {
     /// How records change the table
     #[arg(long, value_name = "MODE", value_enum, default_value_t, ignore_case = true)]
     pub mode: Mode,
-    /// The columns that identify rows, where there is one a key [default: those of --key-format, or else the key as it
+    /// One row for each value of these columns [default with --mode upsert: those of --key-format, or else the key as it
     /// is]
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     pub key: Vec<String>,
@@ -126,7 +126,7 @@ pub struct UpdateArguments {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// upsert of a compacted topic, or with --key; append of any other one
+    /// upsert of a compacted topic, with --key, or with --format debezium; append of any other one
     #[default]
     Auto,
     /// Every record is a row

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use iceberg::spec::TableMetadata;
 use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Remedy, Taken};
 use tableflow_connectors::registry::RecordPart;
@@ -63,8 +63,11 @@ impl Changing {
         let ids = key_ids(table.current_schema());
         let name = |id: &i32| table.current_schema().name_by_field_id(*id);
         let all = arrow_schema(table.current_schema())?;
-        let find =
-            |name: &str| all.field_with_name(name).ok().map(|field| FieldRef::from(field.clone().with_nullable(true)));
+        // A column may become wider under a running job: a key is then the same one in the wider type.
+        let find = |name: &str| {
+            let field = all.field_with_name(name).ok()?;
+            Some(FieldRef::from(Field::new(name, widest_number(field.data_type()), true)))
+        };
         let columns: Fields = ids.iter().filter_map(name).filter_map(find).collect();
         if columns.is_empty() || columns.len() != ids.len() {
             return Err(Error::data(format!(
@@ -118,7 +121,12 @@ impl Changing {
             return key_batch(&self.columns, vec![Arc::new(keys)]);
         }
         let rows = UInt32Array::from_iter_values(rows.iter().map(|(row, _)| *row));
-        conform(&take_record_batch(batch, &rows).map_err(unfit)?, &self.columns)
+        let keys = conform(&take_record_batch(batch, &rows).map_err(unfit)?, &self.columns)?;
+        // Rows without a key are bad ones, and a wider type takes every other value.
+        match keys.columns().iter().all(|column| column.null_count() == 0) {
+            true => Ok(keys),
+            false => Err(Error::internal("a key became null where rows say that they are deleted")),
+        }
     }
 
     /// The keys of records with null values.
@@ -269,6 +277,14 @@ async fn keys_of(home: &Home, definition: &Definition, columns: &SchemaRef, form
     // Whatever else a key has identifies nothing.
     let rules = ColumnRules { metadata: MetadataColumns::None, ..ColumnRules::default() };
     Learning::new(home, reading, columns, &rules).await
+}
+
+fn widest_number(of: &DataType) -> DataType {
+    match of {
+        DataType::Int32 => DataType::Int64,
+        DataType::Decimal128(_, scale) => DataType::Decimal128(38, *scale),
+        same => same.clone(),
+    }
 }
 
 fn orders(records: &Records, rows: &[usize]) -> Vec<Order> {

@@ -61,14 +61,17 @@ pub(super) async fn new(
     settings: &Settings,
 ) -> Result<Layout> {
     let asked = &request.asked;
-    let mut found = columns(home, source, request, settings, Vec::new()).await?;
+    let mut found = columns(home, source, (request, upserts), settings, Vec::new()).await?;
     let taken = taken_names(&asked.partition_by, &found.columns)?;
     if !taken.is_empty() {
-        found = columns(home, source, request, settings, taken).await?;
+        found = columns(home, source, (request, upserts), settings, taken).await?;
     }
-    let metadata = settings.metadata_columns.key_column();
     let key = match upserts {
-        true => Some(Key::of(request, (found.keys.as_ref(), &found.key_fields), metadata)?),
+        true => {
+            let names: Vec<String> = found.columns.iter().map(|column| column.name().clone()).collect();
+            let keys = (found.keys.as_ref(), found.key_fields.as_slice());
+            Some(Key::of(request, keys, (&names, settings.metadata_columns))?)
+        }
         false => None,
     };
     laid_out(found, key, &asked.partition_by, &asked.sort_by)
@@ -263,7 +266,7 @@ pub(super) fn differs(request: &Request, flag: &str, asked: &str, has: &str) -> 
 async fn columns(
     home: &Home,
     source: &mut dyn Source,
-    request: &Request,
+    (request, upserts): (&Request, bool),
     settings: &Settings,
     partition_fields: Vec<String>,
 ) -> Result<Found> {
@@ -273,12 +276,13 @@ async fn columns(
     let terms = terms(request, settings);
     let of_values = mirroring(home, &Terms { keys: None, ..terms.clone() }, &nothing, &rules).await?;
     let sample = sample(source).await?;
-    let mut decoding = shown(of_values, request, settings, &sample).await?;
+    let bad = if upserts { BadRecords::StopButAtTombstones } else { BadRecords::Stop };
+    let mut decoding = shown(of_values, request, settings, (&sample, bad)).await?;
     if settings.keys.is_some() {
         // Whether a field of keys is one of values too is known once all of the values were looked at.
         let terms = Terms { mirror: decoding.mirror().cloned(), ..terms };
         let with_keys = Decoding::new(home, terms, &decoding.schema(), &rules).await?;
-        decoding = shown(with_keys, request, settings, &sample).await?;
+        decoding = shown(with_keys, request, settings, (&sample, bad)).await?;
     }
     let metadata = settings.metadata_columns.fields();
     let columns: Fields = decoding.schema().fields().iter().cloned().chain(metadata).collect();
@@ -334,14 +338,19 @@ async fn sample(source: &mut dyn Source) -> Result<Vec<Records>> {
 }
 
 /// The decoding, with the columns that these records show it.
-async fn shown(mut decoding: Decoding, request: &Request, settings: &Settings, sample: &[Records]) -> Result<Decoding> {
+async fn shown(
+    mut decoding: Decoding,
+    request: &Request,
+    settings: &Settings,
+    (sample, bad): (&[Records], BadRecords),
+) -> Result<Decoding> {
     if let Some(refusal) = decoding.take_refusal() {
         return Err(refusal);
     }
     let declared = declared_columns(&settings.columns)?;
     let (mut rows, mut failure) = (0, None);
     for records in sample {
-        let parts = decoding.decode(records, BadRecords::Stop).await?;
+        let parts = decoding.decode(records, bad).await?;
         rows += parts.iter().map(|part| part.taken.len()).sum::<usize>();
         let failed = match parts.into_iter().find_map(|part| part.stopped) {
             Some(Stopped::Record(failed)) => failed,

@@ -5,6 +5,7 @@
 //!   unless every record is asked for.
 
 use iceberg::spec::{Schema, TableMetadata};
+use tableflow_connectors::decode::MetadataColumns;
 use tableflow_connectors::registry::RecordPart;
 use tableflow_lake::layout::{identified_by, key_ids};
 use tableflow_model::{Error, Result, Source};
@@ -65,6 +66,10 @@ pub fn without_letters() -> Error {
         .with_hint("use --error-handling SUSPEND or SKIP, or --mode append: every record becomes a row")
 }
 
+fn is_same(name: &str, other: &str) -> bool {
+    name.to_lowercase() == other.to_lowercase()
+}
+
 /// The columns that identify rows.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
@@ -74,14 +79,17 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// What was asked for, or else the columns or fields of keys, or else keys as they are.
+    /// What was asked for, or else the columns of keys, whether keys or values fill them, or else keys as they are.
     pub fn of(
         request: &Request,
         (keys, key_fields): (Option<&Keys>, &[String]),
-        metadata: Option<String>,
+        (columns, metadata): (&[String], MetadataColumns),
     ) -> Result<Self> {
-        let own = keys.map_or(key_fields.to_vec(), |keys| keys.own.clone());
-        let own = Some(own).filter(|own| !own.is_empty());
+        let is_of_metadata = |name: &str| metadata.reserves(name).is_some();
+        let metadata = metadata.key_column();
+        let own = keys.map_or(key_fields.to_vec(), Keys::fields);
+        let spelt = |name: String| columns.iter().find(|column| is_same(column, &name)).cloned().unwrap_or(name);
+        let own = Some(own.into_iter().map(spelt).collect::<Vec<_>>()).filter(|own| !own.is_empty());
         if own.is_none() && request.asked.key.is_empty() && request.asked.envelope.is_some() {
             return Err(Error::usage(format!("no record of topic {} has a key that names columns", request.topic))
                 .with_detail("Debezium's connectors send the primary key of a row as its record's key")
@@ -91,6 +99,13 @@ impl Key {
         match (asked.or(own), metadata) {
             (Some(columns), metadata) => {
                 let is_the_records = columns.iter().map(Some).eq([metadata.as_ref()]);
+                if let Some(name) = columns.iter().find(|name| !is_the_records && is_of_metadata(name)) {
+                    return Err(Error::usage(format!("rows cannot be identified by column {name}"))
+                        .with_detail(
+                            "it says where a record came from; of those columns the key alone may be one, by itself",
+                        )
+                        .with_hint("name columns of the records with --key"));
+                }
                 Ok(Key { columns, is_the_records })
             }
             (None, Some(column)) => Ok(Key { columns: vec![column], is_the_records: true }),

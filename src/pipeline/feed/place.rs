@@ -155,6 +155,8 @@ impl Feed {
         self.reader.source().seek(positions).await?;
         self.resting = false;
         self.pace.found(Instant::now());
+        // What waits there is to come at once: whether it does is looked at soon.
+        self.look_every = LOOK_AHEAD_EVERY_MIN;
         self.reader.poll().await
     }
 
