@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::dead_letters;
 use crate::pipeline::drop::{drop_fan_out, drop_table};
-use crate::pipeline::enable::upsert;
+use crate::pipeline::enable::without_letters;
 use crate::pipeline::gaps::gaps_of;
 use crate::pipeline::letters_topic::{answer, declared};
 use crate::pipeline::manifests::drop_manifests;
@@ -227,7 +227,7 @@ async fn dead_letters_for(arguments: &UpdateArguments, session: &Session) -> Res
     dead_letters::check_kept(&definition, asked)?;
     let handling = arguments.error_handling.map_or(definition.error_handling, Into::into);
     if definition.upsert.is_some() && handling == ErrorHandling::Log {
-        return Err(upsert::without_letters());
+        return Err(without_letters());
     }
     let of = (&definition.table, &definition.topic);
     let topic = declared::wanted(home, of, (Some(&definition), arguments.dlq_topic.as_ref()), handling).await?;

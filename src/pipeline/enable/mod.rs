@@ -16,7 +16,7 @@ pub mod fan_out;
 mod keys;
 mod layout;
 mod settings;
-pub mod upsert;
+mod upsert;
 
 use std::collections::HashMap;
 
@@ -33,6 +33,7 @@ pub use self::checks::Taken;
 use self::fan_out::FanOutPlan;
 use self::layout::Layout;
 use self::settings::Settings;
+pub use self::upsert::without_letters;
 use super::dead_letters;
 use super::mirror::{self, Mirror};
 use crate::definition::{
