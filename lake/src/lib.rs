@@ -8,12 +8,14 @@
 //!  keys     where the row of each key is
 //!  upsert   a table with one row a key: what a commit of changes deletes
 //!  commit   data files + ledger -> manifests, snapshot, (requirements, updates) for the catalog
+//!  compact  the same rows in fewer, larger files
 //!  read     snapshot -> rows: the DataFusion provider that plans from manifests
 //! ```
 //!
 //! Knows neither SQL text nor topics. Publishing is the catalog's: this crate prepares, the catalog swaps.
 
 pub mod commit;
+pub mod compact;
 pub mod keys;
 pub mod layout;
 pub mod read;

@@ -2,6 +2,7 @@
 //! read back. Expected rows are kept in a plain map beside them.
 
 mod altered;
+mod compacted;
 mod deleted;
 mod upserted;
 

@@ -17,6 +17,7 @@ use tableflow_store::bridge::file_io;
 use tableflow_store::paths::TablePaths;
 use uuid::Uuid;
 
+use super::files::AddedFiles;
 use crate::iceberg_error;
 
 /// The manifests of a snapshot.
@@ -105,33 +106,24 @@ impl<'a> CommitObjects<'a> {
         })
     }
 
-    /// A manifest of files that are new in this snapshot; they inherit its sequence number.
+    /// A manifest of files that are new in this snapshot. Files that have no sequence number of their own inherit its.
+    /// `schema` is the table's with this commit.
     pub async fn added(
         &mut self,
-        content: ManifestContentType,
-        files: &[DataFile],
-        schema: SchemaRef,
-        spec: PartitionSpec,
+        table: &TableMetadata,
+        schema: &SchemaRef,
+        added: &AddedFiles,
     ) -> Result<ManifestFile> {
-        let mut writer = self.writer(content, schema, spec)?;
-        for file in files {
-            let inherited = -1;
-            writer.add_file(file.clone(), inherited).map_err(iceberg_error("adding a file to a manifest"))?;
+        let spec = table.partition_spec_by_id(added.spec_id);
+        let spec = spec.ok_or_else(|| Error::data(format!("the table has no partition spec {}", added.spec_id)))?;
+        let schema = schema_for(table, schema, spec)?;
+        let mut writer = self.writer(added.content, schema, spec.as_ref().clone())?;
+        let inherited = -1;
+        for file in &added.files {
+            let added = writer.add_file(file.clone(), added.sequence.unwrap_or(inherited));
+            added.map_err(iceberg_error("adding a file to a manifest"))?;
         }
         writer.write_manifest_file().await.map_err(iceberg_error("writing a manifest"))
-    }
-
-    /// The same of delete files, whose data files are of this spec.
-    pub async fn added_deletes(
-        &mut self,
-        table: &TableMetadata,
-        spec_id: i32,
-        files: &[DataFile],
-    ) -> Result<ManifestFile> {
-        let spec = table.partition_spec_by_id(spec_id);
-        let spec = spec.ok_or_else(|| Error::data(format!("the table has no partition spec {spec_id}")))?;
-        let schema = schema_for(table, spec)?;
-        self.added(ManifestContentType::Deletes, files, schema, spec.as_ref().clone()).await
     }
 
     /// A manifest of entries carried over from others (I2, I3).
@@ -149,15 +141,15 @@ impl<'a> CommitObjects<'a> {
         writer.write_manifest_file().await.map_err(iceberg_error("writing a manifest"))
     }
 
-    /// A manifest of deletes as another one was, but for entries that are gone in this snapshot (I2).
+    /// A manifest as another one was, but for entries that are gone in this snapshot (I2).
     pub async fn without(
         &mut self,
-        stay: Vec<ManifestEntry>,
-        gone: Vec<ManifestEntry>,
+        content: ManifestContentType,
+        (stay, gone): (Vec<ManifestEntry>, Vec<ManifestEntry>),
         schema: SchemaRef,
         spec: PartitionSpec,
     ) -> Result<ManifestFile> {
-        let mut writer = self.writer(ManifestContentType::Deletes, schema, spec)?;
+        let mut writer = self.writer(content, schema, spec)?;
         for entry in stay {
             carry_over(&mut writer, entry)?;
         }
@@ -196,11 +188,11 @@ fn carry_over(writer: &mut ManifestWriter, entry: ManifestEntry) -> Result<()> {
     carried.map_err(iceberg_error("carrying a file over"))
 }
 
-/// A schema that a manifest of the spec can be read by: the table's, or the newest that has the spec's columns.
-fn schema_for(table: &TableMetadata, spec: &PartitionSpec) -> Result<SchemaRef> {
+/// A schema that a manifest of the spec can be read by: the current one, or the newest that has the spec's columns.
+fn schema_for(table: &TableMetadata, current: &SchemaRef, spec: &PartitionSpec) -> Result<SchemaRef> {
     let mut schemas: Vec<&SchemaRef> = table.schemas_iter().collect();
     schemas.sort_by_key(|schema| std::cmp::Reverse(schema.schema_id()));
-    let mut schemas = std::iter::once(table.current_schema()).chain(schemas);
+    let mut schemas = std::iter::once(current).chain(schemas);
     let fits = schemas.find(|schema| reads_back(spec, schema));
     fits.cloned()
         .ok_or_else(|| Error::data(format!("no schema of the table has the columns of spec {}", spec.spec_id())))

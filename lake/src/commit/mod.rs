@@ -6,8 +6,12 @@
 //!  columns    new columns, published with the files that have them or ahead of them; columns that go
 //!  merge      which manifests to join, so that the list stays short
 //!  manifests  manifests and manifest lists, written and read
+//!  carried    the parent's manifests, without the files that go
 //!  expire     which snapshots a commit forgets
-//!  row_delta  files, deletes + ledger -> one snapshot, by way of all above
+//!  summary    what a snapshot says of itself
+//!  files      files that come and go + ledger -> one snapshot, by way of all above
+//!  row_delta  what an epoch does: rows that come, rows that go
+//!  rewrite    what compaction does: the same rows in other files
 //!  rollback   the content of an old snapshot -> a new snapshot
 //! ```
 //!
@@ -23,12 +27,16 @@
 //! iceberg's transactions were looked at: they re-read every manifest for a duplicate check, offer no ledger
 //! property in the same commit and no resend; its spec types, manifest writers and readers are used.
 
+mod carried;
 mod columns;
 mod expire;
+mod files;
 mod manifests;
 mod merge;
+mod rewrite;
 mod rollback;
 mod row_delta;
+mod summary;
 
 use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::{TableRequirement, TableUpdate};
@@ -38,6 +46,7 @@ use tableflow_store::Store;
 pub use columns::{prepare_change, prepare_columns};
 pub use expire::Retention;
 pub use manifests::{LiveFile, live_files, live_files_of, manifests_of};
+pub use rewrite::{Rewrite, prepare_rewrite};
 pub use rollback::{ROLLED_BACK_TO, prepare_rollback};
 pub use row_delta::{Deletes, RowDelta, prepare_row_delta};
 

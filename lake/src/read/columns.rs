@@ -22,6 +22,9 @@ use tableflow_store::Store;
 
 use super::adapt::ColumnsById;
 
+/// Of a batch.
+const ROWS_AT_ONCE: usize = 8 * 1024;
+
 /// Reads these columns of any of a table's files.
 #[derive(Debug)]
 pub struct ColumnReader {
@@ -49,7 +52,7 @@ impl ColumnReader {
         let columns = self.expressions(builder.schema()).map_err(unreadable)?;
         let needed = columns.iter().flat_map(collect_columns).map(|column| column.index());
         let mask = ProjectionMask::roots(builder.parquet_schema(), needed);
-        let stream = builder.with_projection(mask).build().map_err(|error| unreadable(error.into()))?;
+        let stream = builder.with_projection(mask).with_batch_size(ROWS_AT_ONCE).build().map_err(|error| unreadable(error.into()))?;
         let read = stream.schema().clone();
         let columns = columns.into_iter().map(|column| reassign_expr_columns(column, &read));
         let columns = columns.collect::<Result<_, DataFusionError>>().map_err(unreadable)?;

@@ -50,12 +50,7 @@ pub async fn plan_files(
 ) -> Result<Vec<PlannedFile>> {
     let manifests = manifests_of(store, table, snapshot).await?;
     let deletes = DeleteFiles::of_manifests(store, table, &manifests).await?;
-    let manifests = prune_manifests(table, schema, manifests, pruner)?;
-    let mut reads = Vec::new();
-    for manifest in manifests {
-        reads.push(files_of(store, table, schema, manifest, pruner));
-    }
-    let mut files: Vec<PlannedFile> = side_by_side(reads).await?.into_iter().flatten().collect();
+    let mut files = matching_files(store, table, schema, manifests, pruner).await?;
     let live: Vec<&LiveFile> = files.iter().map(|planned| &planned.live).collect();
     let mut deleted = deleted_rows(store, table, &deletes, &live).await?;
     for planned in &mut files {
@@ -63,6 +58,21 @@ pub async fn plan_files(
     }
     files.retain(|planned| planned.rows() > 0);
     Ok(files)
+}
+
+/// The data files of these manifests that may hold rows for the filter, whether all of them are deleted or not.
+pub async fn matching_files(
+    store: &Store,
+    table: &TableMetadata,
+    schema: &Schema,
+    manifests: Vec<ManifestFile>,
+    pruner: &Pruner,
+) -> Result<Vec<PlannedFile>> {
+    let mut reads = Vec::new();
+    for manifest in prune_manifests(table, schema, manifests, pruner)? {
+        reads.push(files_of(store, table, schema, manifest, pruner));
+    }
+    Ok(side_by_side(reads).await?.into_iter().flatten().collect())
 }
 
 fn prune_manifests(

@@ -8,7 +8,7 @@ use crate::read::FileRows;
 use crate::upsert::{Collapse, KeyedTable, Order, StagedKeys};
 
 /// Key, value; a day each of five that follows from the value.
-fn changes(changes: &[(i64, i64)]) -> RecordBatch {
+pub(super) fn changes(changes: &[(i64, i64)]) -> RecordBatch {
     let ts = TimestampMicrosecondArray::from_iter_values(changes.iter().map(|(_, value)| value % 5 * DAY));
     RecordBatch::try_from_iter_with_nullable([
         ("id", Arc::new(Int64Array::from_iter_values(changes.iter().map(|(key, _)| *key))) as ArrayRef, true),
@@ -19,17 +19,17 @@ fn changes(changes: &[(i64, i64)]) -> RecordBatch {
 }
 
 /// A table, its writer, and what it must hold.
-struct Upserts {
-    table: Table,
-    keyed: KeyedTable,
-    expected: BTreeMap<i64, i64>,
-    random: fastrand::Rng,
+pub(super) struct Upserts {
+    pub table: Table,
+    pub keyed: KeyedTable,
+    pub expected: BTreeMap<i64, i64>,
+    pub random: fastrand::Rng,
     next_offset: i64,
     next_value: i64,
 }
 
 impl Upserts {
-    fn new(partition_by: &str, sort_by: &str, seed: u64) -> Self {
+    pub fn new(partition_by: &str, sort_by: &str, seed: u64) -> Self {
         let table = Table::new(changes(&[]).schema().fields(), partition_by, sort_by);
         let keyed = KeyedTable::new(table.store.clone(), &table.metadata, vec![1], seed).unwrap();
         let (random, next_offset, next_value) = (fastrand::Rng::with_seed(seed), 0, 0);
@@ -37,7 +37,7 @@ impl Upserts {
     }
 
     /// Puts and deletes by lot, of few keys, so that they come again. No value comes twice.
-    fn by_lot(&mut self, count: usize) -> Vec<(i64, Option<i64>)> {
+    pub fn by_lot(&mut self, count: usize) -> Vec<(i64, Option<i64>)> {
         let mut change = |_| {
             self.next_value += 1;
             (self.random.i64(0..40), (self.random.u8(..10) > 1).then_some(self.next_value))
@@ -47,7 +47,7 @@ impl Upserts {
 
     /// One epoch: collapsed, staged, resolved on the base, committed. `tries`: so often is the commit refused first,
     /// since somebody else came before.
-    async fn epoch(&mut self, lot: &[(i64, Option<i64>)], refused: u32) {
+    pub async fn epoch(&mut self, lot: &[(i64, Option<i64>)], refused: u32) {
         self.table.epoch += 1;
         let mut collapse = Collapse::default();
         for (key, value) in lot {
@@ -99,7 +99,7 @@ impl Upserts {
     }
 
     /// Somebody else appends keys that nobody has, or deletes some rows of a file.
-    async fn foreign(&mut self) {
+    pub async fn foreign(&mut self) {
         let live = match self.table.metadata.current_snapshot() {
             Some(_) => self.table.live().await,
             None => Vec::new(),
@@ -124,7 +124,7 @@ impl Upserts {
         }
     }
 
-    async fn check(&self, replay: &str) {
+    pub async fn check(&self, replay: &str) {
         let batches = self.table.query("select id, value from t order by id").await;
         let found: Vec<(i64, i64)> =
             batches.iter().flat_map(|batch| longs_of(batch, 0).into_iter().zip(longs_of(batch, 1))).collect();

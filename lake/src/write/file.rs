@@ -117,6 +117,8 @@ impl std::fmt::Debug for OpenFile {
 pub struct FinishedFile {
     pub bytes: Bytes,
     pub keys: Vec<Hash>,
+    /// Its rows as they came, in the order in which they stand, where that is another one (I3).
+    pub order: Option<Vec<u32>>,
     partition: Struct,
     metrics: DataFileBuilder,
     /// Columns whose smallest and whose largest value is not known in every row group (I2).
@@ -176,9 +178,13 @@ impl OpenFile {
     }
 
     pub async fn finish(self, layout: &FileLayout) -> Result<FinishedFile> {
-        let (storage, writer, keys) = match self.content {
-            Content::Encoded { storage, writer, .. } => (storage, writer, self.keys),
-            Content::Held { batches, .. } => encode_sorted(batches, layout).await?,
+        let (storage, writer, keys, order) = match self.content {
+            Content::Encoded { storage, writer, .. } => (storage, writer, self.keys, None),
+            Content::Held { batches, .. } => {
+                let order = order_of(&batches, layout)?;
+                let (storage, writer, keys) = encode_sorted(batches, &order, layout).await?;
+                (storage, writer, keys, Some(order))
+            }
         };
         let metrics = writer.close().await.map_err(iceberg_error("finishing a file"))?;
         let Some(metrics) = metrics.into_iter().next() else {
@@ -187,7 +193,7 @@ impl OpenFile {
         let bytes = storage.read(IN_MEMORY).await.map_err(iceberg_error("taking a finished file"))?;
         let footer = ParquetMetaDataReader::new().parse_and_finish(&bytes).map_err(parquet_error("a finished file"))?;
         let (no_lower, no_upper) = unknown_bounds(&footer);
-        Ok(FinishedFile { bytes, keys, partition: self.partition, metrics, no_lower, no_upper })
+        Ok(FinishedFile { bytes, keys, order, partition: self.partition, metrics, no_lower, no_upper })
     }
 }
 
@@ -247,15 +253,18 @@ async fn encoder(sample: &RecordBatch, layout: &FileLayout) -> Result<Encoder> {
     Ok((storage, Box::new(writer)))
 }
 
-/// I3, I4: all rows in order, a chunk at a time.
+/// I3, I4: all rows in this order, a chunk at a time.
 async fn encode_sorted(
     batches: Vec<RecordBatch>,
+    order: &[u32],
     layout: &FileLayout,
 ) -> Result<(Arc<MemoryStorage>, Box<ParquetWriter>, Vec<Hash>)> {
-    let order = sorted_places(&batches, layout)?;
+    let counted = batches.iter().map(RecordBatch::num_rows).enumerate();
+    let places: Vec<(usize, usize)> = counted.flat_map(|(batch, rows)| (0..rows).map(move |row| (batch, row))).collect();
     let batches: Vec<&RecordBatch> = batches.iter().collect();
-    let chunk = |places: &[(usize, usize)]| {
-        interleave_record_batch(&batches, places).map_err(arrow_error("sorting the rows of a file"))
+    let chunk = |order: &[u32]| {
+        let places: Vec<_> = order.iter().filter_map(|came| places.get(*came as usize).copied()).collect();
+        interleave_record_batch(&batches, &places).map_err(arrow_error("sorting the rows of a file"))
     };
     let mut chunks = order.chunks(SORTED_ROWS_AT_ONCE);
     let mut rows = chunk(chunks.next().unwrap_or_default())?;
@@ -265,14 +274,14 @@ async fn encode_sorted(
         keys.extend(layout.keys_of(&rows)?);
         writer.write(&rows).await.map_err(iceberg_error("encoding rows"))?;
         match chunks.next() {
-            Some(places) => rows = chunk(places)?,
+            Some(order) => rows = chunk(order)?,
             None => return Ok((storage, writer, keys)),
         }
     }
 }
 
-/// Every row as batch and place in it, in the order of the table.
-fn sorted_places(batches: &[RecordBatch], layout: &FileLayout) -> Result<Vec<(usize, usize)>> {
+/// Every row as it came, in the order of the table.
+fn order_of(batches: &[RecordBatch], layout: &FileLayout) -> Result<Vec<u32>> {
     let failed = arrow_error("sorting the rows of a file");
     let mut columns = Vec::with_capacity(layout.sort_order.fields.len());
     for field in &layout.sort_order.fields {
@@ -286,11 +295,5 @@ fn sorted_places(batches: &[RecordBatch], layout: &FileLayout) -> Result<Vec<(us
         };
         columns.push(SortColumn { values: concat(&parts).map_err(failed)?, options: Some(options) });
     }
-    let places: Vec<(usize, usize)> = batches
-        .iter()
-        .enumerate()
-        .flat_map(|(batch, rows)| (0..rows.num_rows()).map(move |row| (batch, row)))
-        .collect();
-    let order = lexsort_to_indices(&columns, None).map_err(failed)?;
-    Ok(order.values().iter().filter_map(|&index| places.get(index as usize).copied()).collect())
+    Ok(lexsort_to_indices(&columns, None).map_err(failed)?.values().to_vec())
 }

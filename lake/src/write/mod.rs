@@ -42,9 +42,10 @@ use tableflow_store::Store;
 use crate::arrow_error;
 use crate::keys::{Hash, KeyHasher};
 use crate::layout::{arrow_schema, conform};
-use file::{FileKeys, FileLayout, OpenFile};
+use file::FileKeys;
 use split::Splitter;
 
+pub(crate) use file::{FileLayout, OpenFile};
 pub use names::{EpochName, FileNames};
 pub use positions::PositionFile;
 pub use text::{file_from_text, file_to_text};

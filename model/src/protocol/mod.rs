@@ -13,6 +13,7 @@
 //!  epochs    the machine of a job with state or several sinks                              M, S3
 //!  topic     what a topic says of the epochs that are in it                                T
 //!  reset     what a rollback of ours does to the ledger                                    C5
+//!  rewrite   what becomes of a file that compaction replaces                             R, U3
 //!  file_name what data files are called                                                    G1
 //!  garbage   which of them may be deleted                                                  G2, G3
 //!  halt      why a job stops or waits for a person
@@ -34,6 +35,7 @@ pub mod halt;
 pub mod ledger;
 pub mod manifest;
 pub mod reset;
+pub mod rewrite;
 pub mod rules;
 pub mod topic;
 

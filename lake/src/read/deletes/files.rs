@@ -39,6 +39,17 @@ pub struct Applying {
     pub equality: Vec<Arc<LiveFile>>,
 }
 
+impl Applying {
+    pub fn files(&self) -> impl Iterator<Item = &LiveFile> {
+        self.vector.iter().chain(&self.positions).chain(&self.equality).map(AsRef::as_ref)
+    }
+
+    /// Whether all of them are about this data file alone.
+    pub fn are_own(&self) -> bool {
+        self.files().all(|delete| delete.file.referenced_data_file().is_some())
+    }
+}
+
 impl DeleteFiles {
     /// Those that the manifests name; manifests of data are passed over.
     pub async fn of_manifests(store: &Store, table: &TableMetadata, manifests: &[ManifestFile]) -> Result<Self> {

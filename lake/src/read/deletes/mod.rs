@@ -25,8 +25,7 @@ use roaring::RoaringTreemap;
 use tableflow_model::Result;
 use tableflow_store::Store;
 
-use self::files::Applying;
-pub use self::files::DeleteFiles;
+pub use self::files::{Applying, DeleteFiles};
 use super::side_by_side;
 use crate::commit::LiveFile;
 

@@ -1,0 +1,275 @@
+//! Which files are worth rewriting.
+//!
+//! Owns [`Plan`], [`Thresholds`] and how files are put together.
+//! - I1: a file is rewritten because it is small, far too large, or has too many deleted rows or delete files; one that
+//!   only is small needs another one to be put together with.
+//! - I2: files are put together within one partition of one spec, in the order in which their rows came: what is near in
+//!   time stays near.
+//! - I3: what a plan makes is not planned again: files come out between [`SPLIT`] and twice that of the target.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::physical_expr::PhysicalExpr;
+use iceberg::spec::{Struct, TableMetadata};
+use tableflow_model::{Error, Result};
+use tableflow_store::Store;
+use uuid::Uuid;
+
+use crate::commit::{LiveFile, manifests_of};
+use crate::read::{Applying, ColumnReader, DeleteFiles, Pruner, deleted_rows, matching_files};
+
+/// Below this part of the target a file is small, in hundredths.
+const SMALL: u64 = 75;
+
+/// Above it a file is split.
+const LARGE: u64 = 180;
+
+/// The least that a new file is to have where its rows are enough for more than one.
+const SPLIT: u64 = 85;
+
+/// A group has at most so many times the target: it is rewritten as one, and given up as one.
+const GROUP_TARGETS_MAX: u64 = 8;
+
+/// When a file is worth rewriting.
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    pub target_bytes: u64,
+    /// Small files that are put together are at least so many.
+    pub files_min: usize,
+    /// In hundredths of a file's rows.
+    pub deleted_min: u64,
+    /// That apply to one file.
+    pub delete_files_min: usize,
+}
+
+impl Thresholds {
+    /// What a person who asks for it expects: all that makes reading slower goes.
+    pub fn new(target_bytes: u64) -> Self {
+        Thresholds { target_bytes, files_min: 2, deleted_min: 30, delete_files_min: 8 }
+    }
+
+    fn is_small(&self, bytes: u64) -> bool {
+        bytes * 100 < self.target_bytes * SMALL
+    }
+
+    /// Whether it is rewritten whatever stands beside it.
+    fn is_due(&self, input: &Input) -> bool {
+        input.bytes() * 100 > self.target_bytes * LARGE
+            || (input.deleted > 0 && input.deleted * 100 >= input.rows() * self.deleted_min)
+            || input.delete_files >= self.delete_files_min
+    }
+
+    fn is_worth_it(&self, files: &[Input]) -> bool {
+        files.len() >= self.files_min || files.iter().any(|input| self.is_due(input))
+    }
+
+    fn outputs(&self, bytes: u64) -> u64 {
+        (bytes * 100 / (self.target_bytes * SPLIT).max(1)).max(1)
+    }
+}
+
+/// A data file, and how much of it is deleted.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub live: LiveFile,
+    /// Rows; about as many, until they are read.
+    pub deleted: u64,
+    /// That apply to it.
+    pub delete_files: usize,
+}
+
+impl Input {
+    pub fn bytes(&self) -> u64 {
+        self.live.file.file_size_in_bytes()
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.live.file.record_count()
+    }
+
+    /// About what its rows that are left take.
+    fn bytes_left(&self) -> u64 {
+        let left = u128::from(self.rows().saturating_sub(self.deleted));
+        let bytes = u128::from(self.bytes()) * left / u128::from(self.rows().max(1));
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+/// Files of one partition that become others.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub spec_id: i32,
+    pub partition: Struct,
+    pub files: Vec<Input>,
+    /// About so large are those that come.
+    pub file_bytes: u64,
+    /// About so many.
+    pub outputs: u64,
+}
+
+impl Group {
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(Input::bytes).sum()
+    }
+}
+
+/// What is to be rewritten of one snapshot.
+#[derive(Debug)]
+pub struct Plan {
+    pub table: Uuid,
+    pub snapshot_id: Option<i64>,
+    pub sequence: i64,
+    pub groups: Vec<Group>,
+    /// Of the snapshot.
+    pub(super) deletes: DeleteFiles,
+}
+
+/// The groups of the current snapshot; with a filter over the table's columns, of files that may have such rows.
+pub async fn plan(
+    store: &Store,
+    table: &TableMetadata,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    thresholds: Thresholds,
+) -> Result<Plan> {
+    let mut plan = Plan {
+        table: table.uuid(),
+        snapshot_id: table.current_snapshot_id(),
+        sequence: table.last_sequence_number(),
+        groups: Vec::new(),
+        deletes: DeleteFiles::default(),
+    };
+    let Some(snapshot) = table.current_snapshot() else { return Ok(plan) };
+    plan.sequence = snapshot.sequence_number();
+    let schema = table.current_schema();
+    let pruner = Pruner::new(ColumnReader::new(table, schema)?.schema().clone(), filter)
+        .map_err(|error| Error::usage("the condition cannot be held against files").with_source(error))?;
+    let manifests = manifests_of(store, table, snapshot).await?;
+    plan.deletes = DeleteFiles::of_manifests(store, table, &manifests).await?;
+    let files = matching_files(store, table, schema, manifests, &pruner).await?;
+    let mut partitions: Vec<Vec<LiveFile>> = Vec::new();
+    let mut places = HashMap::new();
+    for live in files.into_iter().map(|planned| planned.live) {
+        let place = *places.entry((live.spec_id, live.file.partition().clone())).or_insert_with(|| {
+            partitions.push(Vec::new());
+            partitions.len() - 1
+        });
+        if let Some(partition) = partitions.get_mut(place) {
+            partition.push(live);
+        }
+    }
+    for files in partitions {
+        let inputs = counted(store, table, &plan.deletes, files).await?;
+        plan.groups.extend(groups(inputs, thresholds));
+    }
+    Ok(plan)
+}
+
+/// The files of one partition. Delete files that are about one of them say how many rows they delete; others are read.
+async fn counted(
+    store: &Store,
+    table: &TableMetadata,
+    deletes: &DeleteFiles,
+    files: Vec<LiveFile>,
+) -> Result<Vec<Input>> {
+    let applying: Vec<Applying> = files.iter().map(|live| deletes.applying_to(live)).collect();
+    let unclear = files.iter().zip(&applying).filter(|(_, applying)| !applying.are_own()).map(|(live, _)| live);
+    let read = deleted_rows(store, table, deletes, &unclear.collect::<Vec<_>>()).await?;
+    let input = |(live, applying): (LiveFile, Applying)| {
+        let deleted = match read.get(live.file.file_path()) {
+            Some(rows) => rows.len(),
+            None if applying.are_own() => applying.files().map(|delete| delete.file.record_count()).sum(),
+            None => 0,
+        };
+        let deleted = deleted.min(live.file.record_count());
+        Input { deleted, delete_files: applying.files().count(), live }
+    };
+    Ok(files.into_iter().zip(applying).map(input).collect())
+}
+
+/// I1, I2.
+fn groups(inputs: Vec<Input>, thresholds: Thresholds) -> Vec<Group> {
+    let candidates = inputs.into_iter().filter(|input| thresholds.is_small(input.bytes()) || thresholds.is_due(input));
+    let mut candidates: Vec<Input> = candidates.collect();
+    candidates.sort_by(|a, b| {
+        (a.live.sequence, a.live.file.file_path()).cmp(&(b.live.sequence, b.live.file.file_path()))
+    });
+    let (mut groups, mut files, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let mut candidates = candidates.into_iter().peekable();
+    while let Some(input) = candidates.next() {
+        bytes += input.bytes();
+        files.push(input);
+        let next = candidates.peek().map_or(u64::MAX, Input::bytes);
+        if bytes.saturating_add(next) > thresholds.target_bytes * GROUP_TARGETS_MAX {
+            groups.extend(group(std::mem::take(&mut files), thresholds));
+            bytes = 0;
+        }
+    }
+    groups
+}
+
+fn group(files: Vec<Input>, thresholds: Thresholds) -> Option<Group> {
+    let first = files.first().filter(|_| thresholds.is_worth_it(&files))?;
+    let (spec_id, partition) = (first.live.spec_id, first.live.file.partition().clone());
+    let bytes: u64 = files.iter().map(Input::bytes_left).sum();
+    let outputs = thresholds.outputs(bytes);
+    Some(Group { spec_id, partition, file_bytes: bytes.div_ceil(outputs).max(1), outputs, files })
+}
+
+#[cfg(test)]
+mod tests {
+    use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat};
+
+    use super::*;
+
+    const TARGET: u64 = 1000;
+
+    fn input(bytes: u64, sequence: i64, deleted: u64) -> Input {
+        let file = DataFileBuilder::default()
+            .content(DataContentType::Data)
+            .file_path(format!("memory:/{sequence}.parquet"))
+            .file_format(DataFileFormat::Parquet)
+            .partition(Struct::empty())
+            .partition_spec_id(0)
+            .record_count(100)
+            .file_size_in_bytes(bytes)
+            .build()
+            .unwrap();
+        Input { live: LiveFile { file, spec_id: 0, sequence }, deleted, delete_files: usize::from(deleted > 0) }
+    }
+
+    fn planned(inputs: Vec<Input>) -> Vec<(Vec<i64>, u64)> {
+        let groups = groups(inputs, Thresholds::new(TARGET)).into_iter();
+        groups.map(|it| (it.files.iter().map(|input| input.live.sequence).collect(), it.outputs)).collect()
+    }
+
+    #[test]
+    fn i1_what_is_small_too_large_or_much_deleted_is_rewritten() {
+        assert_eq!(planned(vec![input(749, 1, 0), input(750, 2, 0), input(1800, 3, 0)]), []);
+        assert_eq!(planned(vec![input(100, 1, 0), input(100, 2, 0)]), [(vec![1, 2], 1)]);
+        assert_eq!(planned(vec![input(1801, 1, 0)]), [(vec![1], 2)]);
+        assert_eq!(planned(vec![input(900, 1, 29)]), []);
+        assert_eq!(planned(vec![input(900, 1, 30)]), [(vec![1], 1)]);
+        let many = Input { delete_files: 8, ..input(900, 1, 1) };
+        assert_eq!(planned(vec![many]), [(vec![1], 1)]);
+    }
+
+    #[test]
+    fn i2_files_go_together_in_the_order_of_their_rows_and_groups_are_bounded() {
+        let inputs: Vec<Input> = (1..=200).rev().map(|sequence| input(100, sequence, 0)).collect();
+        let planned = planned(inputs);
+        assert_eq!(planned.len(), 3);
+        assert_eq!(planned.iter().flat_map(|(files, _)| files).copied().collect::<Vec<_>>(), (1..=200).collect::<Vec<_>>());
+        assert!(planned.iter().all(|(files, _)| files.len() <= 80));
+    }
+
+    #[test]
+    fn i3_what_comes_out_is_neither_small_nor_large() {
+        for bytes in (1000..20_000).step_by(7) {
+            let thresholds = Thresholds::new(TARGET);
+            let outputs = thresholds.outputs(bytes);
+            let each = bytes / outputs;
+            assert!(!thresholds.is_small(each) && each * 100 <= TARGET * LARGE, "{bytes}: {outputs} of {each}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Staged files onto the base of now.
+//!
+//! Owns [`prepare_step`].
+//! - I1: of each group, either every file that it replaces is live in the base and has at least the deleted rows that
+//!   were seen when it was read, or the group is given up (R2, U3).
+//! - I2: rows that were deleted since are deleted in the new files by the same commit (R3), and delete files that were
+//!   about replaced files alone go with them (R4).
+
+use std::collections::{BTreeMap, HashMap};
+
+use iceberg::spec::{DataFile, ManifestContentType, TableMetadata};
+use roaring::RoaringTreemap;
+use tableflow_model::Result;
+use tableflow_model::protocol::rewrite::{Judged, Now, judge};
+
+use super::plan::Plan;
+use super::rewrite::Rewritten;
+use crate::commit::{
+    CommitContext, LiveFile, Prepared, Retention, Rewrite, live_files_of, manifests_of, prepare_rewrite,
+};
+use crate::read::{DeleteFiles, deleted_rows, side_by_side};
+use crate::write::{FileNames, PositionFile};
+
+/// A step that can be published.
+#[derive(Debug)]
+pub struct Published {
+    pub prepared: Prepared,
+    /// The groups that are in it, by their places among those given.
+    pub groups: Vec<usize>,
+    /// Rows that were deleted while their files were rewritten.
+    pub moved_deletes: u64,
+}
+
+/// What a base says of the files that are to be replaced.
+struct Base {
+    live: HashMap<String, LiveFile>,
+    deleted: HashMap<String, RoaringTreemap>,
+    deletes: DeleteFiles,
+}
+
+/// The step on this base; nothing where no group of it can be published.
+pub async fn prepare_step(
+    context: CommitContext<'_>,
+    (base, plan): (&TableMetadata, &Plan),
+    done: &[Rewritten],
+    names: &mut FileNames,
+    (properties, retention): (BTreeMap<String, String>, Retention),
+) -> Result<Option<Published>> {
+    let now = base_of(context, base, done).await?;
+    let mut rewrite = Rewrite { read_at: plan.sequence, properties, retention, ..Rewrite::default() };
+    let (mut groups, mut moved_deletes) = (Vec::new(), 0);
+    for (place, rewritten) in done.iter().enumerate() {
+        let Some(since) = now.deleted_since(rewritten) else { continue };
+        groups.push(place);
+        moved_deletes += since.values().map(RoaringTreemap::len).sum::<u64>();
+        let group = &rewritten.group;
+        for (file, rows) in rewritten.files.iter().enumerate().filter_map(|(at, file)| Some((file, since.get(&at)?))) {
+            if let Some(encoded) = PositionFile::encode(vec![(file.file_path(), rows)])? {
+                let uri = names.put(&encoded.bytes).await?;
+                let described = encoded.describe(&uri, group.spec_id, &group.partition)?;
+                rewrite.deletes.added.entry(group.spec_id).or_default().push(described);
+            }
+        }
+        let files: &mut Vec<DataFile> = rewrite.files.entry(group.spec_id).or_default();
+        files.extend(rewritten.files.iter().cloned());
+        for input in &group.files {
+            rewrite.replaced.push(input.live.clone());
+            rewrite.deletes.replaced.extend(now.deletes.of_one_file(input.live.file.file_path()));
+        }
+    }
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    let prepared = prepare_rewrite(context, base, &rewrite).await?;
+    Ok(Some(Published { prepared, groups, moved_deletes }))
+}
+
+async fn base_of(context: CommitContext<'_>, table: &TableMetadata, done: &[Rewritten]) -> Result<Base> {
+    let Some(snapshot) = table.current_snapshot() else {
+        return Ok(Base { live: HashMap::new(), deleted: HashMap::new(), deletes: DeleteFiles::default() });
+    };
+    let manifests = manifests_of(context.store, table, snapshot).await?;
+    let deletes = DeleteFiles::of_manifests(context.store, table, &manifests).await?;
+    let inputs = done.iter().flat_map(|rewritten| &rewritten.group.files);
+    let wanted: HashMap<&str, ()> = inputs.map(|input| (input.live.file.file_path(), ())).collect();
+    let data = manifests.iter().filter(|manifest| {
+        manifest.content == ManifestContentType::Data && (manifest.has_added_files() || manifest.has_existing_files())
+    });
+    let reads: Vec<_> = data.map(|manifest| live_files_of(context.store, manifest)).collect();
+    let live = side_by_side(reads).await?.into_iter().flatten();
+    let live: HashMap<String, LiveFile> = live
+        .filter(|live| wanted.contains_key(live.file.file_path()))
+        .map(|live| (live.file.file_path().to_owned(), live))
+        .collect();
+    let deleted = deleted_rows(context.store, table, &deletes, &live.values().collect::<Vec<_>>()).await?;
+    Ok(Base { live, deleted, deletes })
+}
+
+impl Base {
+    /// By new file: the rows of a group that were deleted since it was read; nothing where it has to be given up (I1).
+    fn deleted_since(&self, rewritten: &Rewritten) -> Option<BTreeMap<usize, RoaringTreemap>> {
+        let mut since: BTreeMap<usize, RoaringTreemap> = BTreeMap::new();
+        let none = RoaringTreemap::new();
+        for (place, input) in rewritten.group.files.iter().enumerate() {
+            let path = input.live.file.file_path();
+            let deleted = self.deleted.get(path).unwrap_or(&none);
+            let now = self.live.contains_key(path).then_some(Now { deleted });
+            match judge(rewritten.moved.deleted(place).unwrap_or(&none), now) {
+                Judged::Publish { deleted_since } => {
+                    for at in rewritten.moved.places(place, &deleted_since) {
+                        since.entry(at.output).or_default().insert(at.row);
+                    }
+                }
+                Judged::Replaced | Judged::Revived => return None,
+            }
+        }
+        Some(since)
+    }
+}

@@ -1,0 +1,168 @@
+//! Files rewritten beside whatever else is committed: the rows stay what a plain map says.
+
+use std::sync::Arc;
+
+use tableflow_model::Result;
+
+use super::upserted::{Upserts, changes};
+use super::*;
+use crate::compact::{Plan, Rewriter, Rewritten, Thresholds, plan, prepare_step};
+use crate::upsert::KeyedTable;
+use crate::write::FileNames;
+
+const TARGET: u64 = 1 << 20;
+
+/// A compaction between its plan and its commit.
+struct UnderWay {
+    plan: Arc<Plan>,
+    done: Vec<Rewritten>,
+    names: FileNames,
+}
+
+impl Table {
+    async fn plan(&self) -> Plan {
+        plan(&self.store, &self.metadata, None, Thresholds::new(TARGET)).await.unwrap()
+    }
+
+    async fn rewrite(&mut self) -> UnderWay {
+        let plan = Arc::new(self.plan().await);
+        self.epoch += 1;
+        let name =
+            EpochName { job: "compaction".parse().unwrap(), generation: Generation(1), epoch: Epoch(self.epoch) };
+        let rewriter = Rewriter::new(self.store.clone(), self.metadata.clone(), plan.clone(), name).unwrap();
+        let mut done = Vec::new();
+        for group in plan.groups.clone() {
+            done.push(rewriter.rewrite(group).await.unwrap());
+        }
+        let names = rewriter.names().await;
+        UnderWay { plan, done, names }
+    }
+
+    /// The groups that are in, and the rows that were deleted meanwhile; nothing where all were given up.
+    async fn try_publish(&mut self, mut of: UnderWay) -> Result<Option<(usize, u64)>> {
+        let metadata = self.metadata.clone();
+        let with = (BTreeMap::new(), Retention::default());
+        let step = prepare_step(self.context(), (&metadata, &of.plan), &of.done, &mut of.names, with).await?;
+        let Some(step) = step else { return Ok(None) };
+        self.publish(step.prepared);
+        Ok(Some((step.groups.len(), step.moved_deletes)))
+    }
+
+    async fn compact(&mut self) -> Option<(usize, u64)> {
+        let under_way = self.rewrite().await;
+        self.try_publish(under_way).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn rows_stay_the_same_whatever_is_committed_meanwhile() {
+    let (mut moved, mut given_up) = (0, 0);
+    for (partition_by, sort_by, seed) in
+        [("", "", 1), ("day(ts)", "", 2), ("bucket(3, id)", "value", 3), ("", "id desc", 4), ("day(ts)", "value", 5)]
+    {
+        let mut upserts = Upserts::new(partition_by, sort_by, seed);
+        let mut under_way: Vec<UnderWay> = Vec::new();
+        for step in 0..40 {
+            let count = upserts.random.usize(..30);
+            let lot = upserts.by_lot(count);
+            upserts.epoch(&lot, 0).await;
+            match upserts.random.u8(..6) {
+                0 => upserts.foreign().await,
+                1 => under_way.push(upserts.table.rewrite().await),
+                2 => {
+                    if let Some(one) = (!under_way.is_empty()).then(|| under_way.remove(0)) {
+                        match upserts.table.try_publish(one).await.unwrap() {
+                            Some((_, deletes)) => moved += deletes,
+                            None => given_up += 1,
+                        }
+                    }
+                }
+                _ => {}
+            }
+            if upserts.random.u8(..10) == 0 {
+                let (store, metadata) = (upserts.table.store.clone(), upserts.table.metadata.clone());
+                upserts.keyed = KeyedTable::new(store, &metadata, vec![1], seed).unwrap();
+            }
+            upserts.check(&format!("{partition_by}, {sort_by}, seed {seed}, step {step}")).await;
+        }
+    }
+    assert!(moved > 50 && given_up > 0, "{moved} deletes moved, {given_up} compactions given up");
+}
+
+#[tokio::test]
+async fn many_files_become_one_and_their_deletes_go() {
+    let mut upserts = Upserts::new("", "", 1);
+    for _ in 0..20 {
+        let lot = upserts.by_lot(30);
+        upserts.epoch(&lot, 0).await;
+    }
+    assert!(upserts.table.total("total-delete-files") > 0 && upserts.table.total("total-data-files") > 10);
+    upserts.table.compact().await.unwrap();
+    let rows = upserts.expected.len() as u64;
+    for (total, expected) in [
+        ("total-data-files", 1),
+        ("total-delete-files", 0),
+        ("total-position-deletes", 0),
+        ("total-records", rows),
+    ] {
+        assert_eq!(upserts.table.total(total), expected, "{total}");
+    }
+    let summary = upserts.table.metadata.current_snapshot().unwrap().summary();
+    assert_eq!(summary.operation, iceberg::spec::Operation::Replace);
+    upserts.check("after the compaction").await;
+    // There is nothing left to do.
+    assert!(upserts.table.plan().await.groups.is_empty());
+}
+
+/// A file that somebody else replaced is not replaced twice (R2).
+#[tokio::test]
+async fn of_two_compactions_one_is_in() {
+    let mut upserts = Upserts::new("", "", 1);
+    for _ in 0..5 {
+        let lot = upserts.by_lot(30);
+        upserts.epoch(&lot, 0).await;
+    }
+    let (first, second) = (upserts.table.rewrite().await, upserts.table.rewrite().await);
+    assert!(upserts.table.try_publish(second).await.unwrap().is_some());
+    assert_eq!(upserts.table.try_publish(first).await.unwrap(), None);
+    upserts.check("after the first of the two").await;
+}
+
+/// Rows that a rollback brought back are not lost to a compaction that had left them out (U3).
+#[tokio::test]
+async fn rows_that_live_again_stay() {
+    let mut upserts = Upserts::new("", "", 1);
+    upserts.epoch(&[(1, Some(1)), (2, Some(2))], 0).await;
+    upserts.epoch(&[(3, Some(3))], 0).await;
+    let before = upserts.table.metadata.current_snapshot_id().unwrap();
+    upserts.epoch(&[(1, None)], 0).await;
+    let under_way = upserts.table.rewrite().await;
+    let metadata = upserts.table.metadata.clone();
+    let back = prepare_rollback(upserts.table.context(), &metadata, before, BTreeMap::new(), &[]).await.unwrap();
+    upserts.table.publish(back);
+    upserts.expected.insert(1, 1);
+    assert_eq!(upserts.table.try_publish(under_way).await.unwrap(), None);
+    upserts.check("the row of key 1 is back").await;
+}
+
+/// Files of before a column came, or was dropped, are rewritten with the columns of now.
+#[tokio::test]
+async fn files_get_the_columns_of_now() {
+    let fields = changes(&[]).schema().fields().clone();
+    let mut table = Table::new(&fields, "day(ts)", "");
+    table.append(&changes(&[(1, 5), (2, 10)])).await;
+    let more = changes(&[(3, 15)]);
+    let note: ArrayRef = Arc::new(StringArray::from(vec!["new"]));
+    let columns = more.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    let named = columns.into_iter().zip(more.columns().to_vec()).chain([("note".to_owned(), note)]);
+    let more = RecordBatch::try_from_iter_with_nullable(named.map(|(name, column)| (name, column, true))).unwrap();
+    table.append(&more).await;
+    let sql = "select id, value, note from t order by id";
+    let before = table.query(sql).await;
+    assert_eq!(table.compact().await, Some((1, 0)));
+    assert_eq!(arrow::compute::concat_batches(&before[0].schema(), &before).unwrap().columns(), {
+        let after = table.query(sql).await;
+        arrow::compute::concat_batches(&after[0].schema(), &after).unwrap().columns().to_vec()
+    });
+    assert_eq!(table.files().await.len(), 1);
+}
