@@ -12,6 +12,7 @@
 //!  lease       who runs the service of that directory
 //!  pipeline    topics into tables: the jobs that make the definitions true
 //!  query       SQL over the tables
+//!  upkeep      what keeps tables quick to read
 //!  doctor      what tables need, and what of it is missing
 //!  serve       the service: every table, and HTTP beside them
 //!  demo        the shop
@@ -39,4 +40,5 @@ pub mod pipeline;
 pub mod query;
 pub mod serve;
 pub mod units;
+pub mod upkeep;
 pub mod versions;

@@ -82,6 +82,13 @@ impl FromStr for TopicName {
     }
 }
 
+impl JobName {
+    /// The job of a table's compactions: jobs that fill tables have a dot in their names.
+    pub fn compaction() -> Self {
+        JobName("compaction".to_owned())
+    }
+}
+
 impl FromStr for JobName {
     type Err = Error;
 

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod check;
+mod compact;
 mod completion;
 mod consume;
 mod demo;
@@ -65,6 +66,7 @@ pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
         Verb::Query(words) => query::run(&words, session().await?, out).await,
         Verb::History(words) => history::history(&words, &session().await?, out).await,
         Verb::Files(words) => history::files(&words, &session().await?, out).await,
+        Verb::Compact(words) => compact::run(&words, &session().await?, out).await,
         Verb::Rollback(words) => rollback::run(&words, &session().await?, out).await,
         Verb::Doctor => doctor::run(&global, out).await,
         Verb::Completion(words) => completion::run(&words, out),

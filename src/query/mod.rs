@@ -10,6 +10,7 @@
 //!  tables     the catalog as DataFusion sees it: namespaces are schemas
 //!  literals   a literal beside a column is read as the column's type
 //!  session    a statement -> rows
+//!  files      a condition -> the files that it reads
 //! ```
 //!
 //! - I1: nothing but reads is planned: by the plan, not by the text.
@@ -17,6 +18,7 @@
 //! - I3: a result that is known to be wrong is an error: a DECIMAL with more digits than its type, a panic.
 
 mod dialect;
+mod files;
 mod literals;
 mod names;
 mod session;
@@ -24,5 +26,6 @@ mod statement;
 mod tables;
 mod travel;
 
+pub use files::files_with;
 pub use session::{QuerySession, query_error};
 pub use travel::Point;

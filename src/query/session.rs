@@ -14,8 +14,9 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as PlannerStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use futures::{Stream, StreamExt};
@@ -57,6 +58,16 @@ impl QuerySession {
 
     /// Plans the one statement of `sql`; rows come as they are read, and are right or an error (I3 of `query`).
     pub async fn stream(&self, sql: &str, as_of: Option<Point>) -> Result<SendableRecordBatchStream> {
+        let stream = self.frame(sql, as_of).await?.execute_stream().await.map_err(query_error)?;
+        Ok(Box::pin(RecordBatchStreamAdapter::new(stream.schema(), checked(stream))))
+    }
+
+    /// How the one statement of `sql` would be carried out.
+    pub async fn physical_plan(&self, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
+        self.frame(sql, None).await?.create_physical_plan().await.map_err(query_error)
+    }
+
+    async fn frame(&self, sql: &str, as_of: Option<Point>) -> Result<DataFrame> {
         let mut statement = parse(sql)?;
         let travel = take_travel(&mut statement, as_of)?;
         let namespaces = Namespaces::list(&self.home, travel).await?;
@@ -69,9 +80,7 @@ impl QuerySession {
                 .with_detail(first_line(&error.to_string()))
                 .with_hint("tables are written by `tableflow enable`; their settings are changed by `tableflow update`")
         })?;
-        let frame = context.execute_logical_plan(plan).await.map_err(query_error)?;
-        let stream = frame.execute_stream().await.map_err(query_error)?;
-        Ok(Box::pin(RecordBatchStreamAdapter::new(stream.schema(), checked(stream))))
+        context.execute_logical_plan(plan).await.map_err(query_error)
     }
 
     fn context(&self, namespaces: Namespaces) -> Result<SessionContext> {

@@ -57,6 +57,13 @@ impl Meter {
     }
 }
 
+impl MeterSnapshot {
+    /// Of every kind.
+    pub fn requests(&self) -> u64 {
+        self.puts + self.gets + self.lists + self.deletes
+    }
+}
+
 fn count(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }

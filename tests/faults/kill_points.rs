@@ -47,6 +47,19 @@ fn a_sync_killed_at_any_point_loses_and_doubles_nothing() {
     }
 }
 
+/// Each process leaves files of the same epoch behind: the next one finds other names, however many there were.
+#[test]
+fn a_job_that_dies_again_and_again_goes_on_once_it_does_not() {
+    assert_feature();
+    let product = Product::with_table();
+    product.produce(5).good("produce");
+    for _ in 0..30 {
+        let killed = product.run_until(&["sync"], KillPoint::MetadataBefore.name(), 1);
+        assert_eq!(killed.status.signal(), Some(SIGKILL), "{}", killed.stderr);
+    }
+    product.sync_and_check("the last one is not killed");
+}
+
 fn kill_at_every_pass(product: &Product, point: &str) -> u32 {
     for nth in 1..=PASSES_MAX {
         let replay = format!("TABLEFLOW_KILL_AT={point}:{nth} tableflow sync");

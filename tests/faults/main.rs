@@ -18,6 +18,7 @@
 //!  fan_out       a topic of many types of records into a table for each
 //!  mirror        columns that go when the newest schema no longer has them
 //!  upserts       one row a key, killed and raced for
+//!  compaction    the same, while files are rewritten, killed and raced for
 //!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
 //!  unregistered  dead letters whose schemas are registered later, also between a kill and the next start
 //!  registry_away a registry that is away, fails, or is another one behind the same address
@@ -39,6 +40,8 @@ mod alone;
 #[cfg(test)]
 #[path = "../support/changes.rs"]
 mod changes;
+#[cfg(test)]
+mod compaction;
 #[cfg(test)]
 mod door;
 #[cfg(test)]

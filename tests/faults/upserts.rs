@@ -11,7 +11,7 @@ use tableflow_store::KillPoint;
 use super::product::{Product, READERS, wait_until};
 use crate::changes::Changes;
 
-const SIGKILL: i32 = 9;
+pub const SIGKILL: i32 = 9;
 
 /// A point is passed so often at most by one `sync`.
 const PASSES_MAX: u32 = 40;
@@ -32,13 +32,13 @@ const NOT_PASSED: [KillPoint; 8] = [
 const COMMITS_BEFORE: usize = 11;
 
 /// A table, and what its topic's changes make.
-struct Keyed {
-    product: Product,
+pub struct Keyed {
+    pub product: Product,
     changes: Changes,
 }
 
 impl Keyed {
-    fn new(seed: u64, asked: &[&str]) -> Self {
+    pub fn new(seed: u64, asked: &[&str]) -> Self {
         let product = Product::without_topic("t");
         product.run(&["topic", "create", "t", "--partitions", "3"]).good("topic create");
         let mut keyed = Keyed { product, changes: Changes::by_lot(seed) };
@@ -47,7 +47,7 @@ impl Keyed {
         keyed
     }
 
-    fn send(&mut self, count: usize) {
+    pub fn send(&mut self, count: usize) {
         let lines = self.changes.lines(|id| json!(id), count);
         let mut command = self.product.command(&["produce", "t", "--envelope"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -55,7 +55,7 @@ impl Keyed {
         assert!(child.wait().unwrap().success());
     }
 
-    fn check(&self, replay: &str) {
+    pub fn check(&self, replay: &str) {
         let expected: Vec<(i64, i64)> = self.changes.expected.iter().map(|(id, value)| (*id, *value)).collect();
         for reader in READERS {
             let number = |value: &Value| value.as_i64().unwrap();
@@ -66,7 +66,7 @@ impl Keyed {
         }
     }
 
-    fn sync_and_check(&self, replay: &str) {
+    pub fn sync_and_check(&self, replay: &str) {
         self.product.run(&["sync"]).good(replay);
         self.check(replay);
     }

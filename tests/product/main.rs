@@ -16,6 +16,7 @@
 //!  query      time travel, names, what is refused
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
+//!  compaction fewer files, the same rows
 //!  altered    columns that another engine renamed, dropped, added again
 //!  registry   the embedded schema registry, over HTTP and by verbs
 //!  schema_check  what a new schema would do, and that it does
@@ -44,6 +45,8 @@ mod changes;
 mod cli;
 #[cfg(test)]
 mod columns;
+#[cfg(test)]
+mod compaction;
 #[cfg(test)]
 mod ease;
 #[cfg(test)]

@@ -36,7 +36,7 @@ const CASES: [Case; 5] = [
 ];
 
 #[track_caller]
-fn check(world: &World, table: &str, expected: &BTreeMap<i64, i64>) {
+pub fn check(world: &World, table: &str, expected: &BTreeMap<i64, i64>) {
     let rows: Vec<Value> = expected.iter().map(|(id, value)| json!({"id": id, "v": value})).collect();
     for reader in ["pyiceberg", "duckdb"] {
         let order = json!({"reader": reader, "table": format!("bronze.{table}"), "columns": ["id", "v"]});

@@ -16,6 +16,11 @@ pub struct Retention {
     pub age_max_ms: i64,
 }
 
+impl Retention {
+    /// For commits that are nobody's idea of history: the table's own job forgets.
+    pub const EVERYTHING: Retention = Retention { snapshots_max: usize::MAX, age_max_ms: i64::MAX };
+}
+
 impl Default for Retention {
     /// A week, and never more than a hundred: metadata is rewritten with every commit.
     fn default() -> Self {
@@ -29,7 +34,7 @@ pub(super) fn snapshots_to_forget(table: &TableMetadata, retention: Retention, n
     let mut next = table.current_snapshot();
     let mut kept = 1;
     while let Some(snapshot) = next {
-        let young = now.0 - snapshot.timestamp_ms() <= retention.age_max_ms;
+        let young = now.0.saturating_sub(snapshot.timestamp_ms()) <= retention.age_max_ms;
         if kept >= retention.snapshots_max || !young {
             break;
         }

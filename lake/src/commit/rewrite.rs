@@ -27,7 +27,6 @@ pub struct Rewrite {
     pub deletes: Deletes,
     /// The ledger of the compaction.
     pub properties: BTreeMap<String, String>,
-    pub retention: Retention,
 }
 
 /// Builds the snapshot on `base`.
@@ -44,7 +43,7 @@ pub async fn prepare_rewrite(context: CommitContext<'_>, base: &TableMetadata, r
         removed: rewrite.replaced.iter().chain(&rewrite.deletes.replaced).cloned().collect(),
         schema: None,
         properties: &rewrite.properties,
-        retention: rewrite.retention,
+        retention: Retention::EVERYTHING,
     };
     prepare_files(context, base, &change).await
 }

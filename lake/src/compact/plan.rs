@@ -8,16 +8,14 @@
 //! - I3: what a plan makes is not planned again: files come out between [`SPLIT`] and twice that of the target.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use datafusion::physical_expr::PhysicalExpr;
-use iceberg::spec::{Struct, TableMetadata};
-use tableflow_model::{Error, Result};
+use iceberg::spec::{DataFile, Struct, TableMetadata};
+use tableflow_model::Result;
 use tableflow_store::Store;
 use uuid::Uuid;
 
 use crate::commit::{LiveFile, manifests_of};
-use crate::read::{Applying, ColumnReader, DeleteFiles, Pruner, deleted_rows, matching_files};
+use crate::read::{Applying, DeleteFiles, data_files, deleted_rows};
 
 /// Below this part of the target a file is small, in hundredths.
 const SMALL: u64 = 75;
@@ -125,11 +123,11 @@ pub struct Plan {
     pub(super) deletes: DeleteFiles,
 }
 
-/// The groups of the current snapshot; with a filter over the table's columns, of files that may have such rows.
+/// The groups of the current snapshot, of the data files that are wanted.
 pub async fn plan(
     store: &Store,
     table: &TableMetadata,
-    filter: Option<Arc<dyn PhysicalExpr>>,
+    is_wanted: impl Fn(&DataFile) -> bool,
     thresholds: Thresholds,
 ) -> Result<Plan> {
     let mut plan = Plan {
@@ -141,15 +139,13 @@ pub async fn plan(
     };
     let Some(snapshot) = table.current_snapshot() else { return Ok(plan) };
     plan.sequence = snapshot.sequence_number();
-    let schema = table.current_schema();
-    let pruner = Pruner::new(ColumnReader::new(table, schema)?.schema().clone(), filter)
-        .map_err(|error| Error::usage("the condition cannot be held against files").with_source(error))?;
     let manifests = manifests_of(store, table, snapshot).await?;
     plan.deletes = DeleteFiles::of_manifests(store, table, &manifests).await?;
-    let files = matching_files(store, table, schema, manifests, &pruner).await?;
+    let mut files = data_files(store, &manifests).await?;
+    files.retain(|live| is_wanted(&live.file));
     let mut partitions: Vec<Vec<LiveFile>> = Vec::new();
     let mut places = HashMap::new();
-    for live in files.into_iter().map(|planned| planned.live) {
+    for live in files {
         let place = *places.entry((live.spec_id, live.file.partition().clone())).or_insert_with(|| {
             partitions.push(Vec::new());
             partitions.len() - 1
@@ -191,9 +187,8 @@ async fn counted(
 fn groups(inputs: Vec<Input>, thresholds: Thresholds) -> Vec<Group> {
     let candidates = inputs.into_iter().filter(|input| thresholds.is_small(input.bytes()) || thresholds.is_due(input));
     let mut candidates: Vec<Input> = candidates.collect();
-    candidates.sort_by(|a, b| {
-        (a.live.sequence, a.live.file.file_path()).cmp(&(b.live.sequence, b.live.file.file_path()))
-    });
+    candidates
+        .sort_by(|a, b| (a.live.sequence, a.live.file.file_path()).cmp(&(b.live.sequence, b.live.file.file_path())));
     let (mut groups, mut files, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut candidates = candidates.into_iter().peekable();
     while let Some(input) = candidates.next() {
@@ -259,7 +254,10 @@ mod tests {
         let inputs: Vec<Input> = (1..=200).rev().map(|sequence| input(100, sequence, 0)).collect();
         let planned = planned(inputs);
         assert_eq!(planned.len(), 3);
-        assert_eq!(planned.iter().flat_map(|(files, _)| files).copied().collect::<Vec<_>>(), (1..=200).collect::<Vec<_>>());
+        assert_eq!(
+            planned.iter().flat_map(|(files, _)| files).copied().collect::<Vec<_>>(),
+            (1..=200).collect::<Vec<_>>()
+        );
         assert!(planned.iter().all(|(files, _)| files.len() <= 80));
     }
 

@@ -6,19 +6,17 @@
 //! - I2: rows that were deleted since are deleted in the new files by the same commit (R3), and delete files that were
 //!   about replaced files alone go with them (R4).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use iceberg::spec::{DataFile, ManifestContentType, TableMetadata};
+use iceberg::spec::{DataFile, TableMetadata};
 use roaring::RoaringTreemap;
 use tableflow_model::Result;
 use tableflow_model::protocol::rewrite::{Judged, Now, judge};
 
 use super::plan::Plan;
 use super::rewrite::Rewritten;
-use crate::commit::{
-    CommitContext, LiveFile, Prepared, Retention, Rewrite, live_files_of, manifests_of, prepare_rewrite,
-};
-use crate::read::{DeleteFiles, deleted_rows, side_by_side};
+use crate::commit::{CommitContext, LiveFile, Prepared, Rewrite, manifests_of, prepare_rewrite};
+use crate::read::{DeleteFiles, data_files, deleted_rows};
 use crate::write::{FileNames, PositionFile};
 
 /// A step that can be published.
@@ -44,10 +42,10 @@ pub async fn prepare_step(
     (base, plan): (&TableMetadata, &Plan),
     done: &[Rewritten],
     names: &mut FileNames,
-    (properties, retention): (BTreeMap<String, String>, Retention),
+    properties: BTreeMap<String, String>,
 ) -> Result<Option<Published>> {
     let now = base_of(context, base, done).await?;
-    let mut rewrite = Rewrite { read_at: plan.sequence, properties, retention, ..Rewrite::default() };
+    let mut rewrite = Rewrite { read_at: plan.sequence, properties, ..Rewrite::default() };
     let (mut groups, mut moved_deletes) = (Vec::new(), 0);
     for (place, rewritten) in done.iter().enumerate() {
         let Some(since) = now.deleted_since(rewritten) else { continue };
@@ -82,14 +80,10 @@ async fn base_of(context: CommitContext<'_>, table: &TableMetadata, done: &[Rewr
     let manifests = manifests_of(context.store, table, snapshot).await?;
     let deletes = DeleteFiles::of_manifests(context.store, table, &manifests).await?;
     let inputs = done.iter().flat_map(|rewritten| &rewritten.group.files);
-    let wanted: HashMap<&str, ()> = inputs.map(|input| (input.live.file.file_path(), ())).collect();
-    let data = manifests.iter().filter(|manifest| {
-        manifest.content == ManifestContentType::Data && (manifest.has_added_files() || manifest.has_existing_files())
-    });
-    let reads: Vec<_> = data.map(|manifest| live_files_of(context.store, manifest)).collect();
-    let live = side_by_side(reads).await?.into_iter().flatten();
+    let wanted: HashSet<&str> = inputs.map(|input| input.live.file.file_path()).collect();
+    let live = data_files(context.store, &manifests).await?.into_iter();
     let live: HashMap<String, LiveFile> = live
-        .filter(|live| wanted.contains_key(live.file.file_path()))
+        .filter(|live| wanted.contains(live.file.file_path()))
         .map(|live| (live.file.file_path().to_owned(), live))
         .collect();
     let deleted = deleted_rows(context.store, table, &deletes, &live.values().collect::<Vec<_>>()).await?;

@@ -110,7 +110,8 @@ impl<'a> Outputs<'a> {
         if all {
             return Ok(());
         }
-        let (mut batches, mut first, mut begins) = (self.rewriter.reader.open(&self.rewriter.store, file).await?, 0, true);
+        let (mut batches, mut first, mut begins) =
+            (self.rewriter.reader.open(&self.rewriter.store, file).await?, 0, true);
         while let Some(batch) = batches.next().await? {
             let rows = batch.num_rows() as u64;
             let kept = without(batch, first, &of_file)?;

@@ -52,7 +52,11 @@ impl ColumnReader {
         let columns = self.expressions(builder.schema()).map_err(unreadable)?;
         let needed = columns.iter().flat_map(collect_columns).map(|column| column.index());
         let mask = ProjectionMask::roots(builder.parquet_schema(), needed);
-        let stream = builder.with_projection(mask).with_batch_size(ROWS_AT_ONCE).build().map_err(|error| unreadable(error.into()))?;
+        let stream = builder
+            .with_projection(mask)
+            .with_batch_size(ROWS_AT_ONCE)
+            .build()
+            .map_err(|error| unreadable(error.into()))?;
         let read = stream.schema().clone();
         let columns = columns.into_iter().map(|column| reassign_expr_columns(column, &read));
         let columns = columns.collect::<Result<_, DataFusionError>>().map_err(unreadable)?;

@@ -38,9 +38,8 @@ use tableflow_model::Result;
 pub use columns::ColumnReader;
 pub(crate) use deletes::{Applying, DeleteFiles, deleted_rows};
 pub use file::FileRows;
-pub(crate) use plan::matching_files;
+pub(crate) use plan::data_files;
 pub use provider::{IcebergTable, schema_at};
-pub(crate) use prune::Pruner;
 
 /// Objects read at the same time: hides the store's latency without flooding it.
 const IN_FLIGHT_MAX: usize = 16;

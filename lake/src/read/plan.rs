@@ -50,7 +50,12 @@ pub async fn plan_files(
 ) -> Result<Vec<PlannedFile>> {
     let manifests = manifests_of(store, table, snapshot).await?;
     let deletes = DeleteFiles::of_manifests(store, table, &manifests).await?;
-    let mut files = matching_files(store, table, schema, manifests, pruner).await?;
+    let manifests = prune_manifests(table, schema, manifests, pruner)?;
+    let mut reads = Vec::new();
+    for manifest in manifests {
+        reads.push(files_of(store, table, schema, manifest, pruner));
+    }
+    let mut files: Vec<PlannedFile> = side_by_side(reads).await?.into_iter().flatten().collect();
     let live: Vec<&LiveFile> = files.iter().map(|planned| &planned.live).collect();
     let mut deleted = deleted_rows(store, table, &deletes, &live).await?;
     for planned in &mut files {
@@ -60,34 +65,39 @@ pub async fn plan_files(
     Ok(files)
 }
 
-/// The data files of these manifests that may hold rows for the filter, whether all of them are deleted or not.
-pub async fn matching_files(
-    store: &Store,
-    table: &TableMetadata,
-    schema: &Schema,
-    manifests: Vec<ManifestFile>,
-    pruner: &Pruner,
-) -> Result<Vec<PlannedFile>> {
-    let mut reads = Vec::new();
-    for manifest in prune_manifests(table, schema, manifests, pruner)? {
-        reads.push(files_of(store, table, schema, manifest, pruner));
-    }
-    Ok(side_by_side(reads).await?.into_iter().flatten().collect())
-}
-
 fn prune_manifests(
     table: &TableMetadata,
     schema: &Schema,
     manifests: Vec<ManifestFile>,
     pruner: &Pruner,
 ) -> Result<Vec<ManifestFile>> {
-    let is_live = |manifest: &ManifestFile| {
-        manifest.content == ManifestContentType::Data && (manifest.has_added_files() || manifest.has_existing_files())
-    };
-    let live: Vec<_> = manifests.into_iter().filter(is_live).collect();
+    let live: Vec<_> = manifests.into_iter().filter(has_data).collect();
     let bounds = live.iter().map(|manifest| Ok(Bounds::of_manifest(manifest, schema, spec(table, manifest)?)));
     let keep = pruner.keep(&bounds.collect::<Result<Vec<_>>>()?).map_err(pruning_failed)?;
     Ok(live.into_iter().zip(keep).filter_map(|(manifest, keep)| keep.then_some(manifest)).collect())
+}
+
+fn has_data(manifest: &ManifestFile) -> bool {
+    manifest.content == ManifestContentType::Data && (manifest.has_added_files() || manifest.has_existing_files())
+}
+
+/// The live data files of these manifests (I2).
+pub async fn data_files(store: &Store, manifests: &[ManifestFile]) -> Result<Vec<LiveFile>> {
+    let mut reads = Vec::new();
+    for manifest in manifests.iter().filter(|manifest| has_data(manifest)) {
+        reads.push(readable_files_of(store, manifest));
+    }
+    Ok(side_by_side(reads).await?.into_iter().flatten().collect())
+}
+
+async fn readable_files_of(store: &Store, manifest: &ManifestFile) -> Result<Vec<LiveFile>> {
+    let files = live_files_of(store, manifest).await?;
+    let other = files.iter().map(|live| &live.file).find(|file| file.file_format() != DataFileFormat::Parquet);
+    match other {
+        None => Ok(files),
+        Some(file) => Err(Error::usage(format!("the table has {} files, which are not read here", file.file_format()))
+            .with_detail(file.file_path())),
+    }
 }
 
 async fn files_of(
@@ -98,12 +108,7 @@ async fn files_of(
     pruner: &Pruner,
 ) -> Result<Vec<PlannedFile>> {
     let spec = spec(table, &manifest)?;
-    let files = live_files_of(store, &manifest).await?;
-    let other = files.iter().map(|live| &live.file).find(|file| file.file_format() != DataFileFormat::Parquet);
-    if let Some(file) = other {
-        return Err(Error::usage(format!("the table has {} files, which are not read here", file.file_format()))
-            .with_detail(file.file_path()));
-    }
+    let files = readable_files_of(store, &manifest).await?;
     let bounds: Vec<Bounds> = files.iter().map(|live| Bounds::of_file(&live.file, schema, spec)).collect();
     let keep = pruner.keep(&bounds).map_err(pruning_failed)?;
     let planned = files.into_iter().zip(bounds).zip(keep);

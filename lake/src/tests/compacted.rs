@@ -21,7 +21,7 @@ struct UnderWay {
 
 impl Table {
     async fn plan(&self) -> Plan {
-        plan(&self.store, &self.metadata, None, Thresholds::new(TARGET)).await.unwrap()
+        plan(&self.store, &self.metadata, |_| true, Thresholds::new(TARGET)).await.unwrap()
     }
 
     async fn rewrite(&mut self) -> UnderWay {
@@ -41,8 +41,8 @@ impl Table {
     /// The groups that are in, and the rows that were deleted meanwhile; nothing where all were given up.
     async fn try_publish(&mut self, mut of: UnderWay) -> Result<Option<(usize, u64)>> {
         let metadata = self.metadata.clone();
-        let with = (BTreeMap::new(), Retention::default());
-        let step = prepare_step(self.context(), (&metadata, &of.plan), &of.done, &mut of.names, with).await?;
+        let planned = (metadata.as_ref(), of.plan.as_ref());
+        let step = prepare_step(self.context(), planned, &of.done, &mut of.names, BTreeMap::new()).await?;
         let Some(step) = step else { return Ok(None) };
         self.publish(step.prepared);
         Ok(Some((step.groups.len(), step.moved_deletes)))
@@ -99,12 +99,9 @@ async fn many_files_become_one_and_their_deletes_go() {
     assert!(upserts.table.total("total-delete-files") > 0 && upserts.table.total("total-data-files") > 10);
     upserts.table.compact().await.unwrap();
     let rows = upserts.expected.len() as u64;
-    for (total, expected) in [
-        ("total-data-files", 1),
-        ("total-delete-files", 0),
-        ("total-position-deletes", 0),
-        ("total-records", rows),
-    ] {
+    for (total, expected) in
+        [("total-data-files", 1), ("total-delete-files", 0), ("total-position-deletes", 0), ("total-records", rows)]
+    {
         assert_eq!(upserts.table.total(total), expected, "{total}");
     }
     let summary = upserts.table.metadata.current_snapshot().unwrap().summary();

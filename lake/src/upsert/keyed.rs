@@ -10,17 +10,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use iceberg::spec::{DataFile, ManifestContentType, Schema, SchemaRef, Struct, TableMetadata};
+use iceberg::spec::{DataFile, Schema, SchemaRef, Struct, TableMetadata};
 use roaring::RoaringTreemap;
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
 use uuid::Uuid;
 
 use super::files::{KnownFile, NumberedFiles};
-use crate::commit::{Deletes, LiveFile, Prepared, live_files_of, manifests_of};
+use crate::commit::{Deletes, LiveFile, Prepared, manifests_of};
 use crate::iceberg_error;
 use crate::keys::{Hash, KeyHasher, KeyIndex, Location, ROWS_MAX};
-use crate::read::{ColumnReader, DeleteFiles, deleted_rows, side_by_side};
+use crate::read::{ColumnReader, DeleteFiles, data_files, deleted_rows, side_by_side};
 use crate::write::{FileNames, PositionFile};
 
 /// Up to so many data files of a partition get a delete file each; more share one.
@@ -110,10 +110,7 @@ impl KeyedTable {
         if let Some(snapshot) = table.current_snapshot() {
             let manifests = manifests_of(&self.store, table, snapshot).await?;
             deletes = DeleteFiles::of_manifests(&self.store, table, &manifests).await?;
-            let data = |manifest: &&_| is_live_data(manifest);
-            let reads: Vec<_> =
-                manifests.iter().filter(data).map(|manifest| live_files_of(&self.store, manifest)).collect();
-            live = side_by_side(reads).await?.into_iter().flatten().collect();
+            live = data_files(&self.store, &manifests).await?;
         }
         // Which of two rows is the one to go is found anew: the other one may be gone by now.
         for number in std::mem::take(&mut self.superseded).into_keys() {
@@ -292,10 +289,6 @@ impl KeyedTable {
         self.stands_for = Some((table.uuid(), table.current_snapshot_id()));
         Ok(())
     }
-}
-
-fn is_live_data(manifest: &iceberg::spec::ManifestFile) -> bool {
-    manifest.content == ManifestContentType::Data && (manifest.has_added_files() || manifest.has_existing_files())
 }
 
 /// The keys of a data file's rows, deleted ones too.

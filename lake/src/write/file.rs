@@ -260,7 +260,8 @@ async fn encode_sorted(
     layout: &FileLayout,
 ) -> Result<(Arc<MemoryStorage>, Box<ParquetWriter>, Vec<Hash>)> {
     let counted = batches.iter().map(RecordBatch::num_rows).enumerate();
-    let places: Vec<(usize, usize)> = counted.flat_map(|(batch, rows)| (0..rows).map(move |row| (batch, row))).collect();
+    let places: Vec<(usize, usize)> =
+        counted.flat_map(|(batch, rows)| (0..rows).map(move |row| (batch, row))).collect();
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let chunk = |order: &[u32]| {
         let places: Vec<_> = order.iter().filter_map(|came| places.get(*came as usize).copied()).collect();

@@ -4,15 +4,16 @@
 //! - I1: a name is of job, generation, epoch and number (rule G1), and files are put create-only: one that somebody else
 //!   took is left to them.
 
+use std::hash::{BuildHasher, RandomState};
+
 use bytes::Bytes;
 use tableflow_model::protocol::{Epoch, FileName, Generation};
 use tableflow_model::{Error, JobName, Result};
 use tableflow_store::paths::TablePaths;
 use tableflow_store::{PutOutcome, Store};
 
-/// A dead process of the same generation may have left many files behind. They are numbered without gaps: a step that
-/// doubles is soon past them all, and where so many steps are not, somebody is at work there.
-const NAMES_TRIED_MAX: u32 = 24;
+/// Where so many random names are taken, something else is wrong.
+const NAMES_TRIED_MAX: u32 = 8;
 
 /// The part of a file's name that says who wrote it and for what.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub struct FileNames {
     store: Store,
     paths: TablePaths,
     name: EpochName,
-    next_number: u32,
+    next_number: u64,
 }
 
 impl FileNames {
@@ -40,17 +41,18 @@ impl FileNames {
         &self.name.job
     }
 
-    /// Under the next name that nobody has taken (I1).
+    /// Under the next name that nobody has taken (I1). A dead process of the same generation may have left files behind,
+    /// and a process that dies again and again leaves some each time: where one is met, numbers go on from somewhere else.
     pub async fn put(&mut self, bytes: &Bytes) -> Result<String> {
-        for tried in 0..NAMES_TRIED_MAX {
+        for _ in 0..NAMES_TRIED_MAX {
             let number = self.next_number;
-            self.next_number += 1 << tried;
             let EpochName { job, generation, epoch } = &self.name;
-            let uri = self.paths.data_file(&FileName::new(job, *generation, *epoch, number.into()));
+            let uri = self.paths.data_file(&FileName::new(job, *generation, *epoch, number));
             if self.store.put_new(&uri, bytes.clone()).await? != PutOutcome::Taken {
                 self.next_number = number + 1;
                 return Ok(uri);
             }
+            self.next_number = RandomState::new().hash_one(number) >> 1;
         }
         Err(Error::conflict(format!("{NAMES_TRIED_MAX} file names in a row are taken by another process"))
             .with_hint("another process writes the same epoch of this table: stop one of them"))

@@ -24,7 +24,6 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("run", "`tableflow query` answers SQL over the tables at once"),
     ("explain", "`tableflow query \"explain select ..\"` shows the plan of a query"),
     ("jobs", "`tableflow status` shows the tables, which are the only jobs"),
-    ("compact", "a longer `tableflow update TABLE --commit-interval 1m` makes fewer and larger files"),
     ("expire", "snapshots older than `tableflow update TABLE --retention-ms MS` go with the next commit"),
     ("vacuum", "files that no snapshot needs stay in the warehouse until then"),
     ("rewrite-manifests", "manifests stay as they were written until then"),

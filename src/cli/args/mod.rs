@@ -41,6 +41,7 @@ use crate::pipeline::letters_topic::answer::Answer;
 use crate::query::Point;
 
 use crate::output::Format;
+use crate::units::ByteSize;
 
 /// Turns topics into Iceberg tables, exactly once.
 #[derive(Clone, Debug, Parser)]
@@ -166,6 +167,9 @@ pub enum Verb {
     /// List a table's live files
     #[command(after_help = "Example:\n  tableflow files bronze.orders -o ndjson")]
     Files(TableArgument),
+    /// Rewrite small files into large ones, without deleted rows
+    #[command(after_help = "Example:\n  tableflow compact bronze.orders --where \"day >= DATE '2026-01-31'\"")]
+    Compact(CompactArguments),
     /// Write an old snapshot's content as a new one, and pause the table
     #[command(after_help = "Example:\n  tableflow rollback bronze.orders --to 4511836127356128302 --replay")]
     Rollback(RollbackArguments),
@@ -330,6 +334,22 @@ pub struct RollbackArguments {
     /// Go on from the newest offsets: what was committed since stays out
     #[arg(long)]
     pub keep_offsets: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CompactArguments {
+    /// namespace.name, or the name alone where it is unique
+    #[arg(required = true, value_name = "TABLE")]
+    pub tables: Vec<TableReference>,
+    /// How large files become
+    #[arg(long, value_name = "SIZE", default_value = "128MiB")]
+    pub target_file_size: ByteSize,
+    /// Only files that may have rows for which this is true
+    #[arg(long = "where", value_name = "EXPR")]
+    pub condition: Option<String>,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Clone, Debug, Args)]

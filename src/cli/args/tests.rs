@@ -94,6 +94,11 @@ const VERBS: &[(&str, &str)] = &[
     ("query|-", "Query(QueryArguments { sql: Some(\"-\"), file: None, as_of: None })"),
     ("query|-f|x.sql", "Query(QueryArguments { sql: None, file: Some(\"x.sql\"), as_of: None })"),
     (
+        "compact|t|b.u|--where|day > 3|--target-file-size|64MiB|--dry-run",
+        "Compact(CompactArguments { tables: [TableReference(\"t\"), TableReference(\"b.u\")], \
+         target_file_size: ByteSize(67108864), condition: Some(\"day > 3\"), dry_run: true })",
+    ),
+    (
         "rollback|t|--to|9|--keep-offsets",
         "Rollback(RollbackArguments { table: TableArgument { table: TableReference(\"t\") }, to: 9, replay: false, \
          keep_offsets: true })",

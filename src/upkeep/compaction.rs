@@ -1,0 +1,342 @@
+//! One table's files become fewer and larger: the driver of a [`DirectWriter`] that reads no topic.
+//!
+//! The machine decides whether a step may be committed and what a lost reply means, `lake::compact` what is rewritten
+//! and how it goes onto the base of now. This file does both, step by step.
+//! - I1: one plan a run: files that come meanwhile are the next run's.
+//! - I2: a step is some groups of the plan, so that a run that is killed has kept what it committed, and the next one
+//!   plans what is left.
+//! - I3: groups that somebody else changed for good are given up and counted; no commit of others waits or fails for a
+//!   compaction.
+//! - I4: a second compaction of the same table takes over: the first one stops with what it has committed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::spec::TableMetadata;
+use serde::Serialize;
+use tableflow_catalog::{CommitOutcome, LoadedTable};
+use tableflow_lake::compact::{Group, Plan, Published, Rewriter, Rewritten, Thresholds, plan, prepare_step};
+use tableflow_lake::write::{EpochName, FileNames};
+use tableflow_model::protocol::{
+    Assertion, CommitReply, DirectEvent, DirectStep, DirectWriter, Epoch, Generation, History, Ledger, Positions,
+    Rules, TableFacts, WriterId,
+};
+use tableflow_model::{Error, ErrorKind, JobName, Result, TableName};
+use tokio::time::Instant;
+
+use crate::home::Home;
+use crate::pipeline::target::table_facts;
+use crate::query::files_with;
+
+/// A step is committed when its new files have so many bytes: what a kill loses is at most that.
+const STEP_BYTES: u64 = 1 << 30;
+
+/// What fails outside is tried again after so long, doubled each time, and so often in a row.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const FAILURES_MAX: u32 = 8;
+
+/// How a table is compacted.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub target_bytes: u64,
+    /// Only files that may have rows for which it is true.
+    pub condition: Option<String>,
+    /// Groups that are rewritten at the same time.
+    pub at_once: usize,
+    pub memory_bytes_max: u64,
+}
+
+/// What a compaction did, or would do.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    pub table: String,
+    /// Parts of partitions that were rewritten, each as one.
+    pub groups: u64,
+    /// Those that others changed for good meanwhile: the next compaction takes them.
+    pub groups_given_up: u64,
+    pub files_read: u64,
+    pub files_written: u64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub rows_written: u64,
+    /// Deleted rows that are gone from the files.
+    pub rows_dropped: u64,
+    /// Rows that were deleted while their files were rewritten.
+    pub deletes_moved: u64,
+    pub commits: u64,
+    pub requests: u64,
+    pub seconds: f64,
+    /// Bytes written in all for each byte that the files that were read had, the first time included.
+    pub write_amplification: f64,
+}
+
+/// Plans, and changes nothing.
+pub async fn dry_run(home: &Home, table: &TableName, options: &Options) -> Result<Report> {
+    let base = home.catalog.load_table(table).await?;
+    let plan = planned(home, table, &base.metadata, options).await?;
+    let mut report = Report { table: table.to_plain_string(), ..Report::default() };
+    for group in &plan.groups {
+        report.groups += 1;
+        report.files_read += group.files.len() as u64;
+        report.files_written += group.outputs;
+        report.bytes_read += group.bytes();
+        report.rows_dropped += group.files.iter().map(|input| input.deleted).sum::<u64>();
+        report.rows_written += group.files.iter().map(|input| input.rows() - input.deleted).sum::<u64>();
+        report.bytes_written += group.file_bytes * group.outputs;
+    }
+    report.amplified();
+    Ok(report)
+}
+
+async fn planned(home: &Home, table: &TableName, metadata: &TableMetadata, options: &Options) -> Result<Plan> {
+    let thresholds = Thresholds::new(options.target_bytes);
+    match &options.condition {
+        None => plan(&home.store, metadata, |_| true, thresholds).await,
+        Some(condition) => {
+            let files = files_with(home, table, condition, options.memory_bytes_max).await?;
+            let is_wanted = |uri: &str| home.store.path(uri).is_ok_and(|path| files.contains(path.as_ref()));
+            plan(&home.store, metadata, |file| is_wanted(file.file_path()), thresholds).await
+        }
+    }
+}
+
+/// Compacts a table to the end of its plan (I1).
+pub async fn compact(home: &Home, table: &TableName, options: &Options) -> Result<Report> {
+    let started = Instant::now();
+    let before = home.store.meter();
+    let base = home.catalog.load_table(table).await?;
+    let plan = Arc::new(planned(home, table, &base.metadata, options).await?);
+    let mut compaction = Compaction {
+        home,
+        table,
+        at_once: options.at_once.max(1),
+        waiting: plan.groups.iter().cloned().collect(),
+        planned_on: base.metadata.clone(),
+        plan,
+        base,
+        staged: None,
+        sent: None,
+        failures: 0,
+        report: Report { table: table.to_plain_string(), ..Report::default() },
+    };
+    compaction.run().await?;
+    let (mut report, after) = (compaction.report, home.store.meter());
+    report.requests = after.requests() - before.requests();
+    report.seconds = started.elapsed().as_millis() as f64 / 1000.0;
+    report.amplified();
+    Ok(report)
+}
+
+impl Report {
+    fn amplified(&mut self) {
+        if self.bytes_read > 0 {
+            let amplification = 1.0 + self.bytes_written as f64 / self.bytes_read as f64;
+            self.write_amplification = (amplification * 100.0).round() / 100.0;
+        }
+    }
+
+    fn add(&mut self, rewritten: &Rewritten) {
+        let files = &rewritten.group.files;
+        let rows_read: u64 = files.iter().map(|input| input.rows()).sum();
+        self.groups += 1;
+        self.files_read += files.len() as u64;
+        self.files_written += rewritten.files.len() as u64;
+        self.bytes_read += rewritten.group.bytes();
+        self.bytes_written += rewritten.bytes();
+        self.rows_written += rewritten.rows();
+        self.rows_dropped += rows_read - rewritten.rows();
+    }
+}
+
+/// A run under way.
+struct Compaction<'a> {
+    home: &'a Home,
+    table: &'a TableName,
+    at_once: usize,
+    plan: Arc<Plan>,
+    planned_on: Arc<TableMetadata>,
+    waiting: VecDeque<Group>,
+    base: LoadedTable,
+    staged: Option<Staged>,
+    sent: Option<(LoadedTable, Published)>,
+    /// In a row.
+    failures: u32,
+    report: Report,
+}
+
+/// The new files of a step.
+struct Staged {
+    done: Vec<Rewritten>,
+    names: FileNames,
+}
+
+impl Compaction<'_> {
+    async fn run(&mut self) -> Result<()> {
+        let writer = WriterId(self.home.ids.uuid());
+        let mut machine = DirectWriter::new(writer, Some(self.plan.table), Rules::law());
+        let mut event = DirectEvent::Start;
+        loop {
+            event = match machine.next(event)? {
+                DirectStep::Load => self.look().await?,
+                DirectStep::Stage { generation, epoch, .. } => {
+                    self.drop_staged();
+                    if self.waiting.is_empty() {
+                        return Ok(());
+                    }
+                    self.stage(generation, epoch).await?
+                }
+                DirectStep::Publish { ledger, assertion } => self.publish(&assertion, &ledger).await?,
+                DirectStep::PublishIdentical => self.send().await?,
+                DirectStep::Committed { .. } => {
+                    self.committed();
+                    DirectEvent::Continue
+                }
+                DirectStep::Stop(_) => {
+                    return Err(Error::conflict(format!("another compaction of {} took over", self.table))
+                        .with_hint("it goes on with what is left; run one at a time"));
+                }
+                DirectStep::Suspend(suspend) => {
+                    return Err(Error::conflict(format!("the compaction of {} cannot go on", self.table))
+                        .with_detail(suspend.to_string())
+                        .with_hint("what it committed stays; run it again"));
+                }
+            };
+        }
+    }
+
+    async fn look(&mut self) -> Result<DirectEvent> {
+        match self.home.catalog.load_table(self.table).await {
+            Ok(base) => {
+                self.base = base;
+                Ok(DirectEvent::Loaded(Box::new(self.facts())))
+            }
+            Err(error) => self.pause_after(error).await.map(|()| DirectEvent::LoadFailed),
+        }
+    }
+
+    /// The table as the machine sees it. A ledger that stands for no position cannot be behind: where main was set
+    /// back, it goes on from the property.
+    fn facts(&self) -> TableFacts {
+        let facts = table_facts(&self.base, self.home.catalog.guard(), &JobName::compaction());
+        TableFacts { history: History::Agrees, ..facts }
+    }
+
+    /// Rewrites groups until a step is full (I2).
+    async fn stage(&mut self, generation: Generation, epoch: Epoch) -> Result<DirectEvent> {
+        let name = EpochName { job: JobName::compaction(), generation, epoch };
+        let rewriter = Rewriter::new(self.home.store.clone(), self.planned_on.clone(), self.plan.clone(), name)?;
+        let rewriter = Arc::new(rewriter);
+        let mut done = Vec::new();
+        while !self.waiting.is_empty() && done.iter().map(Rewritten::bytes).sum::<u64>() < STEP_BYTES {
+            let some: Vec<Group> = self.waiting.drain(..self.at_once.min(self.waiting.len())).collect();
+            let rewriting = stream::iter(some.clone()).map(|group| rewritten(rewriter.clone(), group));
+            match rewriting.buffered(self.at_once).try_collect::<Vec<_>>().await {
+                Ok(more) => done.extend(more),
+                Err(error) => {
+                    let groups = done.into_iter().map(|rewritten: Rewritten| rewritten.group).chain(some);
+                    groups.rev().for_each(|group| self.waiting.push_front(group));
+                    self.pause_after(error).await?;
+                    return Ok(DirectEvent::StageFailed);
+                }
+            }
+        }
+        self.staged = Some(Staged { done, names: rewriter.names().await });
+        Ok(DirectEvent::Staged(Positions::default()))
+    }
+
+    /// What was staged and is not committed is to be rewritten once more.
+    fn drop_staged(&mut self) {
+        let staged = self.staged.take();
+        for rewritten in staged.into_iter().flat_map(|staged| staged.done).rev() {
+            self.waiting.push_front(rewritten.group);
+        }
+    }
+
+    async fn publish(&mut self, assertion: &Assertion, ledger: &Ledger) -> Result<DirectEvent> {
+        self.sent = None;
+        if self.base.metadata_location != assertion.metadata_location {
+            return Err(Error::internal("a commit was decided on another base than the loaded one"));
+        }
+        let Some(staged) = &mut self.staged else {
+            return Err(Error::internal("a commit was decided without staged files"));
+        };
+        let properties = BTreeMap::from([(Ledger::property(&JobName::compaction()), ledger.to_text()?)]);
+        let bases = (self.base.metadata.as_ref(), self.plan.as_ref());
+        let context = self.home.commit_context();
+        match prepare_step(context, bases, &staged.done, &mut staged.names, properties).await {
+            Ok(Some(step)) => {
+                self.sent = Some((self.base.clone(), step));
+                self.send().await
+            }
+            Ok(None) => {
+                // Every group of the step was changed by others (I3).
+                let given_up = self.staged.take().map_or(0, |staged| staged.done.len());
+                self.report.groups_given_up += given_up as u64;
+                Ok(DirectEvent::StagedUnfit)
+            }
+            Err(error) => {
+                self.pause_after(error).await?;
+                Ok(DirectEvent::Published(CommitReply::Rejected))
+            }
+        }
+    }
+
+    /// Sends the last commit, the first time or unchanged.
+    async fn send(&mut self) -> Result<DirectEvent> {
+        let Some((base, step)) = &self.sent else {
+            return Err(Error::internal("there is no commit to send"));
+        };
+        let (requirements, updates) = (step.prepared.requirements.clone(), step.prepared.updates.clone());
+        let reply = match self.home.catalog.commit(self.table, base, requirements, updates).await {
+            Ok(CommitOutcome::Applied(table)) => {
+                self.base = table;
+                CommitReply::Applied(Box::new(self.facts()))
+            }
+            Ok(CommitOutcome::Conflict { reason }) => {
+                tracing::debug!(table = %self.table, reason, "somebody else committed first");
+                CommitReply::Rejected
+            }
+            Ok(CommitOutcome::Unknown { error }) | Err(error) => {
+                self.pause_after(error).await?;
+                CommitReply::Unknown
+            }
+        };
+        Ok(DirectEvent::Published(reply))
+    }
+
+    fn committed(&mut self) {
+        let (Some(staged), Some((_, step))) = (self.staged.take(), self.sent.take()) else { return };
+        self.failures = 0;
+        self.report.commits += 1;
+        self.report.deletes_moved += step.moved_deletes;
+        self.report.groups_given_up += (staged.done.len() - step.groups.len()) as u64;
+        for place in step.groups {
+            if let Some(rewritten) = staged.done.get(place) {
+                self.report.add(rewritten);
+            }
+        }
+    }
+
+    /// Gives the error back where trying again does not help, or it came too often.
+    async fn pause_after(&mut self, error: Error) -> Result<()> {
+        // A file that is gone was replaced by somebody: the next look knows that.
+        let may_pass = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound | ErrorKind::Conflict);
+        self.failures += 1;
+        if !may_pass || self.failures > FAILURES_MAX {
+            return Err(error);
+        }
+        tracing::info!(table = %self.table, %error, "trying again");
+        tokio::time::sleep(PAUSE_MIN * 2_u32.pow(self.failures - 1)).await;
+        Ok(())
+    }
+}
+
+/// On a thread of the pool: decoding and encoding keep it busy.
+async fn rewritten(rewriter: Arc<Rewriter>, group: Group) -> Result<Rewritten> {
+    let rewriting = tokio::spawn(async move { rewriter.rewrite(group).await });
+    rewriting
+        .await
+        .unwrap_or_else(|panic| Err(Error::internal("the compaction failed inside").with_detail(panic.to_string())))
+}
