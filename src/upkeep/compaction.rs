@@ -5,7 +5,7 @@
 //! - I1: one plan a run: files that come meanwhile are the next run's.
 //! - I2: a step is some groups of the plan, so that a run that is killed has kept what it committed, and the next one
 //!   plans what is left.
-//! - I3: groups that somebody else changed for good are given up and counted; no commit of others waits or fails for a
+//! - I3: delete files are tidied up last: what was rewritten needs none. Groups that somebody else changed for good are given up and counted; no commit of others waits or fails for a
 //!   compaction.
 //! - I4: a second compaction of the same table takes over: the first one stops with what it has committed.
 
@@ -17,7 +17,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_catalog::{CommitOutcome, LoadedTable};
-use tableflow_lake::compact::{Group, Plan, Published, Rewriter, Rewritten, Thresholds, plan, prepare_step};
+use tableflow_lake::commit::Prepared;
+use tableflow_lake::compact::{
+    Group, Plan, Published, Rewriter, Rewritten, Thresholds, Tidied, plan, prepare_step, prepare_tidying,
+};
 use tableflow_lake::write::{EpochName, FileNames};
 use tableflow_model::protocol::{
     Assertion, CommitReply, DirectEvent, DirectStep, DirectWriter, Epoch, Generation, History, Ledger, Positions,
@@ -63,6 +66,9 @@ pub struct Report {
     pub rows_written: u64,
     /// Deleted rows that are gone from the files.
     pub rows_dropped: u64,
+    /// Delete files that became fewer without their data files being rewritten.
+    pub delete_files_merged: u64,
+    pub delete_files_written: u64,
     /// Rows that were deleted while their files were rewritten.
     pub deletes_moved: u64,
     pub commits: u64,
@@ -118,6 +124,7 @@ pub async fn compact(home: &Home, table: &TableName, options: &Options) -> Resul
         base,
         staged: None,
         sent: None,
+        tidied: false,
         failures: 0,
         report: Report { table: table.to_plain_string(), ..Report::default() },
     };
@@ -160,16 +167,30 @@ struct Compaction<'a> {
     waiting: VecDeque<Group>,
     base: LoadedTable,
     staged: Option<Staged>,
-    sent: Option<(LoadedTable, Published)>,
+    sent: Option<Sent>,
+    /// Whether delete files were tidied up, which comes last.
+    tidied: bool,
     /// In a row.
     failures: u32,
     report: Report,
 }
 
-/// The new files of a step.
+/// The new files of a step; none where it is about delete files alone.
 struct Staged {
     done: Vec<Rewritten>,
     names: FileNames,
+}
+
+/// A commit as it was sent.
+struct Sent {
+    base: LoadedTable,
+    prepared: Prepared,
+    did: Did,
+}
+
+enum Did {
+    Rewrite(Published),
+    Tidy { removed: u64, added: u64 },
 }
 
 impl Compaction<'_> {
@@ -182,7 +203,7 @@ impl Compaction<'_> {
                 DirectStep::Load => self.look().await?,
                 DirectStep::Stage { generation, epoch, .. } => {
                     self.drop_staged();
-                    if self.waiting.is_empty() {
+                    if self.waiting.is_empty() && self.tidied {
                         return Ok(());
                     }
                     self.stage(generation, epoch).await?
@@ -263,17 +284,16 @@ impl Compaction<'_> {
             return Err(Error::internal("a commit was decided without staged files"));
         };
         let properties = BTreeMap::from([(Ledger::property(&JobName::compaction()), ledger.to_text()?)]);
-        let bases = (self.base.metadata.as_ref(), self.plan.as_ref());
-        let context = self.home.commit_context();
-        match prepare_step(context, bases, &staged.done, &mut staged.names, properties).await {
-            Ok(Some(step)) => {
-                self.sent = Some((self.base.clone(), step));
+        match prepare(self.home, &self.base, &self.plan, staged, properties).await {
+            Ok(Some((prepared, did))) => {
+                self.sent = Some(Sent { base: self.base.clone(), prepared, did });
                 self.send().await
             }
             Ok(None) => {
-                // Every group of the step was changed by others (I3).
+                // Every group of the step was changed by others (I3), or there are no delete files to tidy up.
                 let given_up = self.staged.take().map_or(0, |staged| staged.done.len());
                 self.report.groups_given_up += given_up as u64;
+                self.tidied |= given_up == 0;
                 Ok(DirectEvent::StagedUnfit)
             }
             Err(error) => {
@@ -285,10 +305,10 @@ impl Compaction<'_> {
 
     /// Sends the last commit, the first time or unchanged.
     async fn send(&mut self) -> Result<DirectEvent> {
-        let Some((base, step)) = &self.sent else {
+        let Some(Sent { base, prepared, .. }) = &self.sent else {
             return Err(Error::internal("there is no commit to send"));
         };
-        let (requirements, updates) = (step.prepared.requirements.clone(), step.prepared.updates.clone());
+        let (requirements, updates) = (prepared.requirements.clone(), prepared.updates.clone());
         let reply = match self.home.catalog.commit(self.table, base, requirements, updates).await {
             Ok(CommitOutcome::Applied(table)) => {
                 self.base = table;
@@ -307,9 +327,18 @@ impl Compaction<'_> {
     }
 
     fn committed(&mut self) {
-        let (Some(staged), Some((_, step))) = (self.staged.take(), self.sent.take()) else { return };
+        let (Some(staged), Some(sent)) = (self.staged.take(), self.sent.take()) else { return };
         self.failures = 0;
         self.report.commits += 1;
+        let step = match sent.did {
+            Did::Rewrite(step) => step,
+            Did::Tidy { removed, added } => {
+                self.tidied = true;
+                self.report.delete_files_merged += removed;
+                self.report.delete_files_written += added;
+                return;
+            }
+        };
         self.report.deletes_moved += step.moved_deletes;
         self.report.groups_given_up += (staged.done.len() - step.groups.len()) as u64;
         for place in step.groups {
@@ -331,6 +360,23 @@ impl Compaction<'_> {
         tokio::time::sleep(PAUSE_MIN * 2_u32.pow(self.failures - 1)).await;
         Ok(())
     }
+}
+
+/// The step on a base; nothing where there is nothing of it to be done.
+async fn prepare(
+    home: &Home,
+    base: &LoadedTable,
+    plan: &Plan,
+    staged: &mut Staged,
+    properties: BTreeMap<String, String>,
+) -> Result<Option<(Prepared, Did)>> {
+    let (context, names) = (home.commit_context(), &mut staged.names);
+    if staged.done.is_empty() {
+        let tidied = prepare_tidying(context, &base.metadata, names, properties).await?;
+        return Ok(tidied.map(|Tidied { prepared, removed, added }| (prepared, Did::Tidy { removed, added })));
+    }
+    let step = prepare_step(context, (&base.metadata, plan), &staged.done, names, properties).await?;
+    Ok(step.map(|(prepared, published)| (prepared, Did::Rewrite(published))))
 }
 
 /// On a thread of the pool: decoding and encoding keep it busy.

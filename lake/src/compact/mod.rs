@@ -7,6 +7,7 @@
 //!  moved    where the rows of rewritten files are now
 //!  rewrite  a group -> new files without deleted rows, staged
 //!  publish  staged files onto the base of now: what was deleted meanwhile is deleted in the new files, too
+//!  deletes  fewer delete files, where data files stay as they are
 //! ```
 //!
 //! - I1: what is rewritten is read from one snapshot, with every delete that it has, and is as old as that (rule R1).
@@ -16,11 +17,13 @@
 //! - I4: memory is bounded by the files that are written at the same time, and by the deleted rows of the groups that
 //!   are not yet published; not by the table, nor by how many delete files it has.
 
+mod deletes;
 mod moved;
 mod plan;
 mod publish;
 mod rewrite;
 
+pub use deletes::{Tidied, prepare_tidying};
 pub use plan::{Group, Input, Plan, Thresholds, plan};
 pub use publish::{Published, prepare_step};
 pub use rewrite::{Rewriter, Rewritten};

@@ -19,10 +19,9 @@ use crate::commit::{CommitContext, LiveFile, Prepared, Rewrite, manifests_of, pr
 use crate::read::{DeleteFiles, data_files, deleted_rows};
 use crate::write::{FileNames, PositionFile};
 
-/// A step that can be published.
-#[derive(Debug)]
+/// What of a step is published.
+#[derive(Clone, Debug)]
 pub struct Published {
-    pub prepared: Prepared,
     /// The groups that are in it, by their places among those given.
     pub groups: Vec<usize>,
     /// Rows that were deleted while their files were rewritten.
@@ -43,7 +42,7 @@ pub async fn prepare_step(
     done: &[Rewritten],
     names: &mut FileNames,
     properties: BTreeMap<String, String>,
-) -> Result<Option<Published>> {
+) -> Result<Option<(Prepared, Published)>> {
     let now = base_of(context, base, done).await?;
     let mut rewrite = Rewrite { read_at: plan.sequence, properties, ..Rewrite::default() };
     let (mut groups, mut moved_deletes) = (Vec::new(), 0);
@@ -70,7 +69,7 @@ pub async fn prepare_step(
         return Ok(None);
     }
     let prepared = prepare_rewrite(context, base, &rewrite).await?;
-    Ok(Some(Published { prepared, groups, moved_deletes }))
+    Ok(Some((prepared, Published { groups, moved_deletes })))
 }
 
 async fn base_of(context: CommitContext<'_>, table: &TableMetadata, done: &[Rewritten]) -> Result<Base> {

@@ -6,7 +6,7 @@ use tableflow_model::Result;
 
 use super::upserted::{Upserts, changes};
 use super::*;
-use crate::compact::{Plan, Rewriter, Rewritten, Thresholds, plan, prepare_step};
+use crate::compact::{Plan, Rewriter, Rewritten, Thresholds, plan, prepare_step, prepare_tidying};
 use crate::upsert::KeyedTable;
 use crate::write::FileNames;
 
@@ -43,9 +43,21 @@ impl Table {
         let metadata = self.metadata.clone();
         let planned = (metadata.as_ref(), of.plan.as_ref());
         let step = prepare_step(self.context(), planned, &of.done, &mut of.names, BTreeMap::new()).await?;
-        let Some(step) = step else { return Ok(None) };
-        self.publish(step.prepared);
+        let Some((prepared, step)) = step else { return Ok(None) };
+        self.publish(prepared);
         Ok(Some((step.groups.len(), step.moved_deletes)))
+    }
+
+    /// Delete files that went, and that came.
+    async fn tidy(&mut self) -> Option<(u64, u64)> {
+        self.epoch += 1;
+        let name =
+            EpochName { job: "compaction".parse().unwrap(), generation: Generation(1), epoch: Epoch(self.epoch) };
+        let mut names = FileNames::new(self.store.clone(), self.metadata.location(), name);
+        let metadata = self.metadata.clone();
+        let tidied = prepare_tidying(self.context(), &metadata, &mut names, BTreeMap::new()).await.unwrap()?;
+        self.publish(tidied.prepared);
+        Some((tidied.removed, tidied.added))
     }
 
     async fn compact(&mut self) -> Option<(usize, u64)> {
@@ -56,7 +68,7 @@ impl Table {
 
 #[tokio::test]
 async fn rows_stay_the_same_whatever_is_committed_meanwhile() {
-    let (mut moved, mut given_up) = (0, 0);
+    let (mut moved, mut given_up, mut tidied) = (0, 0, 0);
     for (partition_by, sort_by, seed) in
         [("", "", 1), ("day(ts)", "", 2), ("bucket(3, id)", "value", 3), ("", "id desc", 4), ("day(ts)", "value", 5)]
     {
@@ -66,8 +78,9 @@ async fn rows_stay_the_same_whatever_is_committed_meanwhile() {
             let count = upserts.random.usize(..30);
             let lot = upserts.by_lot(count);
             upserts.epoch(&lot, 0).await;
-            match upserts.random.u8(..6) {
+            match upserts.random.u8(..7) {
                 0 => upserts.foreign().await,
+                6 => tidied += u32::from(upserts.table.tidy().await.is_some()),
                 1 => under_way.push(upserts.table.rewrite().await),
                 2 => {
                     if let Some(one) = (!under_way.is_empty()).then(|| under_way.remove(0)) {
@@ -86,7 +99,10 @@ async fn rows_stay_the_same_whatever_is_committed_meanwhile() {
             upserts.check(&format!("{partition_by}, {sort_by}, seed {seed}, step {step}")).await;
         }
     }
-    assert!(moved > 50 && given_up > 0, "{moved} deletes moved, {given_up} compactions given up");
+    assert!(
+        moved > 50 && given_up > 0 && tidied > 0,
+        "{moved} deletes moved, {given_up} compactions given up, tidied {tidied} times"
+    );
 }
 
 #[tokio::test]
@@ -162,4 +178,42 @@ async fn files_get_the_columns_of_now() {
         arrow::compute::concat_batches(&after[0].schema(), &after).unwrap().columns().to_vec()
     });
     assert_eq!(table.files().await.len(), 1);
+}
+
+/// Those that many data files share become one of each, or one of all where those are too many; what others left behind
+/// goes.
+#[tokio::test]
+async fn delete_files_become_few_without_data_files_being_rewritten() {
+    let mut upserts = Upserts::new("", "", 1);
+    for key in 0..70 {
+        let lot: Vec<_> = (0..5).map(|more| (key + more * 1000, Some(key))).collect();
+        upserts.epoch(&lot, 0).await;
+    }
+    let all = |offset: i64, count| (0..count).map(|key| (key + offset, None)).collect::<Vec<_>>();
+    for offset in [0, 1000, 2000] {
+        upserts.epoch(&all(offset, 70), 0).await;
+    }
+    assert_eq!(upserts.table.total("total-delete-files"), 3);
+    assert_eq!(upserts.table.tidy().await, Some((3, 1)), "one of all 70");
+    upserts.check("one of all").await;
+    assert_eq!(upserts.table.tidy().await, None, "it is as few as it can be");
+    assert_eq!(upserts.table.total("total-position-deletes"), 210);
+
+    // The deletes of a file twice, by somebody else, and of a file that is not there.
+    let live = upserts.table.live().await;
+    let (path, spec) = (live[0].file.file_path().to_owned(), live[0].spec_id);
+    let mut foreign = Vec::new();
+    for row in [3, 4] {
+        foreign.push(upserts.table.positions(&live[0], &[(&path, row)], true).await);
+    }
+    upserts.table.delete(spec, foreign).await;
+    let keys = upserts.keys_of(&path).await;
+    upserts.expected.retain(|key, _| !keys[3..5].contains(key));
+    upserts.check("deletes of others").await;
+    assert_eq!(upserts.table.tidy().await, Some((2, 1)));
+    upserts.check("its own are one").await;
+    upserts.table.compact().await.unwrap();
+    assert_eq!(upserts.table.tidy().await, Some((1, 0)), "the shared one is about no file any more");
+    assert_eq!(upserts.table.tidy().await, None);
+    upserts.check("after all").await;
 }

@@ -124,6 +124,12 @@ impl Upserts {
         }
     }
 
+    /// As they stand in a file.
+    pub async fn keys_of(&self, path: &str) -> Vec<i64> {
+        let rows = FileRows::of(self.table.store.get(path).await.unwrap()).unwrap();
+        rows.flat_map(|batch| longs_of(&batch.unwrap(), 0)).collect()
+    }
+
     pub async fn check(&self, replay: &str) {
         let batches = self.table.query("select id, value from t order by id").await;
         let found: Vec<(i64, i64)> =

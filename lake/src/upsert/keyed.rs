@@ -24,7 +24,7 @@ use crate::read::{ColumnReader, DeleteFiles, data_files, deleted_rows, side_by_s
 use crate::write::{FileNames, PositionFile};
 
 /// Up to so many data files of a partition get a delete file each; more share one.
-const OWN_DELETES_MAX: usize = 64;
+pub const OWN_DELETES_MAX: usize = 64;
 
 /// Data files whose keys are read at the same time.
 const KEYS_AT_ONCE: usize = 16;

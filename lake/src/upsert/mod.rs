@@ -16,4 +16,5 @@ mod files;
 mod keyed;
 
 pub use self::collapse::{Collapse, Collapsed, Order};
+pub(crate) use self::keyed::OWN_DELETES_MAX;
 pub use self::keyed::{KeyedTable, Resolved, StagedKeys};

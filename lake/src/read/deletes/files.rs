@@ -6,7 +6,7 @@
 //! - I3: an equality delete applies to data files that are older than it is, of its own partition; one without a
 //!   partition applies to all of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use iceberg::spec::{DataContentType, DataFileFormat, ManifestContentType, ManifestFile, Struct, TableMetadata};
@@ -32,7 +32,7 @@ pub struct DeleteFiles {
 }
 
 /// What applies to one data file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Applying {
     pub vector: Option<Arc<LiveFile>>,
     pub positions: Vec<Arc<LiveFile>>,
@@ -73,6 +73,16 @@ impl DeleteFiles {
             && self.of_partition.is_empty()
             && self.equality.is_empty()
             && self.equality_everywhere.is_empty()
+    }
+
+    /// All but these.
+    pub fn without<'a>(&self, some: impl Iterator<Item = &'a LiveFile>) -> Vec<LiveFile> {
+        let named = |file: &LiveFile| (file.file.file_path().to_owned(), file.file.content_offset());
+        let some: HashSet<_> = some.map(named).collect();
+        let of_one_file = self.of_one_file.values().chain(self.of_partition.values()).flatten();
+        let equality = self.equality.values().flatten().chain(&self.equality_everywhere);
+        let all = self.vectors.values().chain(of_one_file).chain(equality);
+        all.filter(|delete| !some.contains(&named(delete))).map(|delete| delete.as_ref().clone()).collect()
     }
 
     fn add(&mut self, table: &TableMetadata, delete: Arc<LiveFile>) -> Result<()> {

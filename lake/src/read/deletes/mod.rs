@@ -45,7 +45,7 @@ pub async fn deleted_rows(
     }
     let applying: Vec<(&LiveFile, Applying)> = files.iter().map(|file| (*file, deletes.applying_to(file))).collect();
     merge(&mut deleted, by_vectors(store, &applying).await?);
-    merge(&mut deleted, by_positions(store, &applying).await?);
+    merge(&mut deleted, position_rows(store, &applying, |_| true).await?);
     merge(&mut deleted, equality::deleted_rows(store, table, &applying).await?);
     for (live, _) in &applying {
         // A position behind the end of a file names no row.
@@ -74,11 +74,16 @@ async fn by_vectors(store: &Store, applying: &[(&LiveFile, Applying)]) -> Result
     Ok(paths.into_iter().zip(side_by_side(reads).await?).collect())
 }
 
-async fn by_positions(store: &Store, applying: &[(&LiveFile, Applying)]) -> Result<DeletedRows> {
+/// What the files of positions among those that apply say, of which some are asked.
+pub async fn position_rows(
+    store: &Store,
+    applying: &[(&LiveFile, Applying)],
+    is_asked: impl Fn(&LiveFile) -> bool,
+) -> Result<DeletedRows> {
     // By delete file: the data files that it applies to.
     let mut wanted: BTreeMap<&str, (&LiveFile, Vec<&str>)> = BTreeMap::new();
     for (live, applying) in applying {
-        for delete in &applying.positions {
+        for delete in applying.positions.iter().filter(|delete| is_asked(delete)) {
             let (_, paths) = wanted.entry(delete.file.file_path()).or_insert_with(|| (delete, Vec::new()));
             paths.push(live.file.file_path());
         }
