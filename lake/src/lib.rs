@@ -10,6 +10,7 @@
 //!  commit   data files + ledger -> manifests, snapshot, (requirements, updates) for the catalog
 //!  compact  the same rows in fewer, larger files
 //!  read     snapshot -> rows: the DataFusion provider that plans from manifests
+//!  reach    which files the retained snapshots name
 //! ```
 //!
 //! Knows neither SQL text nor topics. Publishing is the catalog's: this crate prepares, the catalog swaps.
@@ -18,6 +19,7 @@ pub mod commit;
 pub mod compact;
 pub mod keys;
 pub mod layout;
+pub mod reach;
 pub mod read;
 pub mod upsert;
 pub mod write;

@@ -5,7 +5,6 @@
 
 pub mod args;
 mod check;
-mod compact;
 mod completion;
 mod consume;
 mod demo;
@@ -24,6 +23,7 @@ mod status;
 mod sync;
 mod topic;
 mod up;
+mod upkeep;
 mod version;
 
 use std::io::{IsTerminal, Write, stdin};
@@ -66,7 +66,10 @@ pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
         Verb::Query(words) => query::run(&words, session().await?, out).await,
         Verb::History(words) => history::history(&words, &session().await?, out).await,
         Verb::Files(words) => history::files(&words, &session().await?, out).await,
-        Verb::Compact(words) => compact::run(&words, &session().await?, out).await,
+        Verb::Compact(words) => upkeep::compact(&words, &session().await?, out).await,
+        Verb::Expire(words) => upkeep::expire(&words, &session().await?, out).await,
+        Verb::Vacuum(words) => upkeep::vacuum(&words, &session().await?, out).await,
+        Verb::Maintain(words) => upkeep::maintain(&words, &session().await?, out).await,
         Verb::Rollback(words) => rollback::run(&words, &session().await?, out).await,
         Verb::Doctor => doctor::run(&global, out).await,
         Verb::Completion(words) => completion::run(&words, out),

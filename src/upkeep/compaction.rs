@@ -17,7 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_catalog::{CommitOutcome, LoadedTable};
-use tableflow_lake::commit::Prepared;
+use tableflow_lake::commit::{Prepared, Rewrite, prepare_rewrite};
 use tableflow_lake::compact::{
     Group, Plan, Published, Rewriter, Rewritten, Thresholds, Tidied, plan, prepare_step, prepare_tidying,
 };
@@ -43,7 +43,7 @@ const FAILURES_MAX: u32 = 8;
 /// How a table is compacted.
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub target_bytes: u64,
+    pub thresholds: Thresholds,
     /// Only files that may have rows for which it is true.
     pub condition: Option<String>,
     /// Groups that are rewritten at the same time.
@@ -97,7 +97,7 @@ pub async fn dry_run(home: &Home, table: &TableName, options: &Options) -> Resul
 }
 
 async fn planned(home: &Home, table: &TableName, metadata: &TableMetadata, options: &Options) -> Result<Plan> {
-    let thresholds = Thresholds::new(options.target_bytes);
+    let thresholds = options.thresholds;
     match &options.condition {
         None => plan(&home.store, metadata, |_| true, thresholds).await,
         Some(condition) => {
@@ -114,26 +114,21 @@ pub async fn compact(home: &Home, table: &TableName, options: &Options) -> Resul
     let before = home.store.meter();
     let base = home.catalog.load_table(table).await?;
     let plan = Arc::new(planned(home, table, &base.metadata, options).await?);
-    let mut compaction = Compaction {
-        home,
-        table,
-        at_once: options.at_once.max(1),
-        waiting: plan.groups.iter().cloned().collect(),
-        planned_on: base.metadata.clone(),
-        plan,
-        base,
-        staged: None,
-        sent: None,
-        tidied: false,
-        failures: 0,
-        report: Report { table: table.to_plain_string(), ..Report::default() },
-    };
+    let mut compaction = Compaction::new(home, table, (base, plan), [Task::Rewrite, Task::Tidy]);
+    compaction.at_once = options.at_once.max(1);
     compaction.run().await?;
     let (mut report, after) = (compaction.report, home.store.meter());
     report.requests = after.requests() - before.requests();
     report.seconds = started.elapsed().as_millis() as f64 / 1000.0;
     report.amplified();
     Ok(report)
+}
+
+/// Decides what compactions staged that were killed: their files are nobody's from here on.
+pub async fn decide(home: &Home, table: &TableName) -> Result<()> {
+    let base = home.catalog.load_table(table).await?;
+    let plan = Arc::new(Plan::of_nothing(&base.metadata));
+    Compaction::new(home, table, (base, plan), [Task::Decide]).run().await
 }
 
 impl Report {
@@ -166,17 +161,29 @@ struct Compaction<'a> {
     planned_on: Arc<TableMetadata>,
     waiting: VecDeque<Group>,
     base: LoadedTable,
+    /// What is to be done, in this order.
+    tasks: VecDeque<Task>,
     staged: Option<Staged>,
     sent: Option<Sent>,
-    /// Whether delete files were tidied up, which comes last.
-    tidied: bool,
     /// In a row.
     failures: u32,
     report: Report,
 }
 
-/// The new files of a step; none where it is about delete files alone.
+/// What a commit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    /// Groups that wait become other files.
+    Rewrite,
+    /// Delete files become fewer.
+    Tidy,
+    /// Nothing but the ledger moves: what dead processes staged is decided (rule G2).
+    Decide,
+}
+
+/// The new files of a step; none where it is not about data files.
 struct Staged {
+    task: Task,
     done: Vec<Rewritten>,
     names: FileNames,
 }
@@ -191,9 +198,38 @@ struct Sent {
 enum Did {
     Rewrite(Published),
     Tidy { removed: u64, added: u64 },
+    Decide,
 }
 
-impl Compaction<'_> {
+impl<'a> Compaction<'a> {
+    fn new(
+        home: &'a Home,
+        table: &'a TableName,
+        (base, plan): (LoadedTable, Arc<Plan>),
+        tasks: impl IntoIterator<Item = Task>,
+    ) -> Self {
+        Compaction {
+            home,
+            table,
+            at_once: 1,
+            waiting: plan.groups.iter().cloned().collect(),
+            planned_on: base.metadata.clone(),
+            plan,
+            base,
+            tasks: tasks.into_iter().collect(),
+            staged: None,
+            sent: None,
+            failures: 0,
+            report: Report { table: table.to_plain_string(), ..Report::default() },
+        }
+    }
+
+    /// What comes next.
+    fn task(&mut self) -> Option<Task> {
+        self.tasks.pop_front_if(|task| *task == Task::Rewrite && self.waiting.is_empty());
+        self.tasks.front().copied()
+    }
+
     async fn run(&mut self) -> Result<()> {
         let writer = WriterId(self.home.ids.uuid());
         let mut machine = DirectWriter::new(writer, Some(self.plan.table), Rules::law());
@@ -203,10 +239,10 @@ impl Compaction<'_> {
                 DirectStep::Load => self.look().await?,
                 DirectStep::Stage { generation, epoch, .. } => {
                     self.drop_staged();
-                    if self.waiting.is_empty() && self.tidied {
-                        return Ok(());
+                    match self.task() {
+                        Some(task) => self.stage(task, generation, epoch).await?,
+                        None => return Ok(()),
                     }
-                    self.stage(generation, epoch).await?
                 }
                 DirectStep::Publish { ledger, assertion } => self.publish(&assertion, &ledger).await?,
                 DirectStep::PublishIdentical => self.send().await?,
@@ -245,12 +281,15 @@ impl Compaction<'_> {
     }
 
     /// Rewrites groups until a step is full (I2).
-    async fn stage(&mut self, generation: Generation, epoch: Epoch) -> Result<DirectEvent> {
+    async fn stage(&mut self, task: Task, generation: Generation, epoch: Epoch) -> Result<DirectEvent> {
         let name = EpochName { job: JobName::compaction(), generation, epoch };
         let rewriter = Rewriter::new(self.home.store.clone(), self.planned_on.clone(), self.plan.clone(), name)?;
         let rewriter = Arc::new(rewriter);
         let mut done = Vec::new();
-        while !self.waiting.is_empty() && done.iter().map(Rewritten::bytes).sum::<u64>() < STEP_BYTES {
+        while task == Task::Rewrite
+            && !self.waiting.is_empty()
+            && done.iter().map(Rewritten::bytes).sum::<u64>() < STEP_BYTES
+        {
             let some: Vec<Group> = self.waiting.drain(..self.at_once.min(self.waiting.len())).collect();
             let rewriting = stream::iter(some.clone()).map(|group| rewritten(rewriter.clone(), group));
             match rewriting.buffered(self.at_once).try_collect::<Vec<_>>().await {
@@ -263,7 +302,7 @@ impl Compaction<'_> {
                 }
             }
         }
-        self.staged = Some(Staged { done, names: rewriter.names().await });
+        self.staged = Some(Staged { task, done, names: rewriter.names().await });
         Ok(DirectEvent::Staged(Positions::default()))
     }
 
@@ -291,9 +330,10 @@ impl Compaction<'_> {
             }
             Ok(None) => {
                 // Every group of the step was changed by others (I3), or there are no delete files to tidy up.
-                let given_up = self.staged.take().map_or(0, |staged| staged.done.len());
-                self.report.groups_given_up += given_up as u64;
-                self.tidied |= given_up == 0;
+                let given_up = staged.done.len() as u64;
+                self.report.groups_given_up += given_up;
+                self.tasks.pop_front_if(|task| *task != Task::Rewrite);
+                self.staged = None;
                 Ok(DirectEvent::StagedUnfit)
             }
             Err(error) => {
@@ -332,8 +372,12 @@ impl Compaction<'_> {
         self.report.commits += 1;
         let step = match sent.did {
             Did::Rewrite(step) => step,
+            Did::Decide => {
+                self.tasks.pop_front();
+                return;
+            }
             Did::Tidy { removed, added } => {
-                self.tidied = true;
+                self.tasks.pop_front();
                 self.report.delete_files_merged += removed;
                 self.report.delete_files_written += added;
                 return;
@@ -371,12 +415,18 @@ async fn prepare(
     properties: BTreeMap<String, String>,
 ) -> Result<Option<(Prepared, Did)>> {
     let (context, names) = (home.commit_context(), &mut staged.names);
-    if staged.done.is_empty() {
-        let tidied = prepare_tidying(context, &base.metadata, names, properties).await?;
-        return Ok(tidied.map(|Tidied { prepared, removed, added }| (prepared, Did::Tidy { removed, added })));
-    }
-    let step = prepare_step(context, (&base.metadata, plan), &staged.done, names, properties).await?;
-    Ok(step.map(|(prepared, published)| (prepared, Did::Rewrite(published))))
+    Ok(match staged.task {
+        Task::Rewrite => prepare_step(context, (&base.metadata, plan), &staged.done, names, properties)
+            .await?
+            .map(|(prepared, published)| (prepared, Did::Rewrite(published))),
+        Task::Tidy => prepare_tidying(context, &base.metadata, names, properties)
+            .await?
+            .map(|Tidied { prepared, removed, added }| (prepared, Did::Tidy { removed, added })),
+        Task::Decide => {
+            let rewrite = Rewrite { properties, ..Rewrite::default() };
+            Some((prepare_rewrite(context, &base.metadata, &rewrite).await?, Did::Decide))
+        }
+    })
 }
 
 /// On a thread of the pool: decoding and encoding keep it busy.

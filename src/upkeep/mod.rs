@@ -2,9 +2,17 @@
 //!
 //! ```text
 //!  compaction  small files become large ones, deleted rows go
+//!  expiry      old snapshots are forgotten
+//!  vacuum      files that nobody needs any more go
+//!  maintenance all that is due of these, for one table
+//!  tables      which tables are kept, and how long their history is
 //! ```
 //!
 //! - I1: upkeep is a job of its own in each table, with a ledger of its own: it moves no position, and whoever feeds the
 //!   table goes on beside it.
 
 pub mod compaction;
+pub mod expiry;
+pub mod maintenance;
+pub mod tables;
+pub mod vacuum;

@@ -151,6 +151,11 @@ impl StatePaths {
         format!("{}/registry/{number:012}.json", self.0)
     }
 
+    /// The note of files that nobody needs any more, and that may still be read.
+    pub fn unneeded(&self, table: Uuid) -> String {
+        format!("{}/unneeded/{table}.json", self.0)
+    }
+
     pub fn service(&self) -> String {
         format!("{}/service.json", self.0)
     }

@@ -1,12 +1,16 @@
 //! Tables that are compacted, killed and raced for: one row a key, whatever dies.
 
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tableflow_store::KillPoint;
 
 use super::upserts::{Keyed, SIGKILL};
+use crate::days::{a_day_passes, files_below};
+use crate::python::Engines;
 
 /// A point is passed so often at most by one compaction.
 const PASSES_MAX: u32 = 40;
@@ -66,6 +70,47 @@ fn f6_a_service_and_compactions_killed_at_random_keep_one_row_a_key() {
     println!("{compactions} compactions, {moved} deletes moved");
     assert!(compactions > 8);
     keyed.sync_and_check("all of them");
+}
+
+/// I5: after the faults, and a day for readers, there is what the table names, and nothing else of ours.
+#[test]
+fn i5_what_dead_processes_left_goes_and_nothing_else_does() {
+    let mut keyed = Keyed::new(14, &["--partition-by", "day"]);
+    let directory = keyed.product.directory().to_owned();
+    let mut random = fastrand::Rng::with_seed(14);
+    let all = ["data-file-after", "manifest-after", "manifest-list-after", "metadata-after", "catalog-swap-after"];
+    let (sync, compact) = (["sync", "t"].as_slice(), ["compact", "t"].as_slice());
+    let verbs = [sync, sync, compact, compact, &["expire", "t", "--keep", "2"], &["vacuum", "t"]];
+    let mut kills = 0;
+    for round in 0..100 {
+        keyed.send(15);
+        let (verb, point) = (verbs[random.usize(..verbs.len())], all[random.usize(..all.len())]);
+        let done = keyed.product.run_until(verb, point, random.u32(1..3));
+        kills += u32::from(done.status.signal() == Some(SIGKILL));
+        if round % 4 == 0 {
+            a_day_passes(&directory);
+        }
+        if round % 10 == 9 {
+            keyed.sync_and_check(&format!("round {round}: {verb:?} killed at {point}"));
+        }
+    }
+    assert!(kills > 15, "{kills} kills");
+    // A commit each that decides, finds, and moves main.
+    for _ in 0..3 {
+        keyed.send(10);
+        keyed.product.run(&["sync"]).good("sync");
+        keyed.product.run(&["vacuum", "t"]).good("vacuum");
+        a_day_passes(&directory);
+    }
+    let report = keyed.product.run(&["vacuum", "t", "-o", "json"]).good("vacuum").json();
+    assert_eq!(report["files_undecided"], 0, "{report}");
+    let named = Engines::on(&directory).ask("named", json!({"table": "bronze.t"}));
+    let named: BTreeSet<PathBuf> = serde_json::from_value(named).unwrap();
+    let there = files_below(&directory.join("warehouse"));
+    let lost: Vec<_> = named.difference(&there).collect();
+    let left: Vec<_> = there.difference(&named).collect();
+    assert!(lost.is_empty() && left.is_empty(), "lost {lost:?}, left {left:?}, {report}");
+    keyed.check("after all");
 }
 
 /// One of them takes over, or plans what the other one left.

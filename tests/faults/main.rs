@@ -27,6 +27,7 @@
 //!  scrape        what /metrics says, and whether its books balance
 //!  alone         processes that hold nothing of the test's
 //!  changes       a producer of changes by key, and what they make
+//!  days          days that pass without anybody waiting
 //! ```
 //!
 //! `TABLEFLOW_KILL_ROUNDS=n` kills more often at random, `TABLEFLOW_KILL_SEED=s` plays a failed run's moments again.
@@ -42,6 +43,9 @@ mod alone;
 mod changes;
 #[cfg(test)]
 mod compaction;
+#[cfg(test)]
+#[path = "../support/days.rs"]
+mod days;
 #[cfg(test)]
 mod door;
 #[cfg(test)]

@@ -17,6 +17,7 @@
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
 //!  compaction fewer files, the same rows
+//!  upkeep     history forgotten, files that nobody needs deleted
 //!  altered    columns that another engine renamed, dropped, added again
 //!  registry   the embedded schema registry, over HTTP and by verbs
 //!  schema_check  what a new schema would do, and that it does
@@ -26,6 +27,7 @@
 //!  scrape     what /metrics says, and whether its books balance
 //!  alone      processes that hold nothing of the test's
 //!  changes    a producer of changes by key, and what they make
+//!  days       days that pass without anybody waiting
 //! ```
 //!
 //! `TABLEFLOW_PYTHON` names a Python that has `tests/python/requirements.txt`; `make test` sets it.
@@ -47,6 +49,9 @@ mod cli;
 mod columns;
 #[cfg(test)]
 mod compaction;
+#[cfg(test)]
+#[path = "../support/days.rs"]
+mod days;
 #[cfg(test)]
 mod ease;
 #[cfg(test)]
@@ -73,6 +78,8 @@ mod schema_check;
 mod scrape;
 #[cfg(test)]
 mod service;
+#[cfg(test)]
+mod upkeep;
 #[cfg(test)]
 mod upserts;
 #[cfg(test)]

@@ -67,6 +67,19 @@ def metadata(order):
     }
 
 
+def named(order):
+    """Every file that the table's metadata names: of its data, and of the metadata itself."""
+    table = read_table.load_table(order["data_dir"], order["table"])
+    files = {table.metadata_location} | {log.metadata_file for log in table.metadata.metadata_log}
+    for snapshot in table.snapshots():
+        files.add(snapshot.manifest_list)
+        for manifest in snapshot.manifests(table.io):
+            files.add(manifest.manifest_path)
+            entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+            files.update(entry.data_file.file_path for entry in entries)
+    return sorted(file.removeprefix("file://") for file in files)
+
+
 def duckdb_rows(order):
     """Rows of a statement about `{table}`, as lists of texts."""
     location = read_table.metadata_location(order["data_dir"], order["table"]).removeprefix("file://")
@@ -171,6 +184,10 @@ def alter(order):
         if word == "unpartition":
             with table.update_spec() as update:
                 update.remove_field(path)
+            continue
+        if word == "set":
+            with table.transaction() as transaction:
+                transaction.set_properties({path: rest[0]})
             continue
         if word == "sort":
             with table.update_sort_order() as update:
@@ -286,6 +303,7 @@ ORDERS = {
         required,
         by_ids,
         metadata,
+        named,
         duckdb_rows,
         values,
         rows,

@@ -6,8 +6,11 @@
 use std::collections::{HashMap, HashSet};
 
 use iceberg::spec::TableMetadata;
+use iceberg::{TableRequirement, TableUpdate};
 use serde::Deserialize;
 use tableflow_model::{Error, Millis, Result};
+
+use super::requirements;
 
 /// How much history a table keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +31,37 @@ impl Default for Retention {
     }
 }
 
+/// A commit that forgets snapshots and does nothing else.
+#[derive(Clone, Debug)]
+pub struct Expiry {
+    /// It asserts main (rule C3).
+    pub requirements: Vec<TableRequirement>,
+    pub updates: Vec<TableUpdate>,
+    /// How many.
+    pub forgotten: u64,
+}
+
+/// Nothing where none is to be forgotten.
+pub fn prepare_expiry(table: &TableMetadata, retention: Retention, now: Millis) -> Result<Option<Expiry>> {
+    let forget = forgotten(table, retention, now, 0)?;
+    if forget.is_empty() {
+        return Ok(None);
+    }
+    let forgotten = forget.len() as u64;
+    let updates = vec![TableUpdate::RemoveSnapshots { snapshot_ids: forget }];
+    Ok(Some(Expiry { requirements: requirements(table), updates, forgotten }))
+}
+
 /// The snapshots to remove when one more is added now.
 pub(super) fn snapshots_to_forget(table: &TableMetadata, retention: Retention, now: Millis) -> Result<Vec<i64>> {
+    forgotten(table, retention, now, 1)
+}
+
+/// The snapshots to remove where so many more than there are stay.
+fn forgotten(table: &TableMetadata, retention: Retention, now: Millis, more: usize) -> Result<Vec<i64>> {
     let mut keep = HashSet::new();
     let mut next = table.current_snapshot();
-    let mut kept = 1;
+    let mut kept = more;
     while let Some(snapshot) = next {
         let young = now.0.saturating_sub(snapshot.timestamp_ms()) <= retention.age_max_ms;
         if kept >= retention.snapshots_max || !young {

@@ -127,9 +127,8 @@ impl Tidying<'_> {
 /// The files of positions that are about several data files.
 fn shared_by<'a>(files: &'a [(&LiveFile, Applying)]) -> BTreeMap<&'a str, &'a LiveFile> {
     let deletes = files.iter().flat_map(|(_, applying)| applying.files());
-    let is_shared = |delete: &&LiveFile| {
-        delete.file.content_type() == DataContentType::PositionDeletes && !is_own(delete)
-    };
+    let is_shared =
+        |delete: &&LiveFile| delete.file.content_type() == DataContentType::PositionDeletes && !is_own(delete);
     deletes.filter(is_shared).map(|delete| (delete.file.file_path(), delete)).collect()
 }
 

@@ -26,6 +26,9 @@ const LARGE: u64 = 180;
 /// The least that a new file is to have where its rows are enough for more than one.
 const SPLIT: u64 = 85;
 
+/// So many small files of a partition are worth a rewrite that nobody asked for.
+const DUE_FILES_MIN: usize = 5;
+
 /// A group has at most so many times the target: it is rewritten as one, and given up as one.
 const GROUP_TARGETS_MAX: u64 = 8;
 
@@ -45,6 +48,11 @@ impl Thresholds {
     /// What a person who asks for it expects: all that makes reading slower goes.
     pub fn new(target_bytes: u64) -> Self {
         Thresholds { target_bytes, files_min: 2, deleted_min: 30, delete_files_min: 8 }
+    }
+
+    /// What is worth doing again and again while rows come in: some small files may wait for more of them.
+    pub fn due(target_bytes: u64) -> Self {
+        Thresholds { files_min: DUE_FILES_MIN, ..Thresholds::new(target_bytes) }
     }
 
     fn is_small(&self, bytes: u64) -> bool {
@@ -116,11 +124,22 @@ impl Group {
 #[derive(Debug)]
 pub struct Plan {
     pub table: Uuid,
-    pub snapshot_id: Option<i64>,
     pub sequence: i64,
     pub groups: Vec<Group>,
     /// Of the snapshot.
     pub(super) deletes: DeleteFiles,
+}
+
+impl Plan {
+    /// For a table as it is.
+    pub fn of_nothing(table: &TableMetadata) -> Self {
+        Plan {
+            table: table.uuid(),
+            sequence: table.current_snapshot().map_or(0, |snapshot| snapshot.sequence_number()),
+            groups: Vec::new(),
+            deletes: DeleteFiles::default(),
+        }
+    }
 }
 
 /// The groups of the current snapshot, of the data files that are wanted.
@@ -130,15 +149,8 @@ pub async fn plan(
     is_wanted: impl Fn(&DataFile) -> bool,
     thresholds: Thresholds,
 ) -> Result<Plan> {
-    let mut plan = Plan {
-        table: table.uuid(),
-        snapshot_id: table.current_snapshot_id(),
-        sequence: table.last_sequence_number(),
-        groups: Vec::new(),
-        deletes: DeleteFiles::default(),
-    };
+    let mut plan = Plan::of_nothing(table);
     let Some(snapshot) = table.current_snapshot() else { return Ok(plan) };
-    plan.sequence = snapshot.sequence_number();
     let manifests = manifests_of(store, table, snapshot).await?;
     plan.deletes = DeleteFiles::of_manifests(store, table, &manifests).await?;
     let mut files = data_files(store, &manifests).await?;

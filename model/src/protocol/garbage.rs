@@ -1,11 +1,14 @@
 //! Which file may be deleted (rules G).
 //!
-//! Owns the judgement of one file ([`judge`]) and the order of a collection ([`Sweep`]). The simulation drives it; no
-//! command does yet.
+//! Owns the judgement of one file ([`judge`]), of one object of the metadata ([`judge_metadata`]), and the order of a
+//! collection ([`Sweep`]).
 //! - I1: a file is garbage only when its epoch is decided and nothing retained names it (G2).
 //! - I2: what is reachable is read after the listing: a file that was committed between is seen.
 //! - I3: age is a courtesy to readers of old snapshots, not what keeps files safe: a wrong clock costs a reader its
 //!   query, never a row (G3). Less than [`AGE_MIN_MS`] is refused.
+//!
+//! - I4: an object of the metadata is garbage only when main has moved since it was listed: a commit that was prepared
+//!   before then can no longer land (C1).
 //!
 //! Why "decided" and not "old" or "not committed": a writer that was paused for a week may still publish what it
 //! staged, as long as the ledger stands where it left it. Once the ledger is at or past the file's epoch, nobody can.
@@ -13,6 +16,8 @@
 //! generation does for a job that is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::file_name::FileName;
 use super::ledger::Epoch;
@@ -67,6 +72,30 @@ pub fn judge(file: &Listed, reachable: &Reachable, now: Millis, age_ms: i64, rul
         return Verdict::Young;
     }
     Verdict::Garbage
+}
+
+/// When a collection first listed an object that nothing named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    pub at: Millis,
+    /// The table's last sequence number, read after the listing.
+    pub sequence: i64,
+}
+
+/// I4, G3: judges a manifest, a list of them or a metadata file that no retained snapshot names. `seen` is nothing
+/// where no earlier collection listed it; `sequence` is the table's last sequence number now.
+pub fn judge_metadata(seen: Option<Seen>, sequence: i64, now: Millis, age_ms: i64) -> Verdict {
+    match seen {
+        Some(seen) if sequence > seen.sequence => {
+            if now.0.saturating_sub(seen.at.0) < age_ms {
+                Verdict::Young
+            } else {
+                Verdict::Garbage
+            }
+        }
+        _ => Verdict::Undecided,
+    }
 }
 
 /// What happened outside.

@@ -43,7 +43,7 @@ pub use commit::{Assertion, CommitReply, Guard, History, SnapshotFacts, TableFac
 pub use direct::{DirectEvent, DirectStep, DirectWriter};
 pub use epochs::{EpochEvent, EpochJob, EpochOptions, EpochStep, PutReply, StagedEpoch};
 pub use file_name::FileName;
-pub use garbage::{Listed, Reachable, Sweep, SweepEvent, SweepStep, Verdict};
+pub use garbage::{Listed, Reachable, Seen, Sweep, SweepEvent, SweepStep, Verdict, judge_metadata};
 pub use halt::{Stop, Suspend, Whose};
 pub use ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, Tally, TopicPositions, WriterId};
 pub use manifest::{Collection, EpochManifest, Intent, SinkName, SinkWork, unbroken};

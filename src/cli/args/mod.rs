@@ -41,7 +41,7 @@ use crate::pipeline::letters_topic::answer::Answer;
 use crate::query::Point;
 
 use crate::output::Format;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, Interval};
 
 /// Turns topics into Iceberg tables, exactly once.
 #[derive(Clone, Debug, Parser)]
@@ -170,6 +170,15 @@ pub enum Verb {
     /// Rewrite small files into large ones, without deleted rows
     #[command(after_help = "Example:\n  tableflow compact bronze.orders --where \"day >= DATE '2026-01-31'\"")]
     Compact(CompactArguments),
+    /// Forget old snapshots
+    #[command(after_help = "Example:\n  tableflow expire bronze.orders --older-than 2d --keep 10")]
+    Expire(ExpireArguments),
+    /// Delete files that no snapshot needs any more
+    #[command(after_help = "Example:\n  tableflow vacuum bronze.orders --dry-run")]
+    Vacuum(VacuumArguments),
+    /// Do all that is due: compact, expire, vacuum
+    #[command(after_help = "Example:\n  tableflow maintain --all   # for cron; `tableflow up` does it by itself")]
+    Maintain(MaintainArguments),
     /// Write an old snapshot's content as a new one, and pause the table
     #[command(after_help = "Example:\n  tableflow rollback bronze.orders --to 4511836127356128302 --replay")]
     Rollback(RollbackArguments),
@@ -347,6 +356,48 @@ pub struct CompactArguments {
     /// Only files that may have rows for which this is true
     #[arg(long = "where", value_name = "EXPR")]
     pub condition: Option<String>,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ExpireArguments {
+    /// namespace.name, or the name alone where it is unique
+    #[arg(required = true, value_name = "TABLE")]
+    pub tables: Vec<TableReference>,
+    /// Forget those that are older [default: what --retention-ms of the table says, a week]
+    #[arg(long, value_name = "TIME")]
+    pub older_than: Option<Interval>,
+    /// How many are kept at most, however young they are
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct VacuumArguments {
+    /// namespace.name, or the name alone where it is unique
+    #[arg(required = true, value_name = "TABLE")]
+    pub tables: Vec<TableReference>,
+    /// Files go when they have been needed by nobody for so long: a day at least, for whoever reads old snapshots
+    #[arg(long, value_name = "TIME", default_value = "1day")]
+    pub older_than: Interval,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct MaintainArguments {
+    /// namespace.name, or the name alone where it is unique
+    #[arg(required_unless_present = "all", value_name = "TABLE")]
+    pub tables: Vec<TableReference>,
+    /// Every table that is enabled
+    #[arg(long, conflicts_with = "tables")]
+    pub all: bool,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,

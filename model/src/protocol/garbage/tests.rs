@@ -61,3 +61,17 @@ fn i1_the_longest_jobs_files_are_its_own_to_collect() {
         assert_eq!(judged, verdict);
     }
 }
+
+/// I4: a list of manifests that was there when main stood at 7 may still be published until main moves.
+#[test]
+fn i4_an_object_of_the_metadata_is_decided_once_main_has_moved() {
+    let seen = Some(Seen { at: Millis(100), sequence: 7 });
+    for (seen, sequence, now, verdict) in [
+        (None, 8, 100 + AGE_MIN_MS, Verdict::Undecided),
+        (seen, 7, 100 + AGE_MIN_MS, Verdict::Undecided),
+        (seen, 8, 99 + AGE_MIN_MS, Verdict::Young),
+        (seen, 8, 100 + AGE_MIN_MS, Verdict::Garbage),
+    ] {
+        assert_eq!(judge_metadata(seen, sequence, Millis(now), AGE_MIN_MS), verdict, "{seen:?} {sequence} {now}");
+    }
+}

@@ -1,0 +1,128 @@
+//! `compact`, `expire`, `vacuum`, `maintain`: what a scheduler calls for tables.
+
+use std::io::Write;
+
+use serde::Serialize;
+use tableflow_lake::compact::Thresholds;
+use tableflow_model::{Error, Result, TableName};
+
+use super::args::{CompactArguments, ExpireArguments, MaintainArguments, TableReference, VacuumArguments};
+use super::session::Session;
+use crate::exit::Exit;
+use crate::output;
+use crate::upkeep::tables::{Kept, kept_tables, retention_of};
+use crate::upkeep::{compaction, expiry, maintenance, vacuum};
+
+pub async fn compact(arguments: &CompactArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let options = compaction::Options {
+        thresholds: Thresholds::new(arguments.target_file_size.bytes()),
+        condition: arguments.condition.clone(),
+        at_once: cores(),
+        memory_bytes_max: session.memory_bytes_max(),
+    };
+    let columns = ["table", "files_read", "files_written", "bytes_read", "bytes_written", "seconds"];
+    let mut done = Outcomes::of(&columns);
+    for table in tables(session, &arguments.tables).await? {
+        let report = match arguments.dry_run {
+            true => compaction::dry_run(&session.home, &table, &options).await,
+            false => compaction::compact(&session.home, &table, &options).await,
+        };
+        done.add(&table, report);
+    }
+    done.print(session, out)
+}
+
+pub async fn expire(arguments: &ExpireArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let mut done = Outcomes::of(&["table", "snapshots_before", "snapshots_after"]);
+    for table in tables(session, &arguments.tables).await? {
+        let mut retention = retention_of(&session.home, &table).await?;
+        if let Some(age) = arguments.older_than {
+            retention.age_max_ms = i64::try_from(age.as_ms()).unwrap_or(i64::MAX);
+        }
+        if let Some(keep) = arguments.keep {
+            retention.snapshots_max = keep as usize;
+        }
+        done.add(&table, expiry::expire(&session.home, &table, retention, arguments.dry_run).await);
+    }
+    done.print(session, out)
+}
+
+pub async fn vacuum(arguments: &VacuumArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let age_ms = i64::try_from(arguments.older_than.as_ms()).unwrap_or(i64::MAX);
+    let mut done = Outcomes::of(&["table", "files_deleted", "bytes_deleted", "files_waiting", "files_undecided"]);
+    for table in tables(session, &arguments.tables).await? {
+        done.add(&table, vacuum::vacuum(&session.home, &table, age_ms, arguments.dry_run).await);
+    }
+    done.print(session, out)
+}
+
+pub async fn maintain(arguments: &MaintainArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let kept = match arguments.all {
+        true => kept_tables(&session.home).await?,
+        false => {
+            let mut kept = Vec::new();
+            for table in tables(session, &arguments.tables).await? {
+                kept.push(Kept { retention: retention_of(&session.home, &table).await?, table });
+            }
+            kept
+        }
+    };
+    if kept.is_empty() {
+        session.remark_on_no_tables();
+    }
+    let columns = ["table", "files_read", "files_written", "snapshots_forgotten", "files_deleted", "seconds"];
+    let mut done = Outcomes { several: arguments.all, ..Outcomes::of(&columns) };
+    for kept in &kept {
+        let (report, failed) = maintenance::maintain(&session.home, kept, cores(), arguments.dry_run).await;
+        done.reports.push(report);
+        done.failed = done.failed.or(failed);
+    }
+    done.print(session, out)
+}
+
+async fn tables(session: &Session, references: &[TableReference]) -> Result<Vec<TableName>> {
+    let mut tables = Vec::new();
+    for reference in references {
+        tables.push(session.catalog_table(reference).await?);
+    }
+    Ok(tables)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Each table by itself: the error of one does not keep the others from being looked after.
+struct Outcomes<'a, T> {
+    /// What a table of several reports shows; that of one is shown whole.
+    columns: &'a [&'a str],
+    several: bool,
+    reports: Vec<T>,
+    failed: Option<Error>,
+}
+
+impl<'a, T: Serialize> Outcomes<'a, T> {
+    fn of(columns: &'a [&'a str]) -> Self {
+        Outcomes { columns, several: false, reports: Vec::new(), failed: None }
+    }
+
+    fn add(&mut self, table: &TableName, report: Result<T>) {
+        match report {
+            Ok(report) => self.reports.push(report),
+            Err(error) => {
+                self.several = true;
+                let error = error.with_context("table", table.to_plain_string());
+                self.failed = self.failed.take().or(Some(error));
+            }
+        }
+    }
+
+    fn print(self, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+        match self.reports.as_slice() {
+            [] if self.failed.is_some() => {}
+            [one] if !self.several => output::document(session.format, one, out)?,
+            several => output::documents(session.format, several, self.columns, out)?,
+        }
+        self.failed.map_or(Ok(Exit::Done), Err)
+    }
+}

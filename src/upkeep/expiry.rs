@@ -1,0 +1,50 @@
+//! Old snapshots are forgotten.
+//!
+//! - I1: a commit that forgets asserts main (rule C3); what a branch or a tag names, and main, stay.
+//! - I2: files stay: whether anybody needs them is for `vacuum` to find out.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tableflow_catalog::CommitOutcome;
+use tableflow_lake::commit::{Retention, prepare_expiry};
+use tableflow_model::{Error, Result, TableName};
+
+use crate::home::Home;
+
+const TRIES_MAX: u32 = 8;
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// What an expiry did, or would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub table: String,
+    pub snapshots_before: u64,
+    pub snapshots_after: u64,
+}
+
+/// Forgets what the retention does not keep; with `dry_run` it is counted alone.
+pub async fn expire(home: &Home, table: &TableName, retention: Retention, dry_run: bool) -> Result<Report> {
+    let mut failed = None;
+    for tried in 0..TRIES_MAX {
+        if tried > 0 {
+            tokio::time::sleep(PAUSE_MIN * 2_u32.pow(tried - 1)).await;
+        }
+        let base = home.catalog.load_table(table).await?;
+        let snapshots_before = base.metadata.snapshots().len() as u64;
+        let mut report = Report { table: table.to_plain_string(), snapshots_before, snapshots_after: snapshots_before };
+        let Some(expiry) = prepare_expiry(&base.metadata, retention, home.clock.now())? else { return Ok(report) };
+        report.snapshots_after -= expiry.forgotten;
+        if dry_run {
+            return Ok(report);
+        }
+        match home.catalog.commit(table, &base, expiry.requirements, expiry.updates).await {
+            Ok(CommitOutcome::Applied(_)) => return Ok(report),
+            Ok(CommitOutcome::Conflict { reason }) => failed = Some(Error::conflict(reason)),
+            // What is forgotten twice is forgotten.
+            Ok(CommitOutcome::Unknown { error }) | Err(error) => failed = Some(error),
+        }
+    }
+    let failed = failed.unwrap_or_else(|| Error::internal("no expiry was tried"));
+    Err(failed.with_hint("others commit to the table all the time, or the catalog does not answer: run it again"))
+}

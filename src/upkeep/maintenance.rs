@@ -1,0 +1,88 @@
+//! All that is due for one table: compaction, then expiry, then what nobody needs any more.
+//!
+//! - I1: what fails is said, and the rest is done all the same.
+
+use serde::Serialize;
+use tableflow_lake::compact::Thresholds;
+use tableflow_model::protocol::garbage::AGE_MIN_MS;
+use tableflow_model::{Error, ErrorKind, Result};
+
+use super::compaction::{self, Options};
+use super::tables::Kept;
+use super::{expiry, vacuum};
+use crate::home::Home;
+
+/// How large files become where nobody says it.
+pub const TARGET_BYTES: u64 = 128 * 1024 * 1024;
+
+/// What was done, or would be.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    pub table: String,
+    pub files_read: u64,
+    pub files_written: u64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub rows_dropped: u64,
+    pub snapshots_forgotten: u64,
+    pub files_deleted: u64,
+    pub bytes_deleted: u64,
+    pub requests: u64,
+    pub seconds: f64,
+}
+
+/// With `dry_run` nothing is changed.
+pub async fn maintain(home: &Home, kept: &Kept, at_once: usize, dry_run: bool) -> (Report, Option<Error>) {
+    let mut report = Report { table: kept.table.to_plain_string(), ..Report::default() };
+    let (started, requests) = (tokio::time::Instant::now(), home.store.meter().requests());
+    let mut failed = None;
+    for step in [Step::Compact, Step::Expire, Step::Vacuum] {
+        if let Err(error) = step.run(home, kept, (at_once, dry_run), &mut report).await {
+            // A table that is not made yet needs nothing.
+            if error.kind() == ErrorKind::NotFound && home.catalog.load_table(&kept.table).await.is_err() {
+                break;
+            }
+            failed = failed.or(Some(error.with_context("table", kept.table.to_plain_string())));
+        }
+    }
+    report.requests = home.store.meter().requests() - requests;
+    report.seconds = started.elapsed().as_millis() as f64 / 1000.0;
+    (report, failed)
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Compact,
+    Expire,
+    Vacuum,
+}
+
+impl Step {
+    async fn run(self, home: &Home, kept: &Kept, (at_once, dry_run): (usize, bool), report: &mut Report) -> Result<()> {
+        match self {
+            Step::Compact => {
+                let thresholds = Thresholds::due(TARGET_BYTES);
+                let options = Options { thresholds, condition: None, at_once, memory_bytes_max: 0 };
+                let compacted = match dry_run {
+                    true => compaction::dry_run(home, &kept.table, &options).await?,
+                    false => compaction::compact(home, &kept.table, &options).await?,
+                };
+                report.files_read = compacted.files_read;
+                report.files_written = compacted.files_written;
+                report.bytes_read = compacted.bytes_read;
+                report.bytes_written = compacted.bytes_written;
+                report.rows_dropped = compacted.rows_dropped;
+            }
+            Step::Expire => {
+                let expired = expiry::expire(home, &kept.table, kept.retention, dry_run).await?;
+                report.snapshots_forgotten = expired.snapshots_before - expired.snapshots_after;
+            }
+            Step::Vacuum => {
+                let collected = vacuum::vacuum(home, &kept.table, AGE_MIN_MS, dry_run).await?;
+                report.files_deleted = collected.files_deleted;
+                report.bytes_deleted = collected.bytes_deleted;
+            }
+        }
+        Ok(())
+    }
+}

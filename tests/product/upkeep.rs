@@ -1,0 +1,113 @@
+//! What a scheduler calls: history forgotten, files that nobody needs deleted, nothing else.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::changes::Changes;
+use crate::days::{a_day_passes, files_below};
+use crate::upserts::check;
+use crate::world::World;
+
+fn warehouse(world: &World) -> PathBuf {
+    world.data_dir().join("warehouse")
+}
+
+fn vacuum(world: &World, table: &str) -> Value {
+    world.json(&["vacuum", table])
+}
+
+fn a_table_of_changes(world: &World, producer: &mut Changes) {
+    world.topic("t", 2);
+    world.produce_envelopes("t", &producer.lines(|id| json!(id), 30));
+    world.ok(&["enable", "t", "--key", "id", "--partition-by", "day"]);
+    for _ in 0..6 {
+        world.produce_envelopes("t", &producer.lines(|id| json!(id), 30));
+        world.ok(&["sync"]);
+    }
+}
+
+#[test]
+fn what_no_snapshot_needs_goes_a_day_after_it_was_found_and_nothing_else() {
+    let world = World::new();
+    let mut producer = Changes::by_lot(3);
+    a_table_of_changes(&world, &mut producer);
+    let of_others = warehouse(&world).join("bronze/notes.txt");
+    fs::write(&of_others, "not ours").unwrap();
+    let mut files = files_below(&warehouse(&world)).into_iter();
+    let one = files.find(|file| file.parent().unwrap().ends_with("data")).unwrap();
+    let foreign = one.with_file_name("00000-0-foreign.parquet");
+    fs::write(&foreign, "of another engine").unwrap();
+
+    // All of it is needed by some snapshot.
+    a_day_passes(&world.data_dir());
+    let report = vacuum(&world, "t");
+    assert_eq!((&report["files_deleted"], &report["files_waiting"]), (&json!(0), &json!(0)), "{report}");
+    assert_eq!(report["files_foreign"], 1, "{report}");
+
+    world.ok(&["compact", "t"]);
+    let before = files_below(&warehouse(&world));
+    let dry = world.json(&["expire", "t", "--keep", "1", "--dry-run"]);
+    let snapshots = || world.json(&["history", "t"]).as_array().unwrap().len();
+    assert_eq!(dry["snapshots_before"], snapshots());
+    assert_eq!(world.json(&["expire", "t", "--keep", "1"]), dry);
+    assert_eq!((snapshots(), &dry["snapshots_after"]), (1, &json!(1)));
+
+    // Found now, however old it is.
+    let report = vacuum(&world, "t");
+    assert_eq!(report["files_deleted"], 0, "{report}");
+    assert!(report["files_waiting"].as_u64().unwrap() > 20, "{report}");
+    assert_eq!(vacuum(&world, "t")["files_deleted"], 0, "a day has not passed");
+    a_day_passes(&world.data_dir());
+    let data_only = world.json(&["vacuum", "t", "--dry-run"]);
+    // A list of manifests may be published until main moves.
+    world.produce_envelopes("t", &producer.lines(|id| json!(id), 10));
+    world.ok(&["sync"]);
+    a_day_passes(&world.data_dir());
+    let dry = world.json(&["vacuum", "t", "--dry-run"]);
+    assert_eq!(files_below(&warehouse(&world)).intersection(&before).count(), before.len(), "nothing went yet");
+    let report = vacuum(&world, "t");
+    assert_eq!((&report["files_deleted"], &report["bytes_deleted"]), (&dry["files_deleted"], &dry["bytes_deleted"]));
+    assert!(report["files_deleted"].as_u64() > data_only["files_deleted"].as_u64(), "{report} {data_only}");
+    assert!(foreign.exists() && of_others.exists());
+    check(&world, "t", &producer.expected);
+    let after = files_below(&warehouse(&world));
+    assert!(after.len() * 2 < before.len(), "{} of {} files are left", after.len(), before.len());
+    assert_eq!(vacuum(&world, "t")["files_deleted"], 0);
+}
+
+#[test]
+fn all_that_is_due_is_done_for_every_table() {
+    let world = World::new();
+    let mut producer = Changes::by_lot(4);
+    a_table_of_changes(&world, &mut producer);
+    world.topic("events", 1);
+    world.produce("events", "{\"n\":1}\n");
+    world.ok(&["enable", "events", "--error-handling", "log"]);
+    world.ok(&["sync"]);
+    let dry = world.json(&["maintain", "--all", "--dry-run"]);
+    let reports = world.json(&["maintain", "--all"]);
+    let of = |reports: &Value, table: &str| {
+        let reports = reports.as_array().unwrap();
+        reports.iter().find(|report| report["table"] == table).unwrap_or_else(|| panic!("{reports:?}")).clone()
+    };
+    assert_eq!(reports.as_array().unwrap().len(), 3, "{reports}");
+    assert_eq!(of(&dry, "bronze.t")["files_read"], of(&reports, "bronze.t")["files_read"]);
+    assert!(of(&reports, "bronze.t")["files_read"].as_u64().unwrap() >= 15, "{reports}");
+    assert_eq!(of(&reports, "bronze.events")["files_read"], 0, "{reports}");
+    check(&world, "t", &producer.expected);
+    let one = world.json(&["maintain", "t"]);
+    assert_eq!((&one["files_read"], &one["snapshots_forgotten"]), (&json!(0), &json!(0)), "nothing is due any more");
+}
+
+#[test]
+fn what_cannot_be_kept_is_said() {
+    let world = World::with_table("t", "{\"n\":1}\n");
+    world.run(&["vacuum", "t", "--older-than", "23h"]).failed(2, &["86400000", "readers of older snapshots"]);
+    world.run(&["vacuum", "nothing"]).failed(1, &["there is no table nothing"]);
+    world.run(&["expire", "t", "--keep", "0"]).failed(2, &["--keep"]);
+    world.run(&["maintain"]).failed(2, &["TABLE"]);
+    world.engines().ask("alter", json!({"table": "bronze.t", "changes": [["set", "gc.enabled", "false"]]}));
+    world.run(&["vacuum", "t"]).failed(2, &["shares its files", "gc.enabled"]);
+}
