@@ -26,6 +26,7 @@ use tableflow_store::paths::{StatePaths, Warehouse};
 
 use crate::definition::{Definition, Definitions};
 use crate::pattern::Patterns;
+use crate::turns::Turns;
 
 /// What makes a folder a data directory: it is made first.
 const CATALOG: &str = "catalog.db";
@@ -52,6 +53,7 @@ pub struct Home {
     pub state: StatePaths,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
+    pub turns: Arc<Turns>,
 }
 
 impl Home {
@@ -92,6 +94,7 @@ impl Home {
             state,
             clock,
             ids,
+            turns: Arc::default(),
         })
     }
 

@@ -13,6 +13,7 @@
 //!  pipeline    topics into tables: the jobs that make the definitions true
 //!  query       SQL over the tables
 //!  upkeep      what keeps tables quick to read
+//!  turns       whose turn it is to commit to a table
 //!  doctor      what tables need, and what of it is missing
 //!  serve       the service: every table, and HTTP beside them
 //!  demo        the shop
@@ -39,6 +40,7 @@ pub mod pattern;
 pub mod pipeline;
 pub mod query;
 pub mod serve;
+pub mod turns;
 pub mod units;
 pub mod upkeep;
 pub mod versions;

@@ -43,7 +43,7 @@ pub fn run(directory: &Path, servers: &str, far: bool, memory_bytes_max: u64) ->
     let home = home.with_topics(Arc::new(KafkaTopics::new(Box::new(move || Properties::new(&settings)))?));
     let (store, stop) = (home.store.clone(), CancellationToken::new());
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let serving = runtime.spawn(serve::run(home, listen, memory_bytes_max, stop.clone(), |_| Ok(())));
+    let serving = runtime.spawn(serve::run(home, listen, (memory_bytes_max, None), stop.clone(), |_| Ok(())));
     for line in stdin().lines() {
         line.map_err(|error| Error::unavailable("stdin cannot be read").with_source(error))?;
         let meter = store.meter();

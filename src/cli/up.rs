@@ -20,7 +20,8 @@ pub async fn run(arguments: &UpArguments, session: Session, out: &mut dyn Write)
         output::printed(writeln!(out, "listening on http://{address}"))?;
         output::printed(out.flush())
     };
-    serve::run(session.home, listen, memory_bytes_max, stop, announce).await?;
+    let upkeep = Some(session.config.upkeep).filter(|upkeep| upkeep.enabled);
+    serve::run(session.home, listen, (memory_bytes_max, upkeep), stop, announce).await?;
     signals.abort();
     Ok(Exit::Done)
 }

@@ -10,8 +10,9 @@ use super::args::{CompactArguments, ExpireArguments, MaintainArguments, TableRef
 use super::session::Session;
 use crate::exit::Exit;
 use crate::output;
+use crate::upkeep::maintenance::{self, Step};
 use crate::upkeep::tables::{Kept, kept_tables, retention_of};
-use crate::upkeep::{compaction, expiry, maintenance, vacuum};
+use crate::upkeep::{compaction, expiry, vacuum};
 
 pub async fn compact(arguments: &CompactArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let options = compaction::Options {
@@ -73,7 +74,7 @@ pub async fn maintain(arguments: &MaintainArguments, session: &Session, out: &mu
     let columns = ["table", "files_read", "files_written", "snapshots_forgotten", "files_deleted", "seconds"];
     let mut done = Outcomes { several: arguments.all, ..Outcomes::of(&columns) };
     for kept in &kept {
-        let (report, failed) = maintenance::maintain(&session.home, kept, cores(), arguments.dry_run).await;
+        let (report, failed) = maintenance::maintain(&session.home, kept, &Step::ALL, cores(), arguments.dry_run).await;
         done.reports.push(report);
         done.failed = done.failed.or(failed);
     }

@@ -21,7 +21,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use tableflow_model::{Error, Result};
 
-use crate::units::{ByteSize, CommitInterval};
+use crate::units::{ByteSize, CommitInterval, Interval};
 pub use kafka::KafkaConfig;
 pub use layers::{DEFAULTS, Layers};
 pub use registry::RegistryConfig;
@@ -34,6 +34,7 @@ pub struct Config {
     pub service: ServiceConfig,
     pub defaults: TableDefaults,
     pub memory: MemoryConfig,
+    pub upkeep: UpkeepConfig,
     /// Absent: the embedded topics.
     #[serde(default)]
     pub kafka: Option<KafkaConfig>,
@@ -50,6 +51,19 @@ pub struct ServiceConfig {
 pub struct TableDefaults {
     pub namespace: String,
     pub commit_interval: CommitInterval,
+}
+
+/// What the service does for tables without being asked.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct UpkeepConfig {
+    pub enabled: bool,
+    pub compact: Scheduled,
+    pub vacuum: Scheduled,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Scheduled {
+    pub every: Interval,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -27,6 +27,7 @@ use super::mirror::{self, Step};
 use super::progress::{Content, Extent, Progress};
 use super::staging::StagedChanges;
 use crate::home::Home;
+use crate::turns::Turn;
 
 /// What a job's table is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,17 +238,19 @@ impl Target {
             return Err(Error::internal("a commit was decided on another base than the loaded one"));
         }
         self.sent = None;
+        let turn = self.home.turns.of(&self.table).await;
         match self.prepare(delta, changes).await {
             Ok(sent) => self.sent = Some(sent),
             // A file that is gone was replaced by somebody: the next look knows the new one.
             Err(error) if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound) => return Err(error),
             Err(error) => {
                 // Nothing was sent: the table is as it was, and the same files can go onto it again.
+                drop(turn);
                 patience.pause_after(error).await?;
                 return Ok(CommitReply::Rejected);
             }
         }
-        self.publish_again(patience).await
+        self.send(turn, patience).await
     }
 
     /// The commit, with what it deletes of its base (I4).
@@ -275,14 +278,21 @@ impl Target {
         Content { rows, bytes: files.iter().map(DataFile::file_size_in_bytes).collect() }
     }
 
-    /// Sends the last commit, unchanged (I2, I5).
+    /// Sends the last commit, unchanged (I2).
     pub async fn publish_again(&mut self, patience: &mut Patience) -> Result<CommitReply> {
+        let turn = self.home.turns.of(&self.table).await;
+        self.send(turn, patience).await
+    }
+
+    /// Sends what was prepared (I5).
+    async fn send(&mut self, turn: Turn, patience: &mut Patience) -> Result<CommitReply> {
         let Some(Sent { base, prepared, content, .. }) = &self.sent else {
             return Err(Error::internal("there is no commit to send again"));
         };
         let started = Instant::now();
         let (requirements, updates) = (prepared.requirements.clone(), prepared.updates.clone());
         let outcome = self.home.catalog.commit(&self.table, base, requirements, updates).await;
+        drop(turn);
         match outcome {
             Ok(CommitOutcome::Applied(table)) => {
                 let facts = table_facts(&table, self.home.catalog.guard(), &self.job);

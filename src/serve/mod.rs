@@ -21,12 +21,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tableflow_model::Result;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::UpkeepConfig;
 use crate::home::Home;
 use crate::lease::Lease;
 use crate::pipeline::matching::Matching;
 use crate::pipeline::supervise::Supervisor;
+use crate::upkeep::service::Upkeep;
 
 /// Requests under way have this long to end once the jobs have.
 const HTTP_END: Duration = Duration::from_secs(1);
@@ -44,7 +47,7 @@ struct Health {
 pub async fn run(
     home: Home,
     listen: SocketAddr,
-    memory_bytes_max: u64,
+    (memory_bytes_max, upkeep): (u64, Option<UpkeepConfig>),
     stop: CancellationToken,
     announce: impl FnOnce(SocketAddr) -> Result<()>,
 ) -> Result<()> {
@@ -52,6 +55,7 @@ pub async fn run(
     let listener = http::bind(listen).await?;
     let address = http::address_of(&listener)?;
     let matching = Matching::new(home.clone());
+    let upkeep = upkeep.map(|config| Upkeep::new(home.clone(), config));
     let mut supervisor = Supervisor::new(home.clone(), memory_bytes_max);
     let health = Arc::new(Health { started: AtomicBool::new(false), stop: stop.clone() });
     let drained = CancellationToken::new();
@@ -62,8 +66,10 @@ pub async fn run(
         health.started.store(true, Ordering::Release);
         announce(address)?;
         let matching = tokio::spawn(matching.run(stop.clone()));
+        let upkeep = upkeep.map(|upkeep| tokio::spawn(upkeep.run(stop.clone())));
         supervisor.run(&stop).await;
         matching.abort();
+        upkeep.inspect(JoinHandle::abort);
         Ok(())
     };
     let ended = tokio::select! {

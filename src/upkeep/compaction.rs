@@ -32,6 +32,7 @@ use tokio::time::Instant;
 use crate::home::Home;
 use crate::pipeline::target::table_facts;
 use crate::query::files_with;
+use crate::turns::Turn;
 
 /// A step is committed when its new files have so many bytes: what a kill loses is at most that.
 const STEP_BYTES: u64 = 1 << 30;
@@ -161,6 +162,8 @@ struct Compaction<'a> {
     planned_on: Arc<TableMetadata>,
     waiting: VecDeque<Group>,
     base: LoadedTable,
+    /// From the look at a base until the commit onto it.
+    turn: Option<Turn>,
     /// What is to be done, in this order.
     tasks: VecDeque<Task>,
     staged: Option<Staged>,
@@ -216,6 +219,7 @@ impl<'a> Compaction<'a> {
             planned_on: base.metadata.clone(),
             plan,
             base,
+            turn: None,
             tasks: tasks.into_iter().collect(),
             staged: None,
             sent: None,
@@ -264,6 +268,9 @@ impl<'a> Compaction<'a> {
     }
 
     async fn look(&mut self) -> Result<DirectEvent> {
+        if self.staged.is_some() {
+            self.turn = Some(self.home.turns.of(self.table).await);
+        }
         match self.home.catalog.load_table(self.table).await {
             Ok(base) => {
                 self.base = base;
@@ -316,6 +323,9 @@ impl<'a> Compaction<'a> {
 
     async fn publish(&mut self, assertion: &Assertion, ledger: &Ledger) -> Result<DirectEvent> {
         self.sent = None;
+        if self.turn.is_none() {
+            self.turn = Some(self.home.turns.of(self.table).await);
+        }
         if self.base.metadata_location != assertion.metadata_location {
             return Err(Error::internal("a commit was decided on another base than the loaded one"));
         }
@@ -333,7 +343,7 @@ impl<'a> Compaction<'a> {
                 let given_up = staged.done.len() as u64;
                 self.report.groups_given_up += given_up;
                 self.tasks.pop_front_if(|task| *task != Task::Rewrite);
-                self.staged = None;
+                (self.staged, self.turn) = (None, None);
                 Ok(DirectEvent::StagedUnfit)
             }
             Err(error) => {
@@ -363,6 +373,7 @@ impl<'a> Compaction<'a> {
                 CommitReply::Unknown
             }
         };
+        self.turn = None;
         Ok(DirectEvent::Published(reply))
     }
 
@@ -394,6 +405,7 @@ impl<'a> Compaction<'a> {
 
     /// Gives the error back where trying again does not help, or it came too often.
     async fn pause_after(&mut self, error: Error) -> Result<()> {
+        self.turn = None;
         // A file that is gone was replaced by somebody: the next look knows that.
         let may_pass = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound | ErrorKind::Conflict);
         self.failures += 1;

@@ -15,6 +15,19 @@ use crate::home::Home;
 /// How large files become where nobody says it.
 pub const TARGET_BYTES: u64 = 128 * 1024 * 1024;
 
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Compact,
+    Expire,
+    Vacuum,
+}
+
+impl Step {
+    /// In this order: a compaction makes snapshots that expire, and files that nobody needs then.
+    pub const ALL: [Step; 3] = [Step::Compact, Step::Expire, Step::Vacuum];
+}
+
 /// What was done, or would be.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
@@ -31,12 +44,18 @@ pub struct Report {
     pub seconds: f64,
 }
 
-/// With `dry_run` nothing is changed.
-pub async fn maintain(home: &Home, kept: &Kept, at_once: usize, dry_run: bool) -> (Report, Option<Error>) {
+/// These steps of it; with `dry_run` nothing is changed.
+pub async fn maintain(
+    home: &Home,
+    kept: &Kept,
+    steps: &[Step],
+    at_once: usize,
+    dry_run: bool,
+) -> (Report, Option<Error>) {
     let mut report = Report { table: kept.table.to_plain_string(), ..Report::default() };
     let (started, requests) = (tokio::time::Instant::now(), home.store.meter().requests());
     let mut failed = None;
-    for step in [Step::Compact, Step::Expire, Step::Vacuum] {
+    for step in steps {
         if let Err(error) = step.run(home, kept, (at_once, dry_run), &mut report).await {
             // A table that is not made yet needs nothing.
             if error.kind() == ErrorKind::NotFound && home.catalog.load_table(&kept.table).await.is_err() {
@@ -48,13 +67,6 @@ pub async fn maintain(home: &Home, kept: &Kept, at_once: usize, dry_run: bool) -
     report.requests = home.store.meter().requests() - requests;
     report.seconds = started.elapsed().as_millis() as f64 / 1000.0;
     (report, failed)
-}
-
-#[derive(Clone, Copy)]
-enum Step {
-    Compact,
-    Expire,
-    Vacuum,
 }
 
 impl Step {

@@ -5,6 +5,7 @@
 //!  expiry      old snapshots are forgotten
 //!  vacuum      files that nobody needs any more go
 //!  maintenance all that is due of these, for one table
+//!  service     the same for every table, again and again, while `up` runs
 //!  tables      which tables are kept, and how long their history is
 //! ```
 //!
@@ -14,5 +15,6 @@
 pub mod compaction;
 pub mod expiry;
 pub mod maintenance;
+pub mod service;
 pub mod tables;
 pub mod vacuum;

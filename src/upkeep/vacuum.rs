@@ -21,8 +21,8 @@ use tableflow_model::protocol::{
     Epoch, FileName, Ledger, Listed, Reachable, Rules, Seen, Sweep, SweepEvent, SweepStep, Verdict, judge_metadata,
 };
 use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName};
-use tableflow_store::ObjectInfo;
 use tableflow_store::paths::ObjectKind;
+use tableflow_store::{ObjectInfo, Store};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -58,6 +58,8 @@ pub struct Report {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Found {
+    /// When the last collection was.
+    swept_at: Millis,
     objects: BTreeMap<String, Seen>,
 }
 
@@ -72,6 +74,11 @@ pub async fn vacuum(home: &Home, table: &TableName, age_ms: i64, dry_run: bool) 
     report.requests = home.store.meter().requests() - requests;
     report.seconds = started.elapsed().as_millis() as f64 / 1000.0;
     Ok(report)
+}
+
+/// When files of a table were collected last; long ago where nobody knows.
+pub async fn swept_at(home: &Home, table: Uuid) -> Result<Millis> {
+    Ok(found(home, table).await?.swept_at)
 }
 
 fn check_allowed(table: &TableName, metadata: &TableMetadata) -> Result<()> {
@@ -102,12 +109,12 @@ struct Objects {
 impl Collection<'_> {
     async fn run(&self, location: &str) -> Result<Report> {
         let objects = self.list(location).await?;
-        let found = self.found().await?;
+        let found = found(self.home, self.uuid).await?;
         // What is named is read after the listing (I2).
         let (loaded, reach) = self.reach().await?;
         let now = self.home.clock.now();
         let seen_now = Seen { at: now, sequence: loaded.metadata.last_sequence_number() };
-        let mut noted = Found::default();
+        let mut noted = Found { swept_at: now, ..Found::default() };
         let mut report = Report {
             table: self.table.to_plain_string(),
             files_listed: objects.data.len() as u64 + objects.metadata.len() as u64 + objects.foreign,
@@ -141,8 +148,8 @@ impl Collection<'_> {
         if self.dry_run {
             return Ok(report);
         }
-        let deleting = stream::iter(&garbage).map(|object| self.home.store.delete(&object.uri));
-        deleting.buffer_unordered(DELETES_AT_ONCE).try_collect::<Vec<()>>().await?;
+        let uris: Vec<String> = garbage.into_iter().map(|object| object.uri.clone()).collect();
+        delete(&self.home.store, uris).await?;
         self.note(&noted).await?;
         let is_ours = |name: &String| name.parse::<FileName>().is_ok_and(|name| name.is_of(&JobName::compaction()));
         if undecided.iter().any(is_ours) {
@@ -236,20 +243,25 @@ impl Collection<'_> {
         self.home.store.path(uri).map(|path| path.to_string())
     }
 
-    async fn found(&self) -> Result<Found> {
-        match self.home.store.get(&self.home.state.unneeded(self.uuid)).await {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(table = %self.table, %error, "the note of files that nobody needs is damaged: it begins anew");
-                Found::default()
-            })),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::default()),
-            Err(error) => Err(error),
-        }
-    }
-
     async fn note(&self, found: &Found) -> Result<()> {
         let text = serde_json::to_vec(found)
             .map_err(|error| Error::internal("the note of files that nobody needs has no text").with_source(error))?;
         self.home.store.put_overwrite(&self.home.state.unneeded(self.uuid), Bytes::from(text)).await
+    }
+}
+
+async fn delete(store: &Store, uris: Vec<String>) -> Result<()> {
+    let deleting = stream::iter(uris).map(|uri| async move { store.delete(&uri).await });
+    deleting.buffer_unordered(DELETES_AT_ONCE).try_collect().await
+}
+
+async fn found(home: &Home, table: Uuid) -> Result<Found> {
+    match home.store.get(&home.state.unneeded(table)).await {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            tracing::warn!(%table, %error, "the note of files that nobody needs is damaged: it begins anew");
+            Found::default()
+        })),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::default()),
+        Err(error) => Err(error),
     }
 }

@@ -1,5 +1,6 @@
 //! What a scheduler calls: history forgotten, files that nobody needs deleted, nothing else.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use crate::changes::Changes;
 use crate::days::{a_day_passes, files_below};
 use crate::upserts::check;
-use crate::world::World;
+use crate::world::{World, wait_for};
 
 fn warehouse(world: &World) -> PathBuf {
     world.data_dir().join("warehouse")
@@ -99,6 +100,38 @@ fn all_that_is_due_is_done_for_every_table() {
     check(&world, "t", &producer.expected);
     let one = world.json(&["maintain", "t"]);
     assert_eq!((&one["files_read"], &one["snapshots_forgotten"]), (&json!(0), &json!(0)), "nothing is due any more");
+}
+
+/// Nobody asks for it: tables stay few files, and what is forgotten goes once its day is over.
+#[test]
+fn a_service_looks_after_its_tables_by_itself() {
+    let world = World::new();
+    let mut producer = Changes::by_lot(6);
+    world.file("tableflow.toml", "[upkeep]\ncompact.every = '1s'\nvacuum.every = '1s'\n");
+    world.topic("t", 2);
+    world.produce_envelopes("t", &producer.lines(|id| json!(id), 30));
+    world.ok(&["enable", "t", "--key", "id", "--commit-interval", "50ms", "--retention-ms", "1000"]);
+    let up = world.up();
+    for _ in 0..40 {
+        world.produce_envelopes("t", &producer.lines(|id| json!(id), 20));
+    }
+    world.wait_for_status("t", "lag", 0);
+    let few = |status: &Value| status["data_files"].as_u64() < Some(5) && status["delete_files"].as_u64() < Some(5);
+    wait_for(|| world.status("t"), few);
+    check(&world, "t", &producer.expected);
+    let before = files_below(&warehouse(&world)).len();
+    let asked = Cell::new(0);
+    let fewer = || {
+        // Now and then main moves.
+        if asked.replace(asked.get() + 1) % 20 == 0 {
+            world.produce_envelopes("t", "{\"key\":1000,\"value\":null}\n");
+        }
+        a_day_passes(&world.data_dir());
+        files_below(&warehouse(&world)).len()
+    };
+    wait_for(fewer, |now| *now < before / 2);
+    check(&world, "t", &producer.expected);
+    assert!(up.terminate().success());
 }
 
 #[test]
