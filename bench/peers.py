@@ -3,6 +3,7 @@
 usage: peers.py append NDJSON DIR              PyArrow reads the lines, PyIceberg appends them to a table in DIR
        peers.py commits DATA_DIR TABLE TIMES   PyIceberg appends one row at a time to a table of the embedded catalog
        peers.py queries LOCATION               DuckDB: statements from stdin, {table} stands for the table
+       peers.py copy LOCATION DIR COLUMN       DuckDB: the rows into files of 128 MB in DIR, sorted by COLUMN if it is named
        peers.py query LOCATION SQL             DuckDB: one statement, as a process
 """
 
@@ -75,6 +76,22 @@ def queries(location):
         print(json.dumps(duckdb_query(connection, location, sql)), flush=True)
 
 
+def copy(location, directory, column):
+    """The start of the process is not counted."""
+    connection = read_table.duckdb_connection()
+    connection.execute("set preserve_insertion_order = true")
+    order = f"order by {column}" if column else ""
+    scan = f"select * from iceberg_scan('{location.removeprefix('file://')}') {order}"
+    options = "format parquet, compression zstd, compression_level 1, file_size_bytes '128MB'"
+    started, cpu_started = time.perf_counter(), cpu_seconds()
+    connection.execute(f"copy ({scan}) to '{directory}' ({options})")
+    return {
+        "seconds": time.perf_counter() - started,
+        "cpu_seconds": cpu_seconds() - cpu_started,
+        "files": len(list(pathlib.Path(directory).glob("*.parquet"))),
+    }
+
+
 def main(verb, *arguments):
     if verb == "append":
         print(json.dumps(append(*arguments)))
@@ -82,6 +99,8 @@ def main(verb, *arguments):
         print(json.dumps(commits(*arguments)))
     elif verb == "queries":
         queries(*arguments)
+    elif verb == "copy":
+        print(json.dumps(copy(*arguments)))
     elif verb == "query":
         print(json.dumps(duckdb_query(read_table.duckdb_connection(), *arguments)))
     else:

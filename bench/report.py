@@ -30,7 +30,12 @@ Freshness: for each record the time from its making to the first look at the cat
 look every 5 ms, of many tables every 50 ms. `far` puts every object as far away as S3's: PUT 60 ms, GET 25 ms to the first
 byte, LIST 50 ms, 90 MB/s a stream; the catalog's database stays near. Requests are those to the object store, reports of
 status too. Memory is the most that was resident; cores are CPU seconds per second. The producer and the watcher run in
-Python on the same cores, beside the broker."""
+Python on the same cores, beside the broker.
+
+Compaction: MB are those of the small files; the peer is DuckDB, which copies the same rows (of iceberg_scan, sorted where ours
+are) into Parquet of the same size with zstd 1. Ours sorts each new file, the peer all rows. Changes: 60 % inserts, 30 % updates, 10 %
+deletes, of JSON from an embedded topic, commits every two seconds, no compaction beside them; every figure has the process's start and, from the
+second run on, the reading of all keys for the index. A scan is a sum and a maximum over all rows."""
 
 
 @dataclass

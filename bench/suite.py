@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import live
+import upkeep
 from broker import Broker
 from ingest import ingest
 from measure import Server, Spread, alternate, mebibytes, rate_text, run
@@ -46,7 +47,13 @@ class Suite:
         self.lines = []
 
     def tableflow(self, *words):
-        return run([self.tableflow_binary, "--data-dir", self.home, *words])
+        return self.tableflow_in(self.home, *words)
+
+    def tableflow_in(self, home, *words):
+        return run([self.tableflow_binary, "--data-dir", home, *words])
+
+    def query_in(self, home, sql):
+        return self.tableflow_in(home, "query", sql, "-o", "csv").output.splitlines()[-1].split(",")
 
     def bench(self, *words):
         return run([self.bench_binary, *words]).json()
@@ -74,6 +81,9 @@ class Suite:
             self.kafka()
         for size in COMMIT_FILES if "commits" in PARTS else []:
             self.commits(size)
+        for part in upkeep.compaction, upkeep.upserts, upkeep.garbage:
+            if part.__name__ in PARTS:
+                part(self)
         if "reads" in PARTS:
             self.reads(made)
         if "process" in PARTS:

@@ -9,6 +9,8 @@
 //!  parts     each part of the append alone, in one thread, by CPU time: the limit of their sum
 //!  framed    the decoding alone, beside other decoders and limits: `json`, `avro`, `protobuf`
 //!  commits   commits to tables of many files: time, bytes, requests
+//!  small     a table of many small files, deleted rows in them or not
+//!  changes   a topic of changes by key
 //!  queries   statements from stdin, timed inside of the process
 //! ```
 //!
@@ -16,6 +18,7 @@
 
 mod avro;
 mod bids;
+mod changes;
 mod commits;
 mod distance;
 mod fetch;
@@ -27,6 +30,7 @@ mod parts;
 mod protobuf;
 mod queries;
 mod serve;
+mod small;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -74,6 +78,21 @@ enum Verb {
     Protobuf { rows: usize },
     /// Measure commits to a table with so many files
     Commits { directory: PathBuf, files: usize },
+    /// Make a table of so many small files
+    Small {
+        directory: PathBuf,
+        table: String,
+        files: usize,
+        /// Of each file
+        rows: usize,
+        /// In hundredths of the rows
+        #[arg(long, default_value_t = 0)]
+        deleted: u8,
+        #[arg(long)]
+        sorted: bool,
+    },
+    /// Put so many keys, or changes of them, into the topic `customers` of a data directory
+    Changes { directory: PathBuf, keys: usize, changes: usize, chosen: changes::Chosen },
     /// Run the statements of stdin, one a line
     Queries { directory: PathBuf },
 }
@@ -91,6 +110,13 @@ fn main() -> ExitCode {
         Verb::Avro { rows } => avro::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Protobuf { rows } => protobuf::run(rows).and_then(|decoders| print(&decoders)),
         Verb::Commits { directory, files } => commits::run(&directory, files).and_then(|commits| print(&commits)),
+        Verb::Small { directory, table, files, rows, deleted, sorted } => {
+            let asked = small::Asked { files, rows, deleted, sorted };
+            small::run(&directory, &table, asked).and_then(|small| print(&small))
+        }
+        Verb::Changes { directory, keys, changes, chosen } => {
+            changes::run(&directory, keys, changes, chosen).and_then(|changed| print(&changed))
+        }
         Verb::Queries { directory } => queries::run(&directory),
     };
     match done {

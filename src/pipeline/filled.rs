@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use iceberg::spec::TableMetadata;
 use tableflow_catalog::LoadedTable;
+use tableflow_lake::commit::last_change;
 use tableflow_model::protocol::{Ledger, SinkName};
 use tableflow_model::{ErrorKind, Result, TableName};
 
@@ -50,7 +51,7 @@ impl Filled {
     }
 
     pub fn committed_at(&self, definition: &Definition) -> Option<i64> {
-        let snapshots = self.with_rows(definition).into_iter().filter_map(|metadata| metadata.current_snapshot());
+        let snapshots = self.with_rows(definition).into_iter().filter_map(last_change);
         snapshots.map(|snapshot| snapshot.timestamp_ms()).max()
     }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 use iceberg::spec::{DataFile, TableMetadata};
 use tableflow_catalog::{CommitOutcome, LoadedTable};
-use tableflow_lake::commit::{Prepared, RowDelta, prepare_columns, prepare_row_delta};
+use tableflow_lake::commit::{Prepared, RowDelta, last_change, prepare_columns, prepare_row_delta};
 use tableflow_lake::keys::KeyHasher;
 use tableflow_lake::layout::{Evolution, key_ids};
 use tableflow_lake::upsert::{KeyedTable, Resolved, StagedKeys};
@@ -149,7 +149,7 @@ impl Target {
     pub async fn look(&mut self, patience: &mut Patience) -> Result<Look> {
         match load(&self.home, &self.table).await {
             Ok(table) => {
-                if let Some(snapshot) = table.metadata.current_snapshot() {
+                if let Some(snapshot) = last_change(&table.metadata) {
                     self.progress.found_commit_of(Millis(snapshot.timestamp_ms()));
                 }
                 let facts = table_facts(&table, self.home.catalog.guard(), &self.job);

@@ -21,11 +21,13 @@ use super::{Health, metrics, registry};
 use crate::home::Home;
 use crate::pipeline::lanes::Lane;
 use crate::pipeline::supervise::Board;
+use crate::upkeep::service::Counts;
 
 /// What there is to serve.
 pub struct Served {
     pub board: Board,
     pub lane: Arc<Lane>,
+    pub upkeep: Arc<Counts>,
     pub(super) health: Arc<Health>,
     pub home: Home,
 }
@@ -34,6 +36,7 @@ pub struct Served {
 struct Shared {
     board: Board,
     lane: Arc<Lane>,
+    upkeep: Arc<Counts>,
     health: Arc<Health>,
     home: Home,
 }
@@ -56,14 +59,14 @@ pub fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) {
-    let Served { board, lane, health, home } = served;
+    let Served { board, lane, upkeep, health, home } = served;
     let registry = home.registry();
     let routes = Router::new()
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/startup", get(startup))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Shared { board, lane, health, home })
+        .with_state(Shared { board, lane, upkeep, health, home })
         .merge(registry::routes(registry));
     let served = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = served.await {
@@ -92,6 +95,7 @@ async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
         metrics::render(&metrics::Shared {
             board: shared.board,
             lane: shared.lane,
+            upkeep: shared.upkeep,
             schemas: shared.home.schema_cache.counts(),
             store: shared.home.store.meter(),
             runtime: Handle::current().metrics(),

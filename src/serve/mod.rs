@@ -29,7 +29,7 @@ use crate::home::Home;
 use crate::lease::Lease;
 use crate::pipeline::matching::Matching;
 use crate::pipeline::supervise::Supervisor;
-use crate::upkeep::service::Upkeep;
+use crate::upkeep::service::{Counts, Upkeep};
 
 /// Requests under way have this long to end once the jobs have.
 const HTTP_END: Duration = Duration::from_secs(1);
@@ -55,11 +55,13 @@ pub async fn run(
     let listener = http::bind(listen).await?;
     let address = http::address_of(&listener)?;
     let matching = Matching::new(home.clone());
-    let upkeep = upkeep.map(|config| Upkeep::new(home.clone(), config));
+    let counts = Arc::new(Counts::default());
+    let upkeep = upkeep.map(|config| Upkeep::new(home.clone(), config, counts.clone()));
     let mut supervisor = Supervisor::new(home.clone(), memory_bytes_max);
     let health = Arc::new(Health { started: AtomicBool::new(false), stop: stop.clone() });
     let drained = CancellationToken::new();
-    let served = http::Served { board: supervisor.board(), lane: supervisor.lane(), health: health.clone(), home };
+    let (board, lane) = (supervisor.board(), supervisor.lane());
+    let served = http::Served { board, lane, upkeep: counts, health: health.clone(), home };
     let http = tokio::spawn(http::serve(listener, served, drained.clone()));
     let serving = async {
         supervisor.look().await?;

@@ -6,6 +6,8 @@
 //! - I4: a stop ends it at once: what a compaction has staged by then is nobody's.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tableflow_model::{Millis, Result, TableName};
@@ -20,18 +22,40 @@ use crate::home::Home;
 /// A service that was just started has other things to do; one that is started again and again gets to it all the same.
 const FIRST_AFTER_MAX: Duration = Duration::from_secs(60);
 
+/// What was done since the service began.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub tables: AtomicU64,
+    pub failures: AtomicU64,
+    pub files_compacted: AtomicU64,
+    pub bytes_compacted: AtomicU64,
+    pub bytes_written: AtomicU64,
+    pub files_deleted: AtomicU64,
+}
+
+impl Counts {
+    fn add(&self, report: &Report) {
+        self.tables.fetch_add(1, Ordering::Relaxed);
+        self.files_compacted.fetch_add(report.files_read, Ordering::Relaxed);
+        self.bytes_compacted.fetch_add(report.bytes_read, Ordering::Relaxed);
+        self.bytes_written.fetch_add(report.bytes_written, Ordering::Relaxed);
+        self.files_deleted.fetch_add(report.files_deleted, Ordering::Relaxed);
+    }
+}
+
 /// Looks after the tables of a data directory.
 #[derive(Debug)]
 pub struct Upkeep {
     home: Home,
     config: UpkeepConfig,
+    counts: Arc<Counts>,
     /// The version of each table that nothing was left to do for.
     kept: HashMap<TableName, String>,
 }
 
 impl Upkeep {
-    pub fn new(home: Home, config: UpkeepConfig) -> Self {
-        Upkeep { home, config, kept: HashMap::new() }
+    pub fn new(home: Home, config: UpkeepConfig, counts: Arc<Counts>) -> Self {
+        Upkeep { home, config, counts, kept: HashMap::new() }
     }
 
     /// Rounds until `stop` (I4).
@@ -58,6 +82,7 @@ impl Upkeep {
         self.kept.retain(|table, _| tables.iter().any(|kept| kept.table == *table));
         for kept in &tables {
             if let Err(error) = self.look_after(kept).await {
+                self.counts.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(table = %kept.table, %error, hint = error.hint(), "upkeep failed, and is tried again");
             }
         }
@@ -82,6 +107,7 @@ impl Upkeep {
             return Ok(());
         }
         let (report, failed) = maintain(&self.home, kept, &steps, 1, false).await;
+        self.counts.add(&report);
         tell(&report);
         match failed {
             Some(error) => Err(error),

@@ -39,6 +39,7 @@ fn a_table_of_changes_becomes_one_file_and_every_engine_reads_the_same() {
     check(&world, "customers", &producer.expected);
     let after = world.status("customers");
     assert_eq!((&after["data_files"], &after["delete_files"]), (&json!(1), &json!(0)), "{after}");
+    assert_eq!(after["last_commit_at"], before["last_commit_at"], "no rows came");
     assert_eq!(as_it_was(), rows, "what it was is still there");
     let newest = world.json(&["history", "customers"])[0].clone();
     assert_eq!(newest["operation"], "replace");

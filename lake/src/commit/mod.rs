@@ -38,7 +38,7 @@ mod rollback;
 mod row_delta;
 mod summary;
 
-use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
+use iceberg::spec::{MAIN_BRANCH, Operation, SnapshotRef, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::{TableRequirement, TableUpdate};
 use tableflow_model::{Clock, Ids, Millis};
 use tableflow_store::Store;
@@ -65,6 +65,13 @@ pub struct Prepared {
     pub updates: Vec<TableUpdate>,
     pub snapshot_id: i64,
     pub sequence_number: i64,
+}
+
+/// The newest snapshot of main that changed rows: others wrote the same rows anew, as compactions do.
+pub fn last_change(table: &TableMetadata) -> Option<&SnapshotRef> {
+    let parent = |snapshot: &&SnapshotRef| table.snapshot_by_id(snapshot.parent_snapshot_id()?);
+    let mut newest = std::iter::successors(table.current_snapshot(), parent);
+    newest.find(|snapshot| snapshot.summary().operation != Operation::Replace).or(table.current_snapshot())
 }
 
 /// I1.

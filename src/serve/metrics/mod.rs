@@ -22,6 +22,7 @@ use crate::pipeline::histogram::Histogram;
 use crate::pipeline::lanes::Lane;
 use crate::pipeline::progress::{Extent, Figures, State};
 use crate::pipeline::supervise::{Board, Watched};
+use crate::upkeep::service::Counts;
 use exposition::{Exposition, Family, Labels};
 
 /// I3.
@@ -32,6 +33,7 @@ const LINES_PER_TABLE_MAX: usize = 64;
 pub struct Shared {
     pub board: Board,
     pub lane: Arc<Lane>,
+    pub upkeep: Arc<Counts>,
     pub schemas: CacheCounts,
     pub store: MeterSnapshot,
     pub runtime: RuntimeMetrics,
@@ -168,7 +170,25 @@ const STATES: [(&str, State); 6] = [
 ];
 
 /// Of the service.
-const OF_SERVICE: [(Family, Read<Shared>); 14] = [
+const OF_SERVICE: [(Family, Read<Shared>); 20] = [
+    (Family::counter("tableflow_upkeep_tables_total", "tables that were looked after"), |shared| {
+        shared.upkeep.tables.load(Relaxed) as f64
+    }),
+    (Family::counter("tableflow_upkeep_failures_total", "tables that could not be, each tried again"), |shared| {
+        shared.upkeep.failures.load(Relaxed) as f64
+    }),
+    (Family::counter("tableflow_compaction_files_total", "data files that became others"), |shared| {
+        shared.upkeep.files_compacted.load(Relaxed) as f64
+    }),
+    (Family::counter("tableflow_compaction_read_bytes_total", "size of those files"), |shared| {
+        shared.upkeep.bytes_compacted.load(Relaxed) as f64
+    }),
+    (Family::counter("tableflow_compaction_written_bytes_total", "size of the files that came of them"), |shared| {
+        shared.upkeep.bytes_written.load(Relaxed) as f64
+    }),
+    (Family::counter("tableflow_garbage_files_total", "files that nobody needed any more, deleted"), |shared| {
+        shared.upkeep.files_deleted.load(Relaxed) as f64
+    }),
     (Family::gauge("tableflow_backfill_turns", "tables that catch up"), |shared| shared.lane.turns() as f64),
     (Family::gauge("tableflow_backfill_waiting", "tables that wait for their turn to catch up"), |shared| {
         shared.lane.waiting() as f64
