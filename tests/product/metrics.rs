@@ -107,20 +107,23 @@ fn documented() -> BTreeMap<String, String> {
 }
 
 /// Those that stay at zero where nothing goes wrong, nothing is far behind and no other engine writes.
-const AT_REST: [&str; 8] = [
+const AT_REST: [&str; 10] = [
     "tableflow_backfill_fetch_bytes",
     "tableflow_backfill_turns",
     "tableflow_backfill_waiting",
     "tableflow_commit_conflicts_total",
     "tableflow_commit_retries_total",
     "tableflow_delete_files",
+    "tableflow_garbage_files_total",
     "tableflow_runtime_queued_tasks",
     "tableflow_table_state",
+    "tableflow_upkeep_failures_total",
 ];
 
 #[test]
 fn every_documented_metric_is_there_and_moves() {
     let world = World::new();
+    world.file("tableflow.toml", "[upkeep]\ncompact.every = '500ms'\n");
     world.topic("orders", 1);
     let schema = world.file("o.avsc", r#"{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}"#);
     world.ok(&["schema", "register", "orders-value", &schema]);
