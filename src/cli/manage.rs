@@ -19,7 +19,6 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::dead_letters;
 use crate::pipeline::drop::{drop_fan_out, drop_table};
-use crate::pipeline::enable::without_letters;
 use crate::pipeline::gaps::gaps_of;
 use crate::pipeline::letters_topic::{answer, declared};
 use crate::pipeline::manifests::drop_manifests;
@@ -226,9 +225,6 @@ async fn dead_letters_for(arguments: &UpdateArguments, session: &Session) -> Res
     let definition = home.definitions().get(&table).await?;
     dead_letters::check_kept(&definition, asked)?;
     let handling = arguments.error_handling.map_or(definition.error_handling, Into::into);
-    if definition.upsert.is_some() && handling == ErrorHandling::Log {
-        return Err(without_letters());
-    }
     let of = (&definition.table, &definition.topic);
     let topic = declared::wanted(home, of, (Some(&definition), arguments.dlq_topic.as_ref()), handling).await?;
     let letters = match (handling == ErrorHandling::Log, asked) {

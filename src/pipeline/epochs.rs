@@ -8,15 +8,19 @@
 //!   staged anew, so its files' field ids must be the table's own by then. An epoch that dies leaves a column that
 //!   is null everywhere, no more.
 //!
+//! - I4: of a table with one row a key a manifest names rows and files of keys; which rows of the table they replace is
+//!   found on the base of each commit, by whoever finishes the epoch (U1).
+//!
 //! Neighbours: `manifests` are the objects that decide; an `intake` reads the topic or the letters, `dispatch` and
 //! `fan_out` say which table a record is for, `staging` writes, `target` commits; `ingest` drives one table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use iceberg::spec::DataContentType;
 use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::{Retention, RowDelta};
-use tableflow_lake::write::{EpochName, file_from_text, file_to_text};
+use tableflow_lake::write::{EpochName, KeyFile, file_from_text, file_to_text};
 use tableflow_model::protocol::{
     Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Ledger,
     Positions, PutReply, Rules, SinkName, StagedEpoch, Suspend, WriterId,
@@ -81,8 +85,19 @@ impl Epochs {
         let manifests = Manifests::of_topic(home.clone(), &definition)?;
         // Tables of several types move together, and are never rolled back.
         let rolls_back = definition.fan_out.is_none();
+        let upserts = match definition.upsert {
+            Some(_) => Some(target::load(&home, &definition.table).await?),
+            None => None,
+        };
         let mut job = Self::new(home, definition, tables, watched, goal).await?;
         (job.manifests, job.rolls_back) = (manifests, rolls_back);
+        if let Some(table) = upserts {
+            let mut targets = job.targets.iter_mut();
+            targets
+                .find(|target| target.holds == Holds::Rows)
+                .map(|rows| rows.keep_keys(&table.metadata))
+                .transpose()?;
+        }
         job.machine = job.machine.with_topics(topic.iter().map(|topic| topic.name.clone()).collect());
         job.letters_topic = topic;
         Ok(job)
@@ -286,7 +301,11 @@ impl Epochs {
         let (mut tables, mut specs) = (Vec::new(), Vec::new());
         for target in &self.targets {
             let table = &target.base()?.metadata;
-            tables.push(TableFiles::new(self.home.store.clone(), table, name.clone())?);
+            let files = TableFiles::new(self.home.store.clone(), table, name.clone())?;
+            tables.push(match target.keys() {
+                Some((columns, hasher)) => files.with_keys(columns, hasher),
+                None => files,
+            });
             specs.push(table.default_partition_spec_id());
         }
         let mut files = EpochFiles::new(tables, offsets);
@@ -323,8 +342,15 @@ impl Epochs {
             if table.default_partition_spec_id() != *spec {
                 return Ok(None);
             }
-            let texts = content.files.iter().map(|file| file_to_text(file, table)).collect::<Result<_>>()?;
-            let texts: Vec<String> = texts;
+            let mut files = content.files;
+            if let Some(mut changes) = content.changes {
+                let ids = target.keys().map(|(ids, _)| ids).unwrap_or_default();
+                if let Some(keys) = KeyFile::encode(&changes.deleted, &ids)? {
+                    let uri = changes.names.put(&keys.bytes).await?;
+                    files.push(keys.describe(&uri, table)?);
+                }
+            }
+            let texts: Vec<String> = files.iter().map(|file| file_to_text(file, table)).collect::<Result<_>>()?;
             if let (Holds::DeadLetters, Some(topic)) = (target.holds, &self.letters_topic)
                 && !texts.is_empty()
             {
@@ -343,21 +369,32 @@ impl Epochs {
         texts: &[String],
     ) -> Result<CommitReply> {
         let retention = Retention { age_max_ms: self.definition.retention_ms, ..Retention::default() };
+        let job = self.definition.job.clone();
         let (target, patience) = self.target(sink)?;
         let base = target.base()?;
         if base.metadata_location != assertion.metadata_location {
             // Columns were added since the machine looked (I3): nothing is sent, it looks again.
             return Ok(CommitReply::Rejected);
         }
-        let (mut files, mut spec_id) = (Vec::with_capacity(texts.len()), base.metadata.default_partition_spec_id());
+        let (mut files, mut deleted) = (Vec::with_capacity(texts.len()), Vec::new());
+        let mut spec_id = base.metadata.default_partition_spec_id();
         for text in texts {
             let (file, written_with) = file_from_text(text, &base.metadata)?;
-            files.push(file);
             spec_id = written_with;
+            let of = if file.content_type() == DataContentType::Data { &mut files } else { &mut deleted };
+            of.push(file);
         }
+        let name = EpochName { job, generation: ledger.generation, epoch: ledger.epoch };
+        let mut changes = match target.changes_of((&files, &deleted), name).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                patience.pause_after(error).await?;
+                return Ok(CommitReply::Rejected);
+            }
+            changes => changes?,
+        };
         let properties = target.ledger_properties(ledger)?;
         let delta = RowDelta { files, spec_id, properties, retention, ..RowDelta::default() };
-        target.publish(assertion, (&delta, None), patience).await
+        target.publish(assertion, (&delta, changes.as_mut()), patience).await
     }
 }
 

@@ -74,7 +74,7 @@ impl Ingest {
         let target = Target::new(home.clone(), (name, Holds::Rows), job, progress.clone());
         let mut target = target.decoded_for(Some(Decoded::of(&table.metadata)));
         if definition.upsert.is_some() {
-            target = target.with_keys(&table.metadata)?;
+            target.keep_keys(&table.metadata)?;
         }
         let writer = WriterId(home.ids.uuid());
         Ok(Ingest { home, definition, feed, target, progress, patience, writer, staged: None })

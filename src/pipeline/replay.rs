@@ -120,6 +120,11 @@ pub async fn replay(
         return Err(Error::usage(format!("{} has no dead letters", definition.table))
             .with_hint("a table has them with --error-handling LOG"));
     };
+    if definition.upsert.is_some() {
+        return Err(Error::usage(format!("{} has one row a key: its dead letters are not replayed", definition.table))
+            .with_detail("a later record of the same key may be in the table already")
+            .with_hint("`tableflow dlq show` has the records: produce those anew that are the newest of their keys"));
+    }
     let mut definition = definition.clone();
     definition.job = job_of(&definition)?;
     let found = Arc::new(Mutex::new(Replayed::default()));

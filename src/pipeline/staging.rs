@@ -242,6 +242,8 @@ pub struct StagedChanges {
     /// How many changes there were.
     pub records: u64,
     pub keys: Arc<StagedKeys>,
+    /// The columns of the keys that are deleted.
+    pub deleted: Vec<RecordBatch>,
     /// For the files of what the commit deletes.
     pub names: FileNames,
 }
@@ -284,7 +286,8 @@ impl TableFiles {
             upserts.collapse.put(rows.clone(), &keys, &changes.orders);
         }
         if changes.deleted.num_rows() > 0 {
-            upserts.collapse.delete(&upserts.keys_of(&changes.deleted)?, &changes.deleted_orders);
+            let keys = upserts.keys_of(&changes.deleted)?;
+            upserts.collapse.delete(changes.deleted.clone(), &keys, &changes.deleted_orders);
         }
         Ok(())
     }
@@ -310,15 +313,15 @@ impl TableFiles {
         if let Some(upserts) = self.upserts.take() {
             let collapsed = upserts.collapse.finish()?;
             self.stager.write_together(collapsed.rows).await?;
-            changed = Some((upserts.records, collapsed.deleted));
+            changed = Some((upserts.records, collapsed.deleted, collapsed.deleted_keys));
         }
         let schema = self
             .evolved
             .then(|| Evolution { schema: self.schema.as_ref().clone(), last_column_id: self.last_column_id });
         let staged = self.stager.finish().await?;
-        let changes = changed.map(|(records, deleted)| {
-            let keys = Arc::new(StagedKeys { put: staged.keys, deleted });
-            StagedChanges { records, keys, names: staged.names }
+        let changes = changed.map(|(records, hashes, deleted)| {
+            let keys = Arc::new(StagedKeys { put: staged.keys, deleted: hashes });
+            StagedChanges { records, keys, deleted, names: staged.names }
         });
         Ok(StagedFiles { files: staged.files, schema, changes })
     }

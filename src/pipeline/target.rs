@@ -18,6 +18,7 @@ use tableflow_lake::commit::{Prepared, RowDelta, last_change, prepare_columns, p
 use tableflow_lake::keys::KeyHasher;
 use tableflow_lake::layout::{Evolution, key_ids};
 use tableflow_lake::upsert::{KeyedTable, Resolved, StagedKeys};
+use tableflow_lake::write::{EpochName, FileNames};
 use tableflow_model::protocol::{Assertion, CommitReply, Guard, History, Ledger, SnapshotFacts, TableFacts};
 use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName};
 use tokio::time::Instant;
@@ -123,10 +124,25 @@ impl Target {
     }
 
     /// Keeps one row a key, as the table's schema says what that is.
-    pub fn with_keys(mut self, table: &TableMetadata) -> Result<Self> {
+    pub fn keep_keys(&mut self, table: &TableMetadata) -> Result<()> {
         let (store, ids) = (self.home.store.clone(), key_ids(table.current_schema()));
         self.keyed = Some(KeyedTable::new(store, table, ids, self.home.ids.uuid().as_u64_pair().0)?);
-        Ok(self)
+        Ok(())
+    }
+
+    /// What work that a manifest names changes by keys: rows, and files of keys that are deleted. Nothing where every
+    /// record is a row.
+    pub async fn changes_of(
+        &self,
+        (files, deleted): (&[DataFile], &[DataFile]),
+        name: EpochName,
+    ) -> Result<Option<StagedChanges>> {
+        let Some(keyed) = &self.keyed else { return Ok(None) };
+        let table = &self.base()?.metadata;
+        let keys = keyed.staged(table, files, deleted).await?;
+        let names = FileNames::new(self.home.store.clone(), table.location(), name);
+        let records = (keys.put.iter().map(Vec::len).sum::<usize>() + keys.deleted.len()) as u64;
+        Ok(Some(StagedChanges { records, keys: Arc::new(keys), deleted: Vec::new(), names }))
     }
 
     /// The columns of its keys, and what they are hashed by.

@@ -68,6 +68,41 @@ fn one_row_a_key_is_what_every_engine_reads_after_every_commit() {
     }
 }
 
+/// What cannot be decoded is put aside in the epoch of the changes around it.
+#[test]
+fn changes_and_dead_letters_are_of_one_epoch() {
+    let world = World::new();
+    world.topic("t", 2);
+    let mut producer = Changes::by_lot(9);
+    let key = CASES[0].key;
+    world.produce_envelopes("t", &producer.lines(key, 20));
+    world.ok(&["enable", "t", "--key", "id", "--partition-by", "day", "--error-handling", "LOG"]);
+    let mut letters = 0;
+    for count in [5, 40, 0, 90] {
+        world.produce_envelopes("t", &producer.lines(key, count));
+        // Nothing identifies these: a row without a key, a delete without one, a text for a number.
+        for bad in [r#"{"key":1,"value":{"v":1}}"#, r#"{"key":null,"value":null}"#, r#"{"key":2,"value":{"id":"x"}}"#] {
+            world.produce_envelopes("t", &format!("{bad}\n"));
+            letters += 1;
+        }
+        world.produce_envelopes("t", &producer.lines(key, count));
+        world.ok(&["sync"]);
+        check(&world, "t", &producer.expected);
+        assert_eq!(world.status("t")["rows_dead_lettered"], letters);
+    }
+    assert_eq!(world.numbers("select count(*) from t__dlq"), [letters]);
+    world.run(&["dlq", "replay", "t"]).failed(2, &["one row a key", "dlq show"]);
+    world.ok(&["compact", "t", "t__dlq"]);
+    check(&world, "t", &producer.expected);
+    // Without letters it is committed by itself again, and with them once more.
+    for handling in ["SKIP", "LOG"] {
+        world.ok(&["update", "t", "--error-handling", handling]);
+        world.produce_envelopes("t", &producer.lines(key, 30));
+        world.ok(&["sync"]);
+        check(&world, "t", &producer.expected);
+    }
+}
+
 /// A service keeps what it knows of keys from commit to commit, and takes in what others did meanwhile.
 #[test]
 fn a_service_keeps_one_row_a_key_while_somebody_else_writes() {
@@ -133,13 +168,11 @@ fn what_cannot_identify_rows_is_refused_with_a_way_on() {
         (&["--key", "id,_tableflow_key"], &["cannot be identified by column _tableflow_key"]),
         (&["--mode", "append", "--key", "id"], &["--key is for tables with one row a key"]),
         (&["--mode", "upsert", "--metadata-columns", "none"], &["nothing identifies the rows", "--key"]),
-        (&["--key", "id", "--error-handling", "LOG"], &["come later", "SKIP"]),
         (&["--key", "id", "--fan-out", "field:id"], &["comes later", "--mode append"]),
     ] {
         world.run(&[&["enable", "t"], words].concat()).failed(2, says);
     }
     world.ok(&["enable", "t", "--key", "id"]);
-    world.run(&["update", "t", "--error-handling", "LOG"]).failed(2, &["come later"]);
     world.ok(&["disable", "t"]);
     world.run(&["enable", "t", "--mode", "append"]).failed(2, &["--mode append is not what it has: upsert"]);
     world.run(&["enable", "t", "--key", "price"]).failed(2, &["--key price is not what it has: id"]);

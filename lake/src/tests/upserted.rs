@@ -57,7 +57,7 @@ impl Upserts {
             let hashes = self.keyed.hasher().hashes(&batch.columns()[..1]).unwrap();
             match value {
                 Some(_) => collapse.put(batch, &hashes, &order),
-                None => collapse.delete(&hashes, &order),
+                None => collapse.delete(batch.project(&[0]).unwrap(), &hashes, &order),
             }
         }
         let collapsed = collapse.finish().unwrap();

@@ -36,14 +36,22 @@ impl Order {
 #[derive(Clone, Copy, Debug)]
 struct Last {
     order: Order,
-    /// A batch and a row of it; none where the key is deleted.
-    row: Option<(usize, usize)>,
+    what: What,
+}
+
+/// A row of a batch: one that is put, or a key that is deleted.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Put(usize, usize),
+    Delete(usize, usize),
 }
 
 /// The changes of an epoch so far.
 #[derive(Debug, Default)]
 pub struct Collapse {
     batches: Vec<RecordBatch>,
+    /// The keys that are deleted.
+    keys: Vec<RecordBatch>,
     last: HashMap<Hash, Last>,
     bytes: usize,
 }
@@ -53,6 +61,8 @@ pub struct Collapse {
 pub struct Collapsed {
     pub rows: Vec<RecordBatch>,
     pub deleted: Vec<Hash>,
+    /// The columns of those keys.
+    pub deleted_keys: Vec<RecordBatch>,
 }
 
 impl Collapse {
@@ -62,13 +72,17 @@ impl Collapse {
         self.bytes += rows.get_array_memory_size();
         self.batches.push(rows);
         for (row, (key, order)) in keys.iter().zip(orders).enumerate() {
-            self.change(*key, Last { order: *order, row: Some((batch, row)) });
+            self.change(*key, Last { order: *order, what: What::Put(batch, row) });
         }
     }
 
-    pub fn delete(&mut self, keys: &[Hash], orders: &[Order]) {
-        for (key, order) in keys.iter().zip(orders) {
-            self.change(*key, Last { order: *order, row: None });
+    /// Keys that are deleted, by their columns.
+    pub fn delete(&mut self, columns: RecordBatch, keys: &[Hash], orders: &[Order]) {
+        let batch = self.keys.len();
+        self.bytes += columns.get_array_memory_size();
+        self.keys.push(columns);
+        for (row, (key, order)) in keys.iter().zip(orders).enumerate() {
+            self.change(*key, Last { order: *order, what: What::Delete(batch, row) });
         }
     }
 
@@ -93,28 +107,45 @@ impl Collapse {
     }
 
     pub fn finish(self) -> Result<Collapsed> {
-        let mut stays: Vec<Vec<bool>> = self.batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
-        let mut deleted = Vec::new();
+        let (mut rows, mut keys, mut deleted) = (Stays::of(&self.batches), Stays::of(&self.keys), Vec::new());
         for (key, last) in self.last {
-            match last.row {
-                Some((batch, row)) => {
-                    if let Some(stays) = stays.get_mut(batch).and_then(|rows| rows.get_mut(row)) {
-                        *stays = true;
-                    }
+            match last.what {
+                What::Put(batch, row) => rows.keep(batch, row),
+                What::Delete(batch, row) => {
+                    keys.keep(batch, row);
+                    deleted.push(key);
                 }
-                None => deleted.push(key),
             }
         }
-        let mut rows = Vec::with_capacity(self.batches.len());
-        for (batch, stays) in self.batches.into_iter().zip(stays) {
+        Ok(Collapsed { rows: rows.apply(self.batches)?, deleted, deleted_keys: keys.apply(self.keys)? })
+    }
+}
+
+/// Which rows of some batches stay.
+struct Stays(Vec<Vec<bool>>);
+
+impl Stays {
+    fn of(batches: &[RecordBatch]) -> Self {
+        Stays(batches.iter().map(|batch| vec![false; batch.num_rows()]).collect())
+    }
+
+    fn keep(&mut self, batch: usize, row: usize) {
+        if let Some(stays) = self.0.get_mut(batch).and_then(|rows| rows.get_mut(row)) {
+            *stays = true;
+        }
+    }
+
+    fn apply(self, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        let mut kept = Vec::with_capacity(batches.len());
+        for (batch, stays) in batches.into_iter().zip(self.0) {
             if stays.iter().all(|stays| *stays) {
-                rows.push(batch);
+                kept.push(batch);
             } else if stays.iter().any(|stays| *stays) {
                 let filtered = filter_record_batch(&batch, &BooleanArray::from(stays));
-                rows.push(filtered.map_err(arrow_error("taking the last change of each key"))?);
+                kept.push(filtered.map_err(arrow_error("taking the last change of each key"))?);
             }
         }
-        Ok(Collapsed { rows, deleted })
+        Ok(kept)
     }
 }
 
@@ -146,11 +177,12 @@ mod tests {
         let [a, b, c] = [1, 2, 3].map(Hash::new);
         let mut collapse = Collapse::default();
         collapse.put(rows(&[10, 20, 11]), &[a, b, a], &[at(5, 0, 0), at(5, 0, 1), at(4, 0, 2)]);
-        collapse.delete(&[b, c], &[at(6, 0, 3), at(6, 0, 4)]);
+        collapse.delete(rows(&[2, 3]), &[b, c], &[at(6, 0, 3), at(6, 0, 4)]);
         collapse.put(rows(&[21, 30]), &[b, c], &[at(6, 0, 5), at(1, 1, 0)]);
         let collapsed = collapse.finish().unwrap();
         assert_eq!(values(&collapsed), [11, 21]);
         assert_eq!(collapsed.deleted, [c], "its delete is of a later time than its put in the other partition");
+        assert_eq!(collapsed.deleted_keys, [rows(&[3])]);
     }
 
     /// The oracle: a plain map fed with the changes in the order of a sort.
@@ -180,7 +212,7 @@ mod tests {
                 let Some((key, order, value)) = queues[partition].pop() else { break };
                 match value {
                     Some(value) => collapse.put(rows(&[*value]), &[Hash::new(*key)], &[*order]),
-                    None => collapse.delete(&[Hash::new(*key)], &[*order]),
+                    None => collapse.delete(rows(&[0]), &[Hash::new(*key)], &[*order]),
                 }
             }
             let collapsed = collapse.finish().unwrap();
@@ -189,6 +221,10 @@ mod tests {
             let mut expected: Vec<i64> = map.values().flatten().copied().collect();
             expected.sort_unstable();
             assert_eq!(found, expected);
+            assert_eq!(
+                collapsed.deleted.len(),
+                collapsed.deleted_keys.iter().map(RecordBatch::num_rows).sum::<usize>()
+            );
             assert_eq!(collapsed.deleted.len(), map.values().filter(|value| value.is_none()).count());
         }
     }

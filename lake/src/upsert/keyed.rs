@@ -20,7 +20,7 @@ use super::files::{KnownFile, NumberedFiles};
 use crate::commit::{Deletes, LiveFile, Prepared, manifests_of};
 use crate::iceberg_error;
 use crate::keys::{Hash, KeyHasher, KeyIndex, Location, ROWS_MAX};
-use crate::read::{ColumnReader, DeleteFiles, data_files, deleted_rows, side_by_side};
+use crate::read::{ColumnReader, DeleteFiles, FileRows, data_files, deleted_rows, side_by_side};
 use crate::write::{FileNames, PositionFile};
 
 /// Up to so many data files of a partition get a delete file each; more share one.
@@ -184,6 +184,19 @@ impl KeyedTable {
             self.index.remove(key, before);
         }
         self.index.insert(key, location);
+    }
+
+    /// The keys of work that somebody staged: of the rows of its files, and those that its files of keys have.
+    pub async fn staged(&self, table: &TableMetadata, files: &[DataFile], deleted: &[DataFile]) -> Result<StagedKeys> {
+        let columns = ColumnReader::new(table, &key_schema(table, &self.key)?)?;
+        let reads = files.iter().map(|file| keys_of(&self.store, &columns, &self.hasher, file)).collect();
+        let mut keys = StagedKeys { put: side_by_side(reads).await?, deleted: Vec::new() };
+        for file in deleted {
+            for batch in FileRows::of(self.store.get(file.file_path()).await?)? {
+                keys.deleted.extend(self.hasher.hashes(batch?.columns())?);
+            }
+        }
+        Ok(keys)
     }
 
     /// What the staged work deletes of the table (I1), as delete files that are put under the epoch's names.

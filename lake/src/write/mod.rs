@@ -8,6 +8,7 @@
 //!  encoding  a file's first batch -> which columns get a dictionary, and the writer's other settings
 //!  file      one data file while it is written: sorted, encoded in memory, with exact metrics
 //!  positions files of deleted positions
+//!  keys      files of the keys that an epoch deletes
 //!  text      a finished file as text, for epoch manifests, and back
 //! ```
 //!
@@ -24,6 +25,7 @@
 
 mod encoding;
 mod file;
+mod keys;
 mod names;
 mod positions;
 mod split;
@@ -46,6 +48,7 @@ use file::FileKeys;
 use split::Splitter;
 
 pub(crate) use file::{FileLayout, OpenFile};
+pub use keys::KeyFile;
 pub use names::{EpochName, FileNames};
 pub use positions::PositionFile;
 pub use text::{file_from_text, file_to_text};

@@ -33,7 +33,6 @@ pub use self::checks::Taken;
 use self::fan_out::FanOutPlan;
 use self::layout::Layout;
 use self::settings::Settings;
-pub use self::upsert::without_letters;
 use super::dead_letters;
 use super::mirror::{self, Mirror};
 use crate::definition::{
@@ -185,7 +184,7 @@ async fn plan_beside(home: &Home, taken: &Taken, request: Request) -> Result<Pla
     if let Some(by) = request.asked.fan_out.clone() {
         let before = fan_out::definition_before(home, &request.table).await?;
         if upsert::is_wanted(home, &request, before.as_ref(), None).await? {
-            upsert::check(&request, ErrorHandling::Log)?;
+            upsert::check(&request)?;
         }
         let settings = Settings::of(home, &request, before.clone(), source.as_mut()).await?;
         mirror::check(settings.evolution, settings.format, true)?;
@@ -203,7 +202,7 @@ async fn plan_beside(home: &Home, taken: &Taken, request: Request) -> Result<Pla
     let settings = Settings::of(home, &request, before, source.as_mut()).await?;
     mirror::check(settings.evolution, settings.format, false)?;
     if upserts {
-        upsert::check(&request, settings.error_handling)?;
+        upsert::check(&request)?;
     }
     if settings.evolution == Evolution::Mirror {
         mirror::check_subject(home, &request.topic, source.as_mut()).await?;

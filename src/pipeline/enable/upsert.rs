@@ -11,7 +11,7 @@ use tableflow_lake::layout::{identified_by, key_ids};
 use tableflow_model::{Error, Result, Source};
 
 use super::{Request, layout};
-use crate::definition::{Definition, ErrorHandling, Format, Keys, Upsert};
+use crate::definition::{Definition, Format, Keys, Upsert};
 use crate::home::Home;
 use crate::pipeline::decoding::format_of;
 
@@ -50,20 +50,12 @@ pub(super) async fn is_wanted(
 }
 
 /// What such a table cannot have yet.
-pub(super) fn check(request: &Request, error_handling: ErrorHandling) -> Result<()> {
+pub(super) fn check(request: &Request) -> Result<()> {
     if request.asked.fan_out.is_some() {
         return Err(Error::usage("--fan-out into tables with one row a key comes later")
             .with_hint("say --mode append: every record becomes a row"));
     }
-    if error_handling == ErrorHandling::Log {
-        return Err(without_letters());
-    }
     Ok(())
-}
-
-pub fn without_letters() -> Error {
-    Error::usage("dead letters of a table with one row a key come later")
-        .with_hint("use --error-handling SUSPEND or SKIP, or --mode append: every record becomes a row")
 }
 
 fn is_same(name: &str, other: &str) -> bool {
