@@ -66,7 +66,7 @@ pub fn run(directory: &Path, keys: usize, changes: usize, chosen: Chosen) -> Res
     } else {
         for _ in 0..changes {
             let lot = random.u8(..100);
-            let value = Some(random.i64(..1_000_000_000).abs());
+            let value = Some(random.i64(0..1_000_000_000));
             let (key, value) = match lot {
                 lot if lot < INSERTS => (rows.len(), value),
                 lot if lot < INSERTS + UPDATES => (one_of(rows.len(), chosen, &mut random), value),
