@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_catalog::{CommitOutcome, LoadedTable};
@@ -299,14 +299,22 @@ impl<'a> Compaction<'a> {
         {
             let some: Vec<Group> = self.waiting.drain(..self.at_once.min(self.waiting.len())).collect();
             let rewriting = stream::iter(some.clone()).map(|group| rewritten(rewriter.clone(), group));
-            match rewriting.buffered(self.at_once).try_collect::<Vec<_>>().await {
-                Ok(more) => done.extend(more),
-                Err(error) => {
-                    let groups = done.into_iter().map(|rewritten: Rewritten| rewritten.group).chain(some);
-                    groups.rev().for_each(|group| self.waiting.push_front(group));
-                    self.pause_after(error).await?;
-                    return Ok(DirectEvent::StageFailed);
+            let mut failed = None;
+            for (rewritten, group) in rewriting.buffered(self.at_once).collect::<Vec<_>>().await.into_iter().zip(some) {
+                match rewritten {
+                    Ok(rewritten) => done.push(rewritten),
+                    // Somebody replaced a file, and nobody needed it any more (I3).
+                    Err(error) if error.kind() == ErrorKind::NotFound => self.report.groups_given_up += 1,
+                    Err(error) => {
+                        self.waiting.push_front(group);
+                        failed = Some(error);
+                    }
                 }
+            }
+            if let Some(error) = failed {
+                done.into_iter().for_each(|rewritten: Rewritten| self.waiting.push_front(rewritten.group));
+                self.pause_after(error).await?;
+                return Ok(DirectEvent::StageFailed);
             }
         }
         self.staged = Some(Staged { task, done, names: rewriter.names().await });

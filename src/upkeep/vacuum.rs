@@ -6,7 +6,7 @@
 //! - I3: a file goes a day after it was first found to be needed by nobody, not a day after it was written: whoever reads
 //!   a snapshot that was just forgotten has that long (G3). What was found is noted beside the definitions; where the
 //!   note is lost, the day begins anew.
-//! - I4: what killed compactions staged is decided by an empty commit; what a job staged that feeds the table is decided
+//! - I4: what killed compactions staged is decided by an empty commit once it has lain for a day; what a job staged that feeds the table is decided
 //!   by that job's next one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -106,6 +106,14 @@ struct Objects {
     foreign: u64,
 }
 
+/// Objects that nothing names, by what becomes of them.
+struct Sorted<'o> {
+    garbage: Vec<&'o ObjectInfo>,
+    noted: Found,
+    /// Names of data files; they are noted too.
+    undecided: Vec<String>,
+}
+
 impl Collection<'_> {
     async fn run(&self, location: &str) -> Result<Report> {
         let objects = self.list(location).await?;
@@ -113,49 +121,71 @@ impl Collection<'_> {
         // What is named is read after the listing (I2).
         let (loaded, reach) = self.reach().await?;
         let now = self.home.clock.now();
-        let seen_now = Seen { at: now, sequence: loaded.metadata.last_sequence_number() };
-        let mut noted = Found { swept_at: now, ..Found::default() };
-        let mut report = Report {
+        let sorted = self.sort_out(&objects, &found, (&loaded.metadata, &reach), now)?;
+        let report = Report {
             table: self.table.to_plain_string(),
             files_listed: objects.data.len() as u64 + objects.metadata.len() as u64 + objects.foreign,
             files_foreign: objects.foreign,
+            files_undecided: sorted.undecided.len() as u64,
+            files_waiting: (sorted.noted.objects.len() - sorted.undecided.len()) as u64,
+            files_deleted: sorted.garbage.len() as u64,
+            bytes_deleted: sorted.garbage.iter().map(|object| object.size).sum(),
             ..Report::default()
         };
-        let mut garbage = Vec::new();
-        let (deleted, undecided) = self.judge_data(&objects, &found, (&loaded.metadata, &reach), now)?;
-        for (name, object) in &objects.data {
-            if !deleted.contains(name) && !reach.files.contains(&self.path(&object.uri)?) {
-                let path = self.path(&object.uri)?;
-                noted.objects.insert(path.clone(), found.objects.get(&path).copied().unwrap_or(seen_now));
-            }
-        }
-        garbage.extend(deleted.iter().filter_map(|name| objects.data.get(name)));
-        report.files_undecided = undecided.len() as u64;
-        for object in &objects.metadata {
-            let path = self.path(&object.uri)?;
-            if reach.metadata.contains(&path) {
-                continue;
-            }
-            let seen = found.objects.get(&path).copied();
-            match judge_metadata(seen, seen_now.sequence, now, self.age_ms) {
-                Verdict::Garbage => garbage.push(object),
-                _ => drop(noted.objects.insert(path, seen.unwrap_or(seen_now))),
-            }
-        }
-        report.files_waiting = noted.objects.len() as u64 - report.files_undecided;
-        report.files_deleted = garbage.len() as u64;
-        report.bytes_deleted = garbage.iter().map(|object| object.size).sum();
         if self.dry_run {
             return Ok(report);
         }
-        let uris: Vec<String> = garbage.into_iter().map(|object| object.uri.clone()).collect();
-        delete(&self.home.store, uris).await?;
-        self.note(&noted).await?;
-        let is_ours = |name: &String| name.parse::<FileName>().is_ok_and(|name| name.is_of(&JobName::compaction()));
-        if undecided.iter().any(is_ours) {
+        delete(&self.home.store, sorted.garbage.iter().map(|object| object.uri.clone()).collect()).await?;
+        self.note(&sorted.noted).await?;
+        if self.left_by_compactions(&objects, &found, &sorted.undecided, now)? {
             decide(self.home, self.table).await?;
         }
         Ok(report)
+    }
+
+    /// What goes, what is noted for later, and what somebody may still publish.
+    fn sort_out<'o>(
+        &self,
+        objects: &'o Objects,
+        found: &Found,
+        (metadata, reach): (&TableMetadata, &Reach),
+        now: Millis,
+    ) -> Result<Sorted<'o>> {
+        let seen_now = Seen { at: now, sequence: metadata.last_sequence_number() };
+        let (deleted, undecided) = self.judge_data(objects, found, (metadata, reach), now)?;
+        let garbage = deleted.iter().filter_map(|name| objects.data.get(name)).collect();
+        let mut sorted = Sorted { garbage, noted: Found { swept_at: now, ..Found::default() }, undecided };
+        for (name, object) in &objects.data {
+            let path = self.path(&object.uri)?;
+            if !deleted.contains(name) && !reach.files.contains(&path) {
+                let seen = found.objects.get(&path).copied().unwrap_or(seen_now);
+                sorted.noted.objects.insert(path, seen);
+            }
+        }
+        for object in &objects.metadata {
+            let path = self.path(&object.uri)?;
+            let seen = found.objects.get(&path).copied();
+            match judge_metadata(seen, seen_now.sequence, now, self.age_ms) {
+                _ if reach.metadata.contains(&path) => {}
+                Verdict::Garbage => sorted.garbage.push(object),
+                _ => drop(sorted.noted.objects.insert(path, seen.unwrap_or(seen_now))),
+            }
+        }
+        Ok(sorted)
+    }
+
+    /// Whether compactions staged some of these files that are dead by now: one that runs is not disturbed (I4).
+    fn left_by_compactions(&self, objects: &Objects, found: &Found, undecided: &[String], now: Millis) -> Result<bool> {
+        for name in undecided {
+            let is_theirs = name.parse::<FileName>().is_ok_and(|name| name.is_of(&JobName::compaction()));
+            if let Some(object) = objects.data.get(name).filter(|_| is_theirs)
+                && let Some(seen) = found.objects.get(&self.path(&object.uri)?)
+                && now.0 - seen.at.0 >= self.age_ms
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The names of data files that are garbage, and of those that may still be published.
