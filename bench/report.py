@@ -33,7 +33,7 @@ status too. Memory is the most that was resident; cores are CPU seconds per seco
 Python on the same cores, beside the broker.
 
 Compaction: MB are those of the small files; the peer is DuckDB, which copies the same rows (of iceberg_scan, sorted where ours
-are) into Parquet of the same size with zstd 1. Ours sorts each new file, the peer all rows. Changes: 60 % inserts, 30 % updates, 10 %
+are) into Parquet of the same size with zstd 1. Changes: 60 % inserts, 30 % updates, 10 %
 deletes, of JSON from an embedded topic, commits every two seconds, no compaction beside them; every figure has the process's start and, from the
 second run on, the reading of all keys for the index. A scan is a sum and a maximum over all rows."""
 

@@ -3,10 +3,12 @@
 use std::io::Write;
 
 use serde::Serialize;
-use tableflow_lake::compact::Thresholds;
+use tableflow_lake::compact::{Strategy, Thresholds};
 use tableflow_model::{Error, Result, TableName};
 
-use super::args::{CompactArguments, ExpireArguments, MaintainArguments, TableReference, VacuumArguments};
+use super::args::{
+    CompactArguments, CompactStrategy, ExpireArguments, MaintainArguments, TableReference, VacuumArguments,
+};
 use super::session::Session;
 use crate::exit::Exit;
 use crate::output;
@@ -14,9 +16,15 @@ use crate::upkeep::maintenance::{self, Step};
 use crate::upkeep::tables::{Kept, kept_tables, retention_of};
 use crate::upkeep::{compaction, expiry, vacuum};
 
+/// Of the memory budget, for each group that is sorted; others are on disk.
+const SORTED_SHARE: u64 = 4;
+
 pub async fn compact(arguments: &CompactArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let sorts = arguments.strategy == CompactStrategy::Sort;
+    let memory_bytes = usize::try_from(session.memory_bytes_max() / SORTED_SHARE).unwrap_or(usize::MAX);
     let options = compaction::Options {
-        thresholds: Thresholds::new(arguments.target_file_size.bytes()),
+        thresholds: Thresholds { sorts, ..Thresholds::new(arguments.target_file_size.bytes()) },
+        strategy: if sorts { Strategy::Sort { memory_bytes } } else { Strategy::BinPack },
         condition: arguments.condition.clone(),
         at_once: cores(),
         memory_bytes_max: session.memory_bytes_max(),

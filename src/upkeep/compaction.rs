@@ -19,7 +19,7 @@ use serde::Serialize;
 use tableflow_catalog::{CommitOutcome, LoadedTable};
 use tableflow_lake::commit::{Prepared, Rewrite, prepare_rewrite};
 use tableflow_lake::compact::{
-    Group, Plan, Published, Rewriter, Rewritten, Thresholds, Tidied, plan, prepare_step, prepare_tidying,
+    Group, Plan, Published, Rewriter, Rewritten, Strategy, Thresholds, Tidied, plan, prepare_step, prepare_tidying,
 };
 use tableflow_lake::write::{EpochName, FileNames};
 use tableflow_model::protocol::{
@@ -45,6 +45,7 @@ const FAILURES_MAX: u32 = 8;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub thresholds: Thresholds,
+    pub strategy: Strategy,
     /// Only files that may have rows for which it is true.
     pub condition: Option<String>,
     /// Groups that are rewritten at the same time.
@@ -82,6 +83,7 @@ pub struct Report {
 /// Plans, and changes nothing.
 pub async fn dry_run(home: &Home, table: &TableName, options: &Options) -> Result<Report> {
     let base = home.catalog.load_table(table).await?;
+    check(table, &base.metadata, options)?;
     let plan = planned(home, table, &base.metadata, options).await?;
     let mut report = Report { table: table.to_plain_string(), ..Report::default() };
     for group in &plan.groups {
@@ -95,6 +97,16 @@ pub async fn dry_run(home: &Home, table: &TableName, options: &Options) -> Resul
     }
     report.amplified();
     Ok(report)
+}
+
+fn check(table: &TableName, metadata: &TableMetadata, options: &Options) -> Result<()> {
+    match options.strategy {
+        Strategy::Sort { .. } if metadata.default_sort_order().is_unsorted() => {
+            Err(Error::usage(format!("{table} has no order that its rows could be sorted by"))
+                .with_hint("a table has one with `tableflow enable --sort-by`; leave --strategy out for another"))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn planned(home: &Home, table: &TableName, metadata: &TableMetadata, options: &Options) -> Result<Plan> {
@@ -114,9 +126,10 @@ pub async fn compact(home: &Home, table: &TableName, options: &Options) -> Resul
     let started = Instant::now();
     let before = home.store.meter();
     let base = home.catalog.load_table(table).await?;
+    check(table, &base.metadata, options)?;
     let plan = Arc::new(planned(home, table, &base.metadata, options).await?);
     let mut compaction = Compaction::new(home, table, (base, plan), [Task::Rewrite, Task::Tidy]);
-    compaction.at_once = options.at_once.max(1);
+    (compaction.at_once, compaction.strategy) = (options.at_once.max(1), options.strategy);
     compaction.run().await?;
     let (mut report, after) = (compaction.report, home.store.meter());
     report.requests = after.requests() - before.requests();
@@ -158,6 +171,7 @@ struct Compaction<'a> {
     home: &'a Home,
     table: &'a TableName,
     at_once: usize,
+    strategy: Strategy,
     plan: Arc<Plan>,
     planned_on: Arc<TableMetadata>,
     waiting: VecDeque<Group>,
@@ -215,6 +229,7 @@ impl<'a> Compaction<'a> {
             home,
             table,
             at_once: 1,
+            strategy: Strategy::BinPack,
             waiting: plan.groups.iter().cloned().collect(),
             planned_on: base.metadata.clone(),
             plan,
@@ -290,8 +305,8 @@ impl<'a> Compaction<'a> {
     /// Rewrites groups until a step is full (I2).
     async fn stage(&mut self, task: Task, generation: Generation, epoch: Epoch) -> Result<DirectEvent> {
         let name = EpochName { job: JobName::compaction(), generation, epoch };
-        let rewriter = Rewriter::new(self.home.store.clone(), self.planned_on.clone(), self.plan.clone(), name)?;
-        let rewriter = Arc::new(rewriter);
+        let planned = (self.plan.clone(), self.strategy);
+        let rewriter = Arc::new(Rewriter::new(self.home.store.clone(), self.planned_on.clone(), planned, name)?);
         let mut done = Vec::new();
         while task == Task::Rewrite
             && !self.waiting.is_empty()

@@ -3,7 +3,7 @@
 //! - I1: what fails is said, and the rest is done all the same.
 
 use serde::Serialize;
-use tableflow_lake::compact::Thresholds;
+use tableflow_lake::compact::{Strategy, Thresholds};
 use tableflow_model::protocol::garbage::AGE_MIN_MS;
 use tableflow_model::{Error, ErrorKind, Result};
 
@@ -74,7 +74,8 @@ impl Step {
         match self {
             Step::Compact => {
                 let thresholds = Thresholds::due(TARGET_BYTES);
-                let options = Options { thresholds, condition: None, at_once, memory_bytes_max: 0 };
+                let strategy = Strategy::BinPack;
+                let options = Options { thresholds, strategy, condition: None, at_once, memory_bytes_max: 0 };
                 let compacted = match dry_run {
                     true => compaction::dry_run(home, &kept.table, &options).await?,
                     false => compaction::compact(home, &kept.table, &options).await?,

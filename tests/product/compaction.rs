@@ -106,6 +106,34 @@ fn files_without_such_rows_stay_as_they_are() {
     assert_eq!(stands, sorted, "rows stand in the table's order");
 }
 
+/// All rows of a partition stand in the table's order, over all its files; what stands so is left alone.
+#[test]
+fn rows_are_sorted_over_all_files() {
+    let world = World::new();
+    let mut producer = Changes::by_lot(8);
+    world.topic("t", 2);
+    world.produce_envelopes("t", &producer.lines(|id| json!(id), 30));
+    world.ok(&["enable", "t", "--key", "id", "--sort-by", "v"]);
+    for _ in 0..5 {
+        world.produce_envelopes("t", &producer.lines(|id| json!(id), 40));
+        world.ok(&["sync"]);
+    }
+    // Files of a few rows each.
+    let sort = ["compact", "t", "--strategy", "sort", "--target-file-size", "1500B"];
+    let report = world.json(&sort);
+    assert!(report["files_written"].as_u64().unwrap() >= 2 && report["groups"] == 1, "{report}");
+    check(&world, "t", &producer.expected);
+    let again = world.json(&sort);
+    assert_eq!(again["groups"], 0, "{again}");
+    world.produce_envelopes("t", &producer.lines(|id| json!(id), 10));
+    world.ok(&["sync"]);
+    assert_eq!(world.json(&sort)["groups"], 1);
+    check(&world, "t", &producer.expected);
+    world.ok(&["enable", "t", "--table", "as_it_came", "--from", "earliest"]);
+    let refused = world.run(&["compact", "as_it_came", "--strategy", "sort"]);
+    refused.failed(2, &["no order that its rows could be sorted by", "--sort-by"]);
+}
+
 #[test]
 fn what_cannot_be_compacted_is_said() {
     let world = World::with_table("events", &lines(0..3));

@@ -5,6 +5,7 @@
 //! ```text
 //!  plan     a snapshot -> groups of files that are worth rewriting
 //!  moved    where the rows of rewritten files are now
+//!  sort     the rows of a group in the order of the table
 //!  rewrite  a group -> new files without deleted rows, staged
 //!  publish  staged files onto the base of now: what was deleted meanwhile is deleted in the new files, too
 //!  deletes  fewer delete files, where data files stay as they are
@@ -22,8 +23,9 @@ mod moved;
 mod plan;
 mod publish;
 mod rewrite;
+mod sort;
 
 pub use deletes::{Tidied, prepare_tidying};
 pub use plan::{Group, Input, Plan, Thresholds, plan};
 pub use publish::{Published, prepare_step};
-pub use rewrite::{Rewriter, Rewritten};
+pub use rewrite::{Rewriter, Rewritten, Strategy};

@@ -1,7 +1,7 @@
 //! Where the rows of rewritten files are now.
 //!
 //! Owns [`Moved`]. Rows are written in the order of the files that they come from, so a few runs and the deleted rows of
-//! those files say it all; where a new file is sorted, its order does.
+//! those files say it all; where a new file is sorted, its order does, and where all are, the place of each row.
 //! - I1: a row that was not deleted when it was read has exactly one place; one that was has none.
 
 use roaring::RoaringTreemap;
@@ -37,6 +37,8 @@ pub struct Moved {
     sources: Vec<Source>,
     /// Of each output whose rows do not stand as they came: the place of each.
     orders: Vec<Option<Vec<u32>>>,
+    /// Of each row as it came, where rows of all inputs are sorted together: an output and a row of it.
+    placed: Option<Vec<(u32, u32)>>,
 }
 
 impl Moved {
@@ -67,6 +69,12 @@ impl Moved {
         self.orders.push(places);
     }
 
+    /// Where all rows went, in the order in which they came; runs say which number they came with, as a row of the first
+    /// output.
+    pub fn placed(&mut self, places: Vec<(u32, u32)>) {
+        self.placed = Some(places);
+    }
+
     /// The rows of an input that were deleted when it was read.
     pub fn deleted(&self, input: usize) -> Option<&RoaringTreemap> {
         self.sources.get(input).map(|source| &source.deleted)
@@ -85,6 +93,10 @@ impl Moved {
         let run = source.runs.partition_point(|run| run.first <= row).checked_sub(1)?;
         let Run { kept_before, at, .. } = *source.runs.get(run)?;
         let came = at.row + (row - source.deleted.range_cardinality(..row)) - kept_before;
+        if let Some(placed) = &self.placed {
+            let (output, row) = *placed.get(usize::try_from(came).ok()?)?;
+            return Some(Place { output: output as usize, row: row.into() });
+        }
         let row = match self.orders.get(at.output)? {
             None => came,
             Some(places) => places.get(usize::try_from(came).ok()?).copied()?.into(),

@@ -5,11 +5,13 @@
 //!   only is small needs another one to be put together with.
 //! - I2: files are put together within one partition of one spec, in the order in which their rows came: what is near in
 //!   time stays near.
-//! - I3: what a plan makes is not planned again: files come out between [`SPLIT`] and twice that of the target.
+//! - I3: where rows are to be sorted, files whose ranges meet are rewritten together.
+//! - I4: what a plan makes is not planned again: files come out between [`SPLIT`] and twice that of the target.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use iceberg::spec::{DataFile, Struct, TableMetadata};
+use iceberg::spec::{DataFile, Datum, SortOrder, Struct, TableMetadata};
 use tableflow_model::Result;
 use tableflow_store::Store;
 use uuid::Uuid;
@@ -26,6 +28,9 @@ const LARGE: u64 = 180;
 /// The least that a new file is to have where its rows are enough for more than one.
 const SPLIT: u64 = 85;
 
+/// Rows that are sorted together: they go through the disk twice.
+const SORTED_TARGETS_MAX: u64 = 64;
+
 /// So many small files of a partition are worth a rewrite that nobody asked for.
 const DUE_FILES_MIN: usize = 5;
 
@@ -35,6 +40,8 @@ const GROUP_TARGETS_MAX: u64 = 8;
 /// When a file is worth rewriting.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
+    /// All files of a partition that are not in the table's order, together.
+    pub sorts: bool,
     pub target_bytes: u64,
     /// Small files that are put together are at least so many.
     pub files_min: usize,
@@ -47,7 +54,7 @@ pub struct Thresholds {
 impl Thresholds {
     /// What a person who asks for it expects: all that makes reading slower goes.
     pub fn new(target_bytes: u64) -> Self {
-        Thresholds { target_bytes, files_min: 2, deleted_min: 30, delete_files_min: 8 }
+        Thresholds { sorts: false, target_bytes, files_min: 2, deleted_min: 30, delete_files_min: 8 }
     }
 
     /// What is worth doing again and again while rows come in: some small files may wait for more of them.
@@ -168,7 +175,8 @@ pub async fn plan(
     }
     for files in partitions {
         let inputs = counted(store, table, &plan.deletes, files).await?;
-        plan.groups.extend(groups(inputs, thresholds));
+        let in_order = !thresholds.sorts || stand_apart(&inputs, table.default_sort_order());
+        plan.groups.extend(groups(inputs, in_order, thresholds));
     }
     Ok(plan)
 }
@@ -195,10 +203,26 @@ async fn counted(
     Ok(files.into_iter().zip(applying).map(input).collect())
 }
 
-/// I1, I2.
-fn groups(inputs: Vec<Input>, thresholds: Thresholds) -> Vec<Group> {
-    let candidates = inputs.into_iter().filter(|input| thresholds.is_small(input.bytes()) || thresholds.is_due(input));
-    let mut candidates: Vec<Input> = candidates.collect();
+/// Whether files that are sorted, as the manifests say, hold rows of different ranges of the order's first column.
+fn stand_apart(inputs: &[Input], order: &SortOrder) -> bool {
+    let (Some(by), Ok(id)) = (order.fields.first(), i32::try_from(order.order_id)) else { return true };
+    let range = |input: &Input| {
+        let file = &input.live.file;
+        let is_sorted = file.sort_order_id() == Some(id);
+        let bounds = (file.lower_bounds().get(&by.source_id)?, file.upper_bounds().get(&by.source_id)?);
+        is_sorted.then(|| (bounds.0.clone(), bounds.1.clone()))
+    };
+    let ranges: Option<Vec<(Datum, Datum)>> = inputs.iter().map(range).collect();
+    let Some(mut ranges) = ranges else { return inputs.len() < 2 };
+    ranges.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal));
+    ranges.is_sorted_by(|before, after| before.1 <= after.0)
+}
+
+/// I1, I2. Files that are to be sorted go together whatever else they are.
+fn groups(inputs: Vec<Input>, in_order: bool, thresholds: Thresholds) -> Vec<Group> {
+    let is_wanted = |input: &Input| !in_order || thresholds.is_small(input.bytes()) || thresholds.is_due(input);
+    let mut candidates: Vec<Input> = inputs.into_iter().filter(is_wanted).collect();
+    let targets_max = if in_order { GROUP_TARGETS_MAX } else { SORTED_TARGETS_MAX };
     candidates
         .sort_by(|a, b| (a.live.sequence, a.live.file.file_path()).cmp(&(b.live.sequence, b.live.file.file_path())));
     let (mut groups, mut files, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -207,7 +231,7 @@ fn groups(inputs: Vec<Input>, thresholds: Thresholds) -> Vec<Group> {
         bytes += input.bytes();
         files.push(input);
         let next = candidates.peek().map_or(u64::MAX, Input::bytes);
-        if bytes.saturating_add(next) > thresholds.target_bytes * GROUP_TARGETS_MAX {
+        if bytes.saturating_add(next) > thresholds.target_bytes * targets_max {
             groups.extend(group(std::mem::take(&mut files), thresholds));
             bytes = 0;
         }
@@ -246,7 +270,7 @@ mod tests {
     }
 
     fn planned(inputs: Vec<Input>) -> Vec<(Vec<i64>, u64)> {
-        let groups = groups(inputs, Thresholds::new(TARGET)).into_iter();
+        let groups = groups(inputs, true, Thresholds::new(TARGET)).into_iter();
         groups.map(|it| (it.files.iter().map(|input| input.live.sequence).collect(), it.outputs)).collect()
     }
 
@@ -274,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn i3_what_comes_out_is_neither_small_nor_large() {
+    fn i4_what_comes_out_is_neither_small_nor_large() {
         for bytes in (1000..20_000).step_by(7) {
             let thresholds = Thresholds::new(TARGET);
             let outputs = thresholds.outputs(bytes);

@@ -3,20 +3,27 @@
 //! Owns [`Rewriter`] and [`Rewritten`].
 //! - I1: every row of the group that is not deleted in the plan's snapshot is in exactly one of the new files.
 //! - I2: rows keep their partition and its spec; they get the columns that the table has now, and its order.
-//! - I3: at any time one new file is in memory, and a batch of one old one.
+//! - I3: at any time one new file is in memory, and a batch of one old one; rows that are sorted together are on disk
+//!   where they are many.
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt64Array};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef, UInt64Type};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use futures::TryStreamExt;
 use iceberg::spec::{DataFile, TableMetadata};
 use roaring::RoaringTreemap;
-use tableflow_model::Result;
+use tableflow_model::{Error, Result};
 use tableflow_store::Store;
 use tokio::sync::Mutex;
 
 use super::moved::{Moved, Place};
 use super::plan::{Group, Plan};
+use super::sort::{failed, sorted};
 use crate::arrow_error;
 use crate::commit::LiveFile;
 use crate::layout::{arrow_schema, conform};
@@ -42,9 +49,19 @@ impl Rewritten {
     }
 }
 
+/// How rows are put into files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// In the order in which they came; where the table has one, each file in that.
+    BinPack,
+    /// All rows of a group in the table's order, with so much memory.
+    Sort { memory_bytes: usize },
+}
+
 /// Rewrites the groups of one plan.
 #[derive(Debug)]
 pub struct Rewriter {
+    strategy: Strategy,
     store: Store,
     table: Arc<TableMetadata>,
     plan: Arc<Plan>,
@@ -54,10 +71,15 @@ pub struct Rewriter {
 
 impl Rewriter {
     /// `table` is what was planned on; new files get the names of this epoch.
-    pub fn new(store: Store, table: Arc<TableMetadata>, plan: Arc<Plan>, name: EpochName) -> Result<Self> {
+    pub fn new(
+        store: Store,
+        table: Arc<TableMetadata>,
+        (plan, strategy): (Arc<Plan>, Strategy),
+        name: EpochName,
+    ) -> Result<Self> {
         let reader = ColumnReader::new(&table, table.current_schema())?;
         let names = Mutex::new(FileNames::new(store.clone(), table.location(), name));
-        Ok(Rewriter { store, table, plan, reader, names })
+        Ok(Rewriter { strategy, store, table, plan, reader, names })
     }
 
     /// For further files of the same epoch.
@@ -65,30 +87,97 @@ impl Rewriter {
         self.names.lock().await.clone()
     }
 
-    pub async fn rewrite(&self, group: Group) -> Result<Rewritten> {
+    pub async fn rewrite(self: Arc<Self>, group: Group) -> Result<Rewritten> {
         let live: Vec<&LiveFile> = group.files.iter().map(|input| &input.live).collect();
         let mut deleted = deleted_rows(&self.store, &self.table, &self.plan.deletes, &live).await?;
         let schema = self.table.current_schema().clone();
+        let sort_order = self.table.default_sort_order().as_ref().clone();
+        let memory_bytes = match self.strategy {
+            Strategy::Sort { memory_bytes } if !sort_order.is_unsorted() => Some(memory_bytes),
+            _ => None,
+        };
         let layout = FileLayout {
             arrow_schema: arrow_schema(&schema)?,
             spec_id: group.spec_id,
-            sort_order: self.table.default_sort_order().as_ref().clone(),
+            sort_order,
+            rows_come_sorted: memory_bytes.is_some(),
             schema,
             keys: None,
         };
-        let mut outputs = Outputs::new(self, &group, &layout);
-        for input in &group.files {
-            let deleted = deleted.remove(input.live.file.file_path()).unwrap_or_default();
-            outputs.take(&input.live.file, deleted).await?;
+        let inputs: Vec<(DataFile, RoaringTreemap)> = group
+            .files
+            .iter()
+            .map(|input| (input.live.file.clone(), deleted.remove(input.live.file.file_path()).unwrap_or_default()))
+            .collect();
+        let mut outputs = Outputs::new(&self, &group, &layout);
+        match memory_bytes {
+            None => {
+                for (file, deleted) in inputs {
+                    outputs.take(&file, deleted).await?;
+                }
+            }
+            Some(memory_bytes) => outputs.take_sorted(inputs, memory_bytes).await?,
         }
         let (files, moved) = outputs.finish().await?;
         Ok(Rewritten { group, files, moved })
     }
+
+    /// The rows of these files, but for those that are deleted, each with the number that it comes with.
+    fn numbered(
+        self: &Arc<Self>,
+        inputs: Vec<(DataFile, RoaringTreemap)>,
+        schema: &ArrowSchemaRef,
+    ) -> SendableRecordBatchStream {
+        let with_number = numbered_schema(schema);
+        let mut stream = RecordBatchReceiverStream::builder(with_number.clone(), BATCHES_AHEAD);
+        let (rewriter, schema, send) = (self.clone(), schema.clone(), stream.tx());
+        stream.spawn(async move {
+            let mut next = 0_u64;
+            for (file, deleted) in inputs {
+                let mut batches = rewriter.reader.open(&rewriter.store, &file).await.map_err(external)?;
+                let mut first = 0;
+                while let Some(batch) = batches.next().await.map_err(external)? {
+                    let rows = batch.num_rows() as u64;
+                    let kept = without(batch, first, &deleted).and_then(|kept| conform(&kept, &schema));
+                    let batch = number(kept.map_err(external)?, &with_number, &mut next)?;
+                    first += rows;
+                    if send.send(Ok(batch)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        });
+        stream.build()
+    }
+}
+
+/// Batches that are read while others are sorted.
+const BATCHES_AHEAD: usize = 2;
+
+/// Behind the table's columns; no name of a column has a zero in it.
+const CAME: &str = "came\0";
+
+fn numbered_schema(schema: &ArrowSchemaRef) -> ArrowSchemaRef {
+    let came = Arc::new(Field::new(CAME, DataType::UInt64, false));
+    Arc::new(ArrowSchema::new(schema.fields().iter().cloned().chain([came]).collect::<Vec<_>>()))
+}
+
+fn number(batch: RecordBatch, schema: &ArrowSchemaRef, next: &mut u64) -> Result<RecordBatch, DataFusionError> {
+    let end = *next + batch.num_rows() as u64;
+    let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(*next..end));
+    *next = end;
+    let columns = batch.columns().iter().cloned().chain([numbers]).collect();
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// The new files of a group under way.
 struct Outputs<'a> {
-    rewriter: &'a Rewriter,
+    rewriter: &'a Arc<Rewriter>,
     group: &'a Group,
     layout: &'a FileLayout,
     /// With its rows so far.
@@ -98,7 +187,7 @@ struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    fn new(rewriter: &'a Rewriter, group: &'a Group, layout: &'a FileLayout) -> Self {
+    fn new(rewriter: &'a Arc<Rewriter>, group: &'a Group, layout: &'a FileLayout) -> Self {
         Outputs { rewriter, group, layout, open: None, done: Vec::new(), moved: Moved::default() }
     }
 
@@ -128,6 +217,34 @@ impl<'a> Outputs<'a> {
             // Encoding takes its time: others come in between.
             tokio::task::yield_now().await;
         }
+        Ok(())
+    }
+
+    /// The rows of all files, sorted together.
+    async fn take_sorted(&mut self, inputs: Vec<(DataFile, RoaringTreemap)>, memory_bytes: usize) -> Result<()> {
+        let mut came = 0;
+        for (file, deleted) in &inputs {
+            self.moved.source(deleted.clone());
+            self.moved.run(0, Place { output: 0, row: came });
+            came += file.record_count() - deleted.len();
+        }
+        let mut places = vec![(u32::MAX, u32::MAX); usize::try_from(came).unwrap_or(0)];
+        let rows = self.rewriter.numbered(inputs, &self.layout.arrow_schema);
+        let mut sorted = sorted(rows, (&self.layout.sort_order, &self.layout.schema), memory_bytes)?;
+        while let Some(batch) = sorted.try_next().await.map_err(failed)? {
+            let (output, first) = (self.done.len(), self.open.as_ref().map_or(0, |(_, rows)| *rows));
+            let columns: Vec<usize> = (0..self.layout.arrow_schema.fields().len()).collect();
+            let numbers = batch.columns().last().and_then(|numbers| numbers.as_primitive_opt::<UInt64Type>());
+            let numbers = numbers.ok_or_else(|| Error::internal("sorted rows lost their numbers"))?;
+            for (row, came) in (first..).zip(numbers.values()) {
+                if let Some(place) = places.get_mut(usize::try_from(*came).unwrap_or(usize::MAX)) {
+                    *place = (output as u32, row as u32);
+                }
+            }
+            self.write(&batch.project(&columns).map_err(arrow_error("taking the numbers of rows away"))?).await?;
+            tokio::task::yield_now().await;
+        }
+        self.moved.placed(places);
         Ok(())
     }
 

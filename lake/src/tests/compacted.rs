@@ -6,11 +6,13 @@ use tableflow_model::Result;
 
 use super::upserted::{Upserts, changes};
 use super::*;
-use crate::compact::{Plan, Rewriter, Rewritten, Thresholds, plan, prepare_step, prepare_tidying};
+use crate::compact::{Plan, Rewriter, Rewritten, Strategy, Thresholds, plan, prepare_step, prepare_tidying};
 use crate::upsert::KeyedTable;
 use crate::write::FileNames;
 
 const TARGET: u64 = 1 << 20;
+
+const SORT: Strategy = Strategy::Sort { memory_bytes: 64 << 20 };
 
 /// A compaction between its plan and its commit.
 struct UnderWay {
@@ -25,14 +27,20 @@ impl Table {
     }
 
     async fn rewrite(&mut self) -> UnderWay {
-        let plan = Arc::new(self.plan().await);
+        self.rewrite_by(Strategy::BinPack).await
+    }
+
+    async fn rewrite_by(&mut self, strategy: Strategy) -> UnderWay {
+        let thresholds = Thresholds { sorts: strategy != Strategy::BinPack, ..Thresholds::new(TARGET) };
+        let plan = Arc::new(plan(&self.store, &self.metadata, |_| true, thresholds).await.unwrap());
         self.epoch += 1;
         let name =
             EpochName { job: "compaction".parse().unwrap(), generation: Generation(1), epoch: Epoch(self.epoch) };
-        let rewriter = Rewriter::new(self.store.clone(), self.metadata.clone(), plan.clone(), name).unwrap();
+        let planned = (plan.clone(), strategy);
+        let rewriter = Arc::new(Rewriter::new(self.store.clone(), self.metadata.clone(), planned, name).unwrap());
         let mut done = Vec::new();
         for group in plan.groups.clone() {
-            done.push(rewriter.rewrite(group).await.unwrap());
+            done.push(rewriter.clone().rewrite(group).await.unwrap());
         }
         let names = rewriter.names().await;
         UnderWay { plan, done, names }
@@ -81,7 +89,8 @@ async fn rows_stay_the_same_whatever_is_committed_meanwhile() {
             match upserts.random.u8(..7) {
                 0 => upserts.foreign().await,
                 6 => tidied += u32::from(upserts.table.tidy().await.is_some()),
-                1 => under_way.push(upserts.table.rewrite().await),
+                1 if step % 2 == 0 => under_way.push(upserts.table.rewrite().await),
+                1 => under_way.push(upserts.table.rewrite_by(SORT).await),
                 2 => {
                     if let Some(one) = (!under_way.is_empty()).then(|| under_way.remove(0)) {
                         match upserts.table.try_publish(one).await.unwrap() {

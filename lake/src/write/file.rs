@@ -54,6 +54,8 @@ pub struct FileLayout {
     pub arrow_schema: ArrowSchemaRef,
     pub spec_id: i32,
     pub sort_order: SortOrder,
+    /// Rows come in that order: none is held back.
+    pub rows_come_sorted: bool,
     pub keys: Option<FileKeys>,
 }
 
@@ -67,7 +69,12 @@ pub struct FileKeys {
 impl FileLayout {
     /// What a file takes as soon as it is begun (I5): rows that are to be sorted are encoded at its end.
     pub fn encoders_memory(&self) -> usize {
-        if self.sort_order.is_unsorted() { self.columns() * COLUMN_MEMORY } else { 0 }
+        if self.holds_rows() { 0 } else { self.columns() * COLUMN_MEMORY }
+    }
+
+    /// Whether rows are encoded at the file's end alone (I3).
+    fn holds_rows(&self) -> bool {
+        !self.sort_order.is_unsorted() && !self.rows_come_sorted
     }
 
     /// What a file takes that is done and not yet committed.
@@ -135,11 +142,11 @@ impl std::fmt::Debug for FinishedFile {
 impl OpenFile {
     /// A file that begins with the rows of `first`.
     pub async fn begin(partition: Struct, first: RecordBatch, layout: &FileLayout) -> Result<Self> {
-        let content = if layout.sort_order.is_unsorted() {
+        let content = if layout.holds_rows() {
+            Content::Held { batches: Vec::new(), bytes: 0 }
+        } else {
             let (storage, writer) = encoder(&first, layout).await?;
             Content::Encoded { storage, writer, encoders: layout.encoders_memory() }
-        } else {
-            Content::Held { batches: Vec::new(), bytes: 0 }
         };
         let mut file = OpenFile { partition, rows: 0, keys: Vec::new(), content };
         file.write(first, layout).await?;

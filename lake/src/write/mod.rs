@@ -103,6 +103,7 @@ impl Stager {
             arrow_schema: arrow_schema(&schema)?,
             spec_id: spec.spec_id(),
             sort_order: table.default_sort_order().as_ref().clone(),
+            rows_come_sorted: false,
             schema,
             keys: None,
         };

@@ -353,12 +353,24 @@ pub struct CompactArguments {
     /// How large files become
     #[arg(long, value_name = "SIZE", default_value = "128MiB")]
     pub target_file_size: ByteSize,
+    /// How rows are put into the new files
+    #[arg(long, value_name = "WORD", value_enum, default_value_t, ignore_case = true)]
+    pub strategy: CompactStrategy,
     /// Only files that may have rows for which this is true
     #[arg(long = "where", value_name = "EXPR")]
     pub condition: Option<String>,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CompactStrategy {
+    /// In the order in which they came; each file in the order of --sort-by
+    #[default]
+    BinPack,
+    /// All rows of a partition in the order of --sort-by, so that few files have a value
+    Sort,
 }
 
 #[derive(Clone, Debug, Args)]
