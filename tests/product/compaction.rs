@@ -109,27 +109,29 @@ fn files_without_such_rows_stay_as_they_are() {
 /// All rows of a partition stand in the table's order, over all its files; what stands so is left alone.
 #[test]
 fn rows_are_sorted_over_all_files() {
+    const ROWS: i64 = 20_000;
     let world = World::new();
-    let mut producer = Changes::by_lot(8);
-    world.topic("t", 2);
-    world.produce_envelopes("t", &producer.lines(|id| json!(id), 30));
-    world.ok(&["enable", "t", "--key", "id", "--sort-by", "v"]);
-    for _ in 0..5 {
-        world.produce_envelopes("t", &producer.lines(|id| json!(id), 40));
+    world.topic("events", 1);
+    let shuffled = |round: i64| lines((0..ROWS).map(move |n| (n * 7919 + round) % ROWS));
+    world.produce("events", &shuffled(0));
+    world.ok(&["enable", "events", "--sort-by", "n desc"]);
+    for round in 1..4 {
         world.ok(&["sync"]);
+        world.produce("events", &shuffled(round));
     }
-    // Files of a few rows each.
-    let sort = ["compact", "t", "--strategy", "sort", "--target-file-size", "1500B"];
-    let report = world.json(&sort);
-    assert!(report["files_written"].as_u64().unwrap() >= 2 && report["groups"] == 1, "{report}");
-    check(&world, "t", &producer.expected);
-    let again = world.json(&sort);
-    assert_eq!(again["groups"], 0, "{again}");
-    world.produce_envelopes("t", &producer.lines(|id| json!(id), 10));
     world.ok(&["sync"]);
-    assert_eq!(world.json(&sort)["groups"], 1);
-    check(&world, "t", &producer.expected);
-    world.ok(&["enable", "t", "--table", "as_it_came", "--from", "earliest"]);
+    let sort = |size| ["compact", "events", "--strategy", "sort", "--target-file-size", size];
+    let report = world.json(&sort("100KiB"));
+    assert!(report["files_written"].as_u64().unwrap() >= 2 && report["groups"] == 1, "{report}");
+    let sums = || world.rows("select count(*) as rows, count(distinct n) as ns, sum(n) as sum from events");
+    assert_eq!(sums(), [json!({"rows": 4 * ROWS, "ns": ROWS, "sum": 4 * (ROWS * (ROWS - 1) / 2)})]);
+    // Large enough for files that turned out larger than was thought.
+    let again = world.json(&sort("150KiB"));
+    assert_eq!(again["groups"], 0, "their ranges meet nowhere: {again}");
+    world.produce("events", &lines([3, 1, 2].into_iter()));
+    world.ok(&["sync"]);
+    assert_eq!(world.json(&sort("150KiB"))["groups"], 1);
+    world.ok(&["enable", "events", "--table", "as_it_came", "--from", "earliest"]);
     let refused = world.run(&["compact", "as_it_came", "--strategy", "sort"]);
     refused.failed(2, &["no order that its rows could be sorted by", "--sort-by"]);
 }
