@@ -138,7 +138,7 @@ fn rows(random: &mut fastrand::Rng, first: usize, count: usize) -> Result<Record
     };
     let (auction, bidder, price) = (numbers(1_000, 100_000), numbers(1_000, 100_000), numbers(1, 100_000_000));
     let times = (first..first + count).map(|row| FIRST_TIME_MS + row as i64);
-    let channels = (0..count).map(|row| ["Google", "Facebook", "Baidu", "Apple"][row % 4]);
+    let channels = ["Google", "Facebook", "Baidu", "Apple"].into_iter().cycle().take(count);
     let mut letters = |length: usize| -> String { (0..length).map(|_| random.lowercase()).collect() };
     let urls: Vec<String> =
         (0..count).map(|_| format!("https://www.nexmark.com/{}/item.htm?query=1", letters(16))).collect();
