@@ -5,6 +5,7 @@
 //!  avro, protobuf   the number of a pair of schemas | records; the first byte of each says which of the two it has
 //!  json             the number of a list of declared columns | records, one a line
 //!  *_schema         a schema's text, 0, another's, 0 | records as above
+//!  *_change         the same, of envelopes around rows that changed
 //!  raw              0 for bytes, 1 for text | records
 //! ```
 
@@ -120,6 +121,20 @@ pub fn avro_schema(input: &[u8]) {
 
 pub fn protobuf_schema(input: &[u8]) {
     of_any(protobuf_decoder, Empties::Kept, Input(input));
+}
+
+pub fn avro_change(input: &[u8]) {
+    let new = || -> Option<Box<dyn Decoder>> {
+        Some(Box::new(AvroDecoder::new(FirstByte, &Schema::empty()).ok()?.of_changes()))
+    };
+    of_any(new, Empties::Kept, Input(input));
+}
+
+pub fn protobuf_change(input: &[u8]) {
+    let new = || -> Option<Box<dyn Decoder>> {
+        Some(Box::new(ProtobufDecoder::new(FirstByte, &Schema::empty()).ok()?.of_changes()))
+    };
+    of_any(new, Empties::Kept, Input(input));
 }
 
 pub fn json_schema(input: &[u8]) {

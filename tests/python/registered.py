@@ -71,7 +71,7 @@ def widened(data):
 
 
 def registered_produce(order):
-    """Sends values, each written with its batch's schema; answers where each went, in their order.
+    """Sends values, each written with its batch's schema, or null; answers where each went, in their order.
 
     A batch may have `keys`, one for each value, written with its `key_schema`; null is no key. It goes to its `partition`,
     or to the first.
@@ -98,12 +98,13 @@ def registered_produce(order):
         write_key = SERIALIZERS[order["key_format"]](order, batch["key_schema"]) if "key_schema" in batch else None
         for key, value in zip(keys, batch["values"], strict=True):
             headers = []
-            data = write(value, SerializationContext(order["topic"], MessageField.VALUE, headers))
+            context = SerializationContext(order["topic"], MessageField.VALUE, headers)
+            data = None if value is None else write(value, context)
             key = write_key and key is not None and write_key(
                 key, SerializationContext(order["topic"], MessageField.KEY, headers)
             )
             if order.get("ids") == "wide":
-                data, key = widened(data), key and widened(key)
+                data, key = data and widened(data), key and widened(key)
             producer.produce(
                 order["topic"],
                 data,

@@ -7,6 +7,7 @@
 //!  avro      Avro records straight into columns, by the schemas that they were written with
 //!  protobuf  Protobuf messages likewise
 //!  raw       values as they are
+//!  envelope  what an envelope around a row says of it: Debezium's
 //!  binary    what formats share whose records are bytes of a schema
 //!  columns   columns that grow and can be taken back, which all of them fill
 //!  value_columns  those of a table: what schemas and records add to them
@@ -38,6 +39,7 @@ mod binary;
 mod changes;
 mod columns;
 pub mod dead_letters;
+mod envelope;
 mod failure;
 mod json;
 mod metadata;

@@ -159,7 +159,7 @@ pub enum TopicFormat {
     Protobuf,
     /// Records as they are, in one column
     Raw,
-    /// Changes of a database's rows in JSON, as Debezium sends them: the table has the rows
+    /// Changes of a database's rows, as Debezium sends them in any of these: the table has the rows
     Debezium,
 }
 

@@ -305,17 +305,17 @@ fn decoder_of(
     let held = rules.held.iter().cloned().chain(declared.iter().map(|column| column.name().clone())).collect();
     let rules = &ColumnRules { held, ..rules.clone() };
     let framing = RegistryFraming { prefix: home.id_prefix, part: *part };
+    let changes = *part == RecordPart::Value && reading.envelope == Some(Envelope::Debezium);
     Ok(match format {
         Format::Json | Format::JsonSchema => {
             let mut decoder = JsonDecoder::new(declared, table)?.keep_to(rules, table)?;
             if *part == RecordPart::Key {
                 decoder = decoder.bare_as(reading.bare);
             }
-            if let Some(Envelope::Debezium) = reading.envelope {
-                decoder = decoder.inside(match part {
-                    RecordPart::Value => decode::Envelope::Change,
-                    RecordPart::Key => decode::Envelope::Key,
-                });
+            if changes {
+                decoder = decoder.inside(decode::Envelope::Change);
+            } else if reading.envelope.is_some() && *format == Format::Json {
+                decoder = decoder.inside(decode::Envelope::Key);
             }
             let notes = decoder.notes();
             match format {
@@ -325,12 +325,17 @@ fn decoder_of(
         }
         Format::Avro => {
             let table = with_declared(declared, table)?;
-            let decoder = AvroDecoder::new(framing, &table)?.of_record(reading.subjects.only.as_deref());
-            (Box::new(decoder.keep_to(rules, &table)), Vec::new())
+            let decoder = AvroDecoder::new(framing, &table)?.keep_to(rules, &table);
+            let decoder = match changes {
+                true => decoder.of_changes(),
+                false => decoder.of_record(reading.subjects.only.as_deref()),
+            };
+            (Box::new(decoder), Vec::new())
         }
         Format::Protobuf => {
             let table = with_declared(declared, table)?;
-            (Box::new(ProtobufDecoder::new(framing, &table)?.keep_to(rules, &table)), Vec::new())
+            let decoder = ProtobufDecoder::new(framing, &table)?.keep_to(rules, &table);
+            (Box::new(if changes { decoder.of_changes() } else { decoder }), Vec::new())
         }
         Format::Raw => {
             let column = match part {

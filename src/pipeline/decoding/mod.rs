@@ -8,9 +8,11 @@
 //!  following which version each of them is, and what it drops
 //!  keys      the columns of keys beside those of values
 //!  changes   which records put rows, and which keys the others delete
+//!  first_key which fields keys have that identify rows
 //! ```
 
 mod changes;
+mod first_key;
 mod following;
 mod keys;
 mod learning;
@@ -27,6 +29,7 @@ use tableflow_model::types::flink_name;
 use tableflow_model::{Error, Records, Result};
 
 pub use self::changes::{Changes, Changing};
+pub use self::first_key::first_key_fields;
 use self::keys::Keys;
 use self::learning::{KEY_COLUMN, Learning, Reading};
 pub use self::subjects::{Subjects, first_key, format_by, format_of};

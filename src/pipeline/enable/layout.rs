@@ -5,10 +5,8 @@
 
 use arrow::datatypes::{Field, FieldRef, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
-use tableflow_connectors::decode::{
-    self, BadRecords, ColumnRules, Evolution, MetadataColumns, Note, RecordError, Remedy,
-};
-use tableflow_connectors::registry::Version;
+use tableflow_connectors::decode::{BadRecords, ColumnRules, Evolution, MetadataColumns, Note, RecordError, Remedy};
+use tableflow_connectors::registry::{RecordPart, Version};
 use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
     arrow_schema, evolve, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
@@ -18,9 +16,9 @@ use tableflow_model::{Error, Records, Result, Source, TableName};
 
 use super::upsert::Key;
 use super::{Request, Settings};
-use crate::definition::{Definition, Envelope, Keys, StartFrom, declared_columns};
+use crate::definition::{Definition, Envelope, Format, Keys, StartFrom, declared_columns};
 use crate::home::Home;
-use crate::pipeline::decoding::{Decoding, KeyTerms, Stopped, Subjects, Terms};
+use crate::pipeline::decoding::{Decoding, KeyTerms, Stopped, Subjects, Terms, first_key_fields, format_of};
 use crate::pipeline::dispatch::decoding_for;
 use crate::pipeline::mirror::Mirror;
 use crate::pipeline::way_on::is_namesake;
@@ -293,19 +291,15 @@ async fn columns(
             .with_hint("declare them: --columns \"id BIGINT\", or produce a record with values first"));
     }
     let key_fields = match settings.envelope {
-        Some(Envelope::Debezium) => sample.iter().find_map(first_key_fields).unwrap_or_default(),
-        None => Vec::new(),
+        // As a database's connector names them.
+        Some(Envelope::Debezium) if settings.keys.is_none() && request.asked.key.is_empty() => {
+            let format = format_of(home, &request.topic, RecordPart::Key, source).await?.unwrap_or(Format::Json);
+            first_key_fields(home, format, &sample, &columns).await?
+        }
+        _ => Vec::new(),
     };
     let (notes, keys, mirror) = (decoding.notes(), decoding.keys(), decoding.mirror().cloned());
     Ok(Found { columns, notes, keys, key_fields, mirror })
-}
-
-/// The names in the first key of a batch, as a database's connector has them.
-fn first_key_fields(records: &Records) -> Option<Vec<String>> {
-    let key = (0..records.len()).find_map(|row| records.key(row))?;
-    let key = decode::Envelope::Key.open(key, 0).ok()?;
-    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(key).ok()?;
-    Some(fields.into_iter().map(|(name, _)| name).collect())
 }
 
 /// The decoding of a table that has no rows yet: if it mirrors the newest schema, with the columns of that alone.

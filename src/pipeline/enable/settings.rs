@@ -158,10 +158,14 @@ impl Settings {
     }
 }
 
+/// Records as they are have nothing around a row.
 fn check_envelope(envelope: Option<Envelope>, format: Format) -> Result<()> {
     match (envelope, format) {
-        (None, _) | (Some(Envelope::Debezium), Format::Json) => Ok(()),
-        (Some(Envelope::Debezium), format) => Err(Error::usage(format!("Debezium's envelope in {format} comes later"))
-            .with_hint(format!("let the connector write JSON, or say --format {format}: the whole envelope is a row"))),
+        (Some(envelope), Format::Raw) => {
+            Err(Error::usage(format!("raw records are no changes, as {envelope} sends them"))
+                .with_detail("a table keeps the format that it was made with")
+                .with_hint("leave --format out, or enable the topic into another table with --table"))
+        }
+        _ => Ok(()),
     }
 }

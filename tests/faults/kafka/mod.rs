@@ -20,6 +20,7 @@
 //!  registry  a schema registry that is not ours
 //!  formats   records by registered schemas, ours and that one's
 //!  keys      their keys, which are columns too
+//!  database  changes of a database by them
 //!  letters   dead letters in a topic, exactly once
 //!  mirror    columns that go when the newest schema no longer has them
 //!  server    what brokers and registries are: processes that end with the tests
@@ -30,6 +31,7 @@ mod bombs;
 mod books;
 mod broker;
 mod cluster;
+mod database;
 mod far;
 mod formats;
 mod group;

@@ -33,18 +33,30 @@ pub(super) struct Known {
     aliases: HashMap<String, String>,
 }
 
+/// What of a record is a row.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Rows {
+    /// All of it.
+    #[default]
+    Records,
+    /// The one of this full name, where schemas are unions of several.
+    OfType(String),
+    /// What is behind a change, in an envelope.
+    Changed,
+}
+
 /// The program of a schema, for these columns, which it may add to or widen. If it fails, they are of no use.
-/// Of a union of records it may be for `only` one of them.
 pub(super) fn bind(
     schema: &Schema,
-    only: Option<&str>,
+    rows: &Rows,
     passing: Option<&Passing>,
     columns: &mut Fields,
     known: &mut Known,
 ) -> Result<(Program, Learned)> {
     let mut binder = Binder { schema, known, at: Binding::but(passing), telling: Telling::default() };
-    let program = match (&schema.root, only) {
-        (Type::Union(branches), Some(name)) => binder.chosen(branches, name, columns)?,
+    let program = match (&schema.root, rows) {
+        (Type::Union(branches), Rows::OfType(name)) => binder.chosen(branches, name, columns)?,
+        (root, Rows::Changed) => Program::Change(binder.change(root, columns)?),
         (root, _) => binder.record(root, columns)?,
     };
     Ok((program, binder.at.finish(columns)?))
@@ -92,10 +104,15 @@ impl<'s> Binder<'s> {
     }
 
     fn top_row(&mut self, avro: &'s Type, columns: &mut Fields) -> Result<Row> {
+        let (named, members) = self.top_record(avro)?;
+        self.row(named, members, columns)
+    }
+
+    pub fn top_record(&self, avro: &'s Type) -> Result<(&'s Named, &'s [Member])> {
         let Type::Reference(reference) = avro else { return Err(self.no_record(&type_name(avro))) };
         let named = self.schema.named(reference)?;
         match &named.form {
-            Form::Record(members) => self.row(named, members, columns),
+            Form::Record(members) => Ok((named, members)),
             _ => Err(self.no_record(&named.full_name)),
         }
     }
@@ -106,7 +123,7 @@ impl<'s> Binder<'s> {
             .with_hint("a row comes from a record: write records of an Avro record type")
     }
 
-    fn row(&mut self, named: &'s Named, members: &'s [Member], columns: &mut Fields) -> Result<Row> {
+    pub fn row(&mut self, named: &'s Named, members: &'s [Member], columns: &mut Fields) -> Result<Row> {
         self.at.enter(format!("record {}", named.full_name))?;
         let mut fields = Vec::with_capacity(members.len());
         let siblings: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
@@ -172,13 +189,7 @@ impl<'s> Binder<'s> {
     }
 
     /// How a value is read past (I3).
-    fn past(&mut self, avro: &'s Type) -> Result<Past> {
-        let mut inside = |name: &str, avro: &'s Type| {
-            self.at.down(name)?;
-            let past = self.past(avro)?;
-            self.at.up();
-            Ok::<_, Error>(past)
-        };
+    pub fn past(&mut self, avro: &'s Type) -> Result<Past> {
         Ok(match avro {
             Type::Null => Past::Fixed(0),
             Type::Boolean => Past::Fixed(1),
@@ -186,10 +197,16 @@ impl<'s> Binder<'s> {
             Type::Float(_) => Past::Fixed(4),
             Type::Double(_) => Past::Fixed(8),
             Type::Bytes(_) | Type::Text(_) => Past::Run,
-            Type::Array(items) => Past::List(Box::new(inside("element", items)?)),
-            Type::Map(values) => Past::Map(Box::new(inside("value", values)?)),
+            Type::Array(items) => {
+                self.at.down("element")?;
+                self.check_tells(items)?;
+                let item = Box::new(self.past(items)?);
+                self.at.up();
+                Past::List(item)
+            }
+            Type::Map(values) => Past::Map(Box::new(self.past_inside("value", values)?)),
             Type::Union(branches) => {
-                Past::Union(branches.iter().map(|branch| inside("", branch)).collect::<Result<_>>()?)
+                Past::Union(branches.iter().map(|branch| self.past_inside("", branch)).collect::<Result<_>>()?)
             }
             Type::Reference(reference) => {
                 let named = self.schema.named(reference)?;
@@ -198,18 +215,21 @@ impl<'s> Binder<'s> {
                     Form::Enum(_) => Past::Number,
                     Form::Record(members) => {
                         self.at.enter(format!("record {}", named.full_name))?;
-                        let mut fields = Vec::with_capacity(members.len());
-                        for member in members {
-                            self.at.down(&member.name)?;
-                            fields.push(self.past(&member.member_type)?);
-                            self.at.up();
-                        }
+                        let fields = members.iter().map(|it| self.past_inside(&it.name, &it.member_type));
+                        let fields = fields.collect::<Result<_>>()?;
                         self.at.leave();
                         Past::Row(fields)
                     }
                 }
             }
         })
+    }
+
+    fn past_inside(&mut self, name: &str, avro: &'s Type) -> Result<Past> {
+        self.at.down(name)?;
+        let past = self.past(avro)?;
+        self.at.up();
+        Ok(past)
     }
 
     fn add(&mut self, name: &str, avro: &'s Type, columns: &mut Fields) -> Result<usize> {

@@ -8,6 +8,7 @@
 //!  scalar            which scalars and logical types there are, and the columns that take them
 //!  bind    program   a schema and the columns into a program; the columns that it adds
 //!  union   telling   the branches of unions; types that say nothing
+//!  change            envelopes around rows that changed
 //!  cursor  read      a record's bytes, and the run of a program over them
 //! ```
 //!
@@ -21,6 +22,7 @@
 //! arrow-avro was looked at: `docs/decisions/0011-avro-decoder.md`.
 
 mod bind;
+mod change;
 mod cursor;
 mod program;
 mod read;
@@ -37,7 +39,7 @@ use std::fmt;
 use arrow::datatypes::{self, SchemaRef};
 use tableflow_model::{Records, Result};
 
-use self::bind::{Known, bind};
+use self::bind::{Known, Rows, bind};
 use self::program::Program;
 pub(super) use self::read::branch_of;
 use self::schema::Schema;
@@ -55,8 +57,7 @@ pub struct AvroDecoder<F> {
     columns: ValueColumns,
     programs: HashMap<SchemaKey, Program>,
     known: Known,
-    /// The record that the table is of, where schemas are unions of several.
-    only: Option<String>,
+    rows: Rows,
 }
 
 impl<F> fmt::Debug for AvroDecoder<F> {
@@ -69,14 +70,21 @@ impl<F: Framing> AvroDecoder<F> {
     /// A decoder for a table with these columns; the metadata columns are passed over.
     pub fn new(framing: F, table: &datatypes::Schema) -> Result<Self> {
         let columns = ValueColumns::of_table(table, "Avro")?;
-        let (programs, known) = Default::default();
-        Ok(AvroDecoder { framing, columns, programs, known, only: None })
+        let (programs, known, rows) = Default::default();
+        Ok(AvroDecoder { framing, columns, programs, known, rows })
     }
 
     /// For a table of one type of record, by its full name: of a schema that is a union of records, that one is taken.
     #[must_use]
     pub fn of_record(mut self, name: Option<&str>) -> Self {
-        self.only = name.map(str::to_owned);
+        self.rows = name.map_or(Rows::Records, |name| Rows::OfType(name.to_owned()));
+        self
+    }
+
+    /// For records that are changes of rows, in Debezium's envelope: the row behind each change is taken.
+    #[must_use]
+    pub fn of_changes(mut self) -> Self {
+        self.rows = Rows::Changed;
         self
     }
 
@@ -110,7 +118,11 @@ impl<F: Framing> Run<'_, F> {
             _ => self.programs.get(&key).ok_or(Stop::Needs(key))?,
         };
         self.program = Some((key, program));
-        read::record(program, self.columns, opened.payload, row).map_err(|fault| {
+        let payload = match program {
+            Program::Change(change) => change.row_of(opened.payload, index).map_err(Stop::failed)?,
+            _ => opened.payload,
+        };
+        read::record(program, self.columns, payload, row).map_err(|fault| {
             self.columns.roll_back(row);
             Stop::Failed(Box::new(fault.explain(index, Reason::NotAvro)))
         })
@@ -128,8 +140,8 @@ impl<F: Framing> Decoder for AvroDecoder<F> {
 
     fn add_schema_but(&mut self, key: SchemaKey, text: &ResolvedSchema, passing: Option<&Passing>) -> Result<Learned> {
         let mut known = self.known.clone();
-        let only = self.only.as_deref();
-        let bound = self.columns.learn(key, |columns| bind(&Schema::parse(text)?, only, passing, columns, &mut known));
+        let rows = &self.rows;
+        let bound = self.columns.learn(key, |columns| bind(&Schema::parse(text)?, rows, passing, columns, &mut known));
         let (program, learned) = bound?;
         self.known = known;
         self.programs.insert(key, program);
@@ -137,8 +149,8 @@ impl<F: Framing> Decoder for AvroDecoder<F> {
     }
 
     fn columns_of(&self, key: SchemaKey, text: &ResolvedSchema, passing: &Passing) -> Result<BTreeSet<String>> {
-        let (mut known, only) = (self.known.clone(), self.only.as_deref());
-        let bind = |columns: &mut Fields| bind(&Schema::parse(text)?, only, Some(passing), columns, &mut known);
+        let mut known = self.known.clone();
+        let bind = |columns: &mut Fields| bind(&Schema::parse(text)?, &self.rows, Some(passing), columns, &mut known);
         let (_, (_, learned)) = self.columns.bound(key, bind)?;
         Ok(learned.filled)
     }

@@ -4,6 +4,7 @@
 //! - I1: a program names columns by their index, and columns are only ever added at the end: it stays true.
 //! - I2: every item of an array or map takes a byte at least: what takes none has no column, and no step.
 
+use super::change::Change;
 use super::scalar::Scalar;
 
 /// A whole record.
@@ -16,6 +17,8 @@ pub(super) enum Program {
     Union(Union),
     /// One of several types, for a table of its own.
     Chosen(Chosen, Row),
+    /// An envelope around a row.
+    Change(Change),
 }
 
 /// Which branch of a union a table's records are of, of how many.

@@ -43,6 +43,8 @@ pub(super) fn record(program: &Program, columns: &mut Fields, bytes: &[u8], numb
                 return Err(Fault::no_row());
             }
         }
+        // Of a change these are the bytes of its row.
+        Program::Change(change) => row(&change.row, columns, &mut input, number)?,
     }
     input.end()
 }
@@ -71,7 +73,7 @@ fn without_column(program: &Field, input: &mut Cursor<'_>) -> Read {
 }
 
 /// Reads past a value.
-fn past(program: &Past, input: &mut Cursor<'_>) -> Read {
+pub(super) fn past(program: &Past, input: &mut Cursor<'_>) -> Read {
     match program {
         Past::Fixed(size) => input.fixed(*size, "a value that is read past").map(drop),
         Past::Number => input.long().map(drop),
@@ -106,7 +108,7 @@ fn items_past(input: &mut Cursor<'_>, mut item: impl FnMut(&mut Cursor<'_>) -> R
 }
 
 #[cold]
-fn member(name: &str) -> place::Step {
+pub(super) fn member(name: &str) -> place::Step {
     place::Step::Member(name.to_owned())
 }
 
@@ -153,7 +155,7 @@ fn null(column: &mut Column) -> Read {
 
 /// Whether a value that may be null is.
 #[inline]
-fn is_null(union: Null, input: &mut Cursor<'_>) -> Read<bool> {
+pub(super) fn is_null(union: Null, input: &mut Cursor<'_>) -> Read<bool> {
     let tag = input.long()?;
     if (0..union.branches).contains(&tag) { Ok(tag == union.tag) } else { Err(no_branch(tag, union.branches)) }
 }

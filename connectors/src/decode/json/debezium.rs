@@ -1,7 +1,7 @@
-//! Debezium's envelope: a change of a row, around the row.
+//! Debezium's envelope in JSON: a change of a row, around the row.
 //!
 //! Owns [`Envelope`].
-//! - I1: what a record says of its row is the row after the change; where that is deleted the value is null.
+//! - I1: what a change says of its row is what `decode::envelope` makes of it.
 //! - I2: an envelope may stand beside its schema, as Kafka Connect writes JSON, and so may a key.
 //! - I3: what is no JSON is handed on as it is: whoever reads rows says why.
 
@@ -10,7 +10,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::decode::{Reason, RecordError, Remedy};
+use crate::decode::RecordError;
+use crate::decode::envelope::{no_change, row_of};
 
 /// What is taken out of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,22 +78,7 @@ fn after(value: &[u8], row: usize) -> Result<&[u8], RecordError> {
         (None, Payload::Null) => return Err(RecordError::tombstone(row)),
         _ => change,
     };
-    match (change.op.as_deref(), change.after) {
-        (Some("c" | "r" | "u"), Some(after)) => Ok(after.get().as_bytes()),
-        (Some("d"), _) => Err(RecordError::tombstone(row)),
-        (Some("t"), _) => Err(RecordError {
-            reason: Reason::Truncation,
-            ..no_change(
-                row,
-                "the source emptied its whole table (op t): rows here would have to go that no record names",
-            )
-        }),
-        (Some(op @ ("c" | "r" | "u")), None) => {
-            Err(no_change(row, &format!("op {op} has no row behind the change (after)")))
-        }
-        (Some(op), _) => Err(no_change(row, &format!("op {op} changes no row"))),
-        (None, _) => Err(no_change(row, "it has no op, as an envelope of Debezium has")),
-    }
+    row_of(change.op.as_deref().map(str::as_bytes), change.after.map(|after| after.get().as_bytes()), row)
 }
 
 /// I2.
@@ -103,19 +89,10 @@ fn key(value: &[u8]) -> &[u8] {
     }
 }
 
-fn no_change(row: usize, what: &str) -> RecordError {
-    RecordError {
-        row,
-        reason: Reason::NotAChange,
-        path: "$".to_owned(),
-        message: format!("the value is no change of a row: {what}"),
-        remedy: Remedy::Produce("let Debezium's connector send changes of rows alone to this topic".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Reason;
 
     fn opened(value: &str) -> Result<&str, Reason> {
         let opened = Envelope::Change.open(value.as_bytes(), 3);

@@ -202,8 +202,8 @@ impl Decoder for JsonDecoder {
     }
 
     fn add_schema_but(&mut self, key: SchemaKey, text: &ResolvedSchema, passing: Option<&Passing>) -> Result<Learned> {
-        let bare_field = self.bare.as_ref().map(|bare| bare.field.clone());
-        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, bare_field.as_deref(), passing, columns)?));
+        let within = (self.envelope, self.bare.as_ref().map(|bare| &*bare.field));
+        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, within, passing, columns)?));
         let ((), learned) = self.columns.learn(key, bind)?;
         let passed = passing.map(|passing| passing.in_records(&learned.filled)).unwrap_or_default();
         self.known.insert(key, Passed::new(passed));
@@ -211,8 +211,8 @@ impl Decoder for JsonDecoder {
     }
 
     fn columns_of(&self, key: SchemaKey, text: &ResolvedSchema, passing: &Passing) -> Result<BTreeSet<String>> {
-        let bare_field = self.bare.as_ref().map(|bare| bare.field.clone());
-        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, bare_field.as_deref(), Some(passing), columns)?));
+        let within = (self.envelope, self.bare.as_ref().map(|bare| &*bare.field));
+        let bind = |columns: &mut Fields| Ok(((), schema::bind(text, within, Some(passing), columns)?));
         let (_, ((), learned)) = self.columns.bound(key, bind)?;
         Ok(learned.filled)
     }

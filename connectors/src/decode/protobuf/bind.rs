@@ -37,20 +37,27 @@ pub(super) fn bind(
     known: &mut Known,
 ) -> Result<(Message, Learned)> {
     let mut binder = Binder { known, at: Binding::but(passing) };
-    let program = binder.message(message, columns)?;
-    if program.fields.is_empty() && in_order(message).all(|field| is_empty(&field.kind())) {
-        let what = format!("message {} has no fields that a table holds", message.full_name());
-        return Err(SchemaFault::EmptyStruct.of(Error::data(what)).with_hint("a row comes from a message with fields"));
-    }
+    let program = binder.row(message, columns)?;
     Ok((program, binder.at.finish(columns)?))
 }
 
-struct Binder<'k> {
-    known: &'k mut Known,
-    at: Binding,
+pub(super) struct Binder<'k> {
+    pub known: &'k mut Known,
+    pub at: Binding,
 }
 
 impl Binder<'_> {
+    /// A message that is a whole row.
+    pub fn row(&mut self, message: &MessageDescriptor, columns: &mut Fields) -> Result<Message> {
+        let program = self.message(message, columns)?;
+        if program.fields.is_empty() && in_order(message).all(|field| is_empty(&field.kind())) {
+            let what = format!("message {} has no fields that a table holds", message.full_name());
+            let error = SchemaFault::EmptyStruct.of(Error::data(what));
+            return Err(error.with_hint("a row comes from a message with fields"));
+        }
+        Ok(program)
+    }
+
     fn message(&mut self, message: &MessageDescriptor, columns: &mut Fields) -> Result<Message> {
         self.at.enter(format!("message {}", message.full_name()))?;
         let names: Vec<String> = in_order(message).map(|field| field.name().to_owned()).collect();
@@ -306,6 +313,6 @@ fn shapeless(message: &MessageDescriptor) -> Option<Shapeless> {
 }
 
 /// A type as a schema writes it.
-fn type_name(kind: &Kind) -> String {
+pub(super) fn type_name(kind: &Kind) -> String {
     format!("{kind:?}")
 }

@@ -8,6 +8,7 @@
 //!  scalar                which scalars there are, and the columns that take them
 //!  bind, default         a message type and the columns into a program; the columns that it adds
 //!  program
+//!  change                envelopes around rows that changed
 //!  wire                  tags, and what is passed over
 //!  index                 which message of its schema a record has
 //!  read, seal            the run of a program over a record's bytes, and its end
@@ -21,6 +22,7 @@
 //! prost-reflect's dynamic messages were looked at: `docs/decisions/0013-protobuf-decoder.md`.
 
 mod bind;
+mod change;
 mod default;
 mod index;
 mod json;
@@ -38,9 +40,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use arrow::datatypes::{self, SchemaRef};
+use prost_reflect::MessageDescriptor;
 use tableflow_model::{Records, Result};
 
 use self::bind::{Known, bind};
+use self::change::Change;
 pub(super) use self::index::read as message_of;
 use self::program::Message;
 pub(super) use self::schema::Schema;
@@ -62,10 +66,27 @@ pub struct ProtobufDecoder<F> {
     /// What a record had that no program knows: it is bound when its schema is added.
     wanted: Option<(SchemaKey, Vec<u32>)>,
     known: Known,
+    rows: Rows,
 }
 
 /// The message types of one schema that are bound, by their indexes.
-type Programs = Vec<(Vec<u32>, Message)>;
+type Programs = Vec<(Vec<u32>, Program)>;
+
+/// What of a message is a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rows {
+    /// All of it.
+    #[default]
+    Messages,
+    /// What is behind a change, in an envelope.
+    Changed,
+}
+
+#[derive(Debug)]
+enum Program {
+    Row(Message),
+    Change(Change),
+}
 
 impl<F> fmt::Debug for ProtobufDecoder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,8 +98,15 @@ impl<F: Framing> ProtobufDecoder<F> {
     /// A decoder for a table with these columns; the metadata columns are passed over.
     pub fn new(framing: F, table: &datatypes::Schema) -> Result<Self> {
         let columns = ValueColumns::of_table(table, "Protobuf")?;
-        let (programs, known) = Default::default();
-        Ok(ProtobufDecoder { framing, columns, programs, wanted: None, known })
+        let (programs, known, rows) = Default::default();
+        Ok(ProtobufDecoder { framing, columns, programs, wanted: None, known, rows })
+    }
+
+    /// For records that are changes of rows, in Debezium's envelope: the row behind each change is taken.
+    #[must_use]
+    pub fn of_changes(mut self) -> Self {
+        self.rows = Rows::Changed;
+        self
     }
 
     /// Holds its columns to what the table allows.
@@ -86,6 +114,28 @@ impl<F: Framing> ProtobufDecoder<F> {
     pub fn keep_to(mut self, rules: &ColumnRules, table: &datatypes::Schema) -> Self {
         self.columns.keep_to(rules, table);
         self
+    }
+}
+
+impl Rows {
+    /// The program of a message type.
+    fn bind(
+        self,
+        message: &MessageDescriptor,
+        passing: Option<&Passing>,
+        columns: &mut Fields,
+        known: &mut Known,
+    ) -> Result<(Program, Learned)> {
+        Ok(match self {
+            Rows::Messages => {
+                let (message, learned) = bind(message, passing, columns, known)?;
+                (Program::Row(message), learned)
+            }
+            Rows::Changed => {
+                let (change, learned) = Change::bind(message, passing, columns, known)?;
+                (Program::Change(change), learned)
+            }
+        })
     }
 }
 
@@ -97,7 +147,7 @@ struct Run<'a, F> {
     /// The index of the record that is read.
     index: Vec<u32>,
     /// The last record's: mostly the next one's too.
-    program: Option<(SchemaKey, &'a (Vec<u32>, Message))>,
+    program: Option<(SchemaKey, &'a (Vec<u32>, Program))>,
 }
 
 impl<'a, F: Framing> Run<'a, F> {
@@ -110,13 +160,20 @@ impl<'a, F: Framing> Run<'a, F> {
         let payload = index::read(&opened, &mut self.index)
             .map_err(|fault| Stop::Failed(Box::new(fault.explain(place, Reason::NotProtobuf))))?;
         let program = self.program(opened.schema).ok_or(Stop::Needs(opened.schema))?;
-        read::record(program, self.columns, payload, row).map_err(|fault| {
+        let read = match program {
+            Program::Row(program) => read::record(program, self.columns, payload, row),
+            Program::Change(change) => {
+                change.check(payload, place).map_err(Stop::failed)?;
+                change.record(self.columns, payload, row)
+            }
+        };
+        read.map_err(|fault| {
             self.columns.roll_back(row);
             Stop::Failed(Box::new(fault.explain(place, Reason::NotProtobuf)))
         })
     }
 
-    fn program(&mut self, key: SchemaKey) -> Option<&'a Message> {
+    fn program(&mut self, key: SchemaKey) -> Option<&'a Program> {
         match self.program {
             Some((last, (index, program))) if last == key && *index == self.index => return Some(program),
             _ => {}
@@ -146,9 +203,10 @@ impl<F: Framing> Decoder for ProtobufDecoder<F> {
             _ => FIRST.to_vec(),
         };
         let mut known = self.known.clone();
+        let rows = self.rows;
         let bound = self
             .columns
-            .learn(key, |columns| bind(&Schema::parse(text)?.message(&index)?, passing, columns, &mut known));
+            .learn(key, |columns| rows.bind(&Schema::parse(text)?.message(&index)?, passing, columns, &mut known));
         let (program, learned) = bound?;
         self.known = known;
         let programs = self.programs.entry(key).or_default();
@@ -169,7 +227,7 @@ impl<F: Framing> Decoder for ProtobufDecoder<F> {
         for index in known.iter().copied().chain(top_level.iter().map(<[u32; 1]>::as_slice)) {
             let Ok(message) = schema.message(index) else { continue };
             let mut numbers = self.known.clone();
-            let bind = |columns: &mut Fields| bind(&message, Some(passing), columns, &mut numbers);
+            let bind = |columns: &mut Fields| self.rows.bind(&message, Some(passing), columns, &mut numbers);
             match self.columns.bound(key, bind) {
                 Ok((_, (_, learned))) => filled.extend(learned.filled),
                 Err(error) if known.contains(index) => return Err(error),

@@ -27,7 +27,7 @@ pub(super) fn record(program: &Message, columns: &mut Fields, bytes: &[u8], row:
 
 /// Reads a message to the end of its bytes.
 #[inline(always)]
-fn message(program: &Message, columns: &mut Fields, input: &mut Cursor<'_>, row: usize) -> Read {
+pub(super) fn message(program: &Message, columns: &mut Fields, input: &mut Cursor<'_>, row: usize) -> Read {
     while input.left() > 0 {
         let tag = input.tag()?;
         match program.field(tag.number) {
@@ -66,7 +66,7 @@ fn field(part: &Field, wire: WireType, columns: &mut Fields, input: &mut Cursor<
 }
 
 #[cold]
-fn member(name: &str) -> Step {
+pub(super) fn member(name: &str) -> Step {
     Step::Member(name.to_owned())
 }
 
@@ -98,7 +98,7 @@ pub(super) fn append(kind: &Scalar, column: &mut Column, input: &mut Cursor<'_>,
 }
 
 #[inline(always)]
-fn expect(wanted: WireType, wire: WireType) -> Read {
+pub(super) fn expect(wanted: WireType, wire: WireType) -> Read {
     if wanted == wire { Ok(()) } else { Err(other_wire(wanted, wire)) }
 }
 

@@ -10,6 +10,7 @@
 //!   becomes nullable where the schema lets it be null, or left out.
 //! - I2: what has no type of its own, values of several types or of any, is STRING and takes the JSON text.
 //! - I3: a schema only adds: what it does not name is found by the records, as without a schema.
+//! - I4: of the schema of an envelope the row behind the change is bound, and nothing else.
 
 mod document;
 
@@ -21,6 +22,8 @@ use self::document::{Document, Node, Property, Type};
 use crate::decode::binary::binding::Binding;
 use crate::decode::columns::column::{Column, Taking, Values};
 use crate::decode::columns::fields::Fields;
+use crate::decode::envelope::AFTER;
+use crate::decode::json::Envelope;
 use crate::decode::{Learned, Passing, SchemaFault};
 use crate::registry::ResolvedSchema;
 
@@ -28,16 +31,23 @@ use crate::registry::ResolvedSchema;
 /// fails, they are of no use.
 pub(super) fn bind(
     schema: &ResolvedSchema,
-    bare_field: Option<&str>,
+    (envelope, bare_field): (Option<Envelope>, Option<&str>),
     passing: Option<&Passing>,
     columns: &mut Fields,
 ) -> Result<Learned> {
     let document = Document::parse(schema)?;
     let mut binder = Binder { document: &document, at: Binding::but(passing) };
-    match (document.type_of(document.root())?, bare_field) {
+    let mut root = document.root();
+    if envelope == Some(Envelope::Change) {
+        match after(&document)? {
+            Some(node) => root = node,
+            None => return binder.at.finish(columns),
+        }
+    }
+    match (document.type_of(root)?, bare_field) {
         (Type::Row(members), _) => binder.row(members, columns)?,
         (Type::Scalar(_) | Type::List(_), Some(name)) => {
-            binder.row(vec![Property { name, node: document.root(), required: true }], columns)?;
+            binder.row(vec![Property { name, node: root, required: true }], columns)?;
         }
         (Type::Map(_) | Type::Any(_), _) => binder.at.note("names no fields: columns come from the records"),
         _ => {
@@ -47,6 +57,14 @@ pub(super) fn bind(
         }
     }
     binder.at.finish(columns)
+}
+
+/// The row behind a change (I4); nothing where the schema names none, and its records say what they are.
+fn after(document: &Document) -> Result<Option<Node<'_>>> {
+    Ok(match document.type_of(document.root())? {
+        Type::Row(members) => members.into_iter().find(|member| member.name == AFTER).map(|member| member.node),
+        _ => None,
+    })
 }
 
 struct Binder<'s> {

@@ -251,3 +251,44 @@ fn columns_become_nullable_where_a_schema_lets_them_be_null_or_left_out() {
     assert_eq!((learned.relaxed.len(), learned.may_lack.join(", ").as_str()), (0, "a, b, l, l.element"));
     assert_eq!(decoder.schema_version(), 0);
 }
+
+/// Of a change in Debezium's envelope the columns are those of the row behind it, whichever records came so far.
+#[test]
+fn i4_the_schema_of_an_envelope_declares_the_columns_of_its_row() {
+    let row = |more: &str| {
+        format!(
+            r#"{{"type":"object","title":"Value","properties":{{"id":{{"type":"integer","connect.type":"int32"}}{more}}}}}"#
+        )
+    };
+    let envelope = |row: &str| {
+        object(&format!(
+            r#""before":{{"oneOf":[{{"type":"null"}},{row}]}},"after":{{"oneOf":[{{"type":"null"}},{row}]}},
+               "op":{{"type":"string"}},"ts_ms":{{"type":"integer"}},"source":{{"type":"object"}}"#
+        ))
+    };
+    let mut decoder = framed().inside(Envelope::Change);
+    decoder.add_schema(SchemaKey::id(1), &envelope(&row(""))).unwrap();
+    assert_eq!(columns(&decoder), "id INT");
+    decoder
+        .add_schema(
+            SchemaKey::id(2),
+            &envelope(&row(r#","at":{"type":"integer","title":"org.apache.kafka.connect.data.Timestamp"}"#)),
+        )
+        .unwrap();
+    assert_eq!(columns(&decoder), "id INT, at TIMESTAMP_LTZ(6)");
+    let values = [
+        r#"1{"before":null,"after":{"id":1},"op":"c","source":{"lsn":7}}"#,
+        r#"2{"before":{"id":1},"after":{"id":1,"at":2},"op":"u","source":{"lsn":8}}"#,
+        r#"1{"before":{"id":1},"after":null,"op":"d"}"#,
+        r#"2{"op":"t"}"#,
+    ];
+    let decoded = decoder.decode_from(&records(&values.map(Some)), 0, BadRecords::PassOver);
+    assert_eq!(shown(&decoded.batch), ["1 | -", "1 | 2000us"]);
+    let reasons: Vec<_> = decoded.passed_over.iter().map(|failure| (failure.row, failure.reason)).collect();
+    assert_eq!(reasons, [(2, Reason::Tombstone), (3, Reason::Truncation)]);
+    // A schema of something else says nothing of rows; its records say what they are.
+    decoder.add_schema(SchemaKey::id(3), &object(r#""id":{"type":"integer"},"x":{"type":"string"}"#)).unwrap();
+    assert_eq!(columns(&decoder), "id INT, at TIMESTAMP_LTZ(6)");
+    let plain = decoder.decode(&records(&[Some(r#"3{"id":1,"x":"y"}"#)]));
+    assert_eq!(plain.failure.unwrap().reason, Reason::NotAChange);
+}

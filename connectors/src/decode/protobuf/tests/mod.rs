@@ -1,6 +1,7 @@
 //! What the decoder must do, by rule: each file holds one kind.
 
 mod bad_input;
+mod changes;
 mod evolution;
 mod merging;
 mod oracle;

@@ -1,0 +1,135 @@
+//! Envelopes around rows that changed.
+//!
+//! Owns [`Change`], what a schema is bound to whose records are changes: to the columns of the row behind the change.
+//! - I1: of an envelope that row alone is decoded; everything else is read past, but for the op.
+//! - I2: the op is known before a column is touched: it may stand behind the row.
+//! - I3: a record is looked through to its last byte, whatever its op.
+//! - I4: a schema without an op or a row is learnt, and adds no column: its records are no changes, each by itself.
+
+use tableflow_model::{Error, Result};
+
+use super::bind::{Binder, type_name};
+use super::program::{Null, Past, Row};
+use super::read::{is_null, member, past};
+use super::schema::{Form, Type};
+use super::union::optional;
+use crate::decode::binary::cursor::Cursor;
+use crate::decode::binary::fault::Read;
+use crate::decode::columns::fields::Fields;
+use crate::decode::envelope::{AFTER, OP, row_of};
+use crate::decode::{Reason, RecordError, SchemaFault};
+
+/// The fields of an envelope, in the order of the schema.
+#[derive(Debug)]
+pub(super) struct Change {
+    parts: Vec<Part>,
+    /// The row behind the change, in its own bytes.
+    pub row: Row,
+}
+
+#[derive(Debug)]
+struct Part {
+    name: Box<str>,
+    kind: Kind,
+    /// Where it may be null.
+    null: Option<Null>,
+    past: Past,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Op,
+    After,
+    Other,
+}
+
+/// What a record says of its row.
+#[derive(Default)]
+struct Said<'a> {
+    op: Option<&'a [u8]>,
+    after: Option<&'a [u8]>,
+}
+
+impl<'s> Binder<'s> {
+    /// An envelope; the columns are those of the row in it.
+    pub fn change(&mut self, avro: &'s Type, columns: &mut Fields) -> Result<Change> {
+        let (named, members) = self.top_record(avro)?;
+        self.at.enter(format!("record {}", named.full_name))?;
+        let mut change = Change { parts: Vec::with_capacity(members.len()), row: Row { fields: Vec::new() } };
+        for member in members {
+            let (null, inner) = may_be_null(&member.member_type);
+            let kind = match (member.name.as_str(), inner) {
+                (OP, Type::Text(_)) => Kind::Op,
+                (AFTER, inner) => {
+                    change.row = self.row_behind(inner, columns)?;
+                    Kind::After
+                }
+                _ => Kind::Other,
+            };
+            self.at.down(&member.name)?;
+            change.parts.push(Part { name: member.name.as_str().into(), kind, null, past: self.past(inner)? });
+            self.at.up();
+        }
+        self.at.leave();
+        Ok(change)
+    }
+
+    /// Its columns lie at the top: nothing of the envelope is in their names.
+    fn row_behind(&mut self, avro: &'s Type, columns: &mut Fields) -> Result<Row> {
+        if let Type::Reference(reference) = avro {
+            let named = self.schema.named(reference)?;
+            if let Form::Record(members) = &named.form {
+                return self.row(named, members, columns);
+            }
+        }
+        let what = format!("the row behind a change ({AFTER}) is {}, not a record", type_name(avro));
+        Err(SchemaFault::NotARecord
+            .at(AFTER, Error::data(what))
+            .with_hint("let the connector write rows as records, or say --format avro: the whole envelope is a row"))
+    }
+}
+
+/// A type, and where it may be null.
+fn may_be_null(avro: &Type) -> (Option<Null>, &Type) {
+    match avro {
+        Type::Union(branches) => optional(branches).map_or((None, avro), |(null, inner)| (Some(null), inner)),
+        other => (None, other),
+    }
+}
+
+impl Change {
+    /// The bytes of the row behind a change.
+    pub fn row_of<'a>(&self, bytes: &'a [u8], row: usize) -> Result<&'a [u8], RecordError> {
+        let Said { op, after } = self.look_through(bytes).map_err(|fault| fault.explain(row, Reason::NotAvro))?;
+        row_of(op, after, row)
+    }
+
+    fn look_through<'a>(&self, bytes: &'a [u8]) -> Read<Said<'a>> {
+        let (mut input, mut said) = (Cursor::new(bytes), Said::default());
+        for part in &self.parts {
+            part.read(&mut input, &mut said).map_err(|fault| fault.under(member(&part.name)))?;
+        }
+        input.end()?;
+        Ok(said)
+    }
+}
+
+impl Part {
+    fn read<'a>(&self, input: &mut Cursor<'a>, said: &mut Said<'a>) -> Read {
+        if let Some(null) = self.null
+            && is_null(null, input)?
+        {
+            return Ok(());
+        }
+        match self.kind {
+            Kind::Op => said.op = Some(input.bytes()?),
+            Kind::After => {
+                let rest = input.rest();
+                past(&self.past, input)?;
+                said.after = rest.get(..rest.len() - input.left());
+            }
+            Kind::Other => past(&self.past, input)?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Envelopes around rows that changed.
+//!
+//! Owns [`Change`], what a message type is bound to whose records are changes: to the columns of the row behind the
+//! change.
+//! - I1: of an envelope that row alone is decoded; everything else is passed over, but for the op.
+//! - I2: the op is known before a column is touched: it may stand behind the row.
+//! - I3: a row that comes in several parts is one, as any message.
+//! - I4: a type without an op or a row is learnt, and adds no column: its records are no changes, each by itself.
+
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use tableflow_model::{Error, Result};
+
+use super::bind::{Binder, Known, type_name};
+use super::program::Message;
+use super::read::{expect, member, message};
+use super::seal::seal;
+use super::wire::WireType;
+use crate::decode::binary::binding::Binding;
+use crate::decode::binary::cursor::Cursor;
+use crate::decode::binary::fault::Read;
+use crate::decode::columns::fields::Fields;
+use crate::decode::envelope::{AFTER, OP, row_of};
+use crate::decode::{Learned, Passing, Reason, RecordError, SchemaFault};
+
+#[derive(Debug)]
+pub(super) struct Change {
+    /// The number of its op.
+    op: Option<u32>,
+    /// That of the row behind the change.
+    after: Option<(u32, Message)>,
+}
+
+/// What a record says of its row.
+#[derive(Default)]
+struct Said<'a> {
+    op: Option<&'a [u8]>,
+    after: Option<()>,
+}
+
+impl Change {
+    /// An envelope, for these columns, which are those of the row in it. If it fails, they are of no use.
+    pub fn bind(
+        envelope: &MessageDescriptor,
+        passing: Option<&Passing>,
+        columns: &mut Fields,
+        known: &mut Known,
+    ) -> Result<(Self, Learned)> {
+        let mut binder = Binder { known, at: Binding::but(passing) };
+        let is_text = |field: &FieldDescriptor| field.kind() == Kind::String && !field.is_list();
+        let op = envelope.get_field_by_name(OP).filter(is_text).map(|field| field.number());
+        let after = match envelope.get_field_by_name(AFTER) {
+            Some(field) => Some((field.number(), binder.row(&row_in(&field)?, columns)?)),
+            None => None,
+        };
+        Ok((Change { op, after }, binder.at.finish(columns)?))
+    }
+
+    /// Whether a record puts a row.
+    pub fn check(&self, bytes: &[u8], row: usize) -> Result<(), RecordError> {
+        let said = self.look_through(bytes).map_err(|fault| fault.explain(row, Reason::NotProtobuf))?;
+        row_of(said.op, said.after, row)
+    }
+
+    fn look_through<'a>(&self, bytes: &'a [u8]) -> Read<Said<'a>> {
+        let (mut input, mut said) = (Cursor::new(bytes), Said::default());
+        let after = self.after.as_ref().map(|(number, _)| *number);
+        while input.left() > 0 {
+            let tag = input.tag()?;
+            let number = Some(tag.number);
+            if number == self.op {
+                let op = expect(WireType::Run, tag.wire).and_then(|()| input.delimited());
+                said.op = Some(op.map_err(|fault| fault.under(member(OP)))?);
+            } else {
+                if number == after {
+                    said.after = Some(());
+                }
+                input.skip(tag)?;
+            }
+        }
+        Ok(said)
+    }
+
+    /// Appends the row behind a change as row `row` (I3).
+    pub fn record(&self, columns: &mut Fields, bytes: &[u8], row: usize) -> Read {
+        let Some((after, program)) = &self.after else { return Ok(()) };
+        let mut input = Cursor::new(bytes);
+        while input.left() > 0 {
+            let tag = input.tag()?;
+            if tag.number == *after {
+                expect(WireType::Run, tag.wire).map_err(|fault| fault.under(member(AFTER)))?;
+                message(program, columns, &mut Cursor::new(input.delimited()?), row)?;
+            } else {
+                input.skip(tag)?;
+            }
+        }
+        seal(program, columns, row)
+    }
+}
+
+/// The message that a row behind a change is.
+fn row_in(field: &FieldDescriptor) -> Result<MessageDescriptor> {
+    let kind = field.kind();
+    match &kind {
+        Kind::Message(message) if !field.is_list() && !field.is_map() && !field.is_group() => Ok(message.clone()),
+        _ => {
+            let what = format!("the row behind a change ({AFTER}) is {}, not one message", type_name(&kind));
+            Err(SchemaFault::NotARecord.at(AFTER, Error::data(what)).with_hint(
+                "let the connector write rows as messages, or say --format protobuf: the whole envelope is a row",
+            ))
+        }
+    }
+}

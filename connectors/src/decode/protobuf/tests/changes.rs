@@ -1,0 +1,194 @@
+//! Records that are changes of rows, in Debezium's envelope; prost-reflect writes them.
+
+use prost_reflect::prost::Message as _;
+use prost_reflect::{DynamicMessage, MapKey, ReflectMessage, Value};
+
+use super::*;
+
+const V1: &str = "int32 id = 1; optional string note = 2;";
+/// The id is wider, the note has another name, and there is a field more.
+const V2: &str = "int64 id = 1; optional double total = 3; optional string remark = 2;";
+
+/// What a connector writes around a row.
+fn envelope(row: &str) -> ResolvedSchema {
+    proto3(&format!(
+        "message Envelope {{
+            Value before = 1; Value after = 2; Source source = 3; string op = 4; optional int64 ts_ms = 5;
+            message Value {{ {row} }}
+            message Source {{ string name = 1; optional int64 lsn = 2; repeated string parts = 3; map<string, int32> more = 4; }}
+        }}"
+    ))
+}
+
+fn decoder(schema: &ResolvedSchema) -> Tested {
+    let mut decoder = table("").of_changes();
+    decoder.add_schema(SchemaKey::id(1), schema).unwrap();
+    decoder
+}
+
+/// A row by its fields, if it is there.
+type Row<'a> = Option<&'a [(&'a str, Value)]>;
+
+/// That of the first version.
+fn id(id: i32) -> [(&'static str, Value); 1] {
+    [("id", Value::I32(id))]
+}
+
+fn noted(id: i32, note: &str) -> [(&'static str, Value); 2] {
+    [("id", Value::I32(id)), ("note", Value::String(note.to_owned()))]
+}
+
+/// A change as a connector sends it, written by the other.
+fn change(id: u8, schema: &ResolvedSchema, op: &str, (before, after): (Row<'_>, Row<'_>)) -> Vec<u8> {
+    let envelope = compile(schema).unwrap().messages().next().unwrap();
+    let mut message = DynamicMessage::new(envelope);
+    let mut set = |name: &str, fields: &[(&str, Value)]| {
+        let kind = message.descriptor().get_field_by_name(name).unwrap().kind();
+        let mut inner = DynamicMessage::new(kind.as_message().unwrap().clone());
+        for (field, value) in fields {
+            inner.set_field_by_name(field, value.clone());
+        }
+        message.set_field_by_name(name, Value::Message(inner));
+    };
+    let more = Value::Map([(MapKey::String("x".to_owned()), Value::I32(1))].into());
+    let text = |text: &str| Value::String(text.to_owned());
+    let parts = Value::List(vec![text("a"), text("b")]);
+    set("source", &[("name", text("pg")), ("lsn", Value::I64(7)), ("parts", parts), ("more", more)]);
+    for (name, row) in [("before", before), ("after", after)] {
+        if let Some(row) = row {
+            set(name, row);
+        }
+    }
+    message.set_field_by_name("op", text(op));
+    message.set_field_by_name("ts_ms", Value::I64(5));
+    value(id, &[&message.encode_to_vec()])
+}
+
+#[test]
+fn the_row_behind_a_change_is_the_row_and_its_columns_are_the_tables() {
+    let schema = envelope(V1);
+    let mut decoder = decoder(&schema);
+    assert_eq!(columns(&decoder), "id INT, note STRING");
+    let send = |op, before: Row<'_>, after: Row<'_>| change(1, &schema, op, (before, after));
+    let values = [
+        send("r", None, Some(&noted(1, "a"))),
+        send("u", Some(&noted(1, "a")), Some(&id(1))),
+        // A row of nothing but what is absent is one all the same.
+        send("c", None, Some(&[])),
+    ];
+    assert_eq!(rows(&mut decoder, &values), [r#"1 | "a""#, "1 | -", "0 | -"]);
+}
+
+#[test]
+fn what_puts_no_row_says_why_and_leaves_none_behind() {
+    let schema = envelope(V1);
+    let mut decoder = decoder(&schema);
+    let send = |op, before: Row<'_>, after: Row<'_>| change(1, &schema, op, (before, after));
+    // A key that changes is a delete and an insert.
+    let values = [
+        send("d", Some(&id(1)), None),
+        send("c", None, Some(&id(10))),
+        send("d", None, None),
+        send("d", None, Some(&id(3))),
+        send("t", None, None),
+        send("m", None, None),
+        send("u", Some(&id(4)), None),
+        send("", None, Some(&id(5))),
+        send("u", None, Some(&id(6))),
+    ];
+    let values = records(&values.iter().map(Some).collect::<Vec<_>>());
+    let decoded = decoder.decode_from(&values, 0, BadRecords::PassOver);
+    assert_eq!(shown(&decoded.batch), ["10 | -", "6 | -"]);
+    let reasons: Vec<_> = decoded.passed_over.iter().map(|failure| (failure.row, failure.reason)).collect();
+    let expected = [
+        (0, Reason::Tombstone),
+        (2, Reason::Tombstone),
+        (3, Reason::Tombstone),
+        (4, Reason::Truncation),
+        (5, Reason::NotAChange),
+        (6, Reason::NotAChange),
+        (7, Reason::NotAChange),
+    ];
+    assert_eq!(reasons, expected);
+}
+
+#[test]
+fn a_row_in_several_parts_is_one_and_the_op_may_stand_anywhere() {
+    let mut decoder = decoder(&envelope(V1));
+    let (op, again) = (run(4, "c"), run(4, "d"));
+    let (id, note) = (run(2, whole(1, 7)), run(2, run(2, "n")));
+    for (parts, expected) in [
+        (vec![&op, &id, &note], Ok(r#"7 | "n""#)),
+        (vec![&note, &op, &id], Ok(r#"7 | "n""#)),
+        (vec![&note, &again, &op], Ok(r#"0 | "n""#)),
+        (vec![&id, &op, &again], Err(Reason::Tombstone)),
+        (vec![&id, &note], Err(Reason::NotAChange)),
+        (vec![&op], Err(Reason::NotAChange)),
+    ] {
+        let parts: Vec<&[u8]> = parts.into_iter().map(Vec::as_slice).collect();
+        let decoded = decode(&mut decoder, &[value(1, &parts)]);
+        match expected {
+            Ok(row) => assert_eq!(shown(&decoded.batch), [row]),
+            Err(reason) => assert_eq!(decoded.failure.unwrap().reason, reason),
+        }
+    }
+}
+
+#[test]
+fn rows_of_any_version_follow_each_other() {
+    let (v1, v2) = (envelope(V1), envelope(V2));
+    let mut decoder = decoder(&v1);
+    let new = [("id", Value::I64(1 << 40)), ("total", Value::F64(0.5)), ("remark", Value::String("b".to_owned()))];
+    let values = [
+        change(1, &v1, "c", (None, Some(&noted(1, "a")))),
+        change(2, &v2, "u", (None, Some(&new))),
+        change(1, &v1, "u", (None, Some(&id(2)))),
+    ];
+    assert_eq!(decode(&mut decoder, &values).needs, Some(SchemaKey::id(2)));
+    decoder.add_schema(SchemaKey::id(2), &v2).unwrap();
+    assert_eq!(columns(&decoder), "id BIGINT, note STRING, total DOUBLE");
+    assert_eq!(rows(&mut decoder, &values), [r#"1 | "a" | -"#, r#"1099511627776 | "b" | 0.5"#, "2 | - | -"]);
+}
+
+#[test]
+fn a_change_that_was_cut_is_a_bad_record_whatever_its_op() {
+    let mut decoder = decoder(&envelope(V1));
+    for op in ["u", "d"] {
+        // The op stands before the row: no cut ends between two fields.
+        let whole = value(1, &[&run(4, op), &run(2, run(2, "note"))]);
+        for end in 6..whole.len() {
+            let failure = decode(&mut decoder, &[whole[..end].to_vec()]).failure.unwrap();
+            assert_eq!(failure.reason, Reason::Truncated, "{op}, {end} bytes");
+        }
+    }
+    // What is wrong with a row is told by its column; what is wrong around it, by its place.
+    for (bytes, path) in [
+        ([run(4, "c"), run(2, run(2, [0xff]))].concat(), "$.note"),
+        ([run(4, "c"), whole(2, 1)].concat(), "$.after"),
+        (whole(4, 1), "$.op"),
+    ] {
+        assert_eq!(decode(&mut decoder, &[value(1, &[&bytes])]).failure.unwrap().path, path);
+    }
+}
+
+#[test]
+fn a_type_without_an_op_or_a_row_adds_no_column_and_one_whose_rows_are_none_is_refused() {
+    for (fields, reason) in [
+        ("string op = 4;", Reason::NotAChange),
+        ("int64 id = 1;", Reason::NotAChange),
+        ("R after = 2; int32 op = 4; message R { int32 id = 1; }", Reason::NotAChange),
+    ] {
+        let mut decoder = decoder(&proto3(&format!("message Envelope {{ {fields} }}")));
+        assert_eq!(columns(&decoder), if fields.contains("after") { "id INT" } else { "" });
+        let failure = decode(&mut decoder, &[value(1, &[&[]])]).failure.unwrap();
+        assert_eq!(failure.reason, reason, "{fields}");
+    }
+    for (fields, words) in [
+        ("string after = 2;", "the row behind a change (after) is string, not one message"),
+        ("repeated R after = 2; message R { int32 id = 1; }", "is shop.Envelope.R, not one message"),
+        ("R after = 2; message R {}", "message shop.Envelope.R has no fields that a table holds"),
+    ] {
+        let schema = proto3(&format!("message Envelope {{ {fields} string op = 4; }}"));
+        assert!(refusal(&mut table("").of_changes(), &schema).contains(words), "{fields}");
+    }
+}
