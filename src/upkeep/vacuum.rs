@@ -137,7 +137,7 @@ impl Collection<'_> {
                 continue;
             }
             let seen = found.objects.get(&path).copied();
-            match judge_metadata(seen, seen_now.sequence, now, self.age_ms) {
+            match judge_metadata(seen, seen_now.sequence, now, self.age_ms, Rules::law()) {
                 Verdict::Garbage => garbage.push(object),
                 _ => drop(noted.objects.insert(path, seen.unwrap_or(seen_now))),
             }
