@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roaring::RoaringTreemap;
 use tableflow_model::protocol::rewrite::{Judged, Now, judge, sequence};
-use tableflow_model::protocol::{Assertion, Epoch, Positions, Rule};
+use tableflow_model::protocol::{Assertion, Positions, Rule};
 
 use super::process::{EpochName, Prepared, Staging};
-use super::table::{Content, Files, Row, applies, content, data_files, deleted_rows, live_rows, own_deletes};
+use super::table::{Content, Files, Row, applies, content, data_files, deleted_rows, own_deletes};
 use super::world::{What, World};
 
 /// What a commit is for.
@@ -37,7 +37,6 @@ struct Plan {
     inputs: Vec<String>,
     /// They, and what deletes rows.
     needed: Vec<String>,
-    seen: BTreeSet<Row>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +127,7 @@ impl Compaction {
         if let Some(output) = staged.output.clone().filter(|_| !since.is_empty()) {
             added.push(world.write(&staged.name, Content::Positions([(output, since)].into())));
         }
-        let what = What::Rewrite { read: staged.read.clone(), seen: plan.seen.clone() };
+        let what = What::Rewrite { read: staged.read.clone(), read_at: plan.read_at };
         let mut prepared = Prepared::on(base, &gone, &added, what);
         let age = sequence(plan.read_at, assertion.sequence_number, world.rules);
         prepared.files.extend(staged.output.clone().map(|output| (output, Some(age))));
@@ -148,7 +147,7 @@ fn named(world: &World, own: EpochName) -> EpochName {
         return own;
     }
     let (generation, epoch) = world.feeder_stands();
-    EpochName { job: world.feeder.clone(), generation, epoch: Epoch(epoch + 1) }
+    EpochName { job: world.feeder.clone(), generation, epoch: epoch.next() }
 }
 
 fn plan(world: &mut World, looked: Option<i64>) -> Option<Plan> {
@@ -157,11 +156,10 @@ fn plan(world: &mut World, looked: Option<i64>) -> Option<Plan> {
     let all = world.rng.chance(60);
     let mut inputs: Vec<String> = data_files(&world.objects, &files).into_iter().map(|(name, _)| name).collect();
     inputs.retain(|_| all || world.rng.chance(60));
-    let seen = live_rows(&world.objects, &files).into_iter().map(|live| live.row).collect();
     world.say(|| format!("  plans {inputs:?} as of {read_at}"));
     let is_data = |name: &String| matches!(content(&world.objects, name), Some(Content::Rows(_)));
     let needed = files.keys().filter(|name| inputs.contains(name) || !is_data(name)).cloned().collect();
-    (!inputs.is_empty()).then_some(Plan { read_at, files, inputs, needed, seen })
+    (!inputs.is_empty()).then_some(Plan { read_at, files, inputs, needed })
 }
 
 /// Nothing where something of it is gone.

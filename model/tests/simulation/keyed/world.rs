@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tableflow_model::protocol::{
-    Assertion, FileName, Generation, Ledger, Positions, Rules, Seen, TopicPositions, WriterId,
+    Assertion, Epoch, FileName, Generation, Ledger, Positions, Rules, Seen, TopicPositions, WriterId,
 };
 use tableflow_model::{JobName, Offset, Partition, TopicId, TopicName};
 use uuid::Uuid;
@@ -45,10 +45,10 @@ pub struct Request {
 #[derive(Clone, Debug)]
 pub enum What {
     Changes,
-    /// Of the rows that were seen live these were read.
+    /// These rows, as of a snapshot of that number, are in another file.
     Rewrite {
         read: BTreeSet<Row>,
-        seen: BTreeSet<Row>,
+        read_at: i64,
     },
     /// No row comes or goes.
     Nothing,
@@ -138,7 +138,7 @@ impl World {
         self.faults && self.rng.chance(percent)
     }
 
-    /// Those of a whole schedule, until the faults stop.
+    /// The whole schedule.
     pub fn play(&mut self) {
         for _ in 0..self.mix.steps {
             self.step();
@@ -159,7 +159,7 @@ impl World {
             0..20 => self.append(),
             20..30 => self.land(),
             30..35 if self.processes.len() < 5 => self.start_feeder(),
-            35..45 if !self.vacuums.is_empty() => self.run_vacuum(),
+            35..55 if !self.vacuums.is_empty() => self.run_vacuum(),
             0..100 => self.run_some_process(),
             _ => {
                 let mut rest = (pick - 100) / 2;
@@ -264,7 +264,7 @@ impl World {
         }
         let expected = match &request.what {
             What::Changes => self.expected_of_changes(request),
-            What::Rewrite { read, seen } => self.expected_of_rewrite(read, seen),
+            What::Rewrite { read, read_at } => self.expected_of_rewrite(read, *read_at),
             What::Nothing => self.table.expected(),
         };
         let text = request.ledger.to_text().unwrap();
@@ -296,14 +296,18 @@ impl World {
         expected
     }
 
-    /// No row comes or goes. Where it leaves one of two rows of a key behind, the other one is as old as both.
-    fn expected_of_rewrite(&self, read: &BTreeSet<Row>, seen: &BTreeSet<Row>) -> Expected {
+    /// No row comes or goes. Of two rows of a key it may take one and leave the other, which is as old as what was read
+    /// or older: then their ages say nothing any more. What was written since then stays the younger one.
+    fn expected_of_rewrite(&self, read: &BTreeSet<Row>, read_at: i64) -> Expected {
         let mut expected = self.table.expected();
+        let left = live_rows(&self.objects, &self.table.files(self.table.main)).into_iter();
+        let left: BTreeSet<Row> = left.filter(|live| live.sequence <= read_at).map(|live| live.row).collect();
+        let left = &left - read;
         for (key, expectation) in expected.iter_mut().filter(|(_, expectation)| expectation.rows.len() > 1) {
-            let is_in = |rows: &BTreeSet<Row>, origin: &Origin| rows.contains(&Row { key: *key, origin: *origin });
-            let taken = expectation.rows.iter().any(|origin| is_in(read, origin));
-            let left = expectation.rows.iter().any(|origin| is_in(seen, origin) && !is_in(read, origin));
-            expectation.any |= taken && left;
+            let is_in = |rows: &BTreeSet<Row>| {
+                expectation.rows.iter().any(|origin| rows.contains(&Row { key: *key, origin: *origin }))
+            };
+            expectation.any |= is_in(read) && is_in(&left);
         }
         expected
     }
@@ -336,9 +340,9 @@ impl World {
         Positions([(self.topic.0.clone(), TopicPositions::new(self.topic.1, offsets))].into())
     }
 
-    /// The ledger of the feeder, as who asks "how far is it" takes it.
-    pub fn feeder_stands(&self) -> (Generation, u64) {
+    /// The generation and the epoch of the feeder's ledger.
+    pub fn feeder_stands(&self) -> (Generation, Epoch) {
         let ledger = self.table.ledger(&self.feeder);
-        ledger.map_or((Generation(1), 0), |ledger| (ledger.generation, ledger.epoch.0))
+        ledger.map_or((Generation(1), Epoch(0)), |ledger| (ledger.generation, ledger.epoch))
     }
 }
