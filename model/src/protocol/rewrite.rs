@@ -42,8 +42,8 @@ pub fn judge(left_out: &RoaringTreemap, now: Option<Now<'_>>, rules: Rules) -> J
     }
 }
 
-/// The data sequence number of files whose rows were read from the snapshot of this number (I4); `commit` is that of the
-/// commit that publishes them.
+/// The data sequence number of files whose rows were read from the snapshot of this number (I4); `commit` is that of
+/// the commit that publishes them.
 pub fn sequence(read_at: i64, commit: i64, rules: Rules) -> i64 {
     if rules.hold(Rule::AsOldAsRead) { read_at } else { commit }
 }

@@ -110,9 +110,9 @@ rules! {
     KeepForRollback = "M6";
     /// State is collected by the newest manifest with work.
     StateByNewestWork = "M6";
-    /// Staged work is files and the keys that it deletes: which rows these are is found in an index that stands for the base.
+    /// Staged work is files and the keys that it deletes; their rows are found in an index that stands for the base.
     RowsByBase = "U1";
-    /// Of a key's changes in one commit the last stays: by offset in a partition, by time, partition and offset across them.
+    /// Of a key's changes in a commit the last stays: in a partition by offset, else by time, partition and offset.
     LastChangeStays = "U2";
     /// A file in which a row lives again that was left out is not replaced.
     NoneRevived = "U3";

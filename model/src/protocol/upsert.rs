@@ -1,10 +1,11 @@
 //! One row a key (rules U).
 //!
-//! Owns [`Order`], which says which of a key's changes stays. What an epoch stages are files and the keys that it deletes;
-//! which rows of the table these are is found on the base of each try to commit, by whoever has an index of it (U1, R6).
-//! - I1: of changes of one partition the one of the greater offset is later; of several partitions the one of the greater
-//!   time, then partition, then offset (U2). Where times only rise within a partition, that is an order in which every two
-//!   changes of a commit have their place, however they are read.
+//! Owns [`Order`], which says which of a key's changes stays. What an epoch stages are files and the keys that it
+//! deletes; which rows of the table these are is found on the base of each try to commit, by whoever has an index of it
+//! (U1, R6).
+//! - I1: of changes of one partition the one of the greater offset is later; of several partitions the one of the
+//!   greater time, then partition, then offset (U2). Where times never fall within a partition, that is one order of
+//!   all changes, however they are read.
 
 use super::rules::{Rule, Rules};
 

@@ -3,8 +3,8 @@
 //! - I1 every key has the row of its last change, once; rows of others are kept as they left them.
 //! - I3 no row comes back that was replaced or deleted.
 //! - I4 every file and list that a retained snapshot names is there.
-//! - I5 after recovery and one window of collection nothing of ours is left that nobody names, and no delete file that is
-//!   about nothing.
+//! - I5 after recovery and one window of collection nothing of ours is left that nobody names, and no delete file that
+//!   is about nothing.
 //! - I7 a process alone, without faults, gets somewhere; a fresh generation finishes.
 //! - I8 the whole log has been read.
 

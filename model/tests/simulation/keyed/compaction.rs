@@ -37,6 +37,8 @@ struct Plan {
     inputs: Vec<String>,
     /// They, and what deletes rows.
     needed: Vec<String>,
+    /// What is gone shows when the last of them has been read.
+    turns: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -64,13 +66,17 @@ impl Compaction {
     pub fn stage(&mut self, world: &mut World, own: EpochName, looked: Option<i64>) -> Staging {
         let name = named(world, own);
         let nothing = Staged { name: name.clone(), inputs: Vec::new(), output: None, read: BTreeSet::new() };
-        match (self.tasks.front(), &self.plan) {
+        match (self.tasks.front(), &mut self.plan) {
             (None, _) => return Staging::Done,
             (Some(Task::Rewrite), None) => {
                 self.plan = plan(world, looked);
                 if self.plan.is_none() {
                     self.tasks.pop_front();
                 }
+                return Staging::Goes;
+            }
+            (Some(Task::Rewrite), Some(plan)) if plan.turns > 0 => {
+                plan.turns -= 1;
                 return Staging::Goes;
             }
             (Some(Task::Rewrite), Some(plan)) => match read(world, plan, name) {
@@ -158,8 +164,9 @@ fn plan(world: &mut World, looked: Option<i64>) -> Option<Plan> {
     inputs.retain(|_| all || world.rng.chance(60));
     world.say(|| format!("  plans {inputs:?} as of {read_at}"));
     let is_data = |name: &String| matches!(content(&world.objects, name), Some(Content::Rows(_)));
+    let turns = if world.faults { world.rng.below(8) } else { 0 };
     let needed = files.keys().filter(|name| inputs.contains(name) || !is_data(name)).cloned().collect();
-    (!inputs.is_empty()).then_some(Plan { read_at, files, inputs, needed })
+    (!inputs.is_empty()).then_some(Plan { read_at, files, inputs, needed, turns })
 }
 
 /// Nothing where something of it is gone.

@@ -1,7 +1,7 @@
 //! What a feeder does: it stages files and the keys that they delete, and finds those keys' rows when it commits.
 //!
-//! The index of a real one is kept between commits and takes in what others did; here it is the live rows of the snapshot
-//! that it stands for, which is what such an index has to be equal to.
+//! The index of a real one is kept between commits and takes in what others did; here it is the live rows of the
+//! snapshot that it stands for, which is what such an index has to be equal to.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,8 @@
-//! Tables with one row a key: a job that feeds one, compactions, other engines and a collector, each in the others' way.
+//! Tables with one row a key: a job that feeds one, compactions, other engines and a collector, in each other's way.
 //!
-//! The machine is `DirectWriter`, for feeders and compactions alike; what is judged beside it are `rewrite`, `upsert` and
-//! `garbage`. What the catalog and the log do to a writer is the matter of the other world; here both keep their law.
+//! The machine is `DirectWriter`, for feeders and compactions alike; what is judged beside it are `rewrite`, `upsert`
+//! and `garbage`. What the catalog and the log do to a writer is the matter of the other world; here both keep their
+//! law.
 //!
 //! ```text
 //!  case        the cases, and what a seed makes of one

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use tableflow_model::JobName;
 use tableflow_model::protocol::{
-    Assertion, CommitReply, DirectEvent, DirectStep, DirectWriter, Epoch, Generation, History, Ledger, Positions,
-    Rules, Stop, Suspend, TableFacts, WriterId,
+    Assertion, CommitReply, DirectEvent, DirectStep, DirectWriter, Epoch, Generation, History, Ledger, Positions, Stop,
+    Suspend, TableFacts, WriterId,
 };
 
 use super::compaction::{Compaction, Task};
@@ -93,7 +93,7 @@ impl Process {
     }
 
     fn new(world: &World, (number, writer): (u64, WriterId), job: JobName, work: Work) -> Self {
-        let mut machine = DirectWriter::new(writer, Some(world.table.uuid), Rules::law());
+        let mut machine = DirectWriter::new(writer, Some(world.table.uuid), world.rules);
         let step = machine.next(DirectEvent::Start).unwrap();
         let (end, request, looked) = (None, None, None);
         Process { number, work, job, machine, step, asleep: 0, end, request, looked, committed: 0 }

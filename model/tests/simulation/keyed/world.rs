@@ -1,7 +1,7 @@
 //! The world of one schedule: log, store, catalog, processes, and everything that is on its way.
 //!
-//! Owns [`World`], the scheduler, and the oracle: each commit says what should be live after it, worked out from the log
-//! and from what should have been live before, never from the table's files.
+//! Owns [`World`], the scheduler, and the oracle: each commit says what should be live after it, worked out from the
+//! log and from what should have been live before. Files are asked for their ages alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,7 +160,7 @@ impl World {
             20..30 => self.land(),
             30..35 if self.processes.len() < 5 => self.start_feeder(),
             35..55 if !self.vacuums.is_empty() => self.run_vacuum(),
-            0..100 => self.run_some_process(),
+            30..100 => self.run_some_process(),
             _ => {
                 let mut rest = (pick - 100) / 2;
                 let chosen = self.mix.acts.iter().find(|(_, weight)| {
