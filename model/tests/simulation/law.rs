@@ -132,7 +132,8 @@ fn cases_for(rule: Rule) -> Vec<Play> {
             "keyed-compact"
         }
         Rule::NoneRevived => "keyed-rollback",
-        Rule::GiveUpGone | Rule::CompactionHasLedger | Rule::MetadataWaits => "keyed-collect",
+        Rule::GiveUpGone | Rule::MetadataWaits => "keyed-collect",
+        Rule::CompactionHasLedger => "keyed-forget",
         _ => "direct-rest",
     };
     let mut cases: Vec<Play> = Play::all().collect();

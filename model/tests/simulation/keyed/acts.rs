@@ -33,8 +33,12 @@ impl World {
                     self.flight.push(Flight::Expire { planned, location });
                 }
             }
-            Act::Vacuum => self.start_vacuum(),
-            Act::Day => self.a_day_passes(),
+            Act::Vacuum => {
+                if self.rng.chance(50) {
+                    self.a_day_passes();
+                }
+                self.start_vacuum();
+            }
         }
     }
 

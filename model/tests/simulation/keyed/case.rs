@@ -20,9 +20,8 @@ pub enum Act {
     Replay,
     Compact,
     Expire,
+    /// As like as not a day after the one before: what that one found is old enough to go.
     Vacuum,
-    /// Time passes: what was found a while ago is old enough to go.
-    Day,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,23 +56,11 @@ pub const CASES: &[Case] = &[
         seeds: 1000,
     },
     // A compaction has to sleep for as long as two collections take, a day apart: rare.
-    Case {
-        name: "keyed-collect",
-        acts: &[Act::Compact, Act::Expire, Act::Vacuum, Act::Day, Act::ForeignRewrite],
-        seeds: 2500,
-    },
+    Case { name: "keyed-collect", acts: &[Act::Compact, Act::Expire, Act::Vacuum, Act::ForeignRewrite], seeds: 2500 },
     Case {
         name: "keyed-forget",
-        acts: &[
-            Act::Compact,
-            Act::Expire,
-            Act::Vacuum,
-            Act::Day,
-            Act::ForeignDelete,
-            Act::ForeignRollback,
-            Act::Replay,
-        ],
-        seeds: 500,
+        acts: &[Act::Compact, Act::Expire, Act::Vacuum, Act::ForeignDelete, Act::ForeignRollback, Act::Replay],
+        seeds: 2000,
     },
 ];
 

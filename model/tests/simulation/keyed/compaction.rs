@@ -164,7 +164,7 @@ fn plan(world: &mut World, looked: Option<i64>) -> Option<Plan> {
     inputs.retain(|_| all || world.rng.chance(60));
     world.say(|| format!("  plans {inputs:?} as of {read_at}"));
     let is_data = |name: &String| matches!(content(&world.objects, name), Some(Content::Rows(_)));
-    let turns = if world.faults { world.rng.below(8) } else { 0 };
+    let turns = if world.faults { world.rng.below(12) } else { 0 };
     let needed = files.keys().filter(|name| inputs.contains(name) || !is_data(name)).cloned().collect();
     (!inputs.is_empty()).then_some(Plan { read_at, files, inputs, needed, turns })
 }
