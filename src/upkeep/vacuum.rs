@@ -165,7 +165,7 @@ impl Collection<'_> {
         for object in &objects.metadata {
             let path = self.path(&object.uri)?;
             let seen = found.objects.get(&path).copied();
-            match judge_metadata(seen, seen_now.sequence, now, self.age_ms) {
+            match judge_metadata(seen, seen_now.sequence, now, self.age_ms, Rules::law()) {
                 _ if reach.metadata.contains(&path) => {}
                 Verdict::Garbage => sorted.garbage.push(object),
                 _ => drop(sorted.noted.objects.insert(path, seen.unwrap_or(seen_now))),

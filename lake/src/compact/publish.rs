@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use iceberg::spec::{DataFile, TableMetadata};
 use roaring::RoaringTreemap;
 use tableflow_model::Result;
-use tableflow_model::protocol::rewrite::{Judged, Now, judge};
+use tableflow_model::protocol::Rules;
+use tableflow_model::protocol::rewrite::{Judged, Now, judge, sequence};
 
 use super::plan::Plan;
 use super::rewrite::Rewritten;
@@ -44,7 +45,8 @@ pub async fn prepare_step(
     properties: BTreeMap<String, String>,
 ) -> Result<Option<(Prepared, Published)>> {
     let now = base_of(context, base, done).await?;
-    let mut rewrite = Rewrite { read_at: plan.sequence, properties, ..Rewrite::default() };
+    let read_at = sequence(plan.sequence, base.next_sequence_number(), Rules::law());
+    let mut rewrite = Rewrite { read_at, properties, ..Rewrite::default() };
     let (mut groups, mut moved_deletes) = (Vec::new(), 0);
     for (place, rewritten) in done.iter().enumerate() {
         let Some(since) = now.deleted_since(rewritten) else { continue };
@@ -98,7 +100,7 @@ impl Base {
             let path = input.live.file.file_path();
             let deleted = self.deleted.get(path).unwrap_or(&none);
             let now = self.live.contains_key(path).then_some(Now { deleted });
-            match judge(rewritten.moved.deleted(place).unwrap_or(&none), now) {
+            match judge(rewritten.moved.deleted(place).unwrap_or(&none), now, Rules::law()) {
                 Judged::Publish { deleted_since } => {
                     for at in rewritten.moved.places(place, &deleted_since) {
                         since.entry(at.output).or_default().insert(at.row);

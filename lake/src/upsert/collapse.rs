@@ -10,27 +10,10 @@ use std::collections::HashMap;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use tableflow_model::Result;
+use tableflow_model::protocol::{Order, Rules};
 
 use crate::arrow_error;
 use crate::keys::Hash;
-
-/// Where a change stands among those of its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
-    pub timestamp: i64,
-    pub partition: i32,
-    pub offset: i64,
-}
-
-impl Order {
-    /// I1.
-    pub fn is_after(self, other: Order) -> bool {
-        if self.partition == other.partition {
-            return self.offset > other.offset;
-        }
-        (self.timestamp, self.partition, self.offset) > (other.timestamp, other.partition, other.offset)
-    }
-}
 
 /// The last change of a key.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +73,7 @@ impl Collapse {
         self.last
             .entry(key)
             .and_modify(|last| {
-                if change.order.is_after(last.order) {
+                if change.order.is_after(last.order, Rules::law()) {
                     *last = change;
                 }
             })

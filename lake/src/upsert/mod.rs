@@ -15,6 +15,8 @@ mod collapse;
 mod files;
 mod keyed;
 
-pub use self::collapse::{Collapse, Collapsed, Order};
+pub use tableflow_model::protocol::Order;
+
+pub use self::collapse::{Collapse, Collapsed};
 pub(crate) use self::keyed::OWN_DELETES_MAX;
 pub use self::keyed::{KeyedTable, Resolved, StagedKeys};

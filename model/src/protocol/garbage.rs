@@ -85,14 +85,10 @@ pub struct Seen {
 
 /// I4, G3: judges a manifest, a list of them or a metadata file that no retained snapshot names. `seen` is nothing
 /// where no earlier collection listed it; `sequence` is the table's last sequence number now.
-pub fn judge_metadata(seen: Option<Seen>, sequence: i64, now: Millis, age_ms: i64) -> Verdict {
+pub fn judge_metadata(seen: Option<Seen>, sequence: i64, now: Millis, age_ms: i64, rules: Rules) -> Verdict {
     match seen {
-        Some(seen) if sequence > seen.sequence => {
-            if now.0.saturating_sub(seen.at.0) < age_ms {
-                Verdict::Young
-            } else {
-                Verdict::Garbage
-            }
+        Some(seen) if sequence > seen.sequence || !rules.hold(Rule::MetadataWaits) => {
+            if now.0.saturating_sub(seen.at.0) < age_ms { Verdict::Young } else { Verdict::Garbage }
         }
         _ => Verdict::Undecided,
     }

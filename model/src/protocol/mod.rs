@@ -14,6 +14,7 @@
 //!  topic     what a topic says of the epochs that are in it                                T
 //!  reset     what a rollback of ours does to the ledger                                    C5
 //!  rewrite   what becomes of a file that compaction replaces                             R, U3
+//!  upsert    which of a key's changes stays                                                U
 //!  file_name what data files are called                                                    G1
 //!  garbage   which of them may be deleted                                                  G2, G3
 //!  halt      why a job stops or waits for a person
@@ -38,6 +39,7 @@ pub mod reset;
 pub mod rewrite;
 pub mod rules;
 pub mod topic;
+pub mod upsert;
 
 pub use commit::{Assertion, CommitReply, Guard, History, SnapshotFacts, TableFacts};
 pub use direct::{DirectEvent, DirectStep, DirectWriter};
@@ -49,3 +51,4 @@ pub use ledger::{Cut, Epoch, Generation, Ledger, Positions, Setback, Tally, Topi
 pub use manifest::{Collection, EpochManifest, Intent, SinkName, SinkWork, unbroken};
 pub use rules::{Rule, Rules};
 pub use topic::{ProduceReply, Recorded};
+pub use upsert::Order;

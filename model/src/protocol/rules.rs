@@ -110,6 +110,12 @@ rules! {
     KeepForRollback = "M6";
     /// State is collected by the newest manifest with work.
     StateByNewestWork = "M6";
+    /// Staged work is files and the keys that it deletes; their rows are found in an index that stands for the base.
+    RowsByBase = "U1";
+    /// Of a key's changes in a commit the last stays: in a partition by offset, else by time, partition and offset.
+    LastChangeStays = "U2";
+    /// A file in which a row lives again that was left out is not replaced.
+    NoneRevived = "U3";
     /// A topic's `transactional.id` is one for each job and sink, without a generation.
     OneTransactionalId = "T1";
     /// A producer is opened, which fences the one before, and then the recorded epoch is read.
@@ -124,6 +130,18 @@ rules! {
     ForgottenSuspends = "T2";
     /// After any error the producer is closed, and another one starts over.
     StartOver = "T3";
+    /// The files of a compaction are as old as the snapshot that it read.
+    AsOldAsRead = "R1";
+    /// Every file that a compaction replaces is live on the base.
+    ReplaceTheLive = "R2";
+    /// Rows that were deleted since the compaction read them are deleted in its files.
+    MoveDeletes = "R3";
+    /// A delete file goes with the last file that it is about.
+    DropDeletes = "R4";
+    /// An upsert commit on a moved base finds its rows anew.
+    FindAnew = "R6";
+    /// A compaction that finds gone what it reads gives up its plan.
+    GiveUpGone = "R12";
     /// Puts are create-only.
     CreateOnly = "G1";
     /// A file is garbage only when its epoch is decided.
@@ -132,6 +150,10 @@ rules! {
     ListFirst = "G2";
     /// A file that a retained snapshot names is no garbage.
     AskReachable = "G2";
+    /// A compaction's files are decided by a ledger entry of its own.
+    CompactionHasLedger = "G2";
+    /// An object of the metadata is garbage only once main has moved since it was listed.
+    MetadataWaits = "G2";
 }
 
 /// The rules in force.

@@ -153,10 +153,6 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-pub fn case(name: &str) -> &'static Case {
-    CASES.iter().find(|case| case.name == name).expect("a case of that name")
-}
-
 /// Rates in percent and weights, drawn from the seed.
 #[derive(Clone, Debug)]
 pub struct Mix {

@@ -4,8 +4,54 @@ use std::collections::BTreeMap;
 
 use tableflow_model::protocol::{Rule, Rules};
 
-use super::case::{CASES, Case, case};
+use super::case::{CASES, Case};
+use super::keyed;
 use super::world::{Violation, World};
+
+/// A case of either world.
+#[derive(Clone, Copy)]
+enum Play {
+    Topics(&'static Case),
+    Keyed(&'static keyed::Case),
+}
+
+impl Play {
+    fn all() -> impl Iterator<Item = Play> {
+        CASES.iter().map(Play::Topics).chain(keyed::CASES.iter().map(Play::Keyed))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Play::Topics(case) => case.name,
+            Play::Keyed(case) => case.name,
+        }
+    }
+
+    fn seeds(self) -> u64 {
+        let own = match self {
+            Play::Topics(case) => case.seeds,
+            Play::Keyed(case) => case.seeds,
+        };
+        number("TABLEFLOW_SIM_SEEDS").unwrap_or(own)
+    }
+
+    fn run(self, seed: u64, rules: Rules, trace: bool) -> Outcome {
+        match self {
+            Play::Topics(case) => run_topics(case, seed, rules, trace),
+            Play::Keyed(case) => {
+                let mut world = keyed::World::new(case, seed, rules, trace);
+                world.play();
+                let (violation, trace) = (world.violation, world.trace.unwrap_or_default());
+                Outcome { violation, trace, commits: world.commits }
+            }
+        }
+    }
+
+    fn replay(self, seed: u64, rules: Rules) -> String {
+        let outcome = self.run(seed, rules, true);
+        format!("{}\n{:?}", outcome.trace.join("\n"), outcome.violation)
+    }
+}
 
 struct Outcome {
     violation: Option<Violation>,
@@ -13,7 +59,7 @@ struct Outcome {
     commits: u64,
 }
 
-fn run(case: &Case, seed: u64, rules: Rules, trace: bool) -> Outcome {
+fn run_topics(case: &Case, seed: u64, rules: Rules, trace: bool) -> Outcome {
     let mut world = World::new(case, seed, rules, trace);
     for _ in 0..world.mix.steps {
         world.step();
@@ -32,31 +78,25 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-fn seeds(case: &Case) -> u64 {
-    number("TABLEFLOW_SIM_SEEDS").unwrap_or(case.seeds)
-}
-
-fn replay(case: &Case, seed: u64, rules: Rules) -> String {
-    let outcome = run(case, seed, rules, true);
-    format!("{}\n{:?}", outcome.trace.join("\n"), outcome.violation)
-}
-
 #[test]
 fn the_law_holds_in_every_schedule() {
     let only = number("TABLEFLOW_SIM_SEED");
     let wanted = std::env::var("TABLEFLOW_SIM_CASE").ok();
     let (mut schedules, mut commits) = (0, 0);
-    for case in CASES.iter().filter(|case| wanted.as_deref().is_none_or(|wanted| wanted == case.name)) {
-        for seed in only.map_or(0..seeds(case), |seed| seed..seed + 1) {
-            let outcome = run(case, seed, Rules::law(), false);
+    for case in Play::all().filter(|case| wanted.as_deref().is_none_or(|wanted| wanted == case.name())) {
+        for seed in only.map_or(0..case.seeds(), |seed| seed..seed + 1) {
+            let outcome = case.run(seed, Rules::law(), false);
             schedules += 1;
             commits += outcome.commits;
             if let Some(violation) = outcome.violation {
-                let trace = replay(case, seed, Rules::law());
+                let trace = case.replay(seed, Rules::law());
                 panic!(
                     "{trace}\n{} broke in case {} with seed {seed}: {}\nreplay: TABLEFLOW_SIM_SEED={seed} \
                      TABLEFLOW_SIM_CASE={} cargo test -p tableflow-model --test simulation the_law",
-                    violation.invariant, case.name, violation.text, case.name
+                    violation.invariant,
+                    case.name(),
+                    violation.text,
+                    case.name()
                 );
             }
         }
@@ -72,7 +112,7 @@ fn the_law_holds_in_every_schedule() {
 const BELTS: &[Rule] = &[Rule::ClaimFirst, Rule::OneWriterPerGeneration, Rule::LinkedManifests];
 
 /// The first cases to try for a rule; the others follow.
-fn cases_for(rule: Rule) -> Vec<&'static Case> {
+fn cases_for(rule: Rule) -> Vec<Play> {
     let first = match rule {
         Rule::ForeignRollbackSuspends | Rule::AssertSequence => "direct-rollback",
         Rule::AssertUuid | Rule::RecreatedTableSuspends | Rule::RecreatedTopicSuspends => "direct-recreate",
@@ -87,14 +127,22 @@ fn cases_for(rule: Rule) -> Vec<&'static Case> {
         | Rule::RowsDecide
         | Rule::TopicsFirst
         | Rule::StartOver => "topic",
+        Rule::RowsByBase | Rule::LastChangeStays => "keyed",
+        Rule::AsOldAsRead | Rule::ReplaceTheLive | Rule::MoveDeletes | Rule::DropDeletes | Rule::FindAnew => {
+            "keyed-compact"
+        }
+        Rule::NoneRevived => "keyed-rollback",
+        Rule::GiveUpGone | Rule::MetadataWaits => "keyed-collect",
+        Rule::CompactionHasLedger => "keyed-forget",
         _ => "direct-rest",
     };
-    let first = case(first);
-    std::iter::once(first).chain(CASES.iter().filter(|other| other.name != first.name)).collect()
+    let mut cases: Vec<Play> = Play::all().collect();
+    cases.sort_by_key(|case| case.name() != first);
+    cases
 }
 
 struct Bite {
-    case: &'static str,
+    case: Play,
     seed: u64,
     violation: Violation,
 }
@@ -102,9 +150,9 @@ struct Bite {
 fn bite(rule: Rule) -> Option<Bite> {
     let rules = Rules::law().except(rule);
     cases_for(rule).into_iter().find_map(|case| {
-        (0..seeds(case)).find_map(|seed| {
-            let violation = run(case, seed, rules, false).violation?;
-            Some(Bite { case: case.name, seed, violation })
+        (0..case.seeds()).find_map(|seed| {
+            let violation = case.run(seed, rules, false).violation?;
+            Some(Bite { case, seed, violation })
         })
     })
 }
@@ -123,7 +171,7 @@ fn every_rule_bites() {
         let line = match &found {
             Some(bite) => {
                 *invariants.entry(bite.violation.invariant).or_default() += 1;
-                let (case, seeds, violation) = (bite.case, bite.seed + 1, &bite.violation);
+                let (case, seeds, violation) = (bite.case.name(), bite.seed + 1, &bite.violation);
                 format!("{case:16} {seeds:5} {} {}", violation.invariant, violation.text)
             }
             None => "covered by others".to_owned(),
@@ -131,9 +179,7 @@ fn every_rule_bites() {
         table.push_str(&format!("{:3} {:24} {line}\n", rule.letter(), format!("{rule:?}")));
         match found {
             None if !BELTS.contains(&rule) => toothless.push(rule),
-            Some(bite) if wanted.is_some() => {
-                table.push_str(&replay(case(bite.case), bite.seed, Rules::law().except(rule)))
-            }
+            Some(bite) if wanted.is_some() => table.push_str(&bite.case.replay(bite.seed, Rules::law().except(rule))),
             _ => {}
         }
     }

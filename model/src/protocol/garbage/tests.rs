@@ -72,6 +72,10 @@ fn i4_an_object_of_the_metadata_is_decided_once_main_has_moved() {
         (seen, 8, 99 + AGE_MIN_MS, Verdict::Young),
         (seen, 8, 100 + AGE_MIN_MS, Verdict::Garbage),
     ] {
-        assert_eq!(judge_metadata(seen, sequence, Millis(now), AGE_MIN_MS), verdict, "{seen:?} {sequence} {now}");
+        assert_eq!(
+            judge_metadata(seen, sequence, Millis(now), AGE_MIN_MS, Rules::law()),
+            verdict,
+            "{seen:?} {sequence} {now}"
+        );
     }
 }
