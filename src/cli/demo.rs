@@ -9,11 +9,12 @@ use futures::StreamExt;
 use serde::Serialize;
 use tableflow_connectors::topics::NewRecord;
 use tableflow_lake::commit::live_files;
+use tableflow_lake::compact::{Strategy, Thresholds};
 use tableflow_model::{Error, Millis, Result, TableName, TopicName};
 
 use super::args::{DemoArguments, GlobalArguments};
 use super::session::Session;
-use crate::definition;
+use crate::definition::{self, Definition};
 use crate::demo::{Shop, Topic};
 use crate::exit::Exit;
 use crate::output::{self, Format, Rows, printed};
@@ -22,6 +23,11 @@ use crate::pipeline::enable::{Asked, Request, Taken, plan};
 use crate::pipeline::status::status_of;
 use crate::pipeline::supervise::catch_up;
 use crate::query::{QuerySession, query_error};
+use crate::upkeep::compaction::{Options, compact};
+use crate::upkeep::maintenance::TARGET_BYTES;
+
+/// So often customers move.
+const MOVES: u32 = 4;
 
 /// An interrupted demo tries so often to leave nothing behind.
 const REMOVALS_MAX: u32 = 10;
@@ -64,6 +70,7 @@ struct DemoTable {
     rows: u64,
     snapshot_id: Option<i64>,
     data_files: u64,
+    delete_files: u64,
     bytes: u64,
 }
 
@@ -81,11 +88,18 @@ pub async fn run(arguments: &DemoArguments, global: &GlobalArguments, out: &mut 
     let mut silence = sink();
     let tells = session.format == Format::Table && !session.quiet;
     let story: &mut dyn Write = if tells { out } else { &mut silence };
-    let records = sell(&session, arguments.rows).await?;
+    let mut shop = Shop::new(arguments.rows);
+    let records = sell(&session, &mut shop).await?;
     say(story, &format!("sold {} orders: {records} records in {} topics", arguments.rows, topics.len()))?;
     let mut tables = Vec::new();
     for topic in Topic::ALL {
-        tables.push(fill(&session, topic, story).await?);
+        let definition = enable(&session, topic).await?;
+        let table = fill(&session, &definition).await?;
+        say(story, &format!("enabled topic {}: {} rows in {}", table.topic, table.rows, table.table))?;
+        tables.push(match topic {
+            Topic::Customers => move_customers(&session, &mut shop, &definition, story).await?,
+            _ => table,
+        });
     }
     for (title, sql) in QUERIES {
         say(story, &format!("\n{title}:\n  {sql}"))?;
@@ -145,7 +159,13 @@ fn say(out: &mut dyn Write, text: &str) -> Result<()> {
     printed(writeln!(out, "{text}"))
 }
 
-async fn sell(session: &Session, orders: u64) -> Result<u64> {
+/// A record of the shop.
+fn record<'a>(key: &'a str, value: &'a str, at: i64) -> NewRecord<'a> {
+    let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+    NewRecord { key, value, timestamp: Some(Millis(at)), ..NewRecord::default() }
+}
+
+async fn sell(session: &Session, shop: &mut Shop) -> Result<u64> {
     let home = &session.home;
     let mut producers = Vec::new();
     for topic in Topic::ALL {
@@ -155,14 +175,9 @@ async fn sell(session: &Session, orders: u64) -> Result<u64> {
         producers.push((topic, home.topics.producer(&name).await?));
     }
     let mut records = 0;
-    Shop::new(orders).sell(|topic, key, value, at| {
+    shop.sell(|topic, key, value, at| {
         records += 1;
-        let record = NewRecord {
-            key: Some(key.as_bytes()),
-            value: Some(value.as_bytes()),
-            timestamp: Some(Millis(at)),
-            ..NewRecord::default()
-        };
+        let record = record(key, value, at);
         match producers.iter_mut().find(|(its, _)| *its == topic) {
             Some((_, producer)) => producer.send(&record),
             None => Ok(()),
@@ -174,8 +189,9 @@ async fn sell(session: &Session, orders: u64) -> Result<u64> {
     Ok(records)
 }
 
-async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<DemoTable> {
+async fn enable(session: &Session, topic: Topic) -> Result<Definition> {
     let home = &session.home;
+    let key: Vec<String> = topic.key().iter().map(|column| (*column).to_owned()).collect();
     let request = Request {
         topic: topic.name().parse()?,
         table: TableName::new("bronze", topic.name())?,
@@ -183,23 +199,67 @@ async fn fill(session: &Session, topic: Topic, out: &mut dyn Write) -> Result<De
             format: Some(definition::Format::Json),
             columns: Some(topic.columns().to_owned()),
             partition_by: topic.partition_by().to_owned(),
+            upsert: !key.is_empty(),
+            key,
             ..Asked::default()
         },
         commit_interval_default_ms: session.config.defaults.commit_interval.as_ms(),
     };
-    let definition = plan(home, &mut Taken::look(home).await?, request).await?.carry_out(home).await?;
+    plan(home, &mut Taken::look(home).await?, request).await?.carry_out(home).await
+}
+
+/// Brings a table up to the end of its topic.
+async fn fill(session: &Session, definition: &Definition) -> Result<DemoTable> {
+    let home = &session.home;
     let memory = TableMemory::new(session.memory_bytes_max());
     catch_up(home, definition.clone(), Arc::default(), memory).await?;
-    let status = status_of(home, &definition).await?;
-    say(out, &format!("enabled topic {}: {} rows in {}", status.topic, status.rows_committed, status.table))?;
+    let status = status_of(home, definition).await?;
     Ok(DemoTable {
         table: status.table,
         topic: status.topic,
         rows: status.rows_committed,
         snapshot_id: status.snapshot_id,
         data_files: status.data_files,
+        delete_files: status.delete_files,
         bytes: status.bytes,
     })
+}
+
+/// Customers move, a commit each time; what that leaves behind is compacted.
+async fn move_customers(
+    session: &Session,
+    shop: &mut Shop,
+    definition: &Definition,
+    out: &mut dyn Write,
+) -> Result<DemoTable> {
+    let mut moved = 0;
+    for _ in 0..MOVES {
+        let mut producer = session.home.topics.producer(&definition.topic).await?;
+        shop.move_house(|_, key, value, at| {
+            moved += 1;
+            producer.send(&record(key, value, at))
+        })?;
+        producer.flush()?;
+        fill(session, definition).await?;
+    }
+    let before = fill(session, definition).await?;
+    let (files, deletes) = (before.data_files, before.delete_files);
+    say(
+        out,
+        &format!("  {moved} customers moved: still {} rows, in {files} files and {deletes} delete files", before.rows),
+    )?;
+    let options = Options {
+        thresholds: Thresholds::new(TARGET_BYTES),
+        strategy: Strategy::BinPack,
+        condition: None,
+        at_once: 1,
+        memory_bytes_max: session.memory_bytes_max(),
+    };
+    let report = compact(&session.home, &definition.table, &options).await?;
+    let after = fill(session, definition).await?;
+    let (files, dropped) = (after.data_files, report.rows_dropped);
+    say(out, &format!("  compacted: {} rows in {files} file, {dropped} replaced rows are gone", after.rows))?;
+    Ok(after)
 }
 
 async fn query(session: &Session, sql: &str, out: &mut dyn Write) -> Result<()> {

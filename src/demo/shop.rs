@@ -56,6 +56,14 @@ impl Topic {
         }
     }
 
+    /// What identifies a row, where a table has one row a key.
+    pub fn key(self) -> &'static [&'static str] {
+        match self {
+            Topic::Customers => &["id"],
+            Topic::Products | Topic::Orders | Topic::Clicks | Topic::Payments => &[],
+        }
+    }
+
     pub fn partition_by(self) -> &'static str {
         match self {
             Topic::Customers | Topic::Products => "",
@@ -143,6 +151,17 @@ impl Shop {
                 let at = time + 1_000 + i64::try_from(self.chance.below(3_600_000)).unwrap_or(0);
                 self.payment(order, total_cents, at);
                 send(Topic::Payments, &self.key, &self.value, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One customer in ten moves: their records come once more.
+    pub fn move_house<E>(&mut self, mut send: impl FnMut(Topic, &str, &str, i64) -> Result<(), E>) -> Result<(), E> {
+        for customer in 1..=self.customers() {
+            if self.chance.below(10) == 0 {
+                self.customer(customer);
+                send(Topic::Customers, &self.key, &self.value, FIRST_DAY_MS + DAYS * 86_400_000)?;
             }
         }
         Ok(())

@@ -160,8 +160,13 @@ fn json_is_asked_for_and_json_comes() {
     assert_eq!(world.json(&["topic", "delete", "orders"]), json!({"topic": "orders", "status": "Deleted"}));
     let demo = world.json(&["demo", "--rows", "100"]);
     assert_eq!((&demo["orders"], &demo["data_dir"]), (&json!(100), &json!(null)));
-    let orders = demo["tables"].as_array().unwrap().iter().find(|table| table["table"] == "bronze.orders").unwrap();
+    let of = |name: &str| demo["tables"].as_array().unwrap().iter().find(|table| table["table"] == name).unwrap();
+    let orders = of("bronze.orders");
     assert_eq!((&orders["topic"], &orders["rows"]), (&json!("orders"), &json!(100)));
+    // They moved, and were compacted.
+    let customers = of("bronze.customers");
+    let expected = [("rows", 20), ("data_files", 1), ("delete_files", 0)];
+    assert!(expected.iter().all(|(name, count)| customers[name] == *count), "{customers}");
     assert_eq!(world.ok(&["demo", "--rows", "10", "-q"]), "");
 }
 
