@@ -5,8 +5,8 @@
 //! - I1: one plan a run: files that come meanwhile are the next run's.
 //! - I2: a step is some groups of the plan, so that a run that is killed has kept what it committed, and the next one
 //!   plans what is left.
-//! - I3: delete files are tidied up last: what was rewritten needs none. Groups that somebody else changed for good are given up and counted; no commit of others waits or fails for a
-//!   compaction.
+//! - I3: delete files are tidied up last: what was rewritten needs none. Groups that somebody else changed for good are
+//!   given up and counted; no commit of others fails for a compaction, or waits for more than one of its commits.
 //! - I4: a second compaction of the same table takes over: the first one stops with what it has committed.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -283,6 +283,8 @@ impl<'a> Compaction<'a> {
     }
 
     async fn look(&mut self) -> Result<DirectEvent> {
+        // Who has a turn asks for no other.
+        self.turn = None;
         if self.staged.is_some() {
             self.turn = Some(self.home.turns.of(self.table).await);
         }
@@ -304,6 +306,7 @@ impl<'a> Compaction<'a> {
 
     /// Rewrites groups until a step is full (I2).
     async fn stage(&mut self, task: Task, generation: Generation, epoch: Epoch) -> Result<DirectEvent> {
+        self.turn = None;
         let name = EpochName { job: JobName::compaction(), generation, epoch };
         let planned = (self.plan.clone(), self.strategy);
         let rewriter = Arc::new(Rewriter::new(self.home.store.clone(), self.planned_on.clone(), planned, name)?);
