@@ -11,9 +11,9 @@ use roaring::RoaringTreemap;
 use serde::Serialize;
 use tableflow::home::Home;
 use tableflow_catalog::{CommitOutcome, LoadedTable, Properties, TableCreation};
-use tableflow_lake::commit::{Deletes, RowDelta, prepare_row_delta};
+use tableflow_lake::commit::{RowDelta, prepare_row_delta};
 use tableflow_lake::layout::{new_schema, parse_sort_by};
-use tableflow_lake::write::{EpochName, PositionFile, Stager};
+use tableflow_lake::write::{DeleteWriter, EpochName, Stager};
 use tableflow_model::protocol::{Cut, Epoch, Generation, Ledger, Positions, WriterId};
 use tableflow_model::{Error, Result, TableName};
 use uuid::Uuid;
@@ -111,20 +111,16 @@ impl Small {
             self.files += staged.files.len();
             for file in &staged.files {
                 self.bytes += file.file_size_in_bytes();
-                if let Some(encoded) = PositionFile::encode(vec![(file.file_path(), &gone)])? {
-                    let uri = staged.names.put(&encoded.bytes).await?;
-                    let described = encoded.describe(&uri, delta.spec_id, file.partition())?;
-                    deletes(&mut delta.deletes).push(described);
+                let mut deletes = DeleteWriter::new(&table.metadata, &mut staged.names);
+                deletes.own((delta.spec_id, file.partition()), (file.file_path(), &gone)).await?;
+                for (spec_id, files) in deletes.finish().await? {
+                    delta.deletes.added.entry(spec_id).or_default().extend(files);
                 }
             }
             delta.files.extend(staged.files);
         }
         Ok(delta)
     }
-}
-
-fn deletes(deletes: &mut Deletes) -> &mut Vec<iceberg::spec::DataFile> {
-    deletes.added.entry(0).or_default()
 }
 
 fn unfit() -> Error {

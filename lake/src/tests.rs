@@ -4,6 +4,7 @@
 mod altered;
 mod compacted;
 mod deleted;
+mod encoded;
 mod upserted;
 
 use std::collections::{BTreeMap, HashMap};

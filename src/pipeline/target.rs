@@ -276,7 +276,7 @@ impl Target {
         let (mut delta, mut changed) = (delta.clone(), None);
         if let (Some(keyed), Some(changes)) = (&mut self.keyed, changes) {
             keyed.catch_up(&base.metadata).await?;
-            let resolved = keyed.resolve(&changes.keys, &mut changes.names).await?;
+            let resolved = keyed.resolve(&base.metadata, &changes.keys, &mut changes.names).await?;
             delta.deletes = resolved.deletes.clone();
             let (files, spec_id, keys) = (delta.files.clone(), delta.spec_id, changes.keys.clone());
             changed = Some(Changed { files, spec_id, keys, resolved });

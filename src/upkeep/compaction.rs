@@ -308,8 +308,9 @@ impl<'a> Compaction<'a> {
     async fn stage(&mut self, task: Task, generation: Generation, epoch: Epoch) -> Result<DirectEvent> {
         self.turn = None;
         let name = EpochName { job: JobName::compaction(), generation, epoch };
-        let planned = (self.plan.clone(), self.strategy);
-        let rewriter = Arc::new(Rewriter::new(self.home.store.clone(), self.planned_on.clone(), planned, name)?);
+        let (store, planned) = (self.home.store.clone(), (self.plan.clone(), self.strategy));
+        let names = FileNames::new(store.clone(), self.planned_on.location(), name);
+        let rewriter = Arc::new(Rewriter::new(store, self.planned_on.clone(), planned, names)?);
         let mut done = Vec::new();
         while task == Task::Rewrite
             && !self.waiting.is_empty()

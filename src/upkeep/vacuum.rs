@@ -177,7 +177,7 @@ impl Collection<'_> {
     /// Whether compactions staged some of these files that are dead by now: one that runs is not disturbed (I4).
     fn left_by_compactions(&self, objects: &Objects, found: &Found, undecided: &[String], now: Millis) -> Result<bool> {
         for name in undecided {
-            let is_theirs = name.parse::<FileName>().is_ok_and(|name| name.is_of(&JobName::compaction()));
+            let is_theirs = FileName::of_file(name).is_ok_and(|name| name.is_of(&JobName::compaction()));
             if let Some(object) = objects.data.get(name).filter(|_| is_theirs)
                 && let Some(seen) = found.objects.get(&self.path(&object.uri)?)
                 && now.0 - seen.at.0 >= self.age_ms
@@ -245,8 +245,9 @@ impl Collection<'_> {
         while let Some(object) = listing.try_next().await? {
             let path = self.path(&object.uri)?;
             let in_folder = |folder: &str| path.strip_prefix(folder).filter(|rest| !rest.contains('/'));
-            let stem = in_folder(&data).and_then(|name| name.strip_suffix(".parquet"));
-            if let Some(name) = stem.filter(|name| name.parse::<FileName>().is_ok()) {
+            let has_form = |name: &&str| name.ends_with(".parquet") || name.ends_with(".puffin");
+            let data_file = in_folder(&data).filter(has_form);
+            if let Some(name) = data_file.filter(|name| FileName::of_file(name).is_ok()) {
                 objects.data.insert(name.to_owned(), object);
             } else if in_folder(&metadata).is_some() && ObjectKind::of(&object.uri) != ObjectKind::Other {
                 objects.metadata.push(object);

@@ -64,6 +64,11 @@ impl TablePaths {
         format!("{}/data/{name}.parquet", self.0)
     }
 
+    /// A file of deletion vectors.
+    pub fn vectors(&self, name: &FileName) -> String {
+        format!("{}/data/{name}.puffin", self.0)
+    }
+
     pub fn manifest(&self, commit: Uuid, number: u32) -> String {
         format!("{}/metadata/{commit}-m{number}.avro", self.0)
     }
@@ -181,7 +186,7 @@ impl ObjectKind {
         let directory = segments.next().unwrap_or_default();
         let above = segments.next().unwrap_or_default();
         match (above, directory) {
-            (_, "data") if name.ends_with(".parquet") => ObjectKind::DataFile,
+            (_, "data") if name.ends_with(".parquet") || name.ends_with(".puffin") => ObjectKind::DataFile,
             (_, "metadata") if name.ends_with(".metadata.json") => ObjectKind::Metadata,
             (_, "metadata") if name.starts_with("snap-") && name.ends_with(".avro") => ObjectKind::ManifestList,
             (_, "metadata") if name.ends_with(".avro") => ObjectKind::Manifest,
@@ -243,6 +248,11 @@ mod tests {
             (
                 paths.data_file(&FileName::new(&job, Generation(2), Epoch(17), 3)),
                 "file:///w/bronze/orders-0a1b2c3d/data/bronze.orders-2-17-3.parquet",
+                ObjectKind::DataFile,
+            ),
+            (
+                paths.vectors(&FileName::new(&job, Generation(2), Epoch(17), 4)),
+                "file:///w/bronze/orders-0a1b2c3d/data/bronze.orders-2-17-4.puffin",
                 ObjectKind::DataFile,
             ),
             (

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use iceberg::TableUpdate;
-use iceberg::spec::{DataFile, ManifestContentType, Operation, SchemaRef, Snapshot, Summary, TableMetadata};
+use iceberg::spec::{DataFile, ManifestContentType, Operation, SchemaRef, Summary, TableMetadata};
 use tableflow_model::{Error, Result};
 
 use super::carried::carried_over;
@@ -17,7 +17,7 @@ use super::columns::schema_updates;
 use super::expire::{Retention, snapshots_to_forget};
 use super::manifests::{CommitObjects, LiveFile, check_format, reads_back};
 use super::summary::summary;
-use super::{CommitContext, Prepared, commit_time, requirements, set_main};
+use super::{CommitContext, Prepared, commit_time, requirements, set_main, snapshot};
 use crate::layout::Evolution;
 
 /// Files of one manifest.
@@ -26,9 +26,8 @@ pub(super) struct AddedFiles {
     pub content: ManifestContentType,
     /// The partition spec that they were written with.
     pub spec_id: i32,
-    pub files: Vec<DataFile>,
-    /// Theirs (I3); that of the snapshot where they have none.
-    pub sequence: Option<i64>,
+    /// With their sequence numbers (I3); that of the snapshot where they have none.
+    pub files: Vec<(DataFile, Option<i64>)>,
 }
 
 /// What a commit does.
@@ -63,15 +62,7 @@ pub(super) async fn prepare_files(
     let now = commit_time(base, context.clock);
     let forget = snapshots_to_forget(base, change.retention, now)?;
     let summary = Summary { operation: change.operation.clone(), additional_properties: summary(base, change) };
-    let snapshot = Snapshot::builder()
-        .with_snapshot_id(snapshot_id)
-        .with_parent_snapshot_id(base.current_snapshot_id())
-        .with_sequence_number(sequence_number)
-        .with_timestamp_ms(now.0)
-        .with_manifest_list(list)
-        .with_summary(summary)
-        .with_schema_id(schema_id)
-        .build();
+    let snapshot = snapshot(base, (snapshot_id, sequence_number), list, summary, (schema_id, now));
     if !change.properties.is_empty() {
         let properties = change.properties.clone().into_iter().collect();
         updates.push(TableUpdate::SetProperties { updates: properties });

@@ -1,7 +1,7 @@
 //! Manifests and manifest lists, written and read.
 //!
 //! - I1: every object is put create-only under a name with the commit's own uuid.
-//! - I2: an entry that is carried over keeps its snapshot id and both sequence numbers.
+//! - I2: an entry that is carried over keeps its snapshot id, both sequence numbers and its row ids.
 //! - I3: a manifest that joins others has their spec and the table's current schema. Readers take bounds by field id,
 //!   and nobody asks for those of columns that the table has no more; every other bound is kept.
 
@@ -18,6 +18,7 @@ use tableflow_store::paths::TablePaths;
 use uuid::Uuid;
 
 use super::files::AddedFiles;
+use super::row_ids;
 use crate::iceberg_error;
 
 /// The manifests of a snapshot.
@@ -33,7 +34,9 @@ pub async fn live_entries(store: &Store, manifest: &ManifestFile) -> Result<(Vec
     let loaded = manifest.load_manifest(&file_io(store)).await.map_err(iceberg_error("a manifest cannot be read"))?;
     let schema = loaded.metadata().schema().clone();
     let (entries, _) = loaded.into_parts();
-    let live = entries.into_iter().filter(|entry| entry.is_alive()).map(Arc::unwrap_or_clone).collect();
+    let live = entries.into_iter().filter(|entry| entry.is_alive()).map(Arc::unwrap_or_clone);
+    let mut live: Vec<ManifestEntry> = live.collect();
+    row_ids::inherit(manifest, &mut live)?;
     Ok((live, schema))
 }
 
@@ -83,11 +86,23 @@ pub(super) struct CommitObjects<'a> {
     id: Uuid,
     snapshot_id: i64,
     next_manifest: u32,
+    /// From version 3 of the format on: the id of the first row that has none yet.
+    next_row_id: Option<u64>,
+}
+
+/// The manifest list of a snapshot.
+#[derive(Debug)]
+pub(super) struct WrittenList {
+    pub uri: String,
+    /// The first row id that it gave out, and how many, where rows have ids.
+    pub row_ids: Option<(u64, u64)>,
 }
 
 impl<'a> CommitObjects<'a> {
     pub fn new(store: &'a Store, table: &TableMetadata, id: Uuid, snapshot_id: i64) -> Self {
-        CommitObjects { store, paths: TablePaths::at(table.location()), id, snapshot_id, next_manifest: 0 }
+        let next_row_id = (table.format_version() >= FormatVersion::V3).then(|| table.next_row_id());
+        let paths = TablePaths::at(table.location());
+        CommitObjects { store, paths, id, snapshot_id, next_manifest: 0, next_row_id }
     }
 
     fn writer(
@@ -100,9 +115,11 @@ impl<'a> CommitObjects<'a> {
         self.next_manifest += 1;
         let output = file_io(self.store).new_output(uri).map_err(iceberg_error("naming a manifest"))?;
         let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec);
-        Ok(match content {
-            ManifestContentType::Data => builder.build_v2_data(),
-            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        Ok(match (content, self.next_row_id) {
+            (ManifestContentType::Data, None) => builder.build_v2_data(),
+            (ManifestContentType::Deletes, None) => builder.build_v2_deletes(),
+            (ManifestContentType::Data, Some(_)) => builder.build_v3_data(),
+            (ManifestContentType::Deletes, Some(_)) => builder.build_v3_deletes(),
         })
     }
 
@@ -119,8 +136,8 @@ impl<'a> CommitObjects<'a> {
         let schema = schema_for(table, schema, spec)?;
         let mut writer = self.writer(added.content, schema, spec.as_ref().clone())?;
         let inherited = -1;
-        for file in &added.files {
-            let added = writer.add_file(file.clone(), added.sequence.unwrap_or(inherited));
+        for (file, sequence) in &added.files {
+            let added = writer.add_file(file.clone(), sequence.unwrap_or(inherited));
             added.map_err(iceberg_error("adding a file to a manifest"))?;
         }
         writer.write_manifest_file().await.map_err(iceberg_error("writing a manifest"))
@@ -166,16 +183,20 @@ impl<'a> CommitObjects<'a> {
         manifests: Vec<ManifestFile>,
         parent: Option<i64>,
         sequence_number: i64,
-    ) -> Result<String> {
+    ) -> Result<WrittenList> {
         let first_attempt = 0;
         let uri = self.paths.manifest_list(self.snapshot_id, first_attempt, self.id);
         let output = file_io(self.store).new_output(&uri).map_err(iceberg_error("naming a manifest list"))?;
         let failed = iceberg_error("writing a manifest list");
         let output = output.writer().await.map_err(&failed)?;
-        let mut writer = ManifestListWriter::v2(output, self.snapshot_id, parent, sequence_number);
+        let mut writer = match self.next_row_id {
+            None => ManifestListWriter::v2(output, self.snapshot_id, parent, sequence_number),
+            first => ManifestListWriter::v3(output, self.snapshot_id, parent, sequence_number, first),
+        };
         writer.add_manifests(manifests.into_iter()).map_err(&failed)?;
+        let row_ids = self.next_row_id.zip(writer.next_row_id()).map(|(first, next)| (first, next - first));
         writer.close().await.map_err(&failed)?;
-        Ok(uri)
+        Ok(WrittenList { uri, row_ids })
     }
 }
 
@@ -204,11 +225,11 @@ pub(super) fn reads_back(spec: &PartitionSpec, schema: &SchemaRef) -> bool {
     PartitionSpec::builder(schema.clone()).add_unbound_fields(fields).is_ok()
 }
 
-/// This version writes format version 2 only; a table that somebody upgraded is left alone.
+/// Version 1 of the format has no deletes and no sequence numbers: a table of others that still has it is left alone.
 pub(super) fn check_format(table: &TableMetadata) -> Result<()> {
-    if table.format_version() == FormatVersion::V2 {
+    if table.format_version() >= FormatVersion::V2 {
         return Ok(());
     }
-    Err(Error::usage(format!("the table has format version {}, this program writes version 2", table.format_version()))
-        .with_hint("enable the topic into another table"))
+    Err(Error::usage(format!("the table has format version {}, which is not written here", table.format_version()))
+        .with_hint("upgrade it to version 2 or 3 with the engine that made it, or enable the topic into another table"))
 }

@@ -5,6 +5,7 @@
 //! ```text
 //!  columns    new columns, published with the files that have them or ahead of them; columns that go
 //!  merge      which manifests to join, so that the list stays short
+//!  row_ids    what the entries of a manifest inherit
 //!  manifests  manifests and manifest lists, written and read
 //!  carried    the parent's manifests, without the files that go
 //!  expire     which snapshots a commit forgets
@@ -36,12 +37,17 @@ mod merge;
 mod rewrite;
 mod rollback;
 mod row_delta;
+mod row_ids;
 mod summary;
 
-use iceberg::spec::{MAIN_BRANCH, Operation, SnapshotRef, SnapshotReference, SnapshotRetention, TableMetadata};
+use iceberg::spec::{
+    MAIN_BRANCH, Operation, Snapshot, SnapshotRef, SnapshotReference, SnapshotRetention, Summary, TableMetadata,
+};
 use iceberg::{TableRequirement, TableUpdate};
 use tableflow_model::{Clock, Ids, Millis};
 use tableflow_store::Store;
+
+use manifests::WrittenList;
 
 pub use columns::{prepare_change, prepare_columns};
 pub use expire::{Expiry, Retention, prepare_expiry};
@@ -80,6 +86,28 @@ fn requirements(base: &TableMetadata) -> Vec<TableRequirement> {
         TableRequirement::UuidMatch { uuid: base.uuid() },
         TableRequirement::RefSnapshotIdMatch { r#ref: MAIN_BRANCH.to_owned(), snapshot_id: base.current_snapshot_id() },
     ]
+}
+
+/// The next snapshot of main, with its id and sequence number, and the schema and the time that it is written with.
+fn snapshot(
+    base: &TableMetadata,
+    (id, sequence_number): (i64, i64),
+    list: WrittenList,
+    summary: Summary,
+    (schema_id, now): (i32, Millis),
+) -> Snapshot {
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(id)
+        .with_parent_snapshot_id(base.current_snapshot_id())
+        .with_sequence_number(sequence_number)
+        .with_timestamp_ms(now.0)
+        .with_manifest_list(list.uri)
+        .with_summary(summary)
+        .with_schema_id(schema_id);
+    match list.row_ids {
+        None => snapshot.build(),
+        Some((first, given_out)) => snapshot.with_row_range(first, given_out).build(),
+    }
 }
 
 fn set_main(snapshot_id: i64) -> TableUpdate {

@@ -34,8 +34,7 @@ pub async fn prepare_rewrite(context: CommitContext<'_>, base: &TableMetadata, r
     let data = rewrite.files.iter().map(|(spec_id, files)| AddedFiles {
         content: ManifestContentType::Data,
         spec_id: *spec_id,
-        files: files.clone(),
-        sequence: Some(rewrite.read_at),
+        files: files.iter().map(|file| (file.clone(), Some(rewrite.read_at))).collect(),
     });
     let change = FileChange {
         operation: Operation::Replace,

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use iceberg::TableUpdate;
-use iceberg::spec::{Operation, Snapshot, Summary, TableMetadata};
+use iceberg::spec::{Operation, Summary, TableMetadata};
 use tableflow_model::{Error, Result};
 
 use super::manifests::{CommitObjects, check_format, manifests_of};
-use super::{CommitContext, Prepared, commit_time, requirements, set_main};
+use super::{CommitContext, Prepared, commit_time, requirements, set_main, snapshot};
 
 /// In the summary of a rollback's snapshot: the snapshot whose content it has.
 pub const ROLLED_BACK_TO: &str = "tableflow.rollback-to";
@@ -41,15 +41,9 @@ pub async fn prepare_rollback(
     let mut summary: std::collections::HashMap<_, _> = totals.map(|(k, v)| (k.clone(), v.clone())).collect();
     summary.extend(properties.clone());
     summary.insert(ROLLED_BACK_TO.to_owned(), to.to_string());
-    let snapshot = Snapshot::builder()
-        .with_snapshot_id(snapshot_id)
-        .with_parent_snapshot_id(base.current_snapshot_id())
-        .with_sequence_number(sequence_number)
-        .with_timestamp_ms(commit_time(base, context.clock).0)
-        .with_manifest_list(list)
-        .with_summary(Summary { operation: Operation::Overwrite, additional_properties: summary })
-        .with_schema_id(base.current_schema_id())
-        .build();
+    let summary = Summary { operation: Operation::Overwrite, additional_properties: summary };
+    let of_now = (base.current_schema_id(), commit_time(base, context.clock));
+    let snapshot = snapshot(base, (snapshot_id, sequence_number), list, summary, of_now);
     let mut updates = Vec::new();
     if !properties.is_empty() {
         updates.push(TableUpdate::SetProperties { updates: properties.into_iter().collect() });

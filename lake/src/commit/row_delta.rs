@@ -1,11 +1,13 @@
 //! What one epoch does to a table: rows that come, rows that go, and a new ledger, in one snapshot.
 //!
 //! - I1: rows that come are written into partitions that the table can still have, or refused.
-//! - I2: a delete file that another one stands in for is gone in the same snapshot.
+//! - I2: a delete file, or a data file, that another one stands in for is gone in the same snapshot.
+//! - I3: rows that are copied from one data file into another are as old as they were: which of two rows is the younger
+//!   one stays the same, and what else is deleted by values is.
 
 use std::collections::BTreeMap;
 
-use iceberg::spec::{DataFile, ManifestContentType, Operation, TableMetadata};
+use iceberg::spec::{DataContentType, DataFile, ManifestContentType, Operation, TableMetadata};
 use tableflow_model::Result;
 
 use super::columns::schema_updates;
@@ -29,21 +31,35 @@ pub struct RowDelta {
     pub retention: Retention,
 }
 
-/// Delete files that come, and those that they stand in for.
+/// Rows that go: files that come, and those that they stand in for.
 #[derive(Clone, Debug, Default)]
 pub struct Deletes {
-    /// By the spec of the data files that they are about.
+    /// Delete files, by the spec of the data files that they are about.
     pub added: BTreeMap<i32, Vec<DataFile>>,
+    /// Data files without the rows that go, by their spec, with the sequence number of the rows that stay (I3).
+    pub copied: BTreeMap<i32, Vec<(DataFile, i64)>>,
     pub replaced: Vec<LiveFile>,
 }
 
 impl Deletes {
-    /// A manifest for each spec.
+    /// Whether data files go: rows that stay have other places then, if any stay.
+    pub(crate) fn moves_rows(&self) -> bool {
+        self.replaced.iter().any(|replaced| replaced.file.content_type() == DataContentType::Data)
+    }
+
+    /// A manifest for each spec and content.
     pub(super) fn manifests(&self) -> impl Iterator<Item = AddedFiles> + '_ {
-        let content = ManifestContentType::Deletes;
-        let of_spec = |(spec_id, files): (&i32, &Vec<DataFile>)| (*spec_id, files.clone());
-        let added = self.added.iter().map(of_spec);
-        added.map(move |(spec_id, files)| AddedFiles { content, spec_id, files, sequence: None })
+        let added = self.added.iter().map(|(spec_id, files)| AddedFiles {
+            content: ManifestContentType::Deletes,
+            spec_id: *spec_id,
+            files: files.iter().map(|file| (file.clone(), None)).collect(),
+        });
+        let copied = self.copied.iter().map(|(spec_id, files)| AddedFiles {
+            content: ManifestContentType::Data,
+            spec_id: *spec_id,
+            files: files.iter().map(|(file, sequence)| (file.clone(), Some(*sequence))).collect(),
+        });
+        added.chain(copied)
     }
 }
 
@@ -52,8 +68,8 @@ pub async fn prepare_row_delta(context: CommitContext<'_>, base: &TableMetadata,
     let mut added = Vec::new();
     if !delta.files.is_empty() {
         check_spec(base, delta.spec_id, &schema_updates(base, delta.schema.as_ref()).0)?;
-        let (content, files) = (ManifestContentType::Data, delta.files.clone());
-        added.push(AddedFiles { content, spec_id: delta.spec_id, files, sequence: None });
+        let files = delta.files.iter().map(|file| (file.clone(), None)).collect();
+        added.push(AddedFiles { content: ManifestContentType::Data, spec_id: delta.spec_id, files });
     }
     added.extend(delta.deletes.manifests());
     let change = FileChange {
@@ -69,7 +85,8 @@ pub async fn prepare_row_delta(context: CommitContext<'_>, base: &TableMetadata,
 
 /// What other engines understand of it.
 fn operation(delta: &RowDelta) -> Operation {
-    match (delta.deletes.added.is_empty(), delta.files.is_empty()) {
+    let nothing_goes = delta.deletes.added.is_empty() && delta.deletes.replaced.is_empty();
+    match (nothing_goes, delta.files.is_empty()) {
         (true, _) => Operation::Append,
         (false, true) => Operation::Delete,
         (false, false) => Operation::Overwrite,

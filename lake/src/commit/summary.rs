@@ -4,13 +4,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use iceberg::spec::{DataContentType, DataFile, Struct, TableMetadata};
+use iceberg::spec::{DataContentType, DataFile, DataFileFormat, Struct, TableMetadata};
 
 use super::files::FileChange;
 
 /// I1; the properties that change with it stand in it, too.
 pub(super) fn summary(base: &TableMetadata, change: &FileChange) -> HashMap<String, String> {
-    let added = Counted::of(change.added.iter().flat_map(|added| &added.files));
+    let added = Counted::of(change.added.iter().flat_map(|added| &added.files).map(|(file, _)| file));
     let removed = Counted::of(change.removed.iter().map(|removed| &removed.file));
     let mut summary: HashMap<String, String> = change.properties.clone().into_iter().collect();
     let mut say = |name: &str, count: u64| {
@@ -21,11 +21,13 @@ pub(super) fn summary(base: &TableMetadata, change: &FileChange) -> HashMap<Stri
     say("added-data-files", added.data_files);
     say("added-records", added.records);
     say("added-delete-files", added.delete_files);
+    say("added-dvs", added.vectors);
     say("added-position-deletes", added.positions);
     say("added-files-size", added.bytes);
     say("deleted-data-files", removed.data_files);
     say("deleted-records", removed.records);
     say("removed-delete-files", removed.delete_files);
+    say("removed-dvs", removed.vectors);
     say("removed-position-deletes", removed.positions);
     say("removed-files-size", removed.bytes);
     say("changed-partition-count", added.partitions.union(&removed.partitions).count() as u64);
@@ -48,6 +50,8 @@ struct Counted<'a> {
     data_files: u64,
     records: u64,
     delete_files: u64,
+    /// Of those.
+    vectors: u64,
     positions: u64,
     bytes: u64,
     partitions: HashSet<&'a Struct>,
@@ -62,6 +66,7 @@ impl<'a> Counted<'a> {
                 _ => (&mut counted.delete_files, &mut counted.positions),
             };
             *files += 1;
+            counted.vectors += u64::from(file.file_format() == DataFileFormat::Puffin);
             *records += file.record_count();
             // Of a file with several vectors each entry has its own part.
             let size = file.content_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok());

@@ -5,6 +5,7 @@
 //!   of the data files that are live.
 //! - I2: a delete file goes where no live data file is left that it applies to (R4).
 //! - I3: it is worked out on the base of the commit, a partition at a time: nothing that was found before is believed.
+//! - I4: from version 3 of the format on, what files of positions say of a data file becomes its vector.
 //!
 //! The format would have a merged file take the greatest sequence number of those it stands for (R5). Here it has that of
 //! its commit: a path is never given to a second file, so that a greater number deletes nothing more.
@@ -16,10 +17,10 @@ use roaring::RoaringTreemap;
 use tableflow_model::Result;
 use tableflow_store::Store;
 
-use crate::commit::{CommitContext, Deletes, LiveFile, Prepared, Rewrite, manifests_of, prepare_rewrite};
+use crate::commit::{CommitContext, LiveFile, Prepared, Rewrite, manifests_of, prepare_rewrite};
 use crate::read::{Applying, DeleteFiles, data_files, position_rows};
 use crate::upsert::OWN_DELETES_MAX;
-use crate::write::{FileNames, PositionFile};
+use crate::write::{DeleteWriter, FileNames};
 
 /// A partition of one of the table's specs.
 type Partition = (i32, Struct);
@@ -55,10 +56,12 @@ pub async fn prepare_tidying(
     }
     let applied = partitions.values().flatten().flat_map(|(_, applying)| applying.files());
     rewrite.deletes.replaced = deletes.without(applied);
+    let mut writer = DeleteWriter::new(base, names);
     for ((spec_id, partition), files) in &partitions {
-        let tidied = Tidying { store: context.store, names, partition: (*spec_id, partition) };
-        tidied.partition(files, &mut rewrite.deletes).await?;
+        let tidied = Tidying { store: context.store, writer: &mut writer, partition: (*spec_id, partition) };
+        rewrite.deletes.replaced.extend(tidied.partition(files).await?);
     }
+    rewrite.deletes.added = writer.finish().await?;
     let removed = rewrite.deletes.replaced.len() as u64;
     if removed == 0 {
         return Ok(None);
@@ -67,60 +70,59 @@ pub async fn prepare_tidying(
     Ok(Some(Tidied { prepared: prepare_rewrite(context, base, &rewrite).await?, removed, added }))
 }
 
-struct Tidying<'a> {
+/// The files of positions of one partition.
+struct Tidying<'a, 'w> {
     store: &'a Store,
-    names: &'a mut FileNames,
+    writer: &'a mut DeleteWriter<'w>,
     partition: (i32, &'a Struct),
 }
 
-impl Tidying<'_> {
-    /// The files of positions of one partition.
-    async fn partition(mut self, files: &[(&LiveFile, Applying)], deletes: &mut Deletes) -> Result<()> {
+impl Tidying<'_, '_> {
+    /// Those that go.
+    async fn partition(mut self, files: &[(&LiveFile, Applying)]) -> Result<Vec<LiveFile>> {
+        let mut replaced = Vec::new();
         let shared = shared_by(files);
         let rows = match shared.is_empty() {
             true => HashMap::new(),
             false => position_rows(self.store, files, |delete| !is_own(delete)).await?,
         };
         let touched = rows.values().filter(|rows| !rows.is_empty()).count();
-        let own = touched <= OWN_DELETES_MAX;
+        let own = touched <= OWN_DELETES_MAX || !self.writer.shares();
         if own || shared.len() > 1 {
-            deletes.replaced.extend(shared.values().map(|delete| (*delete).clone()));
+            replaced.extend(shared.values().map(|delete| (*delete).clone()));
         }
-        let several = |applying: &Applying| applying.files().filter(|delete| is_own(delete)).count() > 1;
         for (live, applying) in files {
             let of_shared = rows.get(live.file.file_path()).filter(|rows| own && !rows.is_empty());
-            if of_shared.is_some() || several(applying) {
-                self.merge((live, applying), of_shared, deletes).await?;
+            if of_shared.is_some() || self.is_worth_it(applying) {
+                replaced.extend(self.merge((live, applying), of_shared).await?);
             }
         }
         if !own && shared.len() > 1 {
-            self.put(rows.iter().map(|(path, rows)| (path.as_str(), rows)).collect(), deletes).await?;
+            let rows = rows.iter().map(|(path, rows)| (path.as_str(), rows)).collect();
+            self.writer.shared(self.partition, rows).await?;
         }
-        Ok(())
+        Ok(replaced)
     }
 
-    /// What its own delete files say of a data file, and these rows, in one file of its own.
+    /// Whether the data file's own delete files become another one: they are several, or none that may still be added
+    /// (I4).
+    fn is_worth_it(&self, applying: &Applying) -> bool {
+        let own = applying.files().filter(|delete| is_own(delete)).count();
+        own > 1 || (own > 0 && applying.vector.is_none() && !self.writer.shares())
+    }
+
+    /// What its own delete files say of a data file, and these rows, in one file of its own. Those that go.
     async fn merge(
         &mut self,
         (live, applying): (&LiveFile, &Applying),
         of_shared: Option<&RoaringTreemap>,
-        deletes: &mut Deletes,
-    ) -> Result<()> {
+    ) -> Result<Vec<LiveFile>> {
         let path = live.file.file_path();
         let mut own = position_rows(self.store, &[(live, applying.clone())], is_own).await?;
         let mut rows = own.remove(path).unwrap_or_default();
         of_shared.into_iter().for_each(|more| rows |= more);
-        deletes.replaced.extend(applying.files().filter(|delete| is_own(delete)).cloned());
-        self.put(vec![(path, &rows)], deletes).await
-    }
-
-    async fn put(&mut self, rows: Vec<(&str, &RoaringTreemap)>, deletes: &mut Deletes) -> Result<()> {
-        if let Some(encoded) = PositionFile::encode(rows)? {
-            let uri = self.names.put(&encoded.bytes).await?;
-            let (spec_id, partition) = self.partition;
-            deletes.added.entry(spec_id).or_default().push(encoded.describe(&uri, spec_id, partition)?);
-        }
-        Ok(())
+        self.writer.own(self.partition, (path, &rows)).await?;
+        Ok(applying.files().filter(|delete| is_own(delete)).cloned().collect())
     }
 }
 

@@ -5,6 +5,7 @@
 //! ```text
 //!  plan     a snapshot -> groups of files that are worth rewriting
 //!  moved    where the rows of rewritten files are now
+//!  lineage  the ids of rows that are written anew
 //!  sort     the rows of a group in the order of the table
 //!  rewrite  a group -> new files without deleted rows, staged
 //!  publish  staged files onto the base of now: what was deleted meanwhile is deleted in the new files, too
@@ -19,6 +20,7 @@
 //!   are not yet published; not by the table, nor by how many delete files it has.
 
 mod deletes;
+mod lineage;
 mod moved;
 mod plan;
 mod publish;
@@ -26,6 +28,8 @@ mod rewrite;
 mod sort;
 
 pub use deletes::{Tidied, prepare_tidying};
+#[cfg(test)]
+pub(crate) use lineage::Lineage;
 pub use plan::{Group, Input, Plan, Thresholds, plan};
 pub use publish::{Published, prepare_step};
 pub use rewrite::{Rewriter, Rewritten, Strategy};

@@ -17,6 +17,7 @@ use tableflow_store::Store;
 use uuid::Uuid;
 
 use crate::commit::{LiveFile, manifests_of};
+use crate::layout::copies_on_write;
 use crate::read::{Applying, DeleteFiles, data_files, deleted_rows};
 
 /// Below this part of the target a file is small, in hundredths.
@@ -60,6 +61,11 @@ impl Thresholds {
     /// What is worth doing again and again while rows come in: some small files may wait for more of them.
     pub fn due(target_bytes: u64) -> Self {
         Thresholds { files_min: DUE_FILES_MIN, ..Thresholds::new(target_bytes) }
+    }
+
+    /// A table that copies on write has no use for delete files, whoever wrote them.
+    fn of_table(self, table: &TableMetadata) -> Self {
+        if copies_on_write(table) { Thresholds { deleted_min: 0, delete_files_min: 1, ..self } } else { self }
     }
 
     fn is_small(&self, bytes: u64) -> bool {
@@ -122,6 +128,13 @@ pub struct Group {
 }
 
 impl Group {
+    /// A file that becomes another one, whatever its size.
+    pub(super) fn of_one(live: LiveFile) -> Self {
+        let (spec_id, partition) = (live.spec_id, live.file.partition().clone());
+        let files = vec![Input { live, deleted: 0, delete_files: 0 }];
+        Group { spec_id, partition, files, file_bytes: u64::MAX, outputs: 1 }
+    }
+
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(Input::bytes).sum()
     }
@@ -157,6 +170,7 @@ pub async fn plan(
     thresholds: Thresholds,
 ) -> Result<Plan> {
     let mut plan = Plan::of_nothing(table);
+    let thresholds = thresholds.of_table(table);
     let Some(snapshot) = table.current_snapshot() else { return Ok(plan) };
     let manifests = manifests_of(store, table, snapshot).await?;
     plan.deletes = DeleteFiles::of_manifests(store, table, &manifests).await?;

@@ -18,7 +18,7 @@ use super::plan::Plan;
 use super::rewrite::Rewritten;
 use crate::commit::{CommitContext, LiveFile, Prepared, Rewrite, manifests_of, prepare_rewrite};
 use crate::read::{DeleteFiles, data_files, deleted_rows};
-use crate::write::{FileNames, PositionFile};
+use crate::write::{DeleteWriter, FileNames};
 
 /// What of a step is published.
 #[derive(Clone, Debug)]
@@ -48,17 +48,14 @@ pub async fn prepare_step(
     let read_at = sequence(plan.sequence, base.next_sequence_number(), Rules::law());
     let mut rewrite = Rewrite { read_at, properties, ..Rewrite::default() };
     let (mut groups, mut moved_deletes) = (Vec::new(), 0);
+    let mut deletes = DeleteWriter::new(base, names);
     for (place, rewritten) in done.iter().enumerate() {
         let Some(since) = now.deleted_since(rewritten) else { continue };
         groups.push(place);
         moved_deletes += since.values().map(RoaringTreemap::len).sum::<u64>();
         let group = &rewritten.group;
         for (file, rows) in rewritten.files.iter().enumerate().filter_map(|(at, file)| Some((file, since.get(&at)?))) {
-            if let Some(encoded) = PositionFile::encode(vec![(file.file_path(), rows)])? {
-                let uri = names.put(&encoded.bytes).await?;
-                let described = encoded.describe(&uri, group.spec_id, &group.partition)?;
-                rewrite.deletes.added.entry(group.spec_id).or_default().push(described);
-            }
+            deletes.own((group.spec_id, &group.partition), (file.file_path(), rows)).await?;
         }
         let files: &mut Vec<DataFile> = rewrite.files.entry(group.spec_id).or_default();
         files.extend(rewritten.files.iter().cloned());
@@ -70,6 +67,7 @@ pub async fn prepare_step(
     if groups.is_empty() {
         return Ok(None);
     }
+    rewrite.deletes.added = deletes.finish().await?;
     let prepared = prepare_rewrite(context, base, &rewrite).await?;
     Ok(Some((prepared, Published { groups, moved_deletes })))
 }

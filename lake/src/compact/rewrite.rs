@@ -2,10 +2,11 @@
 //!
 //! Owns [`Rewriter`] and [`Rewritten`].
 //! - I1: every row of the group that is not deleted in the plan's snapshot is in exactly one of the new files.
-//! - I2: rows keep their partition and its spec; they get the columns that the table has now, and its order.
+//! - I2: rows keep their partition, its spec and their ids; they get the columns that the table has now, and its order.
 //! - I3: at any time one new file is in memory, and a batch of one old one; rows that are sorted together are on disk
 //!   where they are many.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt64Array};
@@ -21,14 +22,15 @@ use tableflow_model::{Error, Result};
 use tableflow_store::Store;
 use tokio::sync::Mutex;
 
+use super::lineage::Lineage;
 use super::moved::{Moved, Place};
 use super::plan::{Group, Plan};
 use super::sort::{failed, sorted};
 use crate::arrow_error;
 use crate::commit::LiveFile;
 use crate::layout::{arrow_schema, conform};
-use crate::read::{ColumnReader, deleted_rows};
-use crate::write::{EpochName, FileLayout, FileNames, OpenFile};
+use crate::read::{ColumnReader, DeletedRows, deleted_rows};
+use crate::write::{FileLayout, FileNames, OpenFile};
 
 /// New files in place of those of a group, staged.
 #[derive(Debug)]
@@ -65,21 +67,23 @@ pub struct Rewriter {
     store: Store,
     table: Arc<TableMetadata>,
     plan: Arc<Plan>,
+    lineage: Lineage,
     reader: ColumnReader,
     names: Mutex<FileNames>,
 }
 
 impl Rewriter {
-    /// `table` is what was planned on; new files get the names of this epoch.
+    /// `table` is what was planned on.
     pub fn new(
         store: Store,
         table: Arc<TableMetadata>,
         (plan, strategy): (Arc<Plan>, Strategy),
-        name: EpochName,
+        names: FileNames,
     ) -> Result<Self> {
-        let reader = ColumnReader::new(&table, table.current_schema())?;
-        let names = Mutex::new(FileNames::new(store.clone(), table.location(), name));
-        Ok(Rewriter { strategy, store, table, plan, reader, names })
+        let lineage = Lineage::of(&table)?;
+        let reader = ColumnReader::new(&table, &lineage.schema)?;
+        let names = Mutex::new(names);
+        Ok(Rewriter { strategy, store, table, plan, lineage, reader, names })
     }
 
     /// For further files of the same epoch.
@@ -87,10 +91,22 @@ impl Rewriter {
         self.names.lock().await.clone()
     }
 
+    /// A group of the plan.
     pub async fn rewrite(self: Arc<Self>, group: Group) -> Result<Rewritten> {
         let live: Vec<&LiveFile> = group.files.iter().map(|input| &input.live).collect();
-        let mut deleted = deleted_rows(&self.store, &self.table, &self.plan.deletes, &live).await?;
-        let schema = self.table.current_schema().clone();
+        let deleted = deleted_rows(&self.store, &self.table, &self.plan.deletes, &live).await?;
+        self.without(group, deleted).await
+    }
+
+    /// A file without these rows; nothing where it has no others.
+    pub(crate) async fn copy(self: &Arc<Self>, live: &LiveFile, deleted: RoaringTreemap) -> Result<Vec<DataFile>> {
+        let deleted = HashMap::from([(live.file.file_path().to_owned(), deleted)]);
+        Ok(self.without(Group::of_one(live.clone()), deleted).await?.files)
+    }
+
+    /// The group's files without these rows, by their paths.
+    async fn without(self: &Arc<Self>, group: Group, mut deleted: DeletedRows) -> Result<Rewritten> {
+        let schema = self.lineage.schema.clone();
         let sort_order = self.table.default_sort_order().as_ref().clone();
         let memory_bytes = match self.strategy {
             Strategy::Sort { memory_bytes } if !sort_order.is_unsorted() => Some(memory_bytes),
@@ -104,16 +120,16 @@ impl Rewriter {
             schema,
             keys: None,
         };
-        let inputs: Vec<(DataFile, RoaringTreemap)> = group
+        let inputs: Vec<(LiveFile, RoaringTreemap)> = group
             .files
             .iter()
-            .map(|input| (input.live.file.clone(), deleted.remove(input.live.file.file_path()).unwrap_or_default()))
+            .map(|input| (input.live.clone(), deleted.remove(input.live.file.file_path()).unwrap_or_default()))
             .collect();
-        let mut outputs = Outputs::new(&self, &group, &layout);
+        let mut outputs = Outputs::new(self, &group, &layout);
         match memory_bytes {
             None => {
-                for (file, deleted) in inputs {
-                    outputs.take(&file, deleted).await?;
+                for (live, deleted) in inputs {
+                    outputs.take(&live, deleted).await?;
                 }
             }
             Some(memory_bytes) => outputs.take_sorted(inputs, memory_bytes).await?,
@@ -125,7 +141,7 @@ impl Rewriter {
     /// The rows of these files, but for those that are deleted, each with the number that it comes with.
     fn numbered(
         self: &Arc<Self>,
-        inputs: Vec<(DataFile, RoaringTreemap)>,
+        inputs: Vec<(LiveFile, RoaringTreemap)>,
         schema: &ArrowSchemaRef,
     ) -> SendableRecordBatchStream {
         let with_number = numbered_schema(schema);
@@ -133,12 +149,14 @@ impl Rewriter {
         let (rewriter, schema, send) = (self.clone(), schema.clone(), stream.tx());
         stream.spawn(async move {
             let mut next = 0_u64;
-            for (file, deleted) in inputs {
-                let mut batches = rewriter.reader.open(&rewriter.store, &file).await.map_err(external)?;
+            for (live, deleted) in inputs {
+                let mut batches = rewriter.reader.open(&rewriter.store, &live.file).await.map_err(external)?;
                 let mut first = 0;
                 while let Some(batch) = batches.next().await.map_err(external)? {
                     let rows = batch.num_rows() as u64;
-                    let kept = without(batch, first, &deleted).and_then(|kept| conform(&kept, &schema));
+                    let rows_of = rewriter.lineage.inherited(batch, &live, first);
+                    let kept = rows_of.and_then(|batch| without(batch, first, &deleted));
+                    let kept = kept.and_then(|kept| conform(&kept, &schema));
                     let batch = number(kept.map_err(external)?, &with_number, &mut next)?;
                     first += rows;
                     if send.send(Ok(batch)).await.is_err() {
@@ -192,18 +210,18 @@ impl<'a> Outputs<'a> {
     }
 
     /// The rows of a file, but for those that are deleted.
-    async fn take(&mut self, file: &DataFile, deleted: RoaringTreemap) -> Result<()> {
-        let all = deleted.len() >= file.record_count();
+    async fn take(&mut self, live: &LiveFile, deleted: RoaringTreemap) -> Result<()> {
+        let all = deleted.len() >= live.file.record_count();
         let of_file = deleted.clone();
         self.moved.source(deleted);
         if all {
             return Ok(());
         }
         let (mut batches, mut first, mut begins) =
-            (self.rewriter.reader.open(&self.rewriter.store, file).await?, 0, true);
+            (self.rewriter.reader.open(&self.rewriter.store, &live.file).await?, 0, true);
         while let Some(batch) = batches.next().await? {
             let rows = batch.num_rows() as u64;
-            let kept = without(batch, first, &of_file)?;
+            let kept = without(self.rewriter.lineage.inherited(batch, live, first)?, first, &of_file)?;
             if kept.num_rows() > 0 {
                 let output = self.done.len();
                 let row = self.open.as_ref().map_or(0, |(_, rows)| *rows);
@@ -221,12 +239,12 @@ impl<'a> Outputs<'a> {
     }
 
     /// The rows of all files, sorted together.
-    async fn take_sorted(&mut self, inputs: Vec<(DataFile, RoaringTreemap)>, memory_bytes: usize) -> Result<()> {
+    async fn take_sorted(&mut self, inputs: Vec<(LiveFile, RoaringTreemap)>, memory_bytes: usize) -> Result<()> {
         let mut came = 0;
-        for (file, deleted) in &inputs {
+        for (live, deleted) in &inputs {
             self.moved.source(deleted.clone());
             self.moved.run(0, Place { output: 0, row: came });
-            came += file.record_count() - deleted.len();
+            came += live.file.record_count() - deleted.len();
         }
         let mut places = vec![(u32::MAX, u32::MAX); usize::try_from(came).unwrap_or(0)];
         let rows = self.rewriter.numbered(inputs, &self.layout.arrow_schema);

@@ -6,15 +6,19 @@
 //!  schema     Arrow columns -> Iceberg columns with stable ids, and columns that are added
 //!  drop       columns that go
 //!  partition  `--partition-by` and `--sort-by` -> partition spec and sort order, and back to text
+//!  deletes    how rows that go are written, as a table says it
 //!  conform    a decoded batch -> a batch with exactly the table's columns
 //! ```
 
 mod conform;
+mod deletes;
 mod drop;
 mod partition;
 mod schema;
 
 pub use conform::conform;
+pub use deletes::DeleteEncoding;
+pub(crate) use deletes::copies_on_write;
 pub use drop::drop_columns;
 pub use partition::{parse_partition_by, parse_sort_by, partition_text, sort_text};
 pub use schema::{Evolution, arrow_schema, evolve, identified_by, identifying_columns, key_ids, new_schema};

@@ -36,7 +36,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tableflow_model::Result;
 
 pub use columns::ColumnReader;
-pub(crate) use deletes::{Applying, DeleteFiles, deleted_rows, position_rows};
+pub(crate) use deletes::{Applying, DeleteFiles, DeletedRows, deleted_rows, position_rows};
 pub use file::FileRows;
 pub(crate) use plan::data_files;
 pub use provider::{IcebergTable, schema_at};

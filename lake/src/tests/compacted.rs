@@ -12,10 +12,10 @@ use crate::write::FileNames;
 
 const TARGET: u64 = 1 << 20;
 
-const SORT: Strategy = Strategy::Sort { memory_bytes: 64 << 20 };
+pub(super) const SORT: Strategy = Strategy::Sort { memory_bytes: 64 << 20 };
 
 /// A compaction between its plan and its commit.
-struct UnderWay {
+pub(super) struct UnderWay {
     plan: Arc<Plan>,
     done: Vec<Rewritten>,
     names: FileNames,
@@ -26,18 +26,19 @@ impl Table {
         plan(&self.store, &self.metadata, |_| true, Thresholds::new(TARGET)).await.unwrap()
     }
 
-    async fn rewrite(&mut self) -> UnderWay {
+    pub(super) async fn rewrite(&mut self) -> UnderWay {
         self.rewrite_by(Strategy::BinPack).await
     }
 
-    async fn rewrite_by(&mut self, strategy: Strategy) -> UnderWay {
+    pub(super) async fn rewrite_by(&mut self, strategy: Strategy) -> UnderWay {
         let thresholds = Thresholds { sorts: strategy != Strategy::BinPack, ..Thresholds::new(TARGET) };
         let plan = Arc::new(plan(&self.store, &self.metadata, |_| true, thresholds).await.unwrap());
         self.epoch += 1;
         let name =
             EpochName { job: "compaction".parse().unwrap(), generation: Generation(1), epoch: Epoch(self.epoch) };
         let planned = (plan.clone(), strategy);
-        let rewriter = Arc::new(Rewriter::new(self.store.clone(), self.metadata.clone(), planned, name).unwrap());
+        let names = FileNames::new(self.store.clone(), self.metadata.location(), name);
+        let rewriter = Arc::new(Rewriter::new(self.store.clone(), self.metadata.clone(), planned, names).unwrap());
         let mut done = Vec::new();
         for group in plan.groups.clone() {
             done.push(rewriter.clone().rewrite(group).await.unwrap());
@@ -47,7 +48,7 @@ impl Table {
     }
 
     /// The groups that are in, and the rows that were deleted meanwhile; nothing where all were given up.
-    async fn try_publish(&mut self, mut of: UnderWay) -> Result<Option<(usize, u64)>> {
+    pub(super) async fn try_publish(&mut self, mut of: UnderWay) -> Result<Option<(usize, u64)>> {
         let metadata = self.metadata.clone();
         let planned = (metadata.as_ref(), of.plan.as_ref());
         let step = prepare_step(self.context(), planned, &of.done, &mut of.names, BTreeMap::new()).await?;
@@ -57,7 +58,7 @@ impl Table {
     }
 
     /// Delete files that went, and that came.
-    async fn tidy(&mut self) -> Option<(u64, u64)> {
+    pub(super) async fn tidy(&mut self) -> Option<(u64, u64)> {
         self.epoch += 1;
         let name =
             EpochName { job: "compaction".parse().unwrap(), generation: Generation(1), epoch: Epoch(self.epoch) };
@@ -68,7 +69,7 @@ impl Table {
         Some((tidied.removed, tidied.added))
     }
 
-    async fn compact(&mut self) -> Option<(usize, u64)> {
+    pub(super) async fn compact(&mut self) -> Option<(usize, u64)> {
         let under_way = self.rewrite().await;
         self.try_publish(under_way).await.unwrap()
     }

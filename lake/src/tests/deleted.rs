@@ -3,8 +3,8 @@
 use arrow::array::{Array, Int32Array};
 use iceberg::puffin::{Blob, CompressionCodec, DELETION_VECTOR_V1, PuffinReader, PuffinWriter};
 use iceberg::spec::{
-    DataContentType, DataFileBuilder, DataFileFormat, ManifestListWriter, ManifestWriterBuilder, NestedField,
-    Operation, PartitionSpec, PrimitiveType, Schema, Snapshot, Struct, Summary, Type,
+    DataContentType, DataFileBuilder, DataFileFormat, ManifestContentType, ManifestListWriter, ManifestWriterBuilder,
+    NestedField, Operation, PartitionSpec, PrimitiveType, Schema, Snapshot, Struct, Summary, Type,
 };
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
 use roaring::RoaringTreemap;
@@ -52,7 +52,7 @@ impl Table {
         delete.build().unwrap()
     }
 
-    async fn vector(&self, of: &LiveFile, rows: &RoaringTreemap) -> DataFile {
+    pub async fn vector(&self, of: &LiveFile, rows: &RoaringTreemap) -> DataFile {
         let mut marked = vec![0xD1, 0xD3, 0x39, 0x64];
         rows.serialize_into(&mut marked).unwrap();
         let mut data = (marked.len() as u32).to_be_bytes().to_vec();
@@ -84,7 +84,7 @@ impl Table {
     }
 
     /// Of the partition of some file, or of no partition.
-    async fn equality(&self, of: Option<&LiveFile>, ids: &[i32], columns: Vec<ArrayRef>) -> DataFile {
+    pub async fn equality(&self, of: Option<&LiveFile>, ids: &[i32], columns: Vec<ArrayRef>) -> DataFile {
         let fields =
             ids.iter().zip(&columns).map(|(id, column)| with_id(&format!("c{id}"), column.data_type().clone(), *id));
         let rows = columns[0].len();
@@ -149,15 +149,20 @@ impl Table {
         ]);
     }
 
-    fn upgrade(&mut self) {
+    pub fn upgrade(&mut self) {
         self.apply(vec![TableUpdate::UpgradeFormatVersion { format_version: FormatVersion::V3 }]);
     }
 
+    /// Data files.
     pub async fn live(&self) -> Vec<LiveFile> {
-        let snapshot = self.metadata.current_snapshot().unwrap();
+        self.live_of(ManifestContentType::Data).await
+    }
+
+    pub async fn live_of(&self, content: ManifestContentType) -> Vec<LiveFile> {
+        let Some(snapshot) = self.metadata.current_snapshot() else { return Vec::new() };
         let mut live = Vec::new();
         for manifest in manifests_of(&self.store, &self.metadata, snapshot).await.unwrap() {
-            if manifest.content == iceberg::spec::ManifestContentType::Data {
+            if manifest.content == content {
                 live.extend(live_files_of(&self.store, &manifest).await.unwrap());
             }
         }
@@ -165,7 +170,7 @@ impl Table {
     }
 
     /// The values of the first column, in the file's order.
-    async fn ids_in(&self, live: &LiveFile) -> Vec<i64> {
+    pub async fn ids_in(&self, live: &LiveFile) -> Vec<i64> {
         let bytes = self.store.get(live.file.file_path()).await.unwrap();
         let batches = FileRows::of(bytes).unwrap().map(|batch| batch.unwrap().column(0).clone());
         batches.flat_map(|column| column.as_primitive::<Int64Type>().values().to_vec()).collect()

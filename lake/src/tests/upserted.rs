@@ -74,7 +74,7 @@ impl Upserts {
         for refused in (0..=refused).rev() {
             let metadata = self.table.metadata.clone();
             self.keyed.catch_up(&metadata).await.unwrap();
-            let resolved = self.keyed.resolve(&keys, &mut staged.names).await.unwrap();
+            let resolved = self.keyed.resolve(&metadata, &keys, &mut staged.names).await.unwrap();
             let delta = RowDelta {
                 files: staged.files.clone(),
                 spec_id: metadata.default_partition_spec_id(),
@@ -105,10 +105,11 @@ impl Upserts {
             None => Vec::new(),
         };
         if live.is_empty() || self.random.bool() {
-            let key = 1000 + self.random.i64(0..1_000_000_000);
-            self.table.append(&changes(&[(key, key)])).await;
-            self.expected.insert(key, key);
-            return;
+            return self.foreign_append().await;
+        }
+        // From version 3 of the format on no files of positions may come.
+        if self.table.metadata.format_version() == FormatVersion::V3 {
+            return self.foreign_values().await;
         }
         let of = self.random.choice(&live).unwrap().clone();
         let bytes = self.table.store.get(of.file.file_path()).await.unwrap();
@@ -122,6 +123,27 @@ impl Upserts {
         if self.expected.get(&keys[row]) == Some(&values[row]) {
             self.expected.remove(&keys[row]);
         }
+    }
+
+    async fn foreign_append(&mut self) {
+        let key = 1000 + self.random.i64(0..1_000_000_000);
+        self.table.append(&changes(&[(key, key)])).await;
+        self.expected.insert(key, key);
+    }
+
+    /// Somebody else deletes a row of a file by the value of its key, or appends a key.
+    pub async fn foreign_values(&mut self) {
+        let live = self.table.live().await;
+        let Some(of) = self.random.choice(&live).cloned() else { return };
+        let bytes = self.table.store.get(of.file.file_path()).await.unwrap();
+        let batches: Vec<RecordBatch> = FileRows::of(bytes).unwrap().map(Result::unwrap).collect();
+        let rows = batches.iter().flat_map(|batch| longs_of(batch, 0).into_iter().zip(longs_of(batch, 1)));
+        let left: Vec<i64> =
+            rows.filter(|(key, value)| self.expected.get(key) == Some(value)).map(|(key, _)| key).collect();
+        let Some(key) = self.random.choice(&left).copied() else { return self.foreign_append().await };
+        let delete = self.table.equality(Some(&of), &[1], vec![Arc::new(Int64Array::from(vec![key]))]).await;
+        self.table.delete(of.spec_id, vec![delete]).await;
+        self.expected.remove(&key);
     }
 
     /// As they stand in a file.

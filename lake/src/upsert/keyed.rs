@@ -5,26 +5,23 @@
 //! - I2: it changes only with what is committed: a commit that was refused, or whose outcome is unknown, leaves it as it
 //!   was, and the next look at the table takes in what came of it.
 //! - I3: a key that two live rows have keeps the younger one; the other one is deleted with the next commit.
-//! - I4: a delete file that is about one data file has all its deleted rows, and replaces those before it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use iceberg::spec::{DataFile, Schema, SchemaRef, Struct, TableMetadata};
+use iceberg::spec::{DataFile, Schema, SchemaRef, TableMetadata};
 use roaring::RoaringTreemap;
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
 use uuid::Uuid;
 
+use super::deletes::deletes_of;
 use super::files::{KnownFile, NumberedFiles};
 use crate::commit::{Deletes, LiveFile, Prepared, manifests_of};
 use crate::iceberg_error;
 use crate::keys::{Hash, KeyHasher, KeyIndex, Location, ROWS_MAX};
 use crate::read::{ColumnReader, DeleteFiles, FileRows, data_files, deleted_rows, side_by_side};
-use crate::write::{FileNames, PositionFile};
-
-/// Up to so many data files of a partition get a delete file each; more share one.
-pub const OWN_DELETES_MAX: usize = 64;
+use crate::write::FileNames;
 
 /// Data files whose keys are read at the same time.
 const KEYS_AT_ONCE: usize = 16;
@@ -46,12 +43,6 @@ pub struct Resolved {
     /// Where the keys were, with where they are put.
     before: Vec<(Hash, Location)>,
 }
-
-/// A partition of one of the table's specs.
-type Partition<'a> = (i32, &'a Struct);
-
-/// A data file, and rows that are to be deleted of it.
-type Touched<'a> = (&'a KnownFile, &'a RoaringTreemap);
 
 /// The rows of one table by their keys.
 #[derive(Debug)]
@@ -200,7 +191,12 @@ impl KeyedTable {
     }
 
     /// What the staged work deletes of the table (I1), as delete files that are put under the epoch's names.
-    pub async fn resolve(&self, keys: &StagedKeys, names: &mut FileNames) -> Result<Resolved> {
+    pub async fn resolve(
+        &self,
+        table: &Arc<TableMetadata>,
+        keys: &StagedKeys,
+        names: &mut FileNames,
+    ) -> Result<Resolved> {
         let mut resolved = Resolved { rows: self.superseded.clone(), ..Resolved::default() };
         for key in keys.put.iter().flatten().chain(&keys.deleted) {
             for location in self.index.find(*key) {
@@ -211,51 +207,9 @@ impl KeyedTable {
             }
         }
         resolved.rows.retain(|number, _| self.files.get(*number).is_some());
-        resolved.deletes = self.delete_files(&resolved.rows, names).await?;
+        let touched = resolved.rows.iter().filter_map(|(number, rows)| Some((self.files.get(*number)?, rows)));
+        resolved.deletes = deletes_of(&self.store, table, touched.collect(), names).await?;
         Ok(resolved)
-    }
-
-    /// The files that rows are deleted of, in the order of their numbers.
-    fn by_partition<'a>(&'a self, rows: &'a BTreeMap<u32, RoaringTreemap>) -> Vec<(Partition<'a>, Vec<Touched<'a>>)> {
-        let mut partitions: Vec<(Partition<'_>, Vec<Touched<'_>>)> = Vec::new();
-        let mut places = HashMap::new();
-        for (number, rows) in rows {
-            let Some(known) = self.files.get(*number) else { continue };
-            let partition = (known.live.spec_id, known.live.file.partition());
-            let place = *places.entry(partition).or_insert_with(|| {
-                partitions.push((partition, Vec::new()));
-                partitions.len() - 1
-            });
-            if let Some((_, files)) = partitions.get_mut(place) {
-                files.push((known, rows));
-            }
-        }
-        partitions
-    }
-
-    async fn delete_files(&self, rows: &BTreeMap<u32, RoaringTreemap>, names: &mut FileNames) -> Result<Deletes> {
-        let partitions = self.by_partition(rows);
-        let mut deletes = Deletes::default();
-        for ((spec_id, partition), files) in partitions {
-            let own = files.len() <= OWN_DELETES_MAX;
-            let merged: Vec<RoaringTreemap> = if own {
-                files.iter().map(|(known, rows)| &known.deleted | *rows).collect()
-            } else {
-                files.iter().map(|(_, rows)| (*rows).clone()).collect()
-            };
-            let named = files.iter().zip(&merged).map(|((known, _), rows)| (known.live.file.file_path(), rows));
-            let groups: Vec<Vec<_>> = if own { named.map(|one| vec![one]).collect() } else { vec![named.collect()] };
-            for group in groups {
-                if let Some(encoded) = PositionFile::encode(group)? {
-                    let uri = names.put(&encoded.bytes).await?;
-                    deletes.added.entry(spec_id).or_default().push(encoded.describe(&uri, spec_id, partition)?);
-                }
-            }
-            if own {
-                deletes.replaced.extend(files.iter().flat_map(|(known, _)| known.own_deletes.clone()));
-            }
-        }
-        Ok(deletes)
     }
 
     /// The commit is in (I2): the table as it left it stands in for the one before.
@@ -267,8 +221,8 @@ impl KeyedTable {
         keys: &StagedKeys,
         resolved: Resolved,
     ) -> Result<()> {
-        if table.current_snapshot_id() != Some(prepared.snapshot_id) {
-            // Somebody committed behind it: the next look takes both in.
+        if table.current_snapshot_id() != Some(prepared.snapshot_id) || resolved.deletes.moves_rows() {
+            // Somebody committed behind it, or rows have other places: the next look takes it in.
             return Ok(());
         }
         self.stands_for = None;

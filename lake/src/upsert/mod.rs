@@ -5,6 +5,7 @@
 //! ```text
 //!  collapse  the changes of an epoch -> the last one of each key
 //!  files     the table's data files as the key index numbers them, and their deleted rows
+//!  deletes   rows that a commit deletes -> delete files, or data files without them
 //!  keyed     keys -> rows of the table as it is in one snapshot; what a commit deletes
 //! ```
 //!
@@ -12,11 +13,12 @@
 //!   whoever commits it (rule U1).
 
 mod collapse;
+mod deletes;
 mod files;
 mod keyed;
 
 pub use tableflow_model::protocol::Order;
 
 pub use self::collapse::{Collapse, Collapsed};
-pub(crate) use self::keyed::OWN_DELETES_MAX;
+pub(crate) use self::deletes::OWN_DELETES_MAX;
 pub use self::keyed::{KeyedTable, Resolved, StagedKeys};

@@ -8,6 +8,8 @@
 //!  encoding  a file's first batch -> which columns get a dictionary, and the writer's other settings
 //!  file      one data file while it is written: sorted, encoded in memory, with exact metrics
 //!  positions files of deleted positions
+//!  vectors   deletion vectors
+//!  deletes   the delete files of a commit, in the form that the table has
 //!  keys      files of the keys that an epoch deletes
 //!  text      a finished file as text, for epoch manifests, and back
 //! ```
@@ -23,6 +25,7 @@
 //!
 //! Neighbours: `layout` gives batches the table's shape, `commit` publishes what `finish` returns.
 
+mod deletes;
 mod encoding;
 mod file;
 mod keys;
@@ -30,6 +33,7 @@ mod names;
 mod positions;
 mod split;
 mod text;
+mod vectors;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,10 +51,11 @@ use crate::layout::{arrow_schema, conform};
 use file::FileKeys;
 use split::Splitter;
 
+pub use deletes::DeleteWriter;
+pub(crate) use deletes::RowsOf;
 pub(crate) use file::{FileLayout, OpenFile};
 pub use keys::KeyFile;
 pub use names::{EpochName, FileNames};
-pub use positions::PositionFile;
 pub use text::{file_from_text, file_to_text};
 
 /// Who wrote a file, as files say it.

@@ -44,10 +44,19 @@ impl FileNames {
     /// Under the next name that nobody has taken (I1). A dead process of the same generation may have left files behind,
     /// and a process that dies again and again leaves some each time: where one is met, numbers go on from somewhere else.
     pub async fn put(&mut self, bytes: &Bytes) -> Result<String> {
+        self.put_at(bytes, TablePaths::data_file).await
+    }
+
+    /// A file of deletion vectors, in the same way.
+    pub async fn put_vectors(&mut self, bytes: &Bytes) -> Result<String> {
+        self.put_at(bytes, TablePaths::vectors).await
+    }
+
+    async fn put_at(&mut self, bytes: &Bytes, uri: fn(&TablePaths, &FileName) -> String) -> Result<String> {
         for _ in 0..NAMES_TRIED_MAX {
             let number = self.next_number;
             let EpochName { job, generation, epoch } = &self.name;
-            let uri = self.paths.data_file(&FileName::new(job, *generation, *epoch, number));
+            let uri = uri(&self.paths, &FileName::new(job, *generation, *epoch, number));
             if self.store.put_new(&uri, bytes.clone()).await? != PutOutcome::Taken {
                 self.next_number = number + 1;
                 return Ok(uri);

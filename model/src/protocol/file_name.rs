@@ -27,6 +27,12 @@ impl FileName {
         FileName { job: Segment::of(job.as_str()), generation, epoch, number }
     }
 
+    /// Of a file, whatever its form: names that differ in that alone are two files.
+    pub fn of_file(file: &str) -> Result<Self> {
+        let forms = [".parquet", ".puffin"];
+        forms.iter().find_map(|form| file.strip_suffix(form)).unwrap_or(file).parse()
+    }
+
     pub fn is_of(&self, job: &JobName) -> bool {
         self.job == Segment::of(job.as_str())
     }
@@ -70,6 +76,10 @@ mod tests {
             assert_eq!((name.generation.0, name.epoch.0, name.number), numbers);
             assert!(name.is_of(&job.parse().unwrap()), "{text}");
             assert_eq!(name.to_string(), text);
+            for form in ["", ".parquet", ".puffin"] {
+                assert_eq!(FileName::of_file(&format!("{text}{form}")).unwrap(), name);
+            }
+            assert!(FileName::of_file(&format!("{text}.avro")).is_err());
         }
         for foreign in [
             "",

@@ -60,7 +60,7 @@ pub enum Verdict {
 
 /// G2, G3: judges one file.
 pub fn judge(file: &Listed, reachable: &Reachable, now: Millis, age_ms: i64, rules: Rules) -> Verdict {
-    let Ok(name) = file.name.parse::<FileName>() else { return Verdict::Foreign };
+    let Ok(name) = FileName::of_file(&file.name) else { return Verdict::Foreign };
     if reachable.names.contains(&file.name) && rules.hold(Rule::AskReachable) {
         return Verdict::Reachable;
     }
