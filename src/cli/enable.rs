@@ -108,6 +108,9 @@ fn asked(arguments: &EnableArguments) -> Asked {
         key_columns: arguments.key_columns.clone(),
         partition_by: arguments.partition_by.clone().unwrap_or_default(),
         sort_by: arguments.sort_by.clone().unwrap_or_default(),
+        format_version: arguments.writing.format_version,
+        delete_encoding: arguments.writing.delete_encoding,
+        readers: arguments.writing.readers.clone(),
         metadata_columns: arguments.metadata_columns.map(|columns| match columns {
             MetadataColumns::Portable => decode::MetadataColumns::Portable,
             MetadataColumns::None => decode::MetadataColumns::None,
@@ -174,12 +177,16 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
         let key = plan.key.join(", ");
         let letters = plan.dead_letters.clone().unwrap_or_default();
         let dlq_topic = plan.dlq_topic.clone().unwrap_or_default();
+        let readers = plan.readers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let deletes = if plan.delete_encoding == "none" { "" } else { plan.delete_encoding }.to_owned();
         for (word, text) in [
             ("one row for each", &key),
             ("partitioned by", &plan.partition_by),
             ("sorted by", &plan.sort_by),
             ("dead letters in", &letters),
             ("and in topic", &dlq_topic),
+            ("for", &readers),
+            ("deleted rows as", &deletes),
         ] {
             if !text.is_empty() {
                 output::printed(writeln!(out, "  {word} {text}"))?;

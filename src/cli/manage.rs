@@ -24,6 +24,7 @@ use crate::pipeline::letters_topic::{answer, declared};
 use crate::pipeline::manifests::drop_manifests;
 use crate::pipeline::mirror;
 use crate::pipeline::status::{TableStatus, rests, status_of};
+use crate::pipeline::writing::{self, AskedWriting, Writing};
 
 /// A job ends with a commit; one that takes longer meets trouble, which `status` tells.
 const REST_MAX: Duration = Duration::from_secs(10);
@@ -164,16 +165,45 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
             }
         }
     };
+    let of_table = change_table(arguments, session, &before).await?;
     let after = session.home.definitions().change(&table, change).await?;
     if arguments.evolution.is_some() && after.fan_out.is_none() {
         follow_from_now(session, &after).await?;
     }
-    let (changed, status) = (changes(&before, &after), status_of(&session.home, &after).await?);
+    let changed: Vec<Change> = changes(&before, &after).into_iter().chain(of_table).collect();
+    let status = status_of(&session.home, &after).await?;
     if changed.is_empty() {
         session.remark("nothing is changed: the settings are so already");
     }
     output::document(session.format, &Updated { status, changed }, out)?;
     Ok(Exit::Done)
+}
+
+/// What the table itself says: how it is written and parted.
+async fn change_table(arguments: &UpdateArguments, session: &Session, of: &Definition) -> Result<Vec<Change>> {
+    let (asked, mut changed) = (AskedWriting::from(&arguments.writing), Vec::new());
+    if of.fan_out.is_some() && (!asked.is_nothing() || arguments.partition_by.is_some()) {
+        return Err(Error::usage(format!("{} is a table for each type of record", of.table))
+            .with_detail("how each of them is written and parted was said when the topic was enabled")
+            .with_hint("leave --format-version, --delete-encoding, --readers and --partition-by out"));
+    }
+    if !asked.is_nothing() {
+        let (before, after) = writing::change(&session.home, &of.table, &asked).await?;
+        let settings = |it: &Writing| {
+            let encoding = it.encoding.word();
+            [
+                ("format_version", json!(it.version_number())),
+                ("delete_encoding", json!(encoding)),
+                ("readers", json!(it.readers)),
+            ]
+        };
+        changed.extend(differing(settings(&before), settings(&after)));
+    }
+    if let Some(partition_by) = &arguments.partition_by {
+        let (before, after) = writing::repartition(&session.home, &of.table, partition_by).await?;
+        changed.extend(differing([("partition_by", json!(before))], [("partition_by", json!(after))]));
+    }
+    Ok(changed)
 }
 
 /// A table follows the versions that come after a person says so, not those after its job begins.
@@ -213,9 +243,15 @@ fn changes(before: &Definition, after: &Definition) -> Vec<Change> {
             ("dlq_topic", json!(it.letters_topic().map(|letters| letters.topic.as_str()))),
         ]
     };
-    let pairs = settings(before).into_iter().zip(settings(after));
-    let changed = pairs.filter(|((_, before), (_, after))| before != after);
-    changed.map(|((setting, before), (_, after))| Change { setting, before, after }).collect()
+    differing(settings(before), settings(after)).collect()
+}
+
+fn differing<const N: usize>(
+    before: [(&'static str, Value); N],
+    after: [(&'static str, Value); N],
+) -> impl Iterator<Item = Change> {
+    let changed = before.into_iter().zip(after).filter(|((_, before), (_, after))| before != after);
+    changed.map(|((setting, before), (_, after))| Change { setting, before, after })
 }
 
 /// The table of dead letters that a change needs, and their topic, made where there are none.

@@ -17,6 +17,7 @@
 //!  matching    topics that patterns name become tables, as they come
 //!  format      how a topic's records are written, asked for and registered
 //!  check       what a schema that nobody registered yet would do to a table
+//!  writing     the format version of a table, and what becomes of rows that go
 //!  rollback    an old snapshot becomes the newest one
 //!  drop        a table goes, its files too
 //! ```
@@ -98,5 +99,6 @@ pub mod status;
 pub mod supervise;
 pub mod target;
 mod way_on;
+pub mod writing;
 
 pub(crate) use self::decoding::first_key;

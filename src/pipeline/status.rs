@@ -17,6 +17,7 @@ use super::gone::deleted;
 use super::progress::{Report, State, Trouble};
 use super::replay::replayed;
 use super::target::total_of;
+use super::writing::{Reader, Writing};
 use crate::definition::Unreadable;
 use crate::definition::{Definition, Wanted};
 use crate::home::Home;
@@ -37,6 +38,9 @@ pub struct TableStatus {
     pub mode: &'static str,
     pub format_version: u8,
     pub delete_encoding: &'static str,
+    /// The engines that the table is for, where some were named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
     /// Rows were left out by a rollback that kept the offsets.
     pub diverged: bool,
     pub snapshot_id: Option<i64>,
@@ -119,15 +123,19 @@ impl TableStatus {
         let metadata = filled.anchor.as_ref().map(|table| &table.metadata);
         let one = rows_in.first().filter(|_| definition.fan_out.is_none());
         let registered = if filled.anchor.is_some() { "Registered" } else { "Missing" };
+        let known = one.copied().or(metadata.map(AsRef::as_ref));
+        let writing = known.map_or_else(Writing::default, Writing::of);
         let (mode, delete_encoding) = match definition.upsert {
-            Some(_) => ("upsert", "position"),
+            Some(_) => ("upsert", writing.encoding.word()),
             None => ("append", "none"),
         };
         TableStatus {
             table: definition.table.to_plain_string(),
             topic: definition.topic.to_string(),
             mode,
+            format_version: writing.version_number(),
             delete_encoding,
+            readers: writing.readers,
             dlq_topic: definition.letters_topic().map(|letters| letters.topic.to_string()),
             diverged: metadata.is_some_and(|metadata| metadata.properties().contains_key(DIVERGED_PROPERTY)),
             snapshot_id: one.and_then(|metadata| metadata.current_snapshot_id()),

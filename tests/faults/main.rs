@@ -18,6 +18,7 @@
 //!  fan_out       a topic of many types of records into a table for each
 //!  mirror        columns that go when the newest schema no longer has them
 //!  upserts       one row a key, killed and raced for
+//!  encodings     the same, in each way that rows that go are written
 //!  compaction    the same, while files are rewritten, killed and raced for
 //!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
 //!  unregistered  dead letters whose schemas are registered later, also between a kill and the next start
@@ -48,6 +49,8 @@ mod compaction;
 mod days;
 #[cfg(test)]
 mod door;
+#[cfg(test)]
+mod encodings;
 #[cfg(test)]
 mod fan_out;
 #[cfg(test)]

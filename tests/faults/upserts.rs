@@ -39,9 +39,13 @@ pub struct Keyed {
 
 impl Keyed {
     pub fn new(seed: u64, asked: &[&str]) -> Self {
+        Keyed::of(Changes::by_lot(seed), asked)
+    }
+
+    pub fn of(changes: Changes, asked: &[&str]) -> Self {
         let product = Product::without_topic("t");
         product.run(&["topic", "create", "t", "--partitions", "3"]).good("topic create");
-        let mut keyed = Keyed { product, changes: Changes::by_lot(seed) };
+        let mut keyed = Keyed { product, changes };
         keyed.send(20);
         keyed.product.run(&[&["enable", "t", "--mode", "upsert", "--key", "id"], asked].concat()).good("enable");
         keyed

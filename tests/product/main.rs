@@ -14,6 +14,7 @@
 //!  metrics    what a scrape says, and whether its books balance
 //!  memory     how much is held before it is committed
 //!  query      time travel, names, what is refused
+//!  encodings  how rows that go are written
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
 //!  compaction fewer files, the same rows
@@ -56,6 +57,8 @@ mod days;
 mod ease;
 #[cfg(test)]
 mod enable;
+#[cfg(test)]
+mod encodings;
 #[cfg(test)]
 mod engines;
 #[cfg(test)]

@@ -13,14 +13,31 @@ const KEYS: u64 = 40;
 #[derive(Debug)]
 pub struct Changes {
     seed: u64,
+    kind: Kind,
     next_value: i64,
+    next_id: i64,
+    deleted: Vec<i64>,
     /// What is there, by its id.
     pub expected: BTreeMap<i64, i64>,
 }
 
+/// What changes are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Of few keys, which come again and again; one in ten deletes.
+    Few,
+    /// Six in ten insert, now and then a key that was deleted; three update, now and then so that the key is another one;
+    /// one deletes. All keys alike, or the oldest much more often than others.
+    Mixed { skewed: bool },
+}
+
 impl Changes {
     pub fn by_lot(seed: u64) -> Self {
-        Changes { seed, next_value: 0, expected: BTreeMap::new() }
+        Changes::of(Kind::Few, seed)
+    }
+
+    pub fn of(kind: Kind, seed: u64) -> Self {
+        Changes { seed, kind, next_value: 0, next_id: 0, deleted: Vec::new(), expected: BTreeMap::new() }
     }
 
     fn lot(&mut self, of: u64) -> i64 {
@@ -28,21 +45,59 @@ impl Changes {
         ((self.seed >> 33) % of) as i64
     }
 
-    /// Lines of `--envelope`; one in ten deletes.
+    /// Lines of `--envelope`.
     pub fn lines(&mut self, key: fn(i64) -> Value, count: usize) -> String {
         let mut lines = String::new();
         for _ in 0..count {
-            let id = self.lot(KEYS);
-            let value = if self.lot(10) == 0 {
-                self.expected.remove(&id);
-                Value::Null
-            } else {
-                self.next_value += 1;
-                self.expected.insert(id, self.next_value);
-                json!({"id": id, "half": id / 2, "v": self.next_value, "day": self.next_value % 3})
-            };
-            writeln!(lines, "{}", json!({"key": key(id), "value": value})).unwrap();
+            for (id, puts) in self.next() {
+                let value = if puts { self.put(id) } else { self.delete(id) };
+                writeln!(lines, "{}", json!({"key": key(id), "value": value})).unwrap();
+            }
         }
         lines
+    }
+
+    /// The ids of the next change, and whether they are put.
+    fn next(&mut self) -> Vec<(i64, bool)> {
+        let Kind::Mixed { skewed } = self.kind else { return vec![(self.lot(KEYS), self.lot(10) > 0)] };
+        let what = self.lot(10);
+        if what < 6 || self.expected.is_empty() {
+            let again = self.lot(4) == 0 && !self.deleted.is_empty();
+            let place = if again { self.lot(self.deleted.len() as u64) as usize } else { 0 };
+            return vec![(if again { self.deleted.swap_remove(place) } else { self.fresh() }, true)];
+        }
+        let id = self.one_of_all(skewed);
+        match what {
+            9 => vec![(id, false)],
+            8 if self.lot(4) == 0 => vec![(id, false), (self.fresh(), true)],
+            _ => vec![(id, true)],
+        }
+    }
+
+    fn fresh(&mut self) -> i64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn one_of_all(&mut self, skewed: bool) -> i64 {
+        let count = self.expected.len() as u64;
+        let mut place = self.lot(count) as u64;
+        for _ in 0..if skewed { 3 } else { 0 } {
+            place = place * self.lot(count) as u64 / count;
+        }
+        *self.expected.keys().nth(place as usize).unwrap()
+    }
+
+    fn put(&mut self, id: i64) -> Value {
+        self.next_value += 1;
+        self.expected.insert(id, self.next_value);
+        json!({"id": id, "half": id / 2, "v": self.next_value, "day": self.next_value % 3})
+    }
+
+    fn delete(&mut self, id: i64) -> Value {
+        if self.expected.remove(&id).is_some() {
+            self.deleted.push(id);
+        }
+        Value::Null
     }
 }

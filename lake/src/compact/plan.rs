@@ -11,7 +11,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use iceberg::spec::{DataFile, Datum, SortOrder, Struct, TableMetadata};
+use iceberg::spec::{DataFile, Datum, FormatVersion, SortOrder, Struct, TableMetadata};
 use tableflow_model::Result;
 use tableflow_store::Store;
 use uuid::Uuid;
@@ -145,6 +145,8 @@ impl Group {
 pub struct Plan {
     pub table: Uuid,
     pub sequence: i64,
+    /// Rows are written with ids, or without: as it had them.
+    pub(super) version: FormatVersion,
     pub groups: Vec<Group>,
     /// Of the snapshot.
     pub(super) deletes: DeleteFiles,
@@ -156,6 +158,7 @@ impl Plan {
         Plan {
             table: table.uuid(),
             sequence: table.current_snapshot().map_or(0, |snapshot| snapshot.sequence_number()),
+            version: table.format_version(),
             groups: Vec::new(),
             deletes: DeleteFiles::default(),
         }

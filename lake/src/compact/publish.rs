@@ -3,6 +3,7 @@
 //! Owns [`prepare_step`].
 //! - I1: of each group, either every file that it replaces is live in the base and has at least the deleted rows that
 //!   were seen when it was read, or the group is given up (R2, U3).
+//!   So is every group of a table that became another version of the format: its rows have got ids meanwhile.
 //! - I2: rows that were deleted since are deleted in the new files by the same commit (R3), and delete files that were
 //!   about replaced files alone go with them (R4).
 
@@ -44,6 +45,9 @@ pub async fn prepare_step(
     names: &mut FileNames,
     properties: BTreeMap<String, String>,
 ) -> Result<Option<(Prepared, Published)>> {
+    if base.format_version() != plan.version {
+        return Ok(None);
+    }
     let now = base_of(context, base, done).await?;
     let read_at = sequence(plan.sequence, base.next_sequence_number(), Rules::law());
     let mut rewrite = Rewrite { read_at, properties, ..Rewrite::default() };

@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use iceberg::spec::{FormatVersion, TableMetadata};
+use serde::{Deserialize, Serialize};
 use tableflow_model::{Error, Result};
 
 /// Engines look at one of these, by what they do.
@@ -22,13 +23,16 @@ const COPY_ON_WRITE: &str = "copy-on-write";
 const MERGE_ON_READ: &str = "merge-on-read";
 
 /// How rows that go are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeleteEncoding {
     /// Files of positions, beside the data files: version 2 of the format.
+    #[serde(rename = "position")]
     Position,
     /// A bitmap for each data file: version 3.
+    #[serde(rename = "dv")]
     Vector,
     /// Each data file becomes another one without them.
+    #[serde(rename = "cow")]
     Copy,
 }
 

@@ -20,6 +20,7 @@ use super::files::{KnownFile, NumberedFiles};
 use crate::commit::{Deletes, LiveFile, Prepared, manifests_of};
 use crate::iceberg_error;
 use crate::keys::{Hash, KeyHasher, KeyIndex, Location, ROWS_MAX};
+use crate::layout::copies_on_write;
 use crate::read::{ColumnReader, DeleteFiles, FileRows, data_files, deleted_rows, side_by_side};
 use crate::write::FileNames;
 
@@ -221,8 +222,10 @@ impl KeyedTable {
         keys: &StagedKeys,
         resolved: Resolved,
     ) -> Result<()> {
-        if table.current_snapshot_id() != Some(prepared.snapshot_id) || resolved.deletes.moves_rows() {
-            // Somebody committed behind it, or rows have other places: the next look takes it in.
+        let is_moved = resolved.deletes.moves_rows() || copies_on_write(table);
+        if table.current_snapshot_id() != Some(prepared.snapshot_id) || is_moved {
+            // Somebody committed behind it, or rows have other places: the next look takes it in. What is to be copied
+            // is known with the ids of its rows, which the table alone says.
             return Ok(());
         }
         self.stands_for = None;

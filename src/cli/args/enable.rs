@@ -4,10 +4,12 @@
 
 use clap::{Args, ValueEnum};
 use tableflow_connectors::decode;
+use tableflow_lake::layout::DeleteEncoding;
 use tableflow_model::TopicName;
 
 use super::{TableArgument, topic_name};
 use crate::definition;
+use crate::pipeline::writing::{AskedWriting, Reader};
 use crate::units::CommitInterval;
 
 #[derive(Clone, Debug, Args)]
@@ -45,9 +47,8 @@ pub struct EnableArguments {
         ignore_case = true
     )]
     pub table_formats: Vec<TableFormat>,
-    /// The version of the Iceberg format
-    #[arg(long, value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
-    pub format_version: u8,
+    #[command(flatten)]
+    pub writing: WritingArguments,
     /// How files are parted, such as "day(ts), bucket(16, id)" [default: not at all]
     #[arg(long, value_name = "TRANSFORMS")]
     pub partition_by: Option<String>,
@@ -97,12 +98,40 @@ pub struct EnableArguments {
     pub dry_run: bool,
 }
 
+/// How a table is written.
+#[derive(Clone, Debug, Args)]
+pub struct WritingArguments {
+    /// The version of the Iceberg format [default: 2, or what --delete-encoding or --readers needs]
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub format_version: Option<u8>,
+    /// How rows that go are written: position (files beside the data files), dv (deletion vectors, of format version 3) or
+    /// cow (copy-on-write: data files anew) [default: position, or what all of --readers read]
+    #[arg(long, value_name = "WORD", value_parser = super::values::with_hint::<DeleteEncoding>, ignore_case = true)]
+    pub delete_encoding: Option<DeleteEncoding>,
+    /// The engines that the table is for, such as athena,spark,snowflake: it is written so that all of them read it
+    #[arg(long, value_name = "ENGINE", value_delimiter = ',', value_parser = super::values::with_hint::<Reader>)]
+    pub readers: Vec<Reader>,
+}
+
+impl From<&WritingArguments> for AskedWriting {
+    fn from(arguments: &WritingArguments) -> Self {
+        let (version, encoding) = (arguments.format_version, arguments.delete_encoding);
+        AskedWriting { version, encoding, readers: arguments.readers.clone() }
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 #[command(group = clap::ArgGroup::new("settings").multiple(true).required(true)
-    .args(["evolution", "error_handling", "log_target", "dlq_topic", "commit_interval", "retention_ms"]))]
+    .args(["evolution", "error_handling", "log_target", "dlq_topic", "commit_interval", "retention_ms",
+        "format_version", "delete_encoding", "readers", "partition_by"]))]
 pub struct UpdateArguments {
     #[command(flatten)]
     pub table: TableArgument,
+    #[command(flatten)]
+    pub writing: WritingArguments,
+    /// How files are parted from now on, such as "day(ts), bucket(16, id)"; "" for not at all
+    #[arg(long, value_name = "TRANSFORMS")]
+    pub partition_by: Option<String>,
     /// Whether the columns follow the records and their schemas
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub evolution: Option<Evolution>,

@@ -35,8 +35,6 @@ pub(super) const VERBS: &[(&str, &str)] = &[
 pub(super) const FLAGS: &[(&str, &str)] = &[
     ("--catalog", "the embedded catalog is used"),
     ("--register", "other engines open the embedded catalog"),
-    ("--readers", "the tables are for every reader of Iceberg v2"),
-    ("--delete-encoding", "deletes are files of positions, which every reader of Iceberg v2 knows"),
     ("--schema-mode", "columns are inferred, or declared with --columns"),
     ("--data-retention-ms", "rows stay"),
 ];
@@ -67,9 +65,6 @@ fn check_enable(arguments: &EnableArguments) -> Result<()> {
     }
     for format in &arguments.table_formats {
         serve("--table-formats", *format, &[TableFormat::Iceberg], "use ICEBERG")?;
-    }
-    if arguments.format_version != 2 {
-        return Err(later("--format-version", &arguments.format_version.to_string(), "use 2"));
     }
     Ok(())
 }

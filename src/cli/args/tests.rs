@@ -143,7 +143,10 @@ fn enable_takes_confluents_words_in_any_case() {
 fn enable_alone_means_its_defaults() {
     let Verb::Enable(enable) = words("enable|orders").verb else { panic!("another verb") };
     assert_eq!((enable.mode, enable.format, enable.from), (Mode::Auto, TopicFormat::Auto, None));
-    assert_eq!((enable.table_formats.as_slice(), enable.format_version), ([TableFormat::Iceberg].as_slice(), 2));
+    assert_eq!(
+        (enable.table_formats.as_slice(), enable.writing.format_version),
+        ([TableFormat::Iceberg].as_slice(), None)
+    );
     assert_eq!((enable.error_handling, enable.metadata_columns), (None, None));
     assert_eq!((enable.namespace.as_deref(), enable.commit_interval), (None, None));
 }

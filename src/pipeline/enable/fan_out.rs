@@ -61,6 +61,13 @@ impl FanOutPlan {
             Some(before) => before.table_uuid,
             None => group_of_a_try(home, &settings).await?.unwrap_or_else(|| home.ids.uuid()),
         };
+        if !request.asked.writing().is_nothing() {
+            return Err(Error::usage(
+                "--format-version, --delete-encoding and --readers do not go together with --fan-out",
+            )
+            .with_detail("its tables have version 2 of the format, and no row of them goes")
+            .with_hint("leave them out"));
+        }
         if let Some(letters) = &settings.dead_letters {
             dead_letters::check(home, &request.table, Some(group), letters).await?;
         }
@@ -76,6 +83,8 @@ impl FanOutPlan {
             format: self.settings.format,
             envelope: None,
             format_version: 2,
+            delete_encoding: "none",
+            readers: Vec::new(),
             columns: Vec::new(),
             key_format: None,
             key_columns: Vec::new(),

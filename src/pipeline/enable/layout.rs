@@ -3,6 +3,8 @@
 //! Owns [`Layout`]: of a new table, from what is declared and what the topic's first records show, or of one that
 //! exists, which a request may not contradict (I4 of `enable`).
 
+use std::collections::HashMap;
+
 use arrow::datatypes::{Field, FieldRef, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
 use tableflow_connectors::decode::{BadRecords, ColumnRules, Evolution, MetadataColumns, Note, RecordError, Remedy};
@@ -22,6 +24,7 @@ use crate::pipeline::decoding::{Decoding, KeyTerms, Stopped, Subjects, Terms, fi
 use crate::pipeline::dispatch::decoding_for;
 use crate::pipeline::mirror::Mirror;
 use crate::pipeline::way_on::is_namesake;
+use crate::pipeline::writing::Writing;
 
 /// Records looked at to infer columns when the table is made; more columns may come later.
 const SAMPLE_BYTES: usize = 4 * 1024 * 1024;
@@ -40,6 +43,9 @@ pub(super) struct Layout {
     pub key: Option<Key>,
     /// Of a table to be made, which schemas it mirrors, if it does.
     pub mirror: Option<Mirror>,
+    pub writing: Writing,
+    /// What a table to be made says of that.
+    pub writing_properties: HashMap<String, String>,
 }
 
 /// The columns of a table to be made, and what is to be said of them.
@@ -72,7 +78,10 @@ pub(super) async fn new(
         }
         false => None,
     };
-    laid_out(found, key, &asked.partition_by, &asked.sort_by)
+    let asked_writing = asked.writing();
+    let writing = Writing::asked(&asked_writing, None)?;
+    let writing_properties = if asked_writing.is_nothing() { HashMap::new() } else { writing.properties() };
+    Ok(Layout { writing, writing_properties, ..laid_out(found, key, &asked.partition_by, &asked.sort_by)? })
 }
 
 /// The layout of a table for records that a job has read.
@@ -149,7 +158,8 @@ fn laid_out(found: Found, key: Option<Key>, partition_by: &str, sort_by: &str) -
     }
     let partition_spec = partition_spec(partition_by, &schema)?;
     let sort_order = parse_sort_by(sort_by, &schema)?;
-    Ok(Layout { schema, partition_spec, sort_order, notes, keys, key, mirror })
+    let (writing, writing_properties) = (Writing::default(), HashMap::new());
+    Ok(Layout { schema, partition_spec, sort_order, notes, keys, key, mirror, writing, writing_properties })
 }
 
 fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
@@ -208,6 +218,8 @@ pub(super) async fn existing(
         notes: decoding.notes(),
         keys: decoding.keys(),
         mirror: None,
+        writing: Writing::of(table),
+        writing_properties: HashMap::new(),
     };
     check_layout(request, &layout)?;
     Ok(layout)
@@ -246,7 +258,22 @@ fn check_layout(request: &Request, layout: &Layout) -> Result<()> {
     if !request.asked.sort_by.trim().is_empty() && asked_order.fields != layout.sort_order.fields {
         return Err(differs(request, "--sort-by", &request.asked.sort_by, &layout.sort_by()));
     }
-    Ok(())
+    check_writing(request, &layout.writing)
+}
+
+fn check_writing(request: &Request, has: &Writing) -> Result<()> {
+    let asked = Writing::asked(&request.asked.writing(), Some(has))?;
+    if asked == *has {
+        return Ok(());
+    }
+    let table = request.table.to_plain_string();
+    Err(Error::usage(format!("table {} exists, and is written in another way than is asked for", request.table))
+        .with_detail(format!(
+            "it has version {} of the format and delete encoding {}",
+            has.version_number(),
+            has.encoding
+        ))
+        .with_hint(format!("tableflow update {table} takes --format-version, --delete-encoding and --readers")))
 }
 
 pub(super) fn differs(request: &Request, flag: &str, asked: &str, has: &str) -> Error {

@@ -18,14 +18,11 @@ mod layout;
 mod settings;
 mod upsert;
 
-use std::collections::HashMap;
-
 use arrow::datatypes::FieldRef;
-use iceberg::spec::FormatVersion;
 use serde::{Deserialize, Serialize};
 use tableflow_catalog::{LoadedTable, Properties, TableCreation};
 use tableflow_connectors::decode::{Evolution, MetadataColumns};
-use tableflow_lake::layout::arrow_schema;
+use tableflow_lake::layout::{DeleteEncoding, arrow_schema};
 use tableflow_model::types::flink_type;
 use tableflow_model::{ErrorKind, Result, TableName, TopicId, TopicName};
 
@@ -35,6 +32,7 @@ use self::layout::Layout;
 use self::settings::Settings;
 use super::dead_letters;
 use super::mirror::{self, Mirror};
+use super::writing::{AskedWriting, Reader};
 use crate::definition::{
     Definition, Envelope, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition, StartFrom, Upsert,
 };
@@ -78,6 +76,13 @@ pub struct Asked {
     pub key_columns: Option<String>,
     pub partition_by: String,
     pub sort_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format_version: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_encoding: Option<DeleteEncoding>,
+    /// The engines that the table is for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
     pub metadata_columns: Option<MetadataColumns>,
     pub commit_interval_ms: Option<u64>,
     pub from: Option<StartFrom>,
@@ -90,6 +95,13 @@ pub struct Asked {
     pub dlq_topic: Option<TopicName>,
     /// A table for each type of record.
     pub fan_out: Option<FanOutBy>,
+}
+
+impl Asked {
+    fn writing(&self) -> AskedWriting {
+        let (version, encoding) = (self.format_version, self.delete_encoding);
+        AskedWriting { version, encoding, readers: self.readers.clone() }
+    }
 }
 
 /// What will be made.
@@ -122,6 +134,10 @@ pub struct PlanSummary {
     pub format: Format,
     pub envelope: Option<Envelope>,
     pub format_version: u8,
+    /// `none` where every record is a row.
+    pub delete_encoding: &'static str,
+    /// The engines that the table is for.
+    pub readers: Vec<Reader>,
     pub columns: Vec<ColumnSummary>,
     pub key_format: Option<Format>,
     /// Those of the columns that keys fill.
@@ -268,7 +284,9 @@ impl TablePlan {
             key: self.layout.key.as_ref().map(|key| key.columns.clone()).unwrap_or_default(),
             format: self.settings.format,
             envelope: self.settings.envelope,
-            format_version: 2,
+            format_version: self.layout.writing.version_number(),
+            delete_encoding: if self.upsert.is_some() { self.layout.writing.encoding.word() } else { "none" },
+            readers: self.layout.writing.readers.clone(),
             notes: self.layout.notes.iter().map(|note| format!("{} {}", note.path, note.words)).collect(),
             columns: arrow.fields().iter().map(ColumnSummary::of).collect(),
             key_format: self.layout.keys.as_ref().map(|keys| keys.format),
@@ -323,8 +341,8 @@ async fn create_table(
         schema: layout.schema.clone(),
         partition_spec: Some(layout.partition_spec.clone().into_unbound()),
         sort_order: Some(layout.sort_order.clone()),
-        properties: write_properties().chain(own).collect::<HashMap<String, String>>(),
-        format_version: FormatVersion::V2,
+        properties: write_properties().chain(layout.writing_properties.clone()).chain(own).collect(),
+        format_version: layout.writing.version,
     };
     home.catalog.create_table(table, creation).await
 }
