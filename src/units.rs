@@ -5,6 +5,7 @@
 //! looked at and computes in floating point, so that too large a size is silently cut.
 //! - I1: an [`Interval`] is a whole number of milliseconds, 1 ms to 365 days.
 //! - I2: a [`CommitInterval`] is 10 ms to one day.
+//! - I4: a [`DataRetention`] is at least a millisecond, or for ever, which is -1 as in Kafka.
 //! - I3: a [`ByteSize`] is 1 byte to 8 EiB - 1, so that it fits a signed 64-bit number too.
 
 use std::fmt;
@@ -53,6 +54,44 @@ impl FromStr for Interval {
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// How long rows stay in a table, in milliseconds; none is for ever (I4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub struct DataRetention(pub Option<i64>);
+
+const FOR_EVER: i64 = -1;
+
+impl TryFrom<i64> for DataRetention {
+    type Error = Error;
+
+    fn try_from(ms: i64) -> Result<Self> {
+        match ms {
+            FOR_EVER => Ok(DataRetention(None)),
+            1.. => Ok(DataRetention(Some(ms))),
+            _ => Err(Error::usage(format!("rows cannot be kept for {ms} ms"))
+                .with_hint("say how long in milliseconds, 86400000 for a day; or -1 for ever")),
+        }
+    }
+}
+
+impl From<DataRetention> for i64 {
+    fn from(retention: DataRetention) -> i64 {
+        retention.0.unwrap_or(FOR_EVER)
+    }
+}
+
+impl FromStr for DataRetention {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let ms: i64 = text.trim().parse().map_err(|_| {
+            Error::usage(format!("{text:?} is no number of milliseconds"))
+                .with_hint("86400000 is a day; -1 is for ever")
+        })?;
+        DataRetention::try_from(ms)
     }
 }
 

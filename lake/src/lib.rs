@@ -9,6 +9,7 @@
 //!  upsert   a table with one row a key: what a commit of changes deletes
 //!  commit   data files + ledger -> manifests, snapshot, (requirements, updates) for the catalog
 //!  compact  the same rows in fewer, larger files
+//!  removal  rows that go by what they are: too old, or to be erased
 //!  vector   the blob of a deletion vector
 //!  read     snapshot -> rows: the DataFusion provider that plans from manifests
 //!  reach    which files the retained snapshots name
@@ -22,6 +23,7 @@ pub mod keys;
 pub mod layout;
 pub mod reach;
 pub mod read;
+pub mod removal;
 pub mod upsert;
 mod vector;
 pub mod write;

@@ -5,6 +5,7 @@ mod altered;
 mod compacted;
 mod deleted;
 mod encoded;
+mod removed;
 mod upserted;
 
 use std::collections::{BTreeMap, HashMap};

@@ -123,6 +123,7 @@ fn asked(arguments: &EnableArguments) -> Asked {
             EnableFrom::Latest => StartFrom::Latest,
         }),
         retention_ms: arguments.retention_ms,
+        data_retention_ms: arguments.data_retention_ms,
         evolution: arguments.evolution.map(Into::into),
         error_handling: arguments.error_handling.map(Into::into),
         log_target: arguments.log_target.clone(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tableflow_connectors::decode::Evolution;
+use tableflow_connectors::decode::{Evolution, MetadataColumns};
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TableName};
 
 use super::args::{DisableArguments, ResumeArguments, TableArgument, TableReference, UpdateArguments};
@@ -144,6 +144,12 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
             mirror::check_subject(&session.home, &before.topic, source.as_mut()).await?;
         }
     }
+    if arguments.data_retention_ms.is_some_and(|stay| stay.0.is_some())
+        && before.metadata_columns == MetadataColumns::None
+    {
+        return Err(Error::usage(format!("rows of {table} do not say when they came, so none can be too old"))
+            .with_hint("enable the topic into another table, with metadata columns"));
+    }
     let dead_letters = dead_letters_for(arguments, session).await?;
     let change = |definition: &mut Definition| {
         if let Some(interval) = arguments.commit_interval {
@@ -151,6 +157,9 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
         }
         if let Some(retention_ms) = arguments.retention_ms {
             definition.retention_ms = retention_ms;
+        }
+        if let Some(rows_stay) = arguments.data_retention_ms {
+            definition.data_retention_ms = rows_stay.0;
         }
         if let Some(word) = arguments.evolution {
             definition.evolution = word.into();
@@ -237,6 +246,7 @@ fn changes(before: &Definition, after: &Definition) -> Vec<Change> {
         [
             ("commit_interval_ms", json!(it.commit_interval_ms)),
             ("retention_ms", json!(it.retention_ms)),
+            ("data_retention_ms", json!(it.data_retention_ms)),
             ("evolution", json!(it.evolution)),
             ("error_handling", json!(it.error_handling)),
             ("dead_letters", json!(letters(it))),

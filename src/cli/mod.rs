@@ -68,6 +68,8 @@ pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
         Verb::Files(words) => history::files(&words, &session().await?, out).await,
         Verb::Compact(words) => upkeep::compact(&words, &session().await?, out).await,
         Verb::Expire(words) => upkeep::expire(&words, &session().await?, out).await,
+        Verb::RewriteManifests(words) => upkeep::rewrite_manifests(&words, &session().await?, out).await,
+        Verb::Erase(words) => upkeep::erase(&words, &session().await?, out).await,
         Verb::Vacuum(words) => upkeep::vacuum(&words, &session().await?, out).await,
         Verb::Maintain(words) => upkeep::maintain(&words, &session().await?, out).await,
         Verb::Rollback(words) => rollback::run(&words, &session().await?, out).await,

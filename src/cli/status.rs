@@ -90,6 +90,9 @@ struct Description {
     evolution: Evolution,
     commit_interval_ms: u64,
     retention_ms: i64,
+    /// Absent where rows stay for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_retention_ms: Option<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -215,6 +218,7 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
         evolution: definition.evolution,
         commit_interval_ms: definition.commit_interval_ms,
         retention_ms: definition.retention_ms,
+        data_retention_ms: definition.data_retention_ms,
     };
     output::document(session.format, &description, out)?;
     Ok(Exit::Done)

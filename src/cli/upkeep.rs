@@ -1,4 +1,4 @@
-//! `compact`, `expire`, `vacuum`, `maintain`: what a scheduler calls for tables.
+//! `compact`, `expire`, `vacuum`, `rewrite-manifests`, `maintain`: what a scheduler calls for tables; and `erase`.
 
 use std::io::Write;
 
@@ -7,14 +7,15 @@ use tableflow_lake::compact::{Strategy, Thresholds};
 use tableflow_model::{Error, Result, TableName};
 
 use super::args::{
-    CompactArguments, CompactStrategy, ExpireArguments, MaintainArguments, TableReference, VacuumArguments,
+    CompactArguments, CompactStrategy, EraseArguments, ExpireArguments, MaintainArguments, RewriteManifestsArguments,
+    TableReference, VacuumArguments,
 };
 use super::session::Session;
 use crate::exit::Exit;
 use crate::output;
 use crate::upkeep::maintenance::{self, Step};
-use crate::upkeep::tables::{Kept, kept_tables, retention_of};
-use crate::upkeep::{compaction, expiry, vacuum};
+use crate::upkeep::tables::{kept, kept_tables};
+use crate::upkeep::{compaction, expiry, manifests, removal, vacuum};
 
 /// Of the memory budget, for each group that is sorted; others are on disk.
 const SORTED_SHARE: u64 = 4;
@@ -44,7 +45,7 @@ pub async fn compact(arguments: &CompactArguments, session: &Session, out: &mut 
 pub async fn expire(arguments: &ExpireArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let mut done = Outcomes::of(&["table", "snapshots_before", "snapshots_after"]);
     for table in tables(session, &arguments.tables).await? {
-        let mut retention = retention_of(&session.home, &table).await?;
+        let mut retention = kept(&session.home, table.clone()).await?.retention;
         if let Some(age) = arguments.older_than {
             retention.age_max_ms = i64::try_from(age.as_ms()).unwrap_or(i64::MAX);
         }
@@ -65,23 +66,47 @@ pub async fn vacuum(arguments: &VacuumArguments, session: &Session, out: &mut dy
     done.print(session, out)
 }
 
+pub async fn rewrite_manifests(
+    arguments: &RewriteManifestsArguments,
+    session: &Session,
+    out: &mut dyn Write,
+) -> Result<Exit> {
+    let mut done = Outcomes::of(&["table", "manifests_before", "manifests_after"]);
+    for table in tables(session, &arguments.tables).await? {
+        done.add(&table, manifests::rewrite_manifests(&session.home, &table).await);
+    }
+    done.print(session, out)
+}
+
+pub async fn erase(arguments: &EraseArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let table = session.catalog_table(&arguments.table).await?;
+    let erased = removal::erase(&session.home, &table, &arguments.key).await?;
+    output::document(session.format, &erased, out)?;
+    if erased.snapshots_kept > 0 {
+        session.remark("branches or tags keep older snapshots: what they hold of the key stays until they are dropped");
+    }
+    session
+        .remark("records of the key in the topic, and dead letters, are where they were; a new record brings it back");
+    Ok(Exit::Done)
+}
+
 pub async fn maintain(arguments: &MaintainArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let kept = match arguments.all {
+    let tables_kept = match arguments.all {
         true => kept_tables(&session.home).await?,
         false => {
-            let mut kept = Vec::new();
+            let mut all = Vec::new();
             for table in tables(session, &arguments.tables).await? {
-                kept.push(Kept { retention: retention_of(&session.home, &table).await?, table });
+                all.push(kept(&session.home, table).await?);
             }
-            kept
+            all
         }
     };
-    if kept.is_empty() {
+    if tables_kept.is_empty() {
         session.remark_on_no_tables();
     }
     let columns = ["table", "files_read", "files_written", "snapshots_forgotten", "files_deleted", "seconds"];
     let mut done = Outcomes { several: arguments.all, ..Outcomes::of(&columns) };
-    for kept in &kept {
+    for kept in &tables_kept {
         let (report, failed) = maintenance::maintain(&session.home, kept, &Step::ALL, cores(), arguments.dry_run).await;
         done.reports.push(report);
         done.failed = done.failed.or(failed);

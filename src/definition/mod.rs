@@ -112,6 +112,9 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub past_gaps: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
+    /// How long rows stay. Absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_retention_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "is_additive")]
     pub evolution: Evolution,
     #[serde(default, skip_serializing_if = "ErrorHandling::is_suspend")]
@@ -145,6 +148,7 @@ pub struct NewDefinition {
     pub from: StartFrom,
     pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
+    pub data_retention_ms: Option<i64>,
     pub evolution: Evolution,
     pub error_handling: ErrorHandling,
     pub dead_letters: Option<DeadLetters>,
@@ -195,6 +199,7 @@ impl From<NewDefinition> for Definition {
             from_offsets: new.from_offsets,
             past_gaps: None,
             retention_ms: new.retention_ms,
+            data_retention_ms: new.data_retention_ms,
             evolution: new.evolution,
             error_handling: new.error_handling,
             dead_letters: new.dead_letters,

@@ -379,6 +379,7 @@ mod tests {
             from: StartFrom::Earliest,
             from_offsets: None,
             retention_ms: 1,
+            data_retention_ms: None,
             evolution: tableflow_connectors::decode::Evolution::Additive,
             error_handling: ErrorHandling::Suspend,
             dead_letters: None,

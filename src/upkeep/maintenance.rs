@@ -1,4 +1,4 @@
-//! All that is due for one table: compaction, then expiry, then what nobody needs any more.
+//! All that is due for one table: rows that are too old, compaction, then expiry, then what nobody needs any more.
 //!
 //! - I1: what fails is said, and the rest is done all the same.
 
@@ -8,6 +8,8 @@ use tableflow_model::protocol::garbage::AGE_MIN_MS;
 use tableflow_model::{Error, ErrorKind, Result};
 
 use super::compaction::{self, Options};
+use super::manifests::{are_many, rewrite_manifests};
+use super::removal::remove_aged;
 use super::tables::Kept;
 use super::{expiry, vacuum};
 use crate::home::Home;
@@ -18,25 +20,33 @@ pub const TARGET_BYTES: u64 = 128 * 1024 * 1024;
 /// What there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Rows that are too old go.
+    Age,
     Compact,
+    /// Manifests become fewer.
+    Join,
     Expire,
     Vacuum,
 }
 
 impl Step {
-    /// In this order: a compaction makes snapshots that expire, and files that nobody needs then.
-    pub const ALL: [Step; 3] = [Step::Compact, Step::Expire, Step::Vacuum];
+    /// In this order: rows that are too old need no compaction, and a compaction makes snapshots that expire, and files that nobody needs then.
+    pub const ALL: [Step; 5] = [Step::Age, Step::Compact, Step::Join, Step::Expire, Step::Vacuum];
 }
 
 /// What was done, or would be.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     pub table: String,
+    /// Rows that were too old.
+    pub rows_aged: u64,
     pub files_read: u64,
     pub files_written: u64,
     pub bytes_read: u64,
     pub bytes_written: u64,
     pub rows_dropped: u64,
+    /// By so many they are fewer.
+    pub manifests_joined: u64,
     pub snapshots_forgotten: u64,
     pub files_deleted: u64,
     pub bytes_deleted: u64,
@@ -72,6 +82,19 @@ pub async fn maintain(
 impl Step {
     async fn run(self, home: &Home, kept: &Kept, (at_once, dry_run): (usize, bool), report: &mut Report) -> Result<()> {
         match self {
+            // How many rows or manifests those would be is known when it is done.
+            Step::Age | Step::Join if dry_run => {}
+            Step::Age => {
+                if let Some(max_age_ms) = kept.rows_stay_ms {
+                    report.rows_aged = remove_aged(home, &kept.table, max_age_ms).await?;
+                }
+            }
+            Step::Join => {
+                if are_many(home, &kept.table).await? {
+                    let joined = rewrite_manifests(home, &kept.table).await?;
+                    report.manifests_joined = joined.manifests_before - joined.manifests_after;
+                }
+            }
             Step::Compact => {
                 let thresholds = Thresholds::due(TARGET_BYTES);
                 let strategy = Strategy::BinPack;

@@ -1,7 +1,10 @@
 //! What keeps tables quick to read.
 //!
 //! ```text
+//!  run         one run on one table: the driver of its protocol's machine
+//!  removal     rows that are too old, or erased
 //!  compaction  small files become large ones, deleted rows go
+//!  manifests   manifests become fewer
 //!  expiry      old snapshots are forgotten
 //!  vacuum      files that nobody needs any more go
 //!  maintenance all that is due of these, for one table
@@ -15,6 +18,9 @@
 pub mod compaction;
 pub mod expiry;
 pub mod maintenance;
+pub mod manifests;
+pub mod removal;
+mod run;
 pub mod service;
 pub mod tables;
 pub mod vacuum;

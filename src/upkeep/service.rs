@@ -95,8 +95,10 @@ impl Upkeep {
             return Ok(());
         };
         let mut steps = Vec::new();
+        // Rows become too old though nobody changes anything.
+        steps.extend(kept.rows_stay_ms.map(|_| Step::Age));
         if self.kept.get(&kept.table) != Some(&loaded.metadata_location) {
-            steps.extend([Step::Compact, Step::Expire]);
+            steps.extend([Step::Compact, Step::Join, Step::Expire]);
         }
         let due_at =
             swept_at(&self.home, loaded.metadata.uuid()).await?.0 + self.config.vacuum.every.as_ms().cast_signed();
@@ -112,7 +114,7 @@ impl Upkeep {
         match failed {
             Some(error) => Err(error),
             None => {
-                if report.files_read == 0 {
+                if report.files_read == 0 && report.rows_aged == 0 {
                     self.kept.insert(kept.table.clone(), loaded.metadata_location);
                 }
                 Ok(())
@@ -122,11 +124,21 @@ impl Upkeep {
 }
 
 fn tell(report: &Report) {
-    let Report { table, files_read, files_written, rows_dropped, snapshots_forgotten, files_deleted, seconds, .. } =
-        report;
-    if files_read + snapshots_forgotten + files_deleted > 0 {
+    let Report {
+        table,
+        rows_aged,
+        files_read,
+        files_written,
+        rows_dropped,
+        snapshots_forgotten,
+        files_deleted,
+        seconds,
+        ..
+    } = report;
+    if rows_aged + files_read + snapshots_forgotten + files_deleted > 0 {
         tracing::info!(
             table,
+            rows_aged,
             files_read,
             files_written,
             rows_dropped,

@@ -14,6 +14,8 @@ use crate::pipeline::fan_out::FanOutTables;
 pub struct Kept {
     pub table: TableName,
     pub retention: Retention,
+    /// How long its rows stay, where that is said.
+    pub rows_stay_ms: Option<i64>,
 }
 
 /// The tables of all definitions: paused ones too, since what they hold is read.
@@ -22,18 +24,22 @@ pub async fn kept_tables(home: &Home) -> Result<Vec<Kept>> {
     for definition in home.definitions().look().await?.definitions {
         if definition.wanted != Wanted::Disabled {
             let retention = Retention { age_max_ms: definition.retention_ms, ..Retention::default() };
-            let tables = tables_of(home, &definition).await?;
-            kept.extend(tables.into_iter().map(|table| Kept { table, retention }));
+            // Dead letters stay until a person has seen them.
+            let letters = definition.dead_letters.as_ref().map(|letters| letters.table.clone());
+            for table in tables_of(home, &definition).await? {
+                let rows_stay_ms = definition.data_retention_ms.filter(|_| letters.as_ref() != Some(&table));
+                kept.push(Kept { table, retention, rows_stay_ms });
+            }
         }
     }
     kept.sort_by(|a, b| a.table.cmp(&b.table));
     Ok(kept)
 }
 
-/// How long the history of a table is, whoever made it.
-pub async fn retention_of(home: &Home, table: &TableName) -> Result<Retention> {
-    let kept = kept_tables(home).await?.into_iter().find(|kept| kept.table == *table);
-    Ok(kept.map(|kept| kept.retention).unwrap_or_default())
+/// How long the history of a table is, and its rows stay, whoever made it.
+pub async fn kept(home: &Home, table: TableName) -> Result<Kept> {
+    let known = kept_tables(home).await?.into_iter().find(|kept| kept.table == table);
+    Ok(known.unwrap_or(Kept { table, retention: Retention::default(), rows_stay_ms: None }))
 }
 
 async fn tables_of(home: &Home, definition: &Definition) -> Result<Vec<TableName>> {

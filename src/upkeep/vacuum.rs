@@ -26,7 +26,7 @@ use tableflow_store::{ObjectInfo, Store};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::compaction::decide;
+use super::run::{Task, run};
 use crate::home::Home;
 
 /// Set to false by whoever shares a table's files with another one.
@@ -138,7 +138,7 @@ impl Collection<'_> {
         delete(&self.home.store, sorted.garbage.iter().map(|object| object.uri.clone()).collect()).await?;
         self.note(&sorted.noted).await?;
         if self.left_by_compactions(&objects, &found, &sorted.undecided, now)? {
-            decide(self.home, self.table).await?;
+            run(self.home, self.table, [Task::Decide]).await?;
         }
         Ok(report)
     }

@@ -43,6 +43,16 @@ fn whatever_dies(seed: u64, skewed: bool, asked: &[&str], updates: &[(usize, &[&
             done.good(&replay);
         }
         keyed.sync_and_check(&replay);
+        if round % 5 == 4 {
+            // However often it is killed: once it says that the key is gone, it is.
+            let key = keyed.one();
+            let erase = ["erase", "t", "--key", &key.to_string()];
+            let killed = keyed.product.run_until(&erase, point.name(), 1);
+            kills += usize::from(killed.status.signal() == Some(SIGKILL));
+            keyed.product.run(&erase).good(&replay);
+            keyed.forget(key);
+            keyed.check(&replay);
+        }
         if round % 4 == 3 {
             keyed.product.run(&["compact", "t"]).good(&replay);
             keyed.check(&replay);

@@ -59,6 +59,16 @@ impl Keyed {
         assert!(child.wait().unwrap().success());
     }
 
+    /// Some key that is there.
+    pub fn one(&self) -> i64 {
+        *self.changes.expected.keys().next().unwrap()
+    }
+
+    /// Its row is not expected any more.
+    pub fn forget(&mut self, key: i64) {
+        self.changes.forget(key);
+    }
+
     pub fn check(&self, replay: &str) {
         let expected: Vec<(i64, i64)> = self.changes.expected.iter().map(|(id, value)| (*id, *value)).collect();
         for reader in READERS {

@@ -18,6 +18,7 @@
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
 //!  compaction fewer files, the same rows
+//!  removal    rows that go by what they are
 //!  upkeep     history forgotten, files that nobody needs deleted
 //!  altered    columns that another engine renamed, dropped, added again
 //!  registry   the embedded schema registry, over HTTP and by verbs
@@ -74,6 +75,8 @@ mod python;
 mod query;
 #[cfg(test)]
 mod registry;
+#[cfg(test)]
+mod removal;
 #[cfg(test)]
 mod schema_check;
 #[cfg(test)]

@@ -88,6 +88,11 @@ impl Changes {
         *self.expected.keys().nth(place as usize).unwrap()
     }
 
+    /// Somebody else took the row.
+    pub fn forget(&mut self, id: i64) {
+        self.delete(id);
+    }
+
     fn put(&mut self, id: i64) -> Value {
         self.next_value += 1;
         self.expected.insert(id, self.next_value);

@@ -13,6 +13,7 @@
 //!  files      files that come and go + ledger -> one snapshot, by way of all above
 //!  row_delta  what an epoch does: rows that come, rows that go
 //!  rewrite    what compaction does: the same rows in other files
+//!  fewer      the same files in fewer manifests
 //!  rollback   the content of an old snapshot -> a new snapshot
 //! ```
 //!
@@ -31,6 +32,7 @@
 mod carried;
 mod columns;
 mod expire;
+mod fewer;
 mod files;
 mod manifests;
 mod merge;
@@ -51,6 +53,7 @@ use manifests::WrittenList;
 
 pub use columns::{prepare_change, prepare_columns};
 pub use expire::{Expiry, Retention, prepare_expiry};
+pub use fewer::{Fewer, prepare_manifests};
 pub use manifests::{LiveFile, live_files, live_files_of, manifests_of};
 pub use rewrite::{Rewrite, prepare_rewrite};
 pub use rollback::{ROLLED_BACK_TO, prepare_rollback};

@@ -42,9 +42,25 @@ pub struct Deletes {
 }
 
 impl Deletes {
+    /// Those of another part of the same commit as well.
+    pub(crate) fn merge(&mut self, more: Deletes) {
+        for (spec_id, files) in more.added {
+            self.added.entry(spec_id).or_default().extend(files);
+        }
+        for (spec_id, files) in more.copied {
+            self.copied.entry(spec_id).or_default().extend(files);
+        }
+        self.replaced.extend(more.replaced);
+    }
+
+    pub(crate) fn data_files_replaced(&self) -> u64 {
+        let is_data = |replaced: &&LiveFile| replaced.file.content_type() == DataContentType::Data;
+        self.replaced.iter().filter(is_data).count() as u64
+    }
+
     /// Whether data files go: rows that stay have other places then, if any stay.
     pub(crate) fn moves_rows(&self) -> bool {
-        self.replaced.iter().any(|replaced| replaced.file.content_type() == DataContentType::Data)
+        self.data_files_replaced() > 0
     }
 
     /// A manifest for each spec and content.
@@ -86,7 +102,7 @@ pub async fn prepare_row_delta(context: CommitContext<'_>, base: &TableMetadata,
 /// What other engines understand of it.
 fn operation(delta: &RowDelta) -> Operation {
     let nothing_goes = delta.deletes.added.is_empty() && delta.deletes.replaced.is_empty();
-    match (nothing_goes, delta.files.is_empty()) {
+    match (nothing_goes, delta.files.is_empty() && delta.deletes.copied.is_empty()) {
         (true, _) => Operation::Append,
         (false, true) => Operation::Delete,
         (false, false) => Operation::Overwrite,

@@ -35,6 +35,7 @@ mod unlimited;
 use futures::{StreamExt, TryStreamExt, stream};
 use tableflow_model::Result;
 
+pub(crate) use bounds::{Bounds, ColumnBounds};
 pub use columns::ColumnReader;
 pub(crate) use deletes::{Applying, DeleteFiles, DeletedRows, deleted_rows, position_rows};
 pub use file::FileRows;

@@ -21,7 +21,7 @@ impl Table {
         self.apply(vec![TableUpdate::AddSchema { schema }, TableUpdate::SetCurrentSchema { schema_id: -1 }]);
     }
 
-    async fn manifests(&self) -> usize {
+    pub async fn manifests(&self) -> usize {
         let snapshot = self.metadata.current_snapshot().unwrap();
         manifests_of(&self.store, &self.metadata, snapshot).await.unwrap().len()
     }

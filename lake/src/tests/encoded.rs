@@ -12,7 +12,7 @@ use crate::read::ColumnReader;
 use crate::upsert::KeyedTable;
 
 impl Upserts {
-    fn encode(&mut self, encoding: DeleteEncoding) {
+    pub fn encode(&mut self, encoding: DeleteEncoding) {
         let mut updates = vec![TableUpdate::SetProperties { updates: encoding.properties() }];
         if let Some(format_version) = encoding.format_version() {
             updates.push(TableUpdate::UpgradeFormatVersion { format_version });

@@ -37,7 +37,7 @@ pub async fn deletes_of(
     names: &mut FileNames,
 ) -> Result<Deletes> {
     if copies_on_write(table) {
-        copied(store, table, touched, names).await
+        copies_of(store, table, touched, names).await
     } else {
         marked(table, touched, names).await
     }
@@ -63,8 +63,8 @@ async fn marked(table: &TableMetadata, touched: Vec<Touched<'_>>, names: &mut Fi
     Ok(deletes)
 }
 
-/// I3.
-async fn copied(
+/// The same without delete files, however the table is written (I3).
+pub async fn copies_of(
     store: &Store,
     table: &Arc<TableMetadata>,
     touched: Vec<Touched<'_>>,

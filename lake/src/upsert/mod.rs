@@ -20,5 +20,6 @@ mod keyed;
 pub use tableflow_model::protocol::Order;
 
 pub use self::collapse::{Collapse, Collapsed};
-pub(crate) use self::deletes::OWN_DELETES_MAX;
+pub(crate) use self::deletes::{OWN_DELETES_MAX, copies_of, deletes_of};
+pub(crate) use self::files::KnownFile;
 pub use self::keyed::{KeyedTable, Resolved, StagedKeys};

@@ -10,7 +10,7 @@ use tableflow_model::TopicName;
 use super::{TableArgument, topic_name};
 use crate::definition;
 use crate::pipeline::writing::{AskedWriting, Reader};
-use crate::units::CommitInterval;
+use crate::units::{CommitInterval, DataRetention};
 
 #[derive(Clone, Debug, Args)]
 pub struct EnableArguments {
@@ -90,6 +90,9 @@ pub struct EnableArguments {
     /// Keep snapshots for this long [default: 604800000, a week]
     #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     pub retention_ms: Option<i64>,
+    /// Keep rows for this long, by the time of their records; -1 keeps them for ever [default: -1]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = super::values::with_hint::<DataRetention>)]
+    pub data_retention_ms: Option<DataRetention>,
     /// The columns that say where a row came from [default: portable]
     #[arg(long, value_name = "COLUMNS", value_enum, ignore_case = true)]
     pub metadata_columns: Option<MetadataColumns>,
@@ -122,7 +125,7 @@ impl From<&WritingArguments> for AskedWriting {
 
 #[derive(Clone, Debug, Args)]
 #[command(group = clap::ArgGroup::new("settings").multiple(true).required(true)
-    .args(["evolution", "error_handling", "log_target", "dlq_topic", "commit_interval", "retention_ms",
+    .args(["evolution", "error_handling", "log_target", "dlq_topic", "commit_interval", "retention_ms", "data_retention_ms",
         "format_version", "delete_encoding", "readers", "partition_by"]))]
 pub struct UpdateArguments {
     #[command(flatten)]
@@ -151,6 +154,9 @@ pub struct UpdateArguments {
     /// Keep snapshots for this long
     #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     pub retention_ms: Option<i64>,
+    /// Keep rows for this long, by the time of their records; -1 keeps them for ever
+    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = super::values::with_hint::<DataRetention>)]
+    pub data_retention_ms: Option<DataRetention>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -24,8 +24,6 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("run", "`tableflow query` answers SQL over the tables at once"),
     ("explain", "`tableflow query \"explain select ..\"` shows the plan of a query"),
     ("jobs", "`tableflow status` shows the tables, which are the only jobs"),
-    ("rewrite-manifests", "manifests stay as they were written until then"),
-    ("erase", "`tableflow disable TABLE --drop` deletes a whole table"),
     ("catalog", "`tableflow list` shows the tables; other engines open DIR/catalog.db"),
     ("plan", "`tableflow enable TOPIC --dry-run` prints the plan of one table"),
     ("apply", "`tableflow enable TOPIC` makes one table"),
@@ -36,7 +34,6 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("--catalog", "the embedded catalog is used"),
     ("--register", "other engines open the embedded catalog"),
     ("--schema-mode", "columns are inferred, or declared with --columns"),
-    ("--data-retention-ms", "rows stay"),
 ];
 
 /// A word that clap does not know and the lists above do.

@@ -6,6 +6,7 @@
 //!  topic   the words of `topic`, `produce` and `consume`
 //!  schema  the words of `schema`
 //!  enable  the words of `enable` and `update`
+//!  upkeep  the words of what keeps tables quick to read
 //!  values  words that are more than text: names of tables, addresses
 //!  later   what is understood and not served: refused by name, with what to use instead
 //! ```
@@ -20,6 +21,7 @@ mod enable;
 mod later;
 mod schema;
 mod topic;
+mod upkeep;
 mod values;
 
 use std::ffi::OsString;
@@ -35,13 +37,16 @@ pub use enable::{
 };
 pub use schema::{CheckArguments, Reference, RegisterArguments, SchemaFormat, SchemaVerb, ShowArguments};
 pub use topic::{ConsumeArguments, ConsumeFrom, ProduceArguments, ProduceFormat, TopicSetting, TopicVerb};
+pub use upkeep::{
+    CompactArguments, CompactStrategy, EraseArguments, ExpireArguments, MaintainArguments, RewriteManifestsArguments,
+    VacuumArguments,
+};
 pub use values::TableReference;
 
 use crate::pipeline::letters_topic::answer::Answer;
 use crate::query::Point;
 
 use crate::output::Format;
-use crate::units::{ByteSize, Interval};
 
 /// Turns topics into Iceberg tables, exactly once.
 #[derive(Clone, Debug, Parser)]
@@ -176,7 +181,13 @@ pub enum Verb {
     /// Delete files that no snapshot needs any more
     #[command(after_help = "Example:\n  tableflow vacuum bronze.orders --dry-run")]
     Vacuum(VacuumArguments),
-    /// Do all that is due: compact, expire, vacuum
+    /// Write a table's manifests anew, as few as can be
+    #[command(after_help = "Example:\n  tableflow rewrite-manifests bronze.orders")]
+    RewriteManifests(RewriteManifestsArguments),
+    /// Take the rows of a key out of a table and out of its history
+    #[command(after_help = "Example:\n  tableflow erase bronze.customers --key 42")]
+    Erase(EraseArguments),
+    /// Do all that is due: old rows, compact, manifests, expire, vacuum
     #[command(after_help = "Example:\n  tableflow maintain --all   # for cron; `tableflow up` does it by itself")]
     Maintain(MaintainArguments),
     /// Write an old snapshot's content as a new one, and pause the table
@@ -343,76 +354,6 @@ pub struct RollbackArguments {
     /// Go on from the newest offsets: what was committed since stays out
     #[arg(long)]
     pub keep_offsets: bool,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct CompactArguments {
-    /// namespace.name, or the name alone where it is unique
-    #[arg(required = true, value_name = "TABLE")]
-    pub tables: Vec<TableReference>,
-    /// How large files become
-    #[arg(long, value_name = "SIZE", default_value = "128MiB")]
-    pub target_file_size: ByteSize,
-    /// How rows are put into the new files
-    #[arg(long, value_name = "WORD", value_enum, default_value_t, ignore_case = true)]
-    pub strategy: CompactStrategy,
-    /// Only files that may have rows for which this is true
-    #[arg(long = "where", value_name = "EXPR")]
-    pub condition: Option<String>,
-    /// Print what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum CompactStrategy {
-    /// In the order in which they came; each file in the order of --sort-by
-    #[default]
-    BinPack,
-    /// All rows of a partition in the order of --sort-by, so that few files have a value
-    Sort,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct ExpireArguments {
-    /// namespace.name, or the name alone where it is unique
-    #[arg(required = true, value_name = "TABLE")]
-    pub tables: Vec<TableReference>,
-    /// Forget those that are older [default: what --retention-ms of the table says, a week]
-    #[arg(long, value_name = "TIME")]
-    pub older_than: Option<Interval>,
-    /// How many are kept at most, however young they are
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub keep: Option<u32>,
-    /// Print what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct VacuumArguments {
-    /// namespace.name, or the name alone where it is unique
-    #[arg(required = true, value_name = "TABLE")]
-    pub tables: Vec<TableReference>,
-    /// Files go when they have been needed by nobody for so long: a day at least, for whoever reads old snapshots
-    #[arg(long, value_name = "TIME", default_value = "1day")]
-    pub older_than: Interval,
-    /// Print what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct MaintainArguments {
-    /// namespace.name, or the name alone where it is unique
-    #[arg(required_unless_present = "all", value_name = "TABLE")]
-    pub tables: Vec<TableReference>,
-    /// Every table that is enabled
-    #[arg(long, conflicts_with = "tables")]
-    pub all: bool,
-    /// Print what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -37,6 +37,7 @@ use crate::definition::{
     Definition, Envelope, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition, StartFrom, Upsert,
 };
 use crate::home::Home;
+use crate::units::DataRetention;
 
 /// The table property that says which topic fills it.
 const TOPIC_PROPERTY: &str = "tableflow.topic";
@@ -87,6 +88,9 @@ pub struct Asked {
     pub commit_interval_ms: Option<u64>,
     pub from: Option<StartFrom>,
     pub retention_ms: Option<i64>,
+    /// How long rows stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_retention_ms: Option<DataRetention>,
     pub evolution: Option<Evolution>,
     pub error_handling: Option<ErrorHandling>,
     /// The name of the table of dead letters.

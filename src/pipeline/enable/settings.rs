@@ -20,6 +20,21 @@ use crate::pipeline::letters_topic::declared::{self, Wanted as WantedTopic};
 /// A week: what Confluent keeps.
 const RETENTION_MS_DEFAULT: i64 = 7 * 24 * 3600 * 1000;
 
+/// How long rows stay: they have to say when they came.
+fn data_retention(
+    request: &Request,
+    before: Option<&Definition>,
+    metadata_columns: Option<MetadataColumns>,
+) -> Result<Option<i64>> {
+    let stay = request.asked.data_retention_ms.map_or(before.and_then(|it| it.data_retention_ms), |asked| asked.0);
+    if stay.is_some() && metadata_columns == Some(MetadataColumns::None) {
+        return Err(Error::usage("--data-retention-ms needs metadata columns")
+            .with_detail("rows are as old as their records, which the metadata columns say")
+            .with_hint("leave --metadata-columns out, or say another word than none"));
+    }
+    Ok(stay)
+}
+
 /// What the request comes to.
 #[derive(Debug)]
 pub struct Settings {
@@ -33,6 +48,7 @@ pub struct Settings {
     /// Where `latest` is.
     pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
+    pub data_retention_ms: Option<i64>,
     pub evolution: Evolution,
     pub error_handling: ErrorHandling,
     /// The table of dead letters: one that it has, or that is needed now.
@@ -99,6 +115,7 @@ impl Settings {
             from,
             from_offsets,
             retention_ms: retention_ms.unwrap_or(RETENTION_MS_DEFAULT),
+            data_retention_ms: data_retention(request, before, metadata_columns)?,
             evolution: request.asked.evolution.or(before.map(|it| it.evolution)).unwrap_or_default(),
             error_handling,
             dead_letters,
@@ -149,6 +166,7 @@ impl Settings {
             from: self.from,
             from_offsets: self.from_offsets,
             retention_ms: self.retention_ms,
+            data_retention_ms: self.data_retention_ms,
             evolution: self.evolution,
             error_handling: self.error_handling,
             dead_letters: None,

@@ -91,6 +91,11 @@ impl MetadataColumns {
         self.prefix().map(|prefix| format!("{prefix}{short}"))
     }
 
+    /// The column of a record's time.
+    pub fn timestamp_column(self) -> Option<String> {
+        self.prefix().map(|prefix| format!("{prefix}timestamp"))
+    }
+
     /// The columns' names and types.
     pub fn fields(self) -> Vec<FieldRef> {
         let columns = match self {
