@@ -156,7 +156,7 @@ impl Manner {
         }
     }
 
-    /// What becomes of records that were passed over.
+    /// What becomes of records that were passed over. Notices are left out, whatever is done with bad records.
     pub fn put_aside(
         &self,
         records: &Records,
@@ -167,13 +167,15 @@ impl Manner {
         if passed_over.is_empty() {
             return Ok((None, Tally::default()));
         }
-        let count = passed_over.len() as u64;
+        let bad: Vec<RecordError> = passed_over.iter().filter(|it| it.reason != Reason::Notice).cloned().collect();
+        let skipped = (passed_over.len() - bad.len()) as u64;
+        let count = bad.len() as u64;
         Ok(match self.error_handling {
-            ErrorHandling::Log => {
-                let letters = dead_letters::letters(&self.topic, records, passed_over, framings, epoch.0)?;
-                (Some(letters), Tally { dead_lettered: count, ..Tally::default() })
+            ErrorHandling::Log if count > 0 => {
+                let letters = dead_letters::letters(&self.topic, records, &bad, framings, epoch.0)?;
+                (Some(letters), Tally { dead_lettered: count, skipped })
             }
-            _ => (None, Tally { skipped: count, ..Tally::default() }),
+            _ => (None, Tally { skipped: skipped + count, ..Tally::default() }),
         })
     }
 

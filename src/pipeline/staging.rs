@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
+use tableflow_connectors::decode::Reason;
 use tableflow_lake::keys::{Hash, KeyHasher};
 use tableflow_lake::layout::{Evolution, evolve};
 use tableflow_lake::upsert::{Collapse, StagedKeys};
@@ -86,8 +87,10 @@ impl Reader {
 impl Reader {
     /// Says once a batch which records become no rows.
     fn tell(&self, rows: &Rows) {
-        if let Some(first) = rows.passed_over.first() {
-            let (partition, offset, count) = (rows.partition, first.offset, rows.passed_over.len());
+        // Notices are no news.
+        let bad = || rows.passed_over.iter().filter(|it| it.reason != Reason::Notice);
+        if let Some(first) = bad().next() {
+            let (partition, offset, count) = (rows.partition, first.offset, bad().count());
             let (table, topic) = (&self.table, &self.topic);
             let reason = &first.reason;
             match self.error_handling {

@@ -89,8 +89,10 @@ pub enum BadRecords {
 }
 
 impl BadRecords {
+    /// A notice is no bad record to anybody.
     pub fn passes_over(self, failure: &RecordError) -> bool {
         match self {
+            _ if failure.reason == Reason::Notice => true,
             BadRecords::Stop => false,
             BadRecords::PassOver => true,
             BadRecords::StopButAtTombstones => failure.reason == Reason::Tombstone,

@@ -252,9 +252,14 @@ impl<'a> SaysDeleted<'a> {
     }
 }
 
-/// The header `op` of a changelog: 1 and 3 take a row back.
+/// The header `op` of a changelog: 1 and 3 take a row back. That of a database's change, `__op` where Debezium adds it:
+/// `d` does, as it is or as the JSON that Kafka Connect makes of texts.
 fn says_deleted_by_header(records: &Records, row: usize) -> bool {
-    records.headers(row).any(|(name, value)| name == b"op" && matches!(value, Some([1 | 3 | b'1' | b'3'])))
+    records.headers(row).any(|(name, value)| match (name, value) {
+        (b"op", Some([1 | 3 | b'1' | b'3'])) => true,
+        (b"op" | b"__op", Some(b"d" | b"\"d\"")) => true,
+        _ => false,
+    })
 }
 
 /// What reads the keys of deletes.

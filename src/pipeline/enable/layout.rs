@@ -5,7 +5,9 @@
 
 use arrow::datatypes::{Field, FieldRef, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
-use tableflow_connectors::decode::{BadRecords, ColumnRules, Evolution, MetadataColumns, Note, RecordError, Remedy};
+use tableflow_connectors::decode::{
+    BadRecords, ColumnRules, Evolution, MetadataColumns, Note, Reason, RecordError, Remedy,
+};
 use tableflow_connectors::registry::{RecordPart, Version};
 use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
@@ -342,10 +344,12 @@ async fn shown(
         return Err(refusal);
     }
     let declared = declared_columns(&settings.columns)?;
-    let (mut rows, mut failure) = (0, None);
+    let (mut rows, mut notices, mut failure) = (0, 0, None);
     for records in sample {
         let parts = decoding.decode(records, bad).await?;
         rows += parts.iter().map(|part| part.taken.len()).sum::<usize>();
+        let passed_over = parts.iter().flat_map(|part| &part.passed_over);
+        notices += passed_over.filter(|failure| failure.reason == Reason::Notice).count();
         let failed = match parts.into_iter().find_map(|part| part.stopped) {
             Some(Stopped::Record(failed)) => failed,
             Some(Stopped::Schema(error)) => return Err(error),
@@ -359,6 +363,14 @@ async fn shown(
             return Err(misspelt(known, column));
         }
         failure = failure.or(Some(undecodable(request, records, failed)));
+    }
+    if rows == 0 && notices > 0 && declared.is_empty() && failure.is_none() {
+        return Err(Error::usage(format!(
+            "topic {} has notices of a connector, and no changes of rows",
+            request.topic
+        ))
+        .with_detail("where transactions begin and end, how a table was altered, or that the connector lives")
+        .with_hint("leave the topic out; if changes of rows are to come, enable it then, or declare --columns"));
     }
     // Behind records that are rows it is the running job's matter: it says where and why.
     match failure.filter(|_| rows == 0 && settings.from == StartFrom::Earliest) {

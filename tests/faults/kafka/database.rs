@@ -249,7 +249,7 @@ fn what_is_no_change_of_a_row_is_a_bad_record_in_every_format() {
         database.send(&[0], 20);
         database.enable();
         let product = &database.registered.topic.product;
-        for (op, reason) in [("t", "truncation"), ("m", "not-a-change")] {
+        for (op, reason) in [("t", "truncation"), ("x", "not-a-change")] {
             let value = change(op, Value::Null, Value::Null);
             let (schema, key_schema) = (&database.schemas.versions[0], &database.schemas.key);
             let batch = json!({"schema": schema, "key_schema": key_schema, "keys": [null], "values": [value]});
