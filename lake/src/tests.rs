@@ -4,6 +4,7 @@
 mod altered;
 mod compacted;
 mod deleted;
+mod partly;
 mod upserted;
 
 use std::collections::{BTreeMap, HashMap};

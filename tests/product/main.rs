@@ -16,6 +16,7 @@
 //!  query      time travel, names, what is refused
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
+//!  database   changes that say less than a whole row, rows that are marked as deleted
 //!  compaction fewer files, the same rows
 //!  upkeep     history forgotten, files that nobody needs deleted
 //!  altered    columns that another engine renamed, dropped, added again
@@ -49,6 +50,8 @@ mod cli;
 mod columns;
 #[cfg(test)]
 mod compaction;
+#[cfg(test)]
+mod database;
 #[cfg(test)]
 #[path = "../support/days.rs"]
 mod days;

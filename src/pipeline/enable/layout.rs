@@ -16,7 +16,7 @@ use tableflow_lake::layout::{
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Records, Result, Source, TableName};
 
-use super::upsert::Key;
+use super::upsert::{self, Key};
 use super::{Request, Settings};
 use crate::definition::{Definition, Envelope, Format, Keys, StartFrom, declared_columns};
 use crate::home::Home;
@@ -68,6 +68,7 @@ pub(super) async fn new(
     }
     let key = match upserts {
         true => {
+            found.columns = upsert::with_mark(request, found.columns)?;
             let names: Vec<String> = found.columns.iter().map(|column| column.name().clone()).collect();
             let keys = (found.keys.as_ref(), found.key_fields.as_slice());
             Some(Key::of(request, keys, (&names, settings.metadata_columns))?)
