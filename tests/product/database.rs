@@ -243,3 +243,38 @@ fn what_rows_become_that_are_deleted_is_said_once() {
     world.ok(&["sync", "u"]);
     check(&world, "u", &["id", "__deleted"], &[json!([1, true])]);
 }
+
+/// What a connector sends that was set back, and rows of a snapshot behind the stream: positions in the source decide
+/// nothing.
+#[test]
+fn of_changes_that_come_again_the_last_one_in_the_topic_counts() {
+    let world = World::new();
+    world.topic("t", 1);
+    let send = |op: &str, lsn: i64, after: Value| {
+        let value = json!({"after": after, "op": op, "ts_ms": lsn, "source": {"lsn": lsn, "snapshot": op == "r"}});
+        world.produce_envelopes("t", &format!("{}\n", json!({"key": {"id": 1}, "value": value})));
+    };
+    let row = |v: i64| json!({"id": 1, "v": v});
+    send("c", 10, row(1));
+    world.ok(&["enable", "t", "--format", "debezium"]);
+    let rows = |expected: &[Value]| {
+        world.ok(&["sync"]);
+        check(&world, "t", &["id", "v"], expected);
+    };
+    // The same once more, in one commit and in two.
+    send("u", 20, row(2));
+    send("u", 20, row(2));
+    rows(&[json!([1, 2])]);
+    for (lsn, v) in [(10, 1), (20, 2), (30, 3)] {
+        send("u", lsn, row(v));
+    }
+    rows(&[json!([1, 3])]);
+    // A snapshot behind the stream, and a delete that comes again before the row does.
+    send("r", 15, row(2));
+    rows(&[json!([1, 2])]);
+    send("d", 40, Value::Null);
+    send("d", 40, Value::Null);
+    rows(&[]);
+    send("c", 50, row(5));
+    rows(&[json!([1, 5])]);
+}

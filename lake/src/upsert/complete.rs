@@ -13,7 +13,7 @@ use iceberg::spec::{DataFile, Schema, SchemaRef, TableMetadata};
 use tableflow_model::{Error, Result};
 
 use super::keyed::KeyedTable;
-use super::partial::{PartialRows, nullable, picked};
+use super::partial::{Keeps, PartialRows, nullable, picked};
 use crate::keys::Hash;
 use crate::layout::{arrow_schema, conform};
 use crate::read::ColumnReader;
@@ -30,11 +30,14 @@ pub struct Completed {
     pub lost: u64,
 }
 
+/// A row of a batch.
+type Place = (usize, usize);
+
 /// The rows before, as far as they are there.
 struct Before {
     batches: Vec<RecordBatch>,
-    /// Of each partial row the place of the one before it: a batch and a row.
-    places: Vec<Option<(usize, usize)>>,
+    /// Of each partial row the place of the one before it.
+    places: Vec<Option<Place>>,
 }
 
 impl KeyedTable {
@@ -123,13 +126,13 @@ fn whole(partial: &PartialRows, before: &Before, columns: &arrow::datatypes::Sch
             continue;
         }
         let of: Vec<&ArrayRef> = [own].into_iter().chain(batches.iter().map(|batch| batch.column(index))).collect();
-        let pick = |(row, (place, keeps)): (usize, (&Option<(usize, usize)>, &super::Keeps))| {
-            if !keeps.keeps(field.name()) {
-                return Some((0, row));
-            }
-            place.map(|(batch, row)| (batch + 1, row))
+        // What the rows have themselves comes first.
+        let pick = |row: usize, place: &Option<Place>, keeps: &Keeps| match keeps.keeps(field.name()) {
+            false => Some((0, row)),
+            true => place.map(|(batch, row)| (batch + 1, row)),
         };
-        let picks: Vec<Option<(usize, usize)>> = found().enumerate().map(pick).collect();
+        let picks: Vec<Option<Place>> =
+            found().enumerate().map(|(row, (place, keeps))| pick(row, place, keeps)).collect();
         lost +=
             picks.iter().zip(is_there.values()).filter(|(pick, is_there)| pick.is_none() && *is_there).count() as u64;
         arrays.push(picked(&of, field, &picks)?);

@@ -303,9 +303,11 @@ impl<'a> SaysDeleted<'a> {
 /// The header `op` of a changelog: 1 and 3 take a row back. That of a database's change, `__op` where Debezium adds it:
 /// `d` does, as it is or as the JSON that Kafka Connect makes of texts.
 fn says_deleted_by_header(records: &Records, row: usize) -> bool {
-    records.headers(row).any(|(name, value)| match (name, value) {
-        (b"op", Some([1 | 3 | b'1' | b'3'])) => true,
-        (b"op" | b"__op", Some(b"d" | b"\"d\"")) => true,
+    let takes_back = |value: Option<&[u8]>| matches!(value, Some([1 | 3 | b'1' | b'3']));
+    let is_d = |value: Option<&[u8]>| matches!(value, Some(b"d" | b"\"d\""));
+    records.headers(row).any(|(name, value)| match name {
+        b"op" => takes_back(value) || is_d(value),
+        b"__op" => is_d(value),
         _ => false,
     })
 }
