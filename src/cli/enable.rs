@@ -101,6 +101,8 @@ fn asked(arguments: &EnableArguments) -> Asked {
         append: arguments.mode == Mode::Append,
         upsert: arguments.mode == Mode::Upsert,
         key: arguments.key.clone(),
+        delete: arguments.delete.map(Into::into),
+        unavailable_value: arguments.unavailable_value_placeholder.clone(),
         format: arguments.format.as_definition(),
         envelope: arguments.format.envelope(),
         columns: arguments.columns.clone(),

@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub use self::keys::{KeyFormat, Keys};
 pub use self::store::{Definitions, Listing, Unreadable};
 use self::words::is_additive;
-pub use self::words::{Envelope, ErrorHandling, FanOutBy, Format, StartFrom, Wanted};
+pub use self::words::{DELETED_COLUMN, Deletes, Envelope, ErrorHandling, FanOutBy, Format, StartFrom, Wanted};
 
 /// The form of the JSON; another number is another form.
 const FORM: u32 = 1;
@@ -48,6 +48,11 @@ pub struct Upsert {
     /// How the key of a record that deletes is written. Absent where rows are identified by it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Format>,
+    #[serde(default, skip_serializing_if = "Deletes::is_hard")]
+    pub deletes: Deletes,
+    /// What stands for a value that its source did not send again. Absent: Debezium's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable_value: Option<String>,
 }
 
 /// Where a table's dead letters go. Once a table has one its job always keeps the two in step.

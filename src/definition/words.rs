@@ -80,6 +80,36 @@ impl Format {
     }
 }
 
+/// The column that says whether a row is deleted, as Debezium's flattened records have it.
+pub const DELETED_COLUMN: &str = "__deleted";
+
+/// What becomes of a row whose key is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deletes {
+    /// It goes.
+    #[default]
+    Hard,
+    /// It stays, and [`DELETED_COLUMN`] says so.
+    Soft,
+}
+
+impl fmt::Display for Deletes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Deletes::Hard => "hard",
+            Deletes::Soft => "soft",
+        })
+    }
+}
+
+impl Deletes {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) fn is_hard(&self) -> bool {
+        *self == Deletes::Hard
+    }
+}
+
 /// What becomes of a record that cannot be decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

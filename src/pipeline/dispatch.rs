@@ -14,7 +14,7 @@ use arrow::datatypes::{Fields, Schema};
 use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
 use tableflow_connectors::decode::dead_letters::{self, Framings};
-use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError};
+use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Taken};
 use tableflow_lake::layout::{arrow_schema, identifying_columns};
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, TableName, TopicName};
@@ -156,7 +156,7 @@ impl Manner {
         }
     }
 
-    /// What becomes of records that were passed over.
+    /// What becomes of records that were passed over. Notices are left out, whatever is done with bad records.
     pub fn put_aside(
         &self,
         records: &Records,
@@ -167,21 +167,28 @@ impl Manner {
         if passed_over.is_empty() {
             return Ok((None, Tally::default()));
         }
-        let count = passed_over.len() as u64;
+        let bad: Vec<RecordError> = passed_over.iter().filter(|it| it.reason != Reason::Notice).cloned().collect();
+        let skipped = (passed_over.len() - bad.len()) as u64;
+        let count = bad.len() as u64;
         Ok(match self.error_handling {
-            ErrorHandling::Log => {
-                let letters = dead_letters::letters(&self.topic, records, passed_over, framings, epoch.0)?;
-                (Some(letters), Tally { dead_lettered: count, ..Tally::default() })
+            ErrorHandling::Log if count > 0 => {
+                let letters = dead_letters::letters(&self.topic, records, &bad, framings, epoch.0)?;
+                (Some(letters), Tally { dead_lettered: count, skipped })
             }
-            _ => (None, Tally { skipped: count, ..Tally::default() }),
+            _ => (None, Tally { skipped: skipped + count, ..Tally::default() }),
         })
     }
 
     /// The rows of a part: the columns of their values, then those that say where each came from.
     pub fn value_and_origin(&self, records: &Records, part: &Part) -> Result<RecordBatch> {
-        let mut columns = part.batch.columns().to_vec();
-        columns.extend(self.metadata_columns.columns(&self.topic, records, &part.taken));
-        let values = part.batch.schema();
+        self.with_origin(records, &part.batch, &part.taken)
+    }
+
+    /// The same of columns of these records.
+    fn with_origin(&self, records: &Records, batch: &RecordBatch, taken: &Taken) -> Result<RecordBatch> {
+        let mut columns = batch.columns().to_vec();
+        columns.extend(self.metadata_columns.columns(&self.topic, records, taken));
+        let values = batch.schema();
         let fields: Fields = values.fields().iter().cloned().chain(self.metadata_columns.fields()).collect();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
             .map_err(|error| Error::internal("decoded columns do not fit together").with_source(error))
@@ -292,7 +299,11 @@ impl Dispatch for OneTable {
             let changed = match &mut self.changing {
                 None => (part, None),
                 Some(changing) => {
-                    let (part, changes) = changing.apart(records, part, bad).await?;
+                    let (part, mut changes) = changing.apart(records, part, bad).await?;
+                    if let Some(marks) = &mut changes.marks {
+                        let taken = Taken::these(&marks.records);
+                        marks.rows = self.manner.with_origin(records, &marks.rows, &taken)?;
+                    }
                     (part, Some(changes))
                 }
             };

@@ -8,7 +8,7 @@
 //!   staged anew, so its files' field ids must be the table's own by then. An epoch that dies leaves a column that
 //!   is null everywhere, no more.
 //!
-//! - I4: of a table with one row a key a manifest names rows and files of keys; which rows of the table they replace is
+//! - I4: of a table with one row a key a manifest names rows, rows that lack values and files of keys; which rows of the table they replace is
 //!   found on the base of each commit, by whoever finishes the epoch (U1).
 //!
 //! Neighbours: `manifests` are the objects that decide; an `intake` reads the topic or the letters, `dispatch` and
@@ -16,11 +16,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use iceberg::spec::DataContentType;
 use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::{Retention, RowDelta};
-use tableflow_lake::write::{EpochName, KeyFile, file_from_text, file_to_text};
+use tableflow_lake::upsert::PartialRows;
+use tableflow_lake::write::{EpochName, KeyFile, PartialFile, file_from_text, file_to_text};
 use tableflow_model::protocol::{
     Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Ledger,
     Positions, PutReply, Rules, SinkName, StagedEpoch, Suspend, WriterId,
@@ -348,6 +350,12 @@ impl Epochs {
                 if let Some(keys) = KeyFile::encode(&changes.deleted, &ids)? {
                     let uri = changes.names.put(&keys.bytes).await?;
                     files.push(keys.describe(&uri, table)?);
+                }
+                let PartialRows { rows, keeps, .. } = changes.partial.as_ref();
+                self.progress.values_lost.fetch_add(changes.lost, Ordering::Relaxed);
+                if let Some(partial) = PartialFile::encode(rows, keeps, table.current_schema())? {
+                    let uri = changes.names.put(&partial.bytes).await?;
+                    files.push(partial.describe(&uri, table)?);
                 }
             }
             let texts: Vec<String> = files.iter().map(|file| file_to_text(file, table)).collect::<Result<_>>()?;

@@ -201,6 +201,8 @@ pub struct Progress {
     pub bytes_buffered: AtomicU64,
     pub conflicts: AtomicU64,
     pub retries: AtomicU64,
+    /// Values that their source did not send again, and nobody had.
+    pub values_lost: AtomicU64,
     pub lag_records: AtomicU64,
     /// Zero: none yet.
     last_commit_at_ms: AtomicI64,

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
+use tableflow_connectors::decode::Reason;
 use tableflow_lake::keys::{Hash, KeyHasher};
-use tableflow_lake::layout::{Evolution, evolve};
-use tableflow_lake::upsert::{Collapse, StagedKeys};
+use tableflow_lake::layout::{Evolution, arrow_schema, evolve};
+use tableflow_lake::upsert::{Collapse, PartialRows, StagedKeys};
 use tableflow_lake::write::{EpochName, FileNames, Stager};
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Result, Source, TableName, TopicName};
@@ -86,8 +87,10 @@ impl Reader {
 impl Reader {
     /// Says once a batch which records become no rows.
     fn tell(&self, rows: &Rows) {
-        if let Some(first) = rows.passed_over.first() {
-            let (partition, offset, count) = (rows.partition, first.offset, rows.passed_over.len());
+        // Notices are no news.
+        let bad = || rows.passed_over.iter().filter(|it| it.reason != Reason::Notice);
+        if let Some(first) = bad().next() {
+            let (partition, offset, count) = (rows.partition, first.offset, bad().count());
             let (table, topic) = (&self.table, &self.topic);
             let reason = &first.reason;
             match self.error_handling {
@@ -242,6 +245,10 @@ pub struct StagedChanges {
     /// How many changes there were.
     pub records: u64,
     pub keys: Arc<StagedKeys>,
+    /// Rows that lack values: the table has them.
+    pub partial: Arc<PartialRows>,
+    /// Values that were not sent again, of rows that were deleted before.
+    pub lost: u64,
     /// The columns of the keys that are deleted.
     pub deleted: Vec<RecordBatch>,
     /// For the files of what the commit deletes.
@@ -280,10 +287,15 @@ impl TableFiles {
         let Some(upserts) = &mut self.upserts else {
             return Err(Error::internal("changes are for a table that every record is a row of"));
         };
-        upserts.records += (changes.orders.len() + changes.deleted_orders.len()) as u64;
+        upserts.records += changes.records() as u64;
         if rows.num_rows() > 0 {
             let keys = upserts.keys_of(rows)?;
-            upserts.collapse.put(rows.clone(), &keys, &changes.orders);
+            upserts.collapse.put_partly(rows.clone(), (&keys, &changes.keeps), &changes.orders);
+        }
+        if let Some(marks) = &changes.marks {
+            let keys = upserts.keys_of(&marks.rows)?;
+            let keeps = vec![marks.keeps(); keys.len()];
+            upserts.collapse.put_partly(marks.rows.clone(), (&keys, &keeps), &marks.orders);
         }
         if changes.deleted.num_rows() > 0 {
             let keys = upserts.keys_of(&changes.deleted)?;
@@ -311,17 +323,18 @@ impl TableFiles {
     async fn finish(mut self) -> Result<StagedFiles> {
         let mut changed = None;
         if let Some(upserts) = self.upserts.take() {
-            let collapsed = upserts.collapse.finish()?;
-            self.stager.write_together(collapsed.rows).await?;
-            changed = Some((upserts.records, collapsed.deleted, collapsed.deleted_keys));
+            let mut collapsed = upserts.collapse.finish(&arrow_schema(&self.schema)?)?;
+            self.stager.write_together(std::mem::take(&mut collapsed.rows)).await?;
+            changed = Some((upserts.records, collapsed));
         }
         let schema = self
             .evolved
             .then(|| Evolution { schema: self.schema.as_ref().clone(), last_column_id: self.last_column_id });
         let staged = self.stager.finish().await?;
-        let changes = changed.map(|(records, hashes, deleted)| {
-            let keys = Arc::new(StagedKeys { put: staged.keys, deleted: hashes });
-            StagedChanges { records, keys, deleted, names: staged.names }
+        let changes = changed.map(|(records, collapsed)| {
+            let keys = Arc::new(StagedKeys { put: staged.keys, deleted: collapsed.deleted });
+            let (partial, lost) = (Arc::new(collapsed.partial), collapsed.lost);
+            StagedChanges { records, keys, partial, lost, deleted: collapsed.deleted_keys, names: staged.names }
         });
         Ok(StagedFiles { files: staged.files, schema, changes })
     }

@@ -6,13 +6,14 @@
 //! - I3: a table whose columns mirror its schemas is written to only as what reads its records knows it, and so is one
 //!   whose columns somebody made NOT NULL.
 //! - I4: what a commit deletes is found on its base, with every try anew: what was staged says which keys (U1).
-//! - I5: a reply is "applied" or "rejected" only where the catalog said so; whatever else came back is "unknown".
+//! - I5: rows that lack values are made whole on that base as well, with every try anew.
+//! - I6: a reply is "applied" or "rejected" only where the catalog said so; whatever else came back is "unknown".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use iceberg::spec::{DataFile, TableMetadata};
+use iceberg::spec::{DataContentType, DataFile, TableMetadata};
 use tableflow_catalog::{CommitOutcome, LoadedTable};
 use tableflow_lake::commit::{Prepared, RowDelta, last_change, prepare_columns, prepare_row_delta};
 use tableflow_lake::keys::KeyHasher;
@@ -68,6 +69,8 @@ struct Changed {
     files: Vec<DataFile>,
     spec_id: i32,
     keys: Arc<StagedKeys>,
+    /// Values that nobody had.
+    lost: u64,
     resolved: Resolved,
 }
 
@@ -139,10 +142,14 @@ impl Target {
     ) -> Result<Option<StagedChanges>> {
         let Some(keyed) = &self.keyed else { return Ok(None) };
         let table = &self.base()?.metadata;
-        let keys = keyed.staged(table, files, deleted).await?;
+        let (partial, deleted): (Vec<_>, Vec<_>) =
+            deleted.iter().cloned().partition(|file| file.content_type() == DataContentType::PositionDeletes);
+        let keys = keyed.staged(table, files, &deleted).await?;
+        let partial = keyed.partial(table, &partial).await?;
         let names = FileNames::new(self.home.store.clone(), table.location(), name);
-        let records = (keys.put.iter().map(Vec::len).sum::<usize>() + keys.deleted.len()) as u64;
-        Ok(Some(StagedChanges { records, keys: Arc::new(keys), deleted: Vec::new(), names }))
+        let records = (keys.put.iter().map(Vec::len).sum::<usize>() + keys.deleted.len() + partial.keys.len()) as u64;
+        let (keys, partial) = (Arc::new(keys), Arc::new(partial));
+        Ok(Some(StagedChanges { records, keys, partial, lost: 0, deleted: Vec::new(), names }))
     }
 
     /// The columns of its keys, and what they are hashed by.
@@ -269,17 +276,28 @@ impl Target {
         self.send(turn, patience).await
     }
 
-    /// The commit, with what it deletes of its base (I4).
+    /// The commit, with what it deletes and keeps of its base (I4, I5).
     async fn prepare(&mut self, delta: &RowDelta, changes: Option<&mut StagedChanges>) -> Result<Sent> {
         let base = self.base()?.clone();
-        let content = self.content_of(&delta.files, changes.as_deref());
+        let mut content = self.content_of(&delta.files, changes.as_deref());
         let (mut delta, mut changed) = (delta.clone(), None);
         if let (Some(keyed), Some(changes)) = (&mut self.keyed, changes) {
             keyed.catch_up(&base.metadata).await?;
-            let resolved = keyed.resolve(&base.metadata, &changes.keys, &mut changes.names).await?;
+            let (mut keys, mut lost) = (changes.keys.clone(), changes.lost);
+            if !changes.partial.is_empty() {
+                let schema = delta.schema.as_ref().map(|evolution| Arc::new(evolution.schema.clone()));
+                let schema = schema.unwrap_or_else(|| base.metadata.current_schema().clone());
+                let of = (&schema, delta.spec_id);
+                let whole = keyed.complete(&base.metadata, &changes.partial, of, &mut changes.names).await?;
+                content.bytes.extend(whole.files.iter().map(DataFile::file_size_in_bytes));
+                delta.files.extend(whole.files);
+                Arc::make_mut(&mut keys).put.extend(whole.keys);
+                lost += whole.lost;
+            }
+            let resolved = keyed.resolve(&base.metadata, &keys, &mut changes.names).await?;
             delta.deletes = resolved.deletes.clone();
-            let (files, spec_id, keys) = (delta.files.clone(), delta.spec_id, changes.keys.clone());
-            changed = Some(Changed { files, spec_id, keys, resolved });
+            let (files, spec_id) = (delta.files.clone(), delta.spec_id);
+            changed = Some(Changed { files, spec_id, keys, lost, resolved });
         }
         let prepared = prepare_row_delta(self.home.commit_context(), &base.metadata, &delta).await?;
         Ok(Sent { base, prepared, content, changed })
@@ -300,7 +318,7 @@ impl Target {
         self.send(turn, patience).await
     }
 
-    /// Sends what was prepared (I5).
+    /// Sends what was prepared (I6).
     async fn send(&mut self, turn: Turn, patience: &mut Patience) -> Result<CommitReply> {
         let Some(Sent { base, prepared, content, .. }) = &self.sent else {
             return Err(Error::internal("there is no commit to send again"));
@@ -341,7 +359,12 @@ impl Target {
         };
         match sent.changed {
             None => Ok(()),
-            Some(Changed { files, spec_id, keys, resolved }) => {
+            Some(Changed { files, spec_id, keys, lost, resolved }) => {
+                if lost > 0 {
+                    let table = &self.table;
+                    tracing::warn!(%table, lost, "values that their source did not send again are not known, and null");
+                    self.progress.values_lost.fetch_add(lost, Ordering::Relaxed);
+                }
                 keyed.committed(&table.metadata, &sent.prepared, (&files, spec_id), &keys, resolved)
             }
         }

@@ -14,7 +14,7 @@ use tableflow_lake::layout::{
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Result, TableName, TopicName};
 
-use crate::definition::{Definition, ErrorHandling, Format, Upsert, declared_columns};
+use crate::definition::{Definition, Deletes, ErrorHandling, Format, Upsert, declared_columns};
 
 /// What a further table of the same topic is enabled with.
 #[derive(Debug)]
@@ -36,14 +36,22 @@ pub struct WayOn {
 }
 
 fn mode_of(definition: &Definition, schema: &Schema) -> String {
-    let mode = match &definition.upsert {
+    let mut mode = match &definition.upsert {
         None => "--mode append".to_owned(),
-        Some(Upsert { keys: None }) => "--mode upsert".to_owned(),
-        Some(Upsert { keys: Some(_) }) => {
+        Some(Upsert { keys: None, .. }) => "--mode upsert".to_owned(),
+        Some(Upsert { keys: Some(_), .. }) => {
             let names: Vec<&str> = key_ids(schema).iter().filter_map(|id| schema.name_by_field_id(*id)).collect();
             format!("--mode upsert --key {}", quoted(&names.join(",")))
         }
     };
+    if let Some(upsert) = &definition.upsert {
+        if upsert.deletes == Deletes::Soft {
+            mode += " --delete soft";
+        }
+        if let Some(word) = &upsert.unavailable_value {
+            mode += &format!(" --unavailable-value-placeholder {}", quoted(word));
+        }
+    }
     match definition.envelope {
         None => mode,
         Some(envelope) => format!("{mode} --format {envelope}"),

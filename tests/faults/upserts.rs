@@ -1,4 +1,5 @@
 //! A table with one row a key, killed and raced for: what a plain map of the changes holds, nothing more, nothing less.
+//! Some changes leave a value as it was.
 
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tableflow_store::KillPoint;
 
-use super::product::{Product, READERS, wait_until};
+use super::product::{Fields, Product, READERS, wait_until};
 use crate::changes::Changes;
 
 pub const SIGKILL: i32 = 9;
@@ -39,7 +40,7 @@ pub struct Keyed {
 
 impl Keyed {
     pub fn new(seed: u64, asked: &[&str]) -> Self {
-        Keyed::of(Changes::by_lot(seed), asked)
+        Keyed::of(Changes::by_lot(seed).leaving_out(), asked)
     }
 
     pub fn of(changes: Changes, asked: &[&str]) -> Self {
@@ -70,11 +71,14 @@ impl Keyed {
     }
 
     pub fn check(&self, replay: &str) {
-        let expected: Vec<(i64, i64)> = self.changes.expected.iter().map(|(id, value)| (*id, *value)).collect();
+        let note = |id: &i64| self.changes.notes.get(id).cloned();
+        let expected: Vec<(i64, i64, Option<String>)> =
+            self.changes.expected.iter().map(|(id, value)| (*id, *value, note(id))).collect();
         for reader in READERS {
             let number = |value: &Value| value.as_i64().unwrap();
             let rows = self.product.rows_by(reader, "t", replay);
-            let mut rows: Vec<_> = rows.iter().map(|row| (number(&row["id"]), number(&row["v"]))).collect();
+            let note = |row: &Fields| row.get("note").and_then(Value::as_str).map(str::to_owned);
+            let mut rows: Vec<_> = rows.iter().map(|row| (number(&row["id"]), number(&row["v"]), note(row))).collect();
             rows.sort_unstable();
             assert_eq!(rows, expected, "{replay}, read by {reader}");
         }

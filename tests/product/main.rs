@@ -17,6 +17,7 @@
 //!  encodings  how rows that go are written
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
+//!  database   changes that say less than a whole row, rows that are marked as deleted
 //!  compaction fewer files, the same rows
 //!  removal    rows that go by what they are
 //!  upkeep     history forgotten, files that nobody needs deleted
@@ -51,6 +52,8 @@ mod cli;
 mod columns;
 #[cfg(test)]
 mod compaction;
+#[cfg(test)]
+mod database;
 #[cfg(test)]
 #[path = "../support/days.rs"]
 mod days;

@@ -277,9 +277,8 @@ fn what_is_no_change_of_a_row_is_a_bad_record() {
     let good = change("c", &json!({"id": 1}), Value::Null, json!({"id": 1, "v": 1}), false);
     for (table, bad, reason) in [
         ("truncation", "{\"key\":null,\"value\":{\"op\":\"t\",\"source\":{}}}\n", "truncation"),
-        ("message", "{\"key\":null,\"value\":{\"op\":\"m\",\"message\":{}}}\n", "not-a-change"),
+        ("odd_op", "{\"key\":null,\"value\":{\"op\":\"x\",\"message\":{}}}\n", "not-a-change"),
         ("plain_row", "{\"key\":{\"id\":2},\"value\":{\"id\":2,\"v\":2}}\n", "not-a-change"),
-        ("transaction", "{\"key\":{\"id\":\"7\"},\"value\":{\"status\":\"BEGIN\",\"id\":\"7\"}}\n", "not-a-change"),
     ] {
         world.topic(table, 1);
         world.produce_envelopes(table, &[&good, bad, &good].concat());
@@ -297,6 +296,49 @@ fn what_is_no_change_of_a_row_is_a_bad_record() {
     world.run(&["enable", "keyless", "--format", "debezium", "--mode", "append"]).failed(2, &["comes later"]);
 }
 
+/// Where transactions begin and end, schemas change and connectors say that they live: of no row.
+#[test]
+fn notices_of_a_connector_are_left_out() {
+    let world = World::new();
+    let change = |op: &str, id: i64, after: Value| change(op, &json!({"id": id}), Value::Null, after, false);
+    let good = |id: i64| change("c", id, json!({"id": id, "v": id * 10}));
+    let begin = json!({"status": "BEGIN", "id": "7", "event_count": null, "data_collections": null, "ts_ms": 5});
+    let end = json!({"status": "END", "id": "7", "event_count": 2, "data_collections": [], "ts_ms": 6});
+    let altered = json!({"source": {"lsn": 8}, "ts_ms": 5, "databaseName": "d", "schemaName": "public",
+        "ddl": "ALTER TABLE orders ADD COLUMN n INT", "tableChanges": []});
+    let notices = [
+        json!({"key": {"id": "7"}, "value": begin}),
+        json!({"key": {"databaseName": "d"}, "value": {"schema": {"type": "struct"}, "payload": altered}}),
+        json!({"key": {"serverName": "pg"}, "value": {"ts_ms": 6}}),
+        json!({"key": {"prefix": "p"}, "value": {"op": "m", "ts_ms": 6, "source": {"lsn": 9}, "message": {}}}),
+        json!({"key": {"id": "7"}, "value": end}),
+    ];
+    for handling in ["SUSPEND", "SKIP", "LOG"] {
+        let topic = handling.to_lowercase();
+        world.topic(&topic, 1);
+        world.produce_envelopes(&topic, &good(1));
+        world.ok(&["enable", &topic, "--format", "debezium", "--error-handling", handling]);
+        for notice in &notices {
+            world.produce_envelopes(&topic, &format!("{notice}\n"));
+        }
+        world.produce_envelopes(&topic, &[good(2), change("d", 1, Value::Null)].concat());
+        world.ok(&["sync", &topic]);
+        check(&world, &topic, &BTreeMap::from([(2, 20)]));
+        let status = world.status(&topic);
+        let counts = ["rows_skipped", "rows_dead_lettered", "lag"].map(|name| status[name].as_i64());
+        assert_eq!(counts, [Some(5), Some(0), Some(0)], "{handling}");
+    }
+    // A topic that has nothing else makes no table.
+    world.topic("pg.transaction", 1);
+    world.produce_envelopes("pg.transaction", &format!("{}\n{}\n", notices[0], notices[4]));
+    world.topic("pg.public.orders", 1);
+    world.produce_envelopes("pg.public.orders", &good(1));
+    world.run(&["enable", "pg.transaction", "--format", "debezium"]).failed(2, &["no changes of rows", "leave"]);
+    world.ok(&["enable", "--match", "pg\\..*", "--format", "debezium"]);
+    let tables = world.json(&["list"]);
+    assert!(tables.to_string().contains("pg.public.orders") && !tables.to_string().contains("pg.transaction"));
+}
+
 #[test]
 fn rows_that_say_so_are_deleted() {
     let world = World::new();
@@ -310,11 +352,18 @@ fn rows_that_say_so_are_deleted() {
         ("booleans", json!({"__deleted": true}), json!({"__deleted": false})),
         ("ops", json!({"__op": "d"}), json!({"__op": "u"})),
         ("headers", json!({}), json!({})),
+        ("headers_of_debezium", json!({}), json!({})),
+        ("headers_in_json", json!({}), json!({})),
     ] {
         world.topic(table, 2);
-        let header = |op: &str| if table == "headers" { json!([["op", op]]) } else { json!([]) };
-        let put = |id: i64, v: i64| line(id, v, stays.clone(), header("2"));
-        let delete = |id: i64| line(id, 0, gone.clone(), header("3"));
+        let header = |[code, op]: [&str; 2]| match table {
+            "headers" => json!([["op", code]]),
+            "headers_of_debezium" => json!([["__op", op]]),
+            "headers_in_json" => json!([["__op", format!("\"{op}\"")]]),
+            _ => json!([]),
+        };
+        let put = |id: i64, v: i64| line(id, v, stays.clone(), header(["2", "u"]));
+        let delete = |id: i64| line(id, 0, gone.clone(), header(["3", "d"]));
         world.produce_envelopes(table, &[put(1, 10), put(2, 20), put(3, 30), delete(2)].concat());
         world.ok(&["enable", table, "--key", "id"]);
         world.ok(&["sync"]);

@@ -17,9 +17,16 @@ pub struct Changes {
     next_value: i64,
     next_id: i64,
     deleted: Vec<i64>,
+    /// Whether rows have a note, which is not always sent again.
+    leaves_out: bool,
     /// What is there, by its id.
     pub expected: BTreeMap<i64, i64>,
+    /// The notes of what is there, as far as they were ever sent.
+    pub notes: BTreeMap<i64, String>,
 }
+
+/// As Debezium sends a value that did not change, where its source keeps it by itself.
+pub const NOT_SENT: &str = "__debezium_unavailable_value";
 
 /// What changes are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +44,22 @@ impl Changes {
     }
 
     pub fn of(kind: Kind, seed: u64) -> Self {
-        Changes { seed, kind, next_value: 0, next_id: 0, deleted: Vec::new(), expected: BTreeMap::new() }
+        Changes {
+            seed,
+            kind,
+            next_value: 0,
+            next_id: 0,
+            deleted: Vec::new(),
+            leaves_out: false,
+            expected: BTreeMap::new(),
+            notes: BTreeMap::new(),
+        }
+    }
+
+    /// Rows have notes from now on; one in three puts leaves its own as it was.
+    pub fn leaving_out(mut self) -> Self {
+        self.leaves_out = true;
+        self
     }
 
     fn lot(&mut self, of: u64) -> i64 {
@@ -96,13 +118,27 @@ impl Changes {
     fn put(&mut self, id: i64) -> Value {
         self.next_value += 1;
         self.expected.insert(id, self.next_value);
-        json!({"id": id, "half": id / 2, "v": self.next_value, "day": self.next_value % 3})
+        let mut row = json!({"id": id, "half": id / 2, "v": self.next_value, "day": self.next_value % 3});
+        if self.leaves_out {
+            row["note"] = json!(self.note(id));
+        }
+        row
     }
 
     fn delete(&mut self, id: i64) -> Value {
         if self.expected.remove(&id).is_some() {
             self.deleted.push(id);
         }
+        self.notes.remove(&id);
         Value::Null
+    }
+
+    fn note(&mut self, id: i64) -> String {
+        if self.lot(3) == 0 {
+            return NOT_SENT.to_owned();
+        }
+        let note = format!("note {}", self.next_value);
+        self.notes.insert(id, note.clone());
+        note
     }
 }

@@ -1,9 +1,11 @@
 //! What Debezium's envelope around a row says of it, whatever it is written in.
 //!
-//! Owns [`row_of`], and the names of the fields that count.
+//! Owns [`row_of`], [`is_notice`], and the names of the fields that count.
 //! - I1: what a record says of its row is the row after the change; where that is deleted the value is null.
 //! - I2: the op alone decides: nothing of the row is looked at before.
 //! - I3: however long an op is, what is said of it is short.
+//! - I4: what a connector says of itself (where transactions begin and end, how a table was altered, that it lives) is
+//!   told by the fields that it has, and changes no row.
 //!
 //! Neighbours: `json`, `avro` and `protobuf` find the two fields, each in its own bytes.
 
@@ -13,6 +15,12 @@ use super::{Reason, RecordError, Remedy};
 pub(super) const OP: &str = "op";
 /// The row behind the change.
 pub(super) const AFTER: &str = "after";
+
+/// The fields of what has no op and is none of a row's changes all the same: a transaction's begin or end, a statement
+/// that altered the source, a sign of life.
+const NOTICES: [&[&str]; 3] = [&["status", "id", "event_count"], &["databaseName", "ddl"], &["ts_ms"]];
+/// A sign of life has no other field.
+const NOTICE_ALONE: &str = "ts_ms";
 
 /// An op is one letter; of a longer one so many bytes are shown.
 const OP_SHOWN_MAX: usize = 20;
@@ -32,8 +40,29 @@ pub(super) fn row_of<T>(op: Option<&[u8]>, after: Option<T>, row: usize) -> Resu
         (Some(op @ (b"c" | b"r" | b"u")), None) => {
             Err(no_change(row, &format!("op {} has no row behind the change (after)", shown(op))))
         }
+        (Some(b"m"), _) => Err(notice(row)),
         (Some(op), _) => Err(no_change(row, &format!("op {} changes no row", shown(op)))),
         (None, _) => Err(no_change(row, "it has no op, as an envelope of Debezium has")),
+    }
+}
+
+/// Whether a record or a schema with these fields, and no op, is about the connector or its source (I4).
+pub(super) fn is_notice<'n>(fields: impl Iterator<Item = &'n str> + Clone) -> bool {
+    let has = |name: &str| fields.clone().any(|field| field == name);
+    NOTICES.iter().any(|names| match *names {
+        [NOTICE_ALONE] => fields.clone().eq([NOTICE_ALONE]),
+        names => names.iter().all(|name| has(name)) && !has(AFTER),
+    })
+}
+
+/// What is said of such a record.
+pub(super) fn notice(row: usize) -> RecordError {
+    RecordError {
+        row,
+        reason: Reason::Notice,
+        path: "$".to_owned(),
+        message: "the value is a notice of the connector, of no row".to_owned(),
+        remedy: Remedy::Produce("nothing has to be done: notices are left out".to_owned()),
     }
 }
 
@@ -76,8 +105,24 @@ mod tests {
             assert_eq!(row_of(Some(b"d"), after, 1), Err(RecordError::tombstone(1)));
         }
         assert_eq!(said(Some(b"t")).0, Reason::Truncation);
-        for op in [None, Some(&b""[..]), Some(b"m"), Some(b"C"), Some(b"cc")] {
+        for op in [None, Some(&b""[..]), Some(b"M"), Some(b"C"), Some(b"cc")] {
             assert_eq!(said(op).0, Reason::NotAChange, "{op:?}");
+        }
+        assert_eq!(said(Some(b"m")).0, Reason::Notice);
+    }
+
+    #[test]
+    fn i4_notices_are_told_by_their_fields() {
+        let is_notice = |fields: &[&str]| is_notice(fields.iter().copied());
+        for fields in [
+            &["status", "id", "event_count", "data_collections", "ts_ms"][..],
+            &["source", "ts_ms", "databaseName", "schemaName", "ddl", "tableChanges"],
+            &["ts_ms"],
+        ] {
+            assert!(is_notice(fields), "{fields:?}");
+        }
+        for fields in [&[][..], &["id"], &["status", "id"], &["ts_ms", "id"], &["after", "databaseName", "ddl"]] {
+            assert!(!is_notice(fields), "{fields:?}");
         }
     }
 

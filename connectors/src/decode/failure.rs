@@ -62,6 +62,8 @@ pub enum Reason {
     NotAChange,
     /// All rows of the source were deleted at once.
     Truncation,
+    /// What a connector says of itself and its source, among the changes of rows: no bad record.
+    Notice,
 }
 
 impl Reason {
@@ -94,6 +96,7 @@ impl Reason {
             Reason::NoTable => "no-table",
             Reason::NotAChange => "not-a-change",
             Reason::Truncation => "truncation",
+            Reason::Notice => "notice",
         }
     }
 }

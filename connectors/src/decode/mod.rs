@@ -14,6 +14,7 @@
 //!  record_type  what type of record a record is, of topics that have many
 //!  rules     what a table lets its columns become
 //!  passing   fields that a table reads past, since it dropped their columns
+//!  unavailable  values that a source did not send again
 //!  changes   how one set of columns differs from another
 //!  schema    which schema a record was written with, and what a new one brings
 //!  schema_fault  why a table cannot hold what a schema describes
@@ -53,6 +54,7 @@ mod schema;
 mod schema_fault;
 #[cfg(test)]
 mod shown;
+mod unavailable;
 mod value_columns;
 
 pub use avro::{AvroDecoder, in_a_record};
@@ -69,6 +71,7 @@ pub use record_type::{RecordType, RecordTypes, record_names};
 pub use rules::{ColumnRules, Evolution};
 pub use schema::{Framing, Learned, Note, Opened, RegistryFraming, Rename, Widening};
 pub use schema_fault::SchemaFault;
+pub use unavailable::Unavailable;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -89,8 +92,10 @@ pub enum BadRecords {
 }
 
 impl BadRecords {
+    /// A notice is no bad record to anybody.
     pub fn passes_over(self, failure: &RecordError) -> bool {
         match self {
+            _ if failure.reason == Reason::Notice => true,
             BadRecords::Stop => false,
             BadRecords::PassOver => true,
             BadRecords::StopButAtTombstones => failure.reason == Reason::Tombstone,

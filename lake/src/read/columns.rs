@@ -4,6 +4,7 @@
 //! - I1: batches follow each other in the file's order, and together have each row of it.
 //! - I2: columns are found by their ids and come in the table's types, as in a query (`adapt`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -16,6 +17,7 @@ use datafusion::physical_expr_adapter::PhysicalExprAdapterFactory;
 use futures::TryStreamExt;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::RowSelection;
 use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
@@ -43,6 +45,17 @@ impl ColumnReader {
     }
 
     pub async fn open(&self, store: &Store, file: &DataFile) -> Result<FileBatches> {
+        self.open_selected(store, file, None).await
+    }
+
+    /// Of these rows alone, in their order.
+    pub async fn open_rows(&self, store: &Store, file: &DataFile, rows: &BTreeSet<u32>) -> Result<FileBatches> {
+        let ranges = rows.iter().map(|row| *row as usize..*row as usize + 1);
+        let all = usize::try_from(file.record_count()).unwrap_or(usize::MAX);
+        self.open_selected(store, file, Some(RowSelection::from_consecutive_ranges(ranges, all))).await
+    }
+
+    async fn open_selected(&self, store: &Store, file: &DataFile, rows: Option<RowSelection>) -> Result<FileBatches> {
         let path = file.file_path();
         let unreadable = |error: DataFusionError| unreadable(path, error);
         let reader = ParquetObjectReader::new(store.object_store(), store.path(file.file_path())?);
@@ -52,11 +65,13 @@ impl ColumnReader {
         let columns = self.expressions(builder.schema()).map_err(unreadable)?;
         let needed = columns.iter().flat_map(collect_columns).map(|column| column.index());
         let mask = ProjectionMask::roots(builder.parquet_schema(), needed);
-        let stream = builder
-            .with_projection(mask)
-            .with_batch_size(ROWS_AT_ONCE)
-            .build()
-            .map_err(|error| unreadable(error.into()))?;
+        let builder = builder.with_projection(mask).with_batch_size(ROWS_AT_ONCE);
+        let stream = match rows {
+            Some(rows) => builder.with_row_selection(rows),
+            None => builder,
+        }
+        .build()
+        .map_err(|error| unreadable(error.into()))?;
         let read = stream.schema().clone();
         let columns = columns.into_iter().map(|column| reassign_expr_columns(column, &read));
         let columns = columns.collect::<Result<_, DataFusionError>>().map_err(unreadable)?;

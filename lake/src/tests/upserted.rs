@@ -60,7 +60,7 @@ impl Upserts {
                 None => collapse.delete(batch.project(&[0]).unwrap(), &hashes, &order),
             }
         }
-        let collapsed = collapse.finish().unwrap();
+        let collapsed = collapse.finish(&changes(&[]).schema()).unwrap();
         let name =
             EpochName { job: "bronze.t".parse().unwrap(), generation: Generation(1), epoch: Epoch(self.table.epoch) };
         let metadata = self.table.metadata.clone();

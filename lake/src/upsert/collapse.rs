@@ -4,14 +4,19 @@
 //! - I1: of a key's changes the last one stays (rule U2): in one partition that of the greater offset; of several
 //!   partitions that of the greater time, then partition, then offset.
 //! - I2: rows that stay keep the order in which they came.
+//! - I3: of a key whose last change keeps values the changes before it stay known, in their order, whichever was read first.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
 use tableflow_model::Result;
 use tableflow_model::protocol::{Order, Rules};
 
+use super::compose::{Chain, Link, compose};
+use super::partial::{Keeps, PartialRows};
 use crate::arrow_error;
 use crate::keys::Hash;
 
@@ -36,13 +41,21 @@ pub struct Collapse {
     /// The keys that are deleted.
     keys: Vec<RecordBatch>,
     last: HashMap<Hash, Last>,
+    /// What rows keep that keep something, by batch and row.
+    keeps: HashMap<(usize, usize), Keeps>,
+    /// The changes before such a last one, the newest one last (I3).
+    before: HashMap<Hash, Vec<Last>>,
     bytes: usize,
 }
 
 /// One change a key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Collapsed {
     pub rows: Vec<RecordBatch>,
+    /// Rows that build on those of the table.
+    pub partial: PartialRows,
+    /// Values that were kept from rows that are gone.
+    pub lost: u64,
     pub deleted: Vec<Hash>,
     /// The columns of those keys.
     pub deleted_keys: Vec<RecordBatch>,
@@ -59,6 +72,14 @@ impl Collapse {
         }
     }
 
+    /// Rows of which some keep values of those before them.
+    pub fn put_partly(&mut self, rows: RecordBatch, (keys, keeps): (&[Hash], &[Keeps]), orders: &[Order]) {
+        let batch = self.batches.len();
+        let some = keeps.iter().enumerate().filter(|(_, keeps)| **keeps != Keeps::Nothing);
+        self.keeps.extend(some.map(|(row, keeps)| ((batch, row), keeps.clone())));
+        self.put(rows, keys, orders);
+    }
+
     /// Keys that are deleted, by their columns.
     pub fn delete(&mut self, columns: RecordBatch, keys: &[Hash], orders: &[Order]) {
         let batch = self.keys.len();
@@ -70,37 +91,99 @@ impl Collapse {
     }
 
     fn change(&mut self, key: Hash, change: Last) {
-        self.last
-            .entry(key)
-            .and_modify(|last| {
-                if change.order.is_after(last.order, Rules::law()) {
-                    *last = change;
-                }
-            })
-            .or_insert(change);
+        let keeps = &self.keeps;
+        let builds = |last: &Last| matches!(last.what, What::Put(batch, row) if keeps.contains_key(&(batch, row)));
+        let mut entry = match self.last.entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(change);
+                return;
+            }
+            Entry::Occupied(entry) => entry,
+        };
+        let last = *entry.get();
+        if change.order.is_after(last.order, Rules::law()) {
+            entry.insert(change);
+            if builds(&change) {
+                self.before.entry(key).or_default().push(last);
+            } else if !self.before.is_empty() {
+                self.before.remove(&key);
+            }
+        } else if builds(&last) {
+            let before = self.before.entry(key).or_default();
+            let earlier = |it: &Last| change.order.is_after(it.order, Rules::law());
+            let place = before.iter().rposition(earlier).map_or(0, |place| place + 1);
+            before.insert(place, change);
+        }
     }
 
     /// What it holds in memory.
     pub fn memory(&self) -> usize {
-        self.bytes + self.last.capacity() * size_of::<(Hash, Last)>()
+        let chained = self.before.values().map(Vec::capacity).sum::<usize>() * size_of::<Last>();
+        let kept = self.keeps.capacity() * size_of::<((usize, usize), Keeps)>();
+        self.bytes + chained + kept + self.last.capacity() * size_of::<(Hash, Last)>()
     }
 
     pub fn keys(&self) -> usize {
         self.last.len()
     }
 
-    pub fn finish(self) -> Result<Collapsed> {
+    /// As rows with these columns.
+    pub fn finish(mut self, columns: &SchemaRef) -> Result<Collapsed> {
         let (mut rows, mut keys, mut deleted) = (Stays::of(&self.batches), Stays::of(&self.keys), Vec::new());
-        for (key, last) in self.last {
+        let mut building = Vec::new();
+        for (key, last) in &self.last {
             match last.what {
+                What::Put(batch, row) if self.keeps.contains_key(&(batch, row)) => building.push((batch, row, *key)),
                 What::Put(batch, row) => rows.keep(batch, row),
                 What::Delete(batch, row) => {
                     keys.keep(batch, row);
-                    deleted.push(key);
+                    deleted.push(*key);
                 }
             }
         }
-        Ok(Collapsed { rows: rows.apply(self.batches)?, deleted, deleted_keys: keys.apply(self.keys)? })
+        let (mut partial, mut lost, mut whole) = (PartialRows::none(), 0, None);
+        if !building.is_empty() {
+            building.sort_unstable_by_key(|(batch, row, _)| (*batch, *row));
+            let mut chains = Vec::with_capacity(building.len());
+            for (_, _, key) in building {
+                let (chain, delete) = self.chain(key);
+                match delete.filter(|_| chain.marks_nothing()) {
+                    None => chains.push(chain),
+                    Some((batch, row)) => {
+                        keys.keep(batch, row);
+                        deleted.push(key);
+                    }
+                }
+            }
+            let composed = compose(&self.batches, &chains, columns)?;
+            (partial, lost, whole) = (composed.partial, composed.lost, Some(composed.rows));
+        }
+        let mut rows = rows.apply(self.batches)?;
+        rows.extend(whole.filter(|whole: &RecordBatch| whole.num_rows() > 0));
+        Ok(Collapsed { rows, partial, lost, deleted, deleted_keys: keys.apply(self.keys)? })
+    }
+
+    /// The last change of a key and those that it builds on, and the delete before them, if there is one.
+    fn chain(&mut self, key: Hash) -> (Chain, Option<(usize, usize)>) {
+        let before = self.before.remove(&key).unwrap_or_default();
+        let (mut links, mut delete) = (Vec::new(), None);
+        for change in self.last.get(&key).into_iter().chain(before.iter().rev()) {
+            match change.what {
+                What::Put(batch, row) => {
+                    let keeps = self.keeps.get(&(batch, row)).cloned().unwrap_or_default();
+                    let is_whole = keeps == Keeps::Nothing;
+                    links.push(Link { batch, row, keeps });
+                    if is_whole {
+                        break;
+                    }
+                }
+                What::Delete(batch, row) => {
+                    delete = Some((batch, row));
+                    break;
+                }
+            }
+        }
+        (Chain { key, links, behind_delete: delete.is_some() }, delete)
     }
 }
 
@@ -162,7 +245,7 @@ mod tests {
         collapse.put(rows(&[10, 20, 11]), &[a, b, a], &[at(5, 0, 0), at(5, 0, 1), at(4, 0, 2)]);
         collapse.delete(rows(&[2, 3]), &[b, c], &[at(6, 0, 3), at(6, 0, 4)]);
         collapse.put(rows(&[21, 30]), &[b, c], &[at(6, 0, 5), at(1, 1, 0)]);
-        let collapsed = collapse.finish().unwrap();
+        let collapsed = collapse.finish(&rows(&[]).schema()).unwrap();
         assert_eq!(values(&collapsed), [11, 21]);
         assert_eq!(collapsed.deleted, [c], "its delete is of a later time than its put in the other partition");
         assert_eq!(collapsed.deleted_keys, [rows(&[3])]);
@@ -198,7 +281,7 @@ mod tests {
                     None => collapse.delete(rows(&[0]), &[Hash::new(*key)], &[*order]),
                 }
             }
-            let collapsed = collapse.finish().unwrap();
+            let collapsed = collapse.finish(&rows(&[]).schema()).unwrap();
             let mut found = values(&collapsed);
             found.sort_unstable();
             let mut expected: Vec<i64> = map.values().flatten().copied().collect();

@@ -191,6 +191,17 @@ impl KeyedTable {
         Ok(keys)
     }
 
+    /// The row of a key: its data file, and its place there.
+    pub(super) fn row_of(&self, key: Hash) -> Option<(&DataFile, u32)> {
+        let live = self.index.find(key).filter(|location| self.files.is_live(*location));
+        let found = live.filter_map(|location| Some((&self.files.get(location.file)?.live, location.row)));
+        found.max_by_key(|(live, _)| live.sequence).map(|(live, row)| (&live.file, row))
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// What the staged work deletes of the table (I1), as delete files that are put under the epoch's names.
     pub async fn resolve(
         &self,

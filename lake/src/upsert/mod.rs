@@ -3,23 +3,32 @@
 //! In flow order:
 //!
 //! ```text
+//!  partial   rows that lack values, and what they keep of the rows before them
 //!  collapse  the changes of an epoch -> the last one of each key
+//!  compose   changes of a key that build on each other -> one
 //!  files     the table's data files as the key index numbers them, and their deleted rows
 //!  deletes   rows that a commit deletes -> delete files, or data files without them
 //!  keyed     keys -> rows of the table as it is in one snapshot; what a commit deletes
+//!  complete  rows that lack values -> whole ones, by those that the table has
 //! ```
 //!
 //! - I1: work that is staged says which keys change; which rows those are is found out on the base of the commit, by
 //!   whoever commits it (rule U1).
 
 mod collapse;
+mod complete;
+mod compose;
 mod deletes;
 mod files;
 mod keyed;
+mod partial;
 
 pub use tableflow_model::protocol::Order;
 
 pub use self::collapse::{Collapse, Collapsed};
+pub use self::complete::Completed;
 pub(crate) use self::deletes::{OWN_DELETES_MAX, copies_of, deletes_of};
 pub(crate) use self::files::KnownFile;
 pub use self::keyed::{KeyedTable, Resolved, StagedKeys};
+pub(crate) use self::partial::nullable;
+pub use self::partial::{Keeps, PartialRows};

@@ -30,6 +30,7 @@ mod encoding;
 mod file;
 mod keys;
 mod names;
+mod partial;
 mod positions;
 mod split;
 mod text;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::row::OwnedRow;
-use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
+use iceberg::spec::{DataFile, PartitionSpec, SchemaRef, TableMetadata};
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
 
@@ -56,6 +57,7 @@ pub(crate) use deletes::RowsOf;
 pub(crate) use file::{FileLayout, OpenFile};
 pub use keys::KeyFile;
 pub use names::{EpochName, FileNames};
+pub use partial::PartialFile;
 pub use text::{file_from_text, file_to_text};
 
 /// Who wrote a file, as files say it.
@@ -103,7 +105,12 @@ impl Stager {
     /// Files for `table` with the columns of `schema` (the table's own, or the evolved one that this epoch's
     /// commit publishes).
     pub fn new(store: Store, table: &TableMetadata, schema: SchemaRef, name: EpochName) -> Result<Self> {
-        let spec = table.default_partition_spec();
+        let names = FileNames::new(store, table.location(), name);
+        Self::under(names, table, schema, table.default_partition_spec())
+    }
+
+    /// Further files of an epoch, parted by this spec of the table.
+    pub fn under(names: FileNames, table: &TableMetadata, schema: SchemaRef, spec: &PartitionSpec) -> Result<Self> {
         let layout = FileLayout {
             arrow_schema: arrow_schema(&schema)?,
             spec_id: spec.spec_id(),
@@ -113,7 +120,6 @@ impl Stager {
             keys: None,
         };
         let splitter = Splitter::new(spec, &layout.schema)?;
-        let names = FileNames::new(store, table.location(), name);
         let partitioned_by = spec.fields().iter().map(|field| field.source_id).collect();
         let (open, done, keys) = (HashMap::new(), Vec::new(), Vec::new());
         let (encoders_bytes_max, rows) = (usize::MAX, 0);

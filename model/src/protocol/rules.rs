@@ -110,7 +110,7 @@ rules! {
     KeepForRollback = "M6";
     /// State is collected by the newest manifest with work.
     StateByNewestWork = "M6";
-    /// Staged work is files and the keys that it deletes; their rows are found in an index that stands for the base.
+    /// Staged work is files, rows that lack values and keys to delete; rows are found in an index that stands for the base.
     RowsByBase = "U1";
     /// Of a key's changes in a commit the last stays: in a partition by offset, else by time, partition and offset.
     LastChangeStays = "U2";

@@ -37,6 +37,12 @@ pub struct EnableArguments {
     /// is]
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     pub key: Vec<String>,
+    /// What becomes of the row of a key that is deleted, where there is one row a key [default: hard]
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
+    pub delete: Option<Deletes>,
+    /// What stands for a value that its source did not send again [default: __debezium_unavailable_value]
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub unavailable_value_placeholder: Option<String>,
     /// What readers the table is for
     #[arg(
         long,
@@ -168,6 +174,23 @@ pub enum Mode {
     Append,
     /// One row a key: a record puts it in place of the one before, a null value deletes it
     Upsert,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Deletes {
+    /// It goes
+    Hard,
+    /// It stays, with true in column __deleted
+    Soft,
+}
+
+impl From<Deletes> for definition::Deletes {
+    fn from(word: Deletes) -> Self {
+        match word {
+            Deletes::Hard => definition::Deletes::Hard,
+            Deletes::Soft => definition::Deletes::Soft,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,6 +6,7 @@
 //! - I2: a key is what the table's columns of it say: of a put those of the row, of a delete those that are in the
 //!   record's key, by their names, or the only one as the key itself.
 //! - I3: each change knows its place in the topic; which of two is the later one is for others to say.
+//! - I4: of a table whose rows are marked as deleted no key is: a row that says so is put, any other delete is a mark.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,11 +18,12 @@ use iceberg::spec::TableMetadata;
 use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Remedy, Taken};
 use tableflow_connectors::registry::RecordPart;
 use tableflow_lake::layout::{arrow_schema, conform, key_ids};
-use tableflow_lake::upsert::Order;
+use tableflow_lake::upsert::{Keeps, Order};
 use tableflow_model::{Error, Records, Result};
 
 use super::keys::rows_of;
 use super::learning::{KEY_COLUMN, Learning, Reading};
+use super::partly::{Kept, Marks, Partly};
 use super::subjects::Subjects;
 use super::{Part, Stopped};
 use crate::definition::{Definition, Format};
@@ -32,9 +34,21 @@ use crate::home::Home;
 pub struct Changes {
     /// Of each row that is put.
     pub orders: Vec<Order>,
+    /// Likewise.
+    pub keeps: Vec<Keeps>,
+    /// Rows that are marked as deleted.
+    pub marks: Option<Marks>,
     /// The columns of the keys that are deleted.
     pub deleted: RecordBatch,
     pub deleted_orders: Vec<Order>,
+}
+
+impl Changes {
+    /// How many there are.
+    pub fn records(&self) -> usize {
+        let marks = self.marks.as_ref().map_or(0, |marks| marks.orders.len());
+        self.orders.len() + self.deleted_orders.len() + marks
+    }
 }
 
 /// Tells puts from deletes.
@@ -44,6 +58,7 @@ pub struct Changing {
     columns: SchemaRef,
     /// What reads the keys of deletes; nothing where a row is identified by its record's key as it is.
     keys: Option<Box<Learning>>,
+    partly: Partly,
 }
 
 /// The keys of deletes.
@@ -82,7 +97,8 @@ impl Changing {
             None => None,
             Some(format) => Some(Box::new(keys_of(home, definition, &columns, format).await?)),
         };
-        Ok(Some(Changing { columns, keys }))
+        let partly = Partly::new(definition, upsert, &columns, &all)?;
+        Ok(Some(Changing { columns, keys, partly }))
     }
 
     /// A part of a batch, without its deletes and its bad keys, and what it changes.
@@ -92,26 +108,58 @@ impl Changing {
         let deletes = self.deletes(records, &rows).await?;
         let mut failures = self.without_key(records, &part);
         failures.extend(deletes.bad);
+        failures.extend(self.partly.without_value(&part));
         failures.sort_by_key(|failure| failure.row);
         let until = Until::of(&mut part, deletes.stopped, failures, bad);
         let taken: Vec<(u32, usize)> = (0_u32..).zip(part.taken.rows()).collect();
-        let taken = taken.into_iter().filter(|(_, record)| until.keeps(*record));
+        let taken: Vec<_> = taken.into_iter().filter(|(_, record)| until.keeps(*record)).collect();
         let says_deleted = SaysDeleted::of(&part.batch);
-        let (gone, put): (Vec<_>, Vec<_>) = taken
-            .partition(|(row, record)| says_deleted.row(*row as usize) || says_deleted_by_header(records, *record));
+        let is_gone =
+            |(row, record): &(u32, usize)| says_deleted.row(*row as usize) || says_deleted_by_header(records, *record);
         let (keys, by_null): (Vec<u32>, Vec<usize>) =
             (0_u32..).zip(deletes.records).filter(|(_, record)| until.keeps(*record)).unzip();
         let keys = take_record_batch(&deletes.keys, &UInt32Array::from(keys)).map_err(unfit)?;
+        if self.partly.marks() {
+            let is_deleted: Vec<bool> = taken.iter().map(is_gone).collect();
+            let changes = self.marked(records, (&keys, &by_null))?;
+            return self.put(records, (part, changes), &taken, &is_deleted);
+        }
+        let (gone, put): (Vec<_>, Vec<_>) = taken.into_iter().partition(is_gone);
         let gone_keys = self.keys_of_rows(records, &part.batch, &gone)?;
         let deleted: Vec<usize> = by_null.into_iter().chain(gone.into_iter().map(|(_, record)| record)).collect();
-        let (rows, put): (Vec<u32>, Vec<usize>) = put.into_iter().unzip();
         let changes = Changes {
-            orders: orders(records, &put),
             deleted: concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?,
             deleted_orders: orders(records, &deleted),
+            ..self.nothing()
         };
-        let part = Part { batch: rows_of(&part.batch, &rows).map_err(unfit)?, taken: Taken::these(&put), ..part };
-        Ok((part, changes))
+        self.put(records, (part, changes), &put, &[])
+    }
+
+    fn nothing(&self) -> Changes {
+        let (orders, keeps, marks, deleted_orders) = Default::default();
+        Changes { orders, keeps, marks, deleted: RecordBatch::new_empty(self.columns.clone()), deleted_orders }
+    }
+
+    /// The marks of these keys, still without where their records came from (I4).
+    fn marked(&self, records: &Records, (keys, of): (&RecordBatch, &[usize])) -> Result<Changes> {
+        let rows = self.partly.mark(keys, self.keys.is_none())?;
+        let marks = Marks { rows, records: of.to_vec(), orders: orders(records, of) };
+        Ok(Changes { marks: Some(marks).filter(|marks| !marks.orders.is_empty()), ..self.nothing() })
+    }
+
+    /// The rows of these records, and what they keep of those before them.
+    fn put(
+        &self,
+        records: &Records,
+        (part, changes): (Part, Changes),
+        rows: &[(u32, usize)],
+        is_deleted: &[bool],
+    ) -> Result<(Part, Changes)> {
+        let (rows, put): (Vec<u32>, Vec<usize>) = rows.iter().copied().unzip();
+        let batch = self.partly.told(rows_of(&part.batch, &rows).map_err(unfit)?, is_deleted)?;
+        let Kept { batch, keeps } = self.partly.keeps(batch)?;
+        let changes = Changes { orders: orders(records, &put), keeps, ..changes };
+        Ok((Part { batch, taken: Taken::these(&put), ..part }, changes))
     }
 
     /// The keys of rows that say that they are deleted.
@@ -252,9 +300,16 @@ impl<'a> SaysDeleted<'a> {
     }
 }
 
-/// The header `op` of a changelog: 1 and 3 take a row back.
+/// The header `op` of a changelog: 1 and 3 take a row back. That of a database's change, `__op` where Debezium adds it:
+/// `d` does, as it is or as the JSON that Kafka Connect makes of texts.
 fn says_deleted_by_header(records: &Records, row: usize) -> bool {
-    records.headers(row).any(|(name, value)| name == b"op" && matches!(value, Some([1 | 3 | b'1' | b'3'])))
+    let takes_back = |value: Option<&[u8]>| matches!(value, Some([1 | 3 | b'1' | b'3']));
+    let is_d = |value: Option<&[u8]>| matches!(value, Some(b"d" | b"\"d\""));
+    records.headers(row).any(|(name, value)| match name {
+        b"op" => takes_back(value) || is_d(value),
+        b"__op" => is_d(value),
+        _ => false,
+    })
 }
 
 /// What reads the keys of deletes.
@@ -323,6 +378,6 @@ fn without_key(row: usize, column: &str) -> RecordError {
     }
 }
 
-fn unfit(error: arrow::error::ArrowError) -> Error {
+pub(super) fn unfit(error: arrow::error::ArrowError) -> Error {
     Error::internal("the columns of keys do not fit together").with_source(error)
 }

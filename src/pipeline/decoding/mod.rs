@@ -8,6 +8,7 @@
 //!  following which version each of them is, and what it drops
 //!  keys      the columns of keys beside those of values
 //!  changes   which records put rows, and which keys the others delete
+//!  partly    what rows keep of those before them, and which are marked as deleted
 //!  first_key which fields keys have that identify rows
 //! ```
 
@@ -16,6 +17,7 @@ mod first_key;
 mod following;
 mod keys;
 mod learning;
+mod partly;
 mod subjects;
 
 use arrow::array::RecordBatch;

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 
 use arrow::datatypes::{Field, FieldRef, Fields};
 use iceberg::spec::{PartitionSpec, Schema, SortOrder, TableMetadata, Transform};
-use tableflow_connectors::decode::{BadRecords, ColumnRules, Evolution, MetadataColumns, Note, RecordError, Remedy};
+use tableflow_connectors::decode::{
+    BadRecords, ColumnRules, Evolution, MetadataColumns, Note, Reason, RecordError, Remedy,
+};
 use tableflow_connectors::registry::{RecordPart, Version};
 use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
@@ -16,7 +18,7 @@ use tableflow_lake::layout::{
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Records, Result, Source, TableName};
 
-use super::upsert::Key;
+use super::upsert::{self, Key};
 use super::{Request, Settings};
 use crate::definition::{Definition, Envelope, Format, Keys, StartFrom, declared_columns};
 use crate::home::Home;
@@ -72,6 +74,7 @@ pub(super) async fn new(
     }
     let key = match upserts {
         true => {
+            found.columns = upsert::with_mark(request, found.columns)?;
             let names: Vec<String> = found.columns.iter().map(|column| column.name().clone()).collect();
             let keys = (found.keys.as_ref(), found.key_fields.as_slice());
             Some(Key::of(request, keys, (&names, settings.metadata_columns))?)
@@ -369,10 +372,12 @@ async fn shown(
         return Err(refusal);
     }
     let declared = declared_columns(&settings.columns)?;
-    let (mut rows, mut failure) = (0, None);
+    let (mut rows, mut notices, mut failure) = (0, 0, None);
     for records in sample {
         let parts = decoding.decode(records, bad).await?;
         rows += parts.iter().map(|part| part.taken.len()).sum::<usize>();
+        let passed_over = parts.iter().flat_map(|part| &part.passed_over);
+        notices += passed_over.filter(|failure| failure.reason == Reason::Notice).count();
         let failed = match parts.into_iter().find_map(|part| part.stopped) {
             Some(Stopped::Record(failed)) => failed,
             Some(Stopped::Schema(error)) => return Err(error),
@@ -386,6 +391,14 @@ async fn shown(
             return Err(misspelt(known, column));
         }
         failure = failure.or(Some(undecodable(request, records, failed)));
+    }
+    if rows == 0 && notices > 0 && declared.is_empty() && failure.is_none() {
+        return Err(Error::usage(format!(
+            "topic {} has notices of a connector, and no changes of rows",
+            request.topic
+        ))
+        .with_detail("where transactions begin and end, how a table was altered, or that the connector lives")
+        .with_hint("leave the topic out; if changes of rows are to come, enable it then, or declare --columns"));
     }
     // Behind records that are rows it is the running job's matter: it says where and why.
     match failure.filter(|_| rows == 0 && settings.from == StartFrom::Earliest) {

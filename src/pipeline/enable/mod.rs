@@ -34,7 +34,7 @@ use super::dead_letters;
 use super::mirror::{self, Mirror};
 use super::writing::{AskedWriting, Reader};
 use crate::definition::{
-    Definition, Envelope, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition, StartFrom, Upsert,
+    Definition, Deletes, Envelope, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition, StartFrom, Upsert,
 };
 use crate::home::Home;
 use crate::units::DataRetention;
@@ -67,6 +67,12 @@ pub struct Asked {
     /// The columns that identify rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
+    /// What becomes of rows whose keys are deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete: Option<Deletes>,
+    /// What stands for a value that its source did not send again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable_value: Option<String>,
     /// Absent: what the schema registry says.
     pub format: Option<Format>,
     /// What is around the rows.
@@ -223,6 +229,8 @@ async fn plan_beside(home: &Home, taken: &Taken, request: Request) -> Result<Pla
     mirror::check(settings.evolution, settings.format, false)?;
     if upserts {
         upsert::check(&request)?;
+    } else {
+        upsert::check_append(&request)?;
     }
     if settings.evolution == Evolution::Mirror {
         mirror::check_subject(home, &request.topic, source.as_mut()).await?;

@@ -4,14 +4,18 @@
 //! - I1: a table stays what it was made as; a topic that is compacted keeps one record a key, and so does its table
 //!   unless every record is asked for.
 
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields};
 use iceberg::spec::{Schema, TableMetadata};
 use tableflow_connectors::decode::MetadataColumns;
 use tableflow_connectors::registry::RecordPart;
 use tableflow_lake::layout::{identified_by, key_ids};
+use tableflow_model::types::flink_column;
 use tableflow_model::{Error, Result, Source};
 
 use super::{Request, layout};
-use crate::definition::{Definition, Format, Keys, Upsert};
+use crate::definition::{DELETED_COLUMN, Definition, Deletes, Format, Keys, Upsert};
 use crate::home::Home;
 use crate::pipeline::decoding::format_of;
 
@@ -56,6 +60,38 @@ pub(super) fn check(request: &Request) -> Result<()> {
             .with_hint("say --mode append: every record becomes a row"));
     }
     Ok(())
+}
+
+/// What only such a table has.
+pub(super) fn check_append(request: &Request) -> Result<()> {
+    for (flag, is_asked) in [
+        ("--delete", request.asked.delete.is_some()),
+        ("--unavailable-value-placeholder", request.asked.unavailable_value.is_some()),
+    ] {
+        if is_asked {
+            return Err(Error::usage(format!("{flag} is for tables with one row a key"))
+                .with_hint(format!("say --mode upsert, or leave {flag} out")));
+        }
+    }
+    Ok(())
+}
+
+/// The columns, with the one that marks rows as deleted where there is to be one. A flattened change brings its own.
+pub(super) fn with_mark(request: &Request, columns: Fields) -> Result<Fields> {
+    if request.asked.delete != Some(Deletes::Soft) {
+        return Ok(columns);
+    }
+    match columns.iter().find(|column| is_same(column.name(), DELETED_COLUMN)) {
+        None => {
+            let mark = Arc::new(Field::new(DELETED_COLUMN, DataType::Boolean, true));
+            Ok(columns.iter().cloned().chain([mark]).collect())
+        }
+        Some(own) if own.name() == DELETED_COLUMN && matches!(own.data_type(), DataType::Boolean | DataType::Utf8) => {
+            Ok(columns)
+        }
+        Some(own) => Err(Error::usage(format!("column {} cannot say whether a row is deleted", flink_column(own)))
+            .with_hint(format!("rename the field: {DELETED_COLUMN} is a boolean, or a text that is true or false"))),
+    }
 }
 
 fn is_same(name: &str, other: &str) -> bool {
@@ -132,16 +168,21 @@ impl Key {
         (before, keys): (Option<Upsert>, Option<&Keys>),
         source: &mut dyn Source,
     ) -> Result<Upsert> {
-        if self.is_the_records {
-            return Ok(Upsert { keys: None });
+        let asked = &request.asked;
+        let deletes = before.as_ref().map(|before| before.deletes).or(asked.delete).unwrap_or_default();
+        if let Some(other) = asked.delete.filter(|asked| *asked != deletes) {
+            return Err(layout::differs(request, "--delete", &other.to_string(), &deletes.to_string()));
         }
-        if let Some(before) = before {
-            return Ok(before);
-        }
-        let format = match keys {
-            Some(keys) => keys.format,
-            None => format_of(home, &request.topic, RecordPart::Key, source).await?.unwrap_or(Format::Json),
+        let word = before.as_ref().and_then(|before| before.unavailable_value.clone());
+        let unavailable_value = asked.unavailable_value.clone().or(word);
+        let format = match (before, keys) {
+            _ if self.is_the_records => None,
+            (Some(before), _) => before.keys,
+            (None, Some(keys)) => Some(keys.format),
+            (None, None) => {
+                Some(format_of(home, &request.topic, RecordPart::Key, source).await?.unwrap_or(Format::Json))
+            }
         };
-        Ok(Upsert { keys: Some(format) })
+        Ok(Upsert { keys: format, deletes, unavailable_value })
     }
 }

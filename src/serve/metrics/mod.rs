@@ -50,6 +50,7 @@ struct Job {
     lag_records: u64,
     conflicts: u64,
     retries: u64,
+    values_lost: u64,
     commit_age_seconds: Option<f64>,
 }
 
@@ -66,6 +67,7 @@ impl Job {
             lag_records: progress.lag_records.load(Relaxed),
             conflicts: progress.conflicts.load(Relaxed),
             retries: progress.retries.load(Relaxed),
+            values_lost: progress.values_lost.load(Relaxed),
             commit_age_seconds: progress.last_commit_at().map(|at| (now.0 - at.0) as f64 / 1000.0),
         }
     }
@@ -92,7 +94,7 @@ const OF_TOPICS: [(Family, Read<Job>); 3] = [
 ];
 
 /// Of a job.
-const OF_JOBS: [(Family, Read<Job>); 10] = [
+const OF_JOBS: [(Family, Read<Job>); 11] = [
     (Family::counter("tableflow_records_committed_total", "records that are rows of a committed snapshot"), |job| {
         job.figures.account.settled().rows as f64
     }),
@@ -119,6 +121,10 @@ const OF_JOBS: [(Family, Read<Job>); 10] = [
     (
         Family::counter("tableflow_commit_retries_total", "failures outside on the way to a commit, each tried again"),
         |job| job.retries as f64,
+    ),
+    (
+        Family::counter("tableflow_values_lost_total", "values not sent again that the table does not have: null"),
+        |job| job.values_lost as f64,
     ),
     (
         Family::gauge("tableflow_backpressure_ratio", "share of the last epoch in which nothing could be taken in"),

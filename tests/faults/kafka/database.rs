@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::formats::{Keeper, Registered};
-use crate::changes::Changes;
+use crate::changes::{Changes, NOT_SENT};
 use crate::product::{Fields, READERS, wait_until};
 
 /// What a row is at the source: its value, and its day, where its schema had one.
@@ -40,7 +40,7 @@ const JSON_DAY: &str = r#","day":{"type":"integer"}"#;
 /// The row behind a change goes by the name of the type that the row before it defined.
 fn avro(more: &str) -> Value {
     let value = format!(
-        r#"{{"type":"record","name":"Value","fields":[{{"name":"id","type":"long"}},{{"name":"v","type":"long"}}{more}]}}"#
+        r#"{{"type":"record","name":"Value","fields":[{{"name":"id","type":"long"}},{{"name":"v","type":"long"}},{{"name":"note","type":"string"}}{more}]}}"#
     );
     json!(format!(
         r#"{{"type":"record","name":"Envelope","namespace":"pg.orders","fields":[
@@ -53,7 +53,9 @@ fn avro(more: &str) -> Value {
 }
 
 fn protobuf(more: &[&str]) -> Value {
-    let fields: Vec<_> = ["id", "v"].iter().chain(more).map(|name| json!([name, "int64"])).collect();
+    let number = |name: &str| json!([name, "int64"]);
+    let more = more.iter().map(|name| number(name));
+    let fields: Vec<_> = [number("id"), number("v"), json!(["note", "string"])].into_iter().chain(more).collect();
     let envelope =
         json!([["before", "Value"], ["after", "Value"], ["source", "Source"], ["op", "string"], ["ts_ms", "int64"]]);
     json!([["Value", fields], ["Source", [["db", "string"], ["lsn", "int64"]]], ["Envelope", envelope]])
@@ -61,7 +63,7 @@ fn protobuf(more: &[&str]) -> Value {
 
 fn json_schema(more: &str) -> Value {
     let value = format!(
-        r#"{{"oneOf":[{{"type":"null"}},{{"title":"Value","type":"object","properties":{{"id":{{"type":"integer"}},"v":{{"type":"integer"}}{more}}}}}]}}"#
+        r#"{{"oneOf":[{{"type":"null"}},{{"title":"Value","type":"object","properties":{{"id":{{"type":"integer"}},"v":{{"type":"integer"}},"note":{{"type":"string"}}{more}}}}}]}}"#
     );
     json!(format!(
         r#"{{"title":"pg.orders.Envelope","type":"object","properties":{{"before":{value},"after":{value},
@@ -86,7 +88,7 @@ impl Database {
     fn new(keeper: Keeper, format: &'static str) -> Self {
         let registered = Registered::new(keeper, format);
         registered.level_if_ours(keeper);
-        let (schemas, changes) = (Schemas::of(format), Changes::by_lot(11));
+        let (schemas, changes) = (Schemas::of(format), Changes::by_lot(11).leaving_out());
         Database { registered, schemas, changes, source: Source::new(), sent: 0 }
     }
 
@@ -132,7 +134,9 @@ impl Database {
             None if self.sent < 10 => "r",
             None => "c",
         };
-        vec![change(op, image, row_of((v, day))(id))]
+        let mut row = row_of((v, day))(id);
+        row["note"] = value["note"].clone();
+        vec![change(op, image, row)]
     }
 
     fn enable(&self) {
@@ -160,6 +164,13 @@ impl Database {
         source
     }
 
+    /// Those that are known: not every change sends its own.
+    fn notes_by(&self, reader: &str, replay: &str) -> BTreeMap<i64, String> {
+        let rows = self.registered.topic.product.rows_by(reader, "t", replay);
+        let note = |row: &Fields| Some((row["id"].as_i64()?, row.get("note")?.as_str()?.to_owned()));
+        rows.iter().filter_map(note).collect()
+    }
+
     /// What the source has, every reader sees.
     fn check(&self, replay: &str) {
         match self.registered.service {
@@ -168,6 +179,7 @@ impl Database {
         }
         for reader in READERS {
             assert_eq!(self.rows_by(reader, replay), self.source, "{replay}, read by {reader}");
+            assert_eq!(self.notes_by(reader, replay), self.changes.notes, "{replay}, read by {reader}");
         }
     }
 }
@@ -175,7 +187,8 @@ impl Database {
 /// A row as the source has it.
 fn row_of((v, day): (i64, Option<i64>)) -> impl Fn(i64) -> Value {
     move |id| {
-        let mut row = json!({"id": id, "v": v});
+        // What was before has no value either that the source keeps by itself.
+        let mut row = json!({"id": id, "v": v, "note": NOT_SENT});
         if let Some(day) = day {
             row["day"] = json!(day);
         }
@@ -249,7 +262,7 @@ fn what_is_no_change_of_a_row_is_a_bad_record_in_every_format() {
         database.send(&[0], 20);
         database.enable();
         let product = &database.registered.topic.product;
-        for (op, reason) in [("t", "truncation"), ("m", "not-a-change")] {
+        for (op, reason) in [("t", "truncation"), ("x", "not-a-change")] {
             let value = change(op, Value::Null, Value::Null);
             let (schema, key_schema) = (&database.schemas.versions[0], &database.schemas.key);
             let batch = json!({"schema": schema, "key_schema": key_schema, "keys": [null], "values": [value]});

@@ -16,13 +16,15 @@ use super::union::optional;
 use crate::decode::binary::cursor::Cursor;
 use crate::decode::binary::fault::Read;
 use crate::decode::columns::fields::Fields;
-use crate::decode::envelope::{AFTER, OP, row_of};
+use crate::decode::envelope::{AFTER, OP, is_notice, notice, row_of};
 use crate::decode::{Reason, RecordError, SchemaFault};
 
 /// The fields of an envelope, in the order of the schema.
 #[derive(Debug)]
 pub(super) struct Change {
     parts: Vec<Part>,
+    /// Its records are a connector's own.
+    is_notice: bool,
     /// The row behind the change, in its own bytes.
     pub row: Row,
 }
@@ -55,7 +57,9 @@ impl<'s> Binder<'s> {
     pub fn change(&mut self, avro: &'s Type, columns: &mut Fields) -> Result<Change> {
         let (named, members) = self.top_record(avro)?;
         self.at.enter(format!("record {}", named.full_name))?;
-        let mut change = Change { parts: Vec::with_capacity(members.len()), row: Row { fields: Vec::new() } };
+        let is_notice = is_notice(members.iter().map(|member| member.name.as_str()));
+        let mut change =
+            Change { parts: Vec::with_capacity(members.len()), is_notice, row: Row { fields: Vec::new() } };
         for member in members {
             let (null, inner) = may_be_null(&member.member_type);
             let kind = match (member.name.as_str(), inner) {
@@ -101,6 +105,9 @@ impl Change {
     /// The bytes of the row behind a change.
     pub fn row_of<'a>(&self, bytes: &'a [u8], row: usize) -> Result<&'a [u8], RecordError> {
         let Said { op, after } = self.look_through(bytes).map_err(|fault| fault.explain(row, Reason::NotAvro))?;
+        if op.is_none() && self.is_notice {
+            return Err(notice(row));
+        }
         row_of(op, after, row)
     }
 

@@ -6,12 +6,14 @@
 //! - I3: what is no JSON is handed on as it is: whoever reads rows says why.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::decode::RecordError;
-use crate::decode::envelope::{no_change, row_of};
+use crate::decode::envelope::{is_notice, no_change, notice, row_of};
 
 /// What is taken out of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,15 +72,23 @@ impl Envelope {
 /// I1.
 fn after(value: &[u8], row: usize) -> Result<&[u8], RecordError> {
     let Ok(change) = serde_json::from_slice::<Change<'_>>(value) else { return Ok(value) };
-    let change = match (&change.op, &change.payload) {
+    let (change, text) = match (&change.op, &change.payload) {
         (None, Payload::Some(payload)) => match serde_json::from_str(payload.get()) {
-            Ok(change) => change,
+            Ok(change) => (change, payload.get().as_bytes()),
             Err(_) => return Err(no_change(row, "its payload is no envelope of a change")),
         },
         (None, Payload::Null) => return Err(RecordError::tombstone(row)),
-        _ => change,
+        _ => (change, value),
     };
+    if change.op.is_none() && says_notice(text) {
+        return Err(notice(row));
+    }
     row_of(change.op.as_deref().map(str::as_bytes), change.after.map(|after| after.get().as_bytes()), row)
+}
+
+fn says_notice(text: &[u8]) -> bool {
+    let members = serde_json::from_slice::<BTreeMap<Cow<'_, str>, IgnoredAny>>(text);
+    members.is_ok_and(|members| is_notice(members.keys().map(AsRef::as_ref)))
 }
 
 /// I2.
@@ -115,10 +125,12 @@ mod tests {
             (r#"{"schema":null,"payload":null}"#, Reason::Tombstone),
             (r#"{"payload":{"before":{"id":1},"op":"d"}}"#, Reason::Tombstone),
             (r#"{"op":"t","source":{}}"#, Reason::Truncation),
-            (r#"{"op":"m","message":{}}"#, Reason::NotAChange),
+            (r#"{"op":"m","message":{}}"#, Reason::Notice),
             (r#"{"op":"u","before":{}}"#, Reason::NotAChange),
             (r#"{"status":"BEGIN","id":"7"}"#, Reason::NotAChange),
-            (r#"{"schema":{},"payload":{"ts_ms":4}}"#, Reason::NotAChange),
+            (r#"{"status":"BEGIN","id":"7","event_count":null,"ts_ms":4}"#, Reason::Notice),
+            (r#"{"schema":{},"payload":{"ts_ms":4}}"#, Reason::Notice),
+            (r#"{"source":{},"databaseName":"d","ddl":"alter table t","tableChanges":[]}"#, Reason::Notice),
             (r#"{"schema":{},"payload":7}"#, Reason::NotAChange),
         ] {
             assert_eq!(opened(value), Err(reason), "{value}");

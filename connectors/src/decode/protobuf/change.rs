@@ -19,7 +19,7 @@ use crate::decode::binary::binding::Binding;
 use crate::decode::binary::cursor::Cursor;
 use crate::decode::binary::fault::Read;
 use crate::decode::columns::fields::Fields;
-use crate::decode::envelope::{AFTER, OP, row_of};
+use crate::decode::envelope::{AFTER, OP, is_notice, notice, row_of};
 use crate::decode::{Learned, Passing, Reason, RecordError, SchemaFault};
 
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) struct Change {
     op: Option<u32>,
     /// That of the row behind the change.
     after: Option<(u32, Message)>,
+    /// Its records are a connector's own.
+    is_notice: bool,
 }
 
 /// What a record says of its row.
@@ -52,12 +54,17 @@ impl Change {
             Some(field) => Some((field.number(), binder.row(&row_in(&field)?, columns)?)),
             None => None,
         };
-        Ok((Change { op, after }, binder.at.finish(columns)?))
+        let names: Vec<String> = envelope.fields().map(|field| field.name().to_owned()).collect();
+        let is_notice = is_notice(names.iter().map(String::as_str));
+        Ok((Change { op, after, is_notice }, binder.at.finish(columns)?))
     }
 
     /// Whether a record puts a row.
     pub fn check(&self, bytes: &[u8], row: usize) -> Result<(), RecordError> {
         let said = self.look_through(bytes).map_err(|fault| fault.explain(row, Reason::NotProtobuf))?;
+        if said.op.is_none() && self.is_notice {
+            return Err(notice(row));
+        }
         row_of(said.op, said.after, row)
     }
 

@@ -1,0 +1,143 @@
+//! Rows that lack values become whole ones, by the rows of their keys that the table has.
+//!
+//! Owns [`Completed`].
+//! - I1: what a row keeps is read on the base of the commit, with every try anew (U1).
+//! - I2: a row that is to be marked and is not there is not made; of any other one a value that nobody has is null, and
+//!   counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use iceberg::spec::{DataFile, Schema, SchemaRef, TableMetadata};
+use tableflow_model::{Error, Result};
+
+use super::keyed::KeyedTable;
+use super::partial::{Keeps, PartialRows, nullable, picked};
+use crate::keys::Hash;
+use crate::layout::{arrow_schema, conform};
+use crate::read::ColumnReader;
+use crate::write::{FileNames, PartialFile, Stager};
+use crate::{arrow_error, iceberg_error};
+
+/// Whole rows, staged.
+#[derive(Debug, Default)]
+pub struct Completed {
+    pub files: Vec<DataFile>,
+    /// Of each file's rows.
+    pub keys: Vec<Vec<Hash>>,
+    /// Values that no row had (I2).
+    pub lost: u64,
+}
+
+/// A row of a batch.
+type Place = (usize, usize);
+
+/// The rows before, as far as they are there.
+struct Before {
+    batches: Vec<RecordBatch>,
+    /// Of each partial row the place of the one before it.
+    places: Vec<Option<Place>>,
+}
+
+impl KeyedTable {
+    /// Makes these rows whole (I1), in files with the columns of `schema`, parted by that spec of the table. The index
+    /// stands for `table`.
+    pub async fn complete(
+        &self,
+        table: &TableMetadata,
+        partial: &PartialRows,
+        (schema, spec_id): (&SchemaRef, i32),
+        names: &mut FileNames,
+    ) -> Result<Completed> {
+        if partial.is_empty() {
+            return Ok(Completed::default());
+        }
+        let spec = table.partition_spec_by_id(spec_id);
+        let spec = spec.ok_or_else(|| Error::internal("rows are for a partition spec that the table does not have"))?;
+        let before = self.before(table, partial).await?;
+        let (rows, lost) = whole(partial, &before, &arrow_schema(schema)?)?;
+        let stager = Stager::under(names.clone(), table, schema.clone(), spec)?;
+        let mut stager = stager.with_keys(self.columns().to_vec(), self.hasher().clone());
+        stager.write(&rows).await?;
+        let staged = stager.finish().await?;
+        *names = staged.names;
+        Ok(Completed { files: staged.files, keys: staged.keys, lost })
+    }
+
+    /// The rows that lack values of work that somebody staged.
+    pub async fn partial(&self, table: &TableMetadata, files: &[DataFile]) -> Result<PartialRows> {
+        let Some(file) = files.first() else { return Ok(PartialRows::none()) };
+        let (rows, keeps) = PartialFile::read(self.store(), table, file).await?;
+        let gone = || Error::data("a column that rows are identified by is gone");
+        let column = |id: &i32| {
+            let name = table.current_schema().name_by_field_id(*id).ok_or_else(gone)?;
+            rows.column_by_name(name).cloned().ok_or_else(gone)
+        };
+        let keys = self.hasher().hashes(&self.columns().iter().map(column).collect::<Result<Vec<_>>>()?)?;
+        Ok(PartialRows { rows, keeps, keys })
+    }
+
+    /// The columns that any of the rows keeps, of the rows before them.
+    async fn before(&self, table: &TableMetadata, partial: &PartialRows) -> Result<Before> {
+        let is_kept = |name: &str| partial.keeps.iter().any(|keeps| keeps.keeps(name));
+        let fields = table.current_schema().as_struct().fields().iter();
+        let kept = Schema::builder().with_fields(fields.filter(|field| is_kept(&field.name)).cloned()).build();
+        let kept = kept.map(SchemaRef::new).map_err(iceberg_error("the columns that rows keep make no schema"))?;
+        let reader = ColumnReader::new(table, &kept)?;
+        let mut files: BTreeMap<&str, (&DataFile, BTreeMap<u32, Vec<usize>>)> = BTreeMap::new();
+        for (row, key) in partial.keys.iter().enumerate() {
+            if let Some((file, place)) = self.row_of(*key) {
+                let (_, rows) = files.entry(file.file_path()).or_insert_with(|| (file, BTreeMap::new()));
+                rows.entry(place).or_default().push(row);
+            }
+        }
+        let mut before = Before { batches: Vec::new(), places: vec![None; partial.keys.len()] };
+        for (file, rows) in files.into_values() {
+            let places: BTreeSet<u32> = rows.keys().copied().collect();
+            let mut batches = reader.open_rows(self.store(), file, &places).await?;
+            let mut rows = rows.into_values();
+            while let Some(batch) = batches.next().await? {
+                for (place, of) in (0..batch.num_rows()).zip(rows.by_ref()) {
+                    for row in of {
+                        if let Some(found) = before.places.get_mut(row) {
+                            *found = Some((before.batches.len(), place));
+                        }
+                    }
+                }
+                before.batches.push(batch);
+            }
+        }
+        Ok(before)
+    }
+}
+
+/// The rows with what they keep, and how many values nobody had (I2).
+fn whole(partial: &PartialRows, before: &Before, columns: &arrow::datatypes::SchemaRef) -> Result<(RecordBatch, u64)> {
+    let columns = nullable(columns);
+    let own = conform(&partial.rows, &columns)?;
+    let found = || before.places.iter().zip(&partial.keeps);
+    let is_there: BooleanArray = found().map(|(place, keeps)| Some(place.is_some() || !keeps.is_mark())).collect();
+    let batches = before.batches.iter().map(|batch| conform(batch, &columns)).collect::<Result<Vec<_>>>()?;
+    let (mut arrays, mut lost) = (Vec::with_capacity(columns.fields().len()), 0);
+    for (index, (field, own)) in columns.fields().iter().zip(own.columns()).enumerate() {
+        if !partial.keeps.iter().any(|keeps| keeps.keeps(field.name())) {
+            arrays.push(own.clone());
+            continue;
+        }
+        let of: Vec<&ArrayRef> = [own].into_iter().chain(batches.iter().map(|batch| batch.column(index))).collect();
+        // What the rows have themselves comes first.
+        let pick = |row: usize, place: &Option<Place>, keeps: &Keeps| match keeps.keeps(field.name()) {
+            false => Some((0, row)),
+            true => place.map(|(batch, row)| (batch + 1, row)),
+        };
+        let picks: Vec<Option<Place>> =
+            found().enumerate().map(|(row, (place, keeps))| pick(row, place, keeps)).collect();
+        lost +=
+            picks.iter().zip(is_there.values()).filter(|(pick, is_there)| pick.is_none() && *is_there).count() as u64;
+        arrays.push(picked(&of, field, &picks)?);
+    }
+    let failed = arrow_error("making rows whole");
+    let all = RecordBatch::try_new(columns, arrays).map_err(&failed)?;
+    Ok((filter_record_batch(&all, &is_there).map_err(&failed)?, lost))
+}
