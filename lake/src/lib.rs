@@ -10,6 +10,7 @@
 //!  commit   data files + ledger -> manifests, snapshot, (requirements, updates) for the catalog
 //!  compact  the same rows in fewer, larger files
 //!  read     snapshot -> rows: the DataFusion provider that plans from manifests
+//!  feed     what changed between two snapshots
 //!  reach    which files the retained snapshots name
 //! ```
 //!
@@ -17,6 +18,7 @@
 
 pub mod commit;
 pub mod compact;
+pub mod feed;
 pub mod keys;
 pub mod layout;
 pub mod reach;

@@ -4,6 +4,7 @@
 mod altered;
 mod compacted;
 mod deleted;
+mod followed;
 mod upserted;
 
 use std::collections::{BTreeMap, HashMap};

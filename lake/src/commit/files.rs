@@ -40,6 +40,8 @@ pub(super) struct FileChange<'a> {
     /// The schema that data files were written with, when it has columns that the table lacks.
     pub schema: Option<&'a Evolution>,
     pub properties: &'a BTreeMap<String, String>,
+    /// How the snapshot names its change file.
+    pub changes: Option<&'a str>,
     pub retention: Retention,
 }
 

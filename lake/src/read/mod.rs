@@ -35,7 +35,7 @@ mod unlimited;
 use futures::{StreamExt, TryStreamExt, stream};
 use tableflow_model::Result;
 
-pub use columns::ColumnReader;
+pub use columns::{ColumnReader, FileBatches};
 pub(crate) use deletes::{Applying, DeleteFiles, deleted_rows, position_rows};
 pub use file::FileRows;
 pub(crate) use plan::data_files;

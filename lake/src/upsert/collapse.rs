@@ -4,15 +4,19 @@
 //! - I1: of a key's changes the last one stays (rule U2): in one partition that of the greater offset; of several
 //!   partitions that of the greater time, then partition, then offset.
 //! - I2: rows that stay keep the order in which they came.
+//! - I3: where all versions are told, each change that was the last one of its key when it came is one, in the order in
+//!   which they came: of a key's versions the last is the change that stays.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use tableflow_model::Result;
 use tableflow_model::protocol::{Order, Rules};
+use tableflow_model::{ChangeKind, Result};
 
 use crate::arrow_error;
+use crate::feed::{Version, Versions};
 use crate::keys::Hash;
 
 /// The last change of a key.
@@ -37,6 +41,8 @@ pub struct Collapse {
     keys: Vec<RecordBatch>,
     last: HashMap<Hash, Last>,
     bytes: usize,
+    /// In the order in which they came, with the time of each, where they are told (I3).
+    versions: Option<Vec<(What, i64)>>,
 }
 
 /// One change a key.
@@ -46,9 +52,16 @@ pub struct Collapsed {
     pub deleted: Vec<Hash>,
     /// The columns of those keys.
     pub deleted_keys: Vec<RecordBatch>,
+    /// Where they are told.
+    pub versions: Option<Versions>,
 }
 
 impl Collapse {
+    /// Tells all versions (I3).
+    pub fn telling() -> Self {
+        Collapse { versions: Some(Vec::new()), ..Collapse::default() }
+    }
+
     /// Rows that are put, with their keys.
     pub fn put(&mut self, rows: RecordBatch, keys: &[Hash], orders: &[Order]) {
         let batch = self.batches.len();
@@ -70,19 +83,20 @@ impl Collapse {
     }
 
     fn change(&mut self, key: Hash, change: Last) {
-        self.last
-            .entry(key)
-            .and_modify(|last| {
-                if change.order.is_after(last.order, Rules::law()) {
-                    *last = change;
-                }
-            })
-            .or_insert(change);
+        match self.last.entry(key) {
+            Entry::Occupied(last) if !change.order.is_after(last.get().order, Rules::law()) => return,
+            Entry::Occupied(mut last) => *last.get_mut() = change,
+            Entry::Vacant(none) => drop(none.insert(change)),
+        }
+        if let Some(versions) = &mut self.versions {
+            versions.push((change.what, change.order.timestamp));
+        }
     }
 
     /// What it holds in memory.
     pub fn memory(&self) -> usize {
-        self.bytes + self.last.capacity() * size_of::<(Hash, Last)>()
+        let versions = self.versions.as_ref().map_or(0, |versions| versions.capacity() * size_of::<(What, i64)>());
+        self.bytes + self.last.capacity() * size_of::<(Hash, Last)>() + versions
     }
 
     pub fn keys(&self) -> usize {
@@ -90,6 +104,7 @@ impl Collapse {
     }
 
     pub fn finish(self) -> Result<Collapsed> {
+        let versions = self.versions.as_ref().map(|order| self.versions_in(order));
         let (mut rows, mut keys, mut deleted) = (Stays::of(&self.batches), Stays::of(&self.keys), Vec::new());
         for (key, last) in self.last {
             match last.what {
@@ -100,7 +115,20 @@ impl Collapse {
                 }
             }
         }
-        Ok(Collapsed { rows: rows.apply(self.batches)?, deleted, deleted_keys: keys.apply(self.keys)? })
+        Ok(Collapsed { rows: rows.apply(self.batches)?, deleted, deleted_keys: keys.apply(self.keys)?, versions })
+    }
+
+    /// Rows that are put, then keys that are deleted, by the places that they have among both.
+    fn versions_in(&self, order: &[(What, i64)]) -> Versions {
+        let version = |(what, timestamp_ms): &(What, i64)| {
+            let (kind, batch, row) = match *what {
+                What::Put(batch, row) => (ChangeKind::UpdateAfter, batch, row),
+                What::Delete(batch, row) => (ChangeKind::Delete, self.batches.len() + batch, row),
+            };
+            Version { kind, timestamp_ms: *timestamp_ms, batch, row }
+        };
+        let batches = self.batches.iter().chain(&self.keys).cloned().collect();
+        Versions { batches, order: order.iter().map(version).collect() }
     }
 }
 
@@ -166,6 +194,24 @@ mod tests {
         assert_eq!(values(&collapsed), [11, 21]);
         assert_eq!(collapsed.deleted, [c], "its delete is of a later time than its put in the other partition");
         assert_eq!(collapsed.deleted_keys, [rows(&[3])]);
+    }
+
+    #[test]
+    fn i3_each_change_that_was_the_last_when_it_came_is_told() {
+        let [a, b] = [1, 2].map(Hash::new);
+        let mut collapse = Collapse::telling();
+        collapse.put(rows(&[10, 20, 11]), &[a, b, a], &[at(5, 0, 0), at(5, 0, 1), at(6, 0, 2)]);
+        collapse.put(rows(&[19, 12]), &[a, a], &[at(4, 1, 0), at(7, 1, 1)]);
+        collapse.delete(rows(&[2]), &[b], &[at(8, 0, 3)]);
+        let Versions { batches, order } = collapse.finish().unwrap().versions.unwrap();
+        let told = order.iter().map(|version| {
+            let value = batches[version.batch].column(0).as_primitive::<Int64Type>().value(version.row);
+            (version.kind.to_string(), value, version.timestamp_ms)
+        });
+        let due = [("+U", 10, 5), ("+U", 20, 5), ("+U", 11, 6), ("+U", 12, 7), ("-D", 2, 8)];
+        let due: Vec<_> = due.iter().map(|(kind, value, time)| ((*kind).to_owned(), *value, *time)).collect();
+        assert_eq!(told.collect::<Vec<_>>(), due, "19 came after a later change of its key");
+        assert!(Collapse::default().finish().unwrap().versions.is_none());
     }
 
     /// The oracle: a plain map fed with the changes in the order of a sort.

@@ -224,8 +224,8 @@ fn start(table: Fed<'_>, wanted: Start, rules: Rules) -> FeedStep {
     FeedStep::Start(Position { snapshot, sequence: link.sequence })
 }
 
-/// I2.
-fn follow(table: Fed<'_>, own: Position, rules: Rules) -> FeedStep {
+/// The step from a position towards main, registrations aside (I2).
+pub fn follow(table: Fed<'_>, own: Position, rules: Rules) -> FeedStep {
     let is_there = own.snapshot.is_none_or(|id| (table.link)(id).is_some());
     let mut next: Option<(i64, Link)> = None;
     let mut at = table.main;
