@@ -15,7 +15,8 @@ use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use tableflow_lake::keys::{Hash, KeyHasher};
 use tableflow_lake::layout::{Evolution, evolve};
 use tableflow_lake::upsert::{Collapse, StagedKeys};
-use tableflow_lake::write::{EpochName, FileNames, Stager};
+use tableflow_lake::write::{EpochName, FileNames, Staged, Stager};
+use tableflow_model::protocol::feed::Registration;
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Result, Source, TableName, TopicName};
 use tableflow_store::Store;
@@ -203,6 +204,8 @@ pub struct TableFiles {
     schema: SchemaRef,
     last_column_id: i32,
     evolved: bool,
+    /// Somebody follows what changes (rule F1).
+    is_followed: bool,
     /// Where the table has one row a key.
     upserts: Option<Upserts>,
 }
@@ -244,6 +247,8 @@ pub struct StagedChanges {
     pub keys: Arc<StagedKeys>,
     /// The columns of the keys that are deleted.
     pub deleted: Vec<RecordBatch>,
+    /// How a snapshot names the file of all versions, where the table is followed.
+    pub told: Option<String>,
     /// For the files of what the commit deletes.
     pub names: FileNames,
 }
@@ -253,7 +258,8 @@ impl TableFiles {
         let schema = table.current_schema().clone();
         let stager = Stager::new(store, table, schema.clone(), name)?;
         let (last_column_id, evolved, upserts) = (table.last_column_id(), false, None);
-        Ok(TableFiles { stager, schema, last_column_id, evolved, upserts })
+        let is_followed = Registration::is_any(table.properties().keys());
+        Ok(TableFiles { stager, schema, last_column_id, evolved, is_followed, upserts })
     }
 
     /// Keeps one row a key, which is in these columns.
@@ -262,7 +268,8 @@ impl TableFiles {
         let name = |id: &i32| self.schema.name_by_field_id(*id).map(str::to_owned);
         let columns = ids.iter().filter_map(name).collect();
         self.stager = self.stager.with_keys(ids, hasher.clone());
-        self.upserts = Some(Upserts { hasher, columns, collapse: Collapse::default(), records: 0 });
+        let collapse = if self.is_followed { Collapse::telling() } else { Collapse::default() };
+        self.upserts = Some(Upserts { hasher, columns, collapse, records: 0 });
         self
     }
 
@@ -281,13 +288,23 @@ impl TableFiles {
             return Err(Error::internal("changes are for a table that every record is a row of"));
         };
         upserts.records += (changes.orders.len() + changes.deleted_orders.len()) as u64;
-        if rows.num_rows() > 0 {
-            let keys = upserts.keys_of(rows)?;
-            upserts.collapse.put(rows.clone(), &keys, &changes.orders);
-        }
-        if changes.deleted.num_rows() > 0 {
-            let keys = upserts.keys_of(&changes.deleted)?;
-            upserts.collapse.delete(changes.deleted.clone(), &keys, &changes.deleted_orders);
+        match (rows.num_rows() > 0, changes.deleted.num_rows() > 0) {
+            (false, false) => {}
+            (true, false) => {
+                let keys = upserts.keys_of(rows)?;
+                upserts.collapse.put(rows.clone(), &keys, &changes.orders);
+            }
+            (false, true) => {
+                let keys = upserts.keys_of(&changes.deleted)?;
+                upserts.collapse.delete(changes.deleted.clone(), &keys, &changes.deleted_orders);
+            }
+            (true, true) => {
+                let (put, deleted) = (upserts.keys_of(rows)?, upserts.keys_of(&changes.deleted)?);
+                upserts.collapse.put_and_delete(
+                    (rows.clone(), &put, &changes.orders),
+                    (changes.deleted.clone(), &deleted, &changes.deleted_orders),
+                );
+            }
         }
         Ok(())
     }
@@ -313,16 +330,21 @@ impl TableFiles {
         if let Some(upserts) = self.upserts.take() {
             let collapsed = upserts.collapse.finish()?;
             self.stager.write_together(collapsed.rows).await?;
-            changed = Some((upserts.records, collapsed.deleted, collapsed.deleted_keys));
+            changed = Some((upserts.records, collapsed.deleted, collapsed.deleted_keys, collapsed.versions));
         }
         let schema = self
             .evolved
             .then(|| Evolution { schema: self.schema.as_ref().clone(), last_column_id: self.last_column_id });
-        let staged = self.stager.finish().await?;
-        let changes = changed.map(|(records, hashes, deleted)| {
-            let keys = Arc::new(StagedKeys { put: staged.keys, deleted: hashes });
-            StagedChanges { records, keys, deleted, names: staged.names }
-        });
-        Ok(StagedFiles { files: staged.files, schema, changes })
+        let Staged { files, keys, mut names } = self.stager.finish().await?;
+        let mut changes = None;
+        if let Some((records, hashes, deleted, versions)) = changed {
+            let told = match versions {
+                Some(versions) => versions.put(&self.schema, &mut names).await?,
+                None => None,
+            };
+            let keys = Arc::new(StagedKeys { put: keys, deleted: hashes });
+            changes = Some(StagedChanges { records, keys, deleted, told, names });
+        }
+        Ok(StagedFiles { files, schema, changes })
     }
 }

@@ -142,7 +142,7 @@ impl Target {
         let keys = keyed.staged(table, files, deleted).await?;
         let names = FileNames::new(self.home.store.clone(), table.location(), name);
         let records = (keys.put.iter().map(Vec::len).sum::<usize>() + keys.deleted.len()) as u64;
-        Ok(Some(StagedChanges { records, keys: Arc::new(keys), deleted: Vec::new(), names }))
+        Ok(Some(StagedChanges { records, keys: Arc::new(keys), deleted: Vec::new(), told: None, names }))
     }
 
     /// The columns of its keys, and what they are hashed by.

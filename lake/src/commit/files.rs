@@ -6,7 +6,7 @@
 //! - I3: a file that comes with a sequence number of its own is as old as that says: what is deleted by values later
 //!   than that is deleted in it, too (rule R1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use iceberg::TableUpdate;
 use iceberg::spec::{DataFile, ManifestContentType, Operation, SchemaRef, Snapshot, Summary, TableMetadata};
@@ -63,7 +63,7 @@ pub(super) async fn prepare_files(
     let list = objects.list(manifests, base.current_snapshot_id(), sequence_number).await?;
 
     let now = commit_time(base, context.clock);
-    let forget = snapshots_to_forget(base, change.retention, now)?;
+    let (forget, floor) = snapshots_to_forget(base, change.retention, now)?;
     let summary = Summary { operation: change.operation.clone(), additional_properties: summary(base, change) };
     let snapshot = Snapshot::builder()
         .with_snapshot_id(snapshot_id)
@@ -74,8 +74,8 @@ pub(super) async fn prepare_files(
         .with_summary(summary)
         .with_schema_id(schema_id)
         .build();
-    if !change.properties.is_empty() {
-        let properties = change.properties.clone().into_iter().collect();
+    let properties: HashMap<String, String> = change.properties.clone().into_iter().chain(floor).collect();
+    if !properties.is_empty() {
         updates.push(TableUpdate::SetProperties { updates: properties });
     }
     updates.push(TableUpdate::AddSnapshot { snapshot });

@@ -44,7 +44,7 @@ use tableflow_model::{Clock, Ids, Millis};
 use tableflow_store::Store;
 
 pub use columns::{prepare_change, prepare_columns};
-pub use expire::{Expiry, Retention, prepare_expiry};
+pub use expire::{Expiry, HELD_TIMES, Retention, prepare_expiry};
 pub use manifests::{LiveFile, live_files, live_files_of, manifests_of};
 pub use rewrite::{Rewrite, prepare_rewrite};
 pub use rollback::{ROLLED_BACK_TO, prepare_rollback};

@@ -32,6 +32,7 @@ mod versions;
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef as ArrowSchemaRef;
 use iceberg::spec::{NestedField, Schema, SchemaRef, TableMetadata};
 use tableflow_model::{ChangeBatch, Result};
 use tableflow_store::Store;
@@ -42,8 +43,9 @@ use self::rows::PartRows;
 use self::told::Told;
 use crate::iceberg_error;
 use crate::layout::key_ids;
+use crate::read::ColumnReader;
 
-pub use self::steps::{Step, fed, step_after, steps_between};
+pub use self::steps::{Step, fed, position_of, step_after};
 pub use self::versions::{CHANGES, Version, Versions, changes_of, path_of};
 
 /// Of a batch.
@@ -76,6 +78,11 @@ impl Changes {
             Changes::Told(told) => told.next().await,
         }
     }
+}
+
+/// The columns of the changes' rows, as batches have them.
+pub fn rows_schema(table: &TableMetadata, schema: &SchemaRef) -> Result<ArrowSchemaRef> {
+    Ok(ColumnReader::new(table, &nullable(schema)?)?.schema().clone())
 }
 
 /// The same columns, each of which may be null.

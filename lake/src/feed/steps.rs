@@ -62,7 +62,7 @@ pub fn fed<T>(table: &TableMetadata, look: impl FnOnce(Fed<'_>) -> T) -> Result<
 }
 
 /// The position of a snapshot.
-pub(super) fn position(snapshot: Option<&SnapshotRef>) -> Position {
+pub fn position_of(snapshot: Option<&SnapshotRef>) -> Position {
     Position {
         snapshot: snapshot.map(|snapshot| snapshot.snapshot_id()),
         sequence: snapshot.map_or(0, |snapshot| snapshot.sequence_number()),
@@ -83,17 +83,6 @@ pub fn step_after(table: &TableMetadata, own: Position, to: Option<i64>) -> Resu
         FeedStep::Suspend => Err(expired(own)),
         _ => Ok(None),
     }
-}
-
-/// What has to be read to get from a snapshot to another, in order.
-pub fn steps_between(table: &TableMetadata, from: Option<i64>, to: Option<i64>) -> Result<Vec<Step>> {
-    let mut own = position(from.and_then(|id| table.snapshot_by_id(id)));
-    let mut steps = Vec::new();
-    while let Some((next, step)) = step_after(table, own, to)? {
-        steps.extend(step);
-        own = next;
-    }
-    Ok(steps)
 }
 
 fn expired(own: Position) -> Error {

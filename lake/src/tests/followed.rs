@@ -1,12 +1,14 @@
 //! What a feed tells, held against plain maps: the rows of one snapshot and the changes are those of the other.
 
 use iceberg::spec::{Operation, Snapshot, Summary};
+use tableflow_model::protocol::feed::{FLOOR_PROPERTY, Position, Registration};
 use tableflow_model::{ChangeBatch, ChangeKind};
 
 use super::deleted::longs_of;
 use super::upserted::{Upserts, changes};
 use super::*;
-use crate::feed::{Changes, Step, steps_between};
+use crate::commit::prepare_expiry;
+use crate::feed::{Changes, Step, position_of, step_after};
 use crate::layout::identified_by;
 use crate::read::schema_at;
 
@@ -69,6 +71,17 @@ impl Upserts {
         }
         told
     }
+}
+
+/// What has to be read to get from a snapshot to another, in order.
+fn steps_between(table: &TableMetadata, from: Option<i64>, to: Option<i64>) -> tableflow_model::Result<Vec<Step>> {
+    let mut own = position_of(from.and_then(|id| table.snapshot_by_id(id)));
+    let mut steps = Vec::new();
+    while let Some((next, step)) = step_after(table, own, to)? {
+        steps.extend(step);
+        own = next;
+    }
+    Ok(steps)
 }
 
 fn overwriting(snapshot: &Snapshot) -> Snapshot {
@@ -198,9 +211,65 @@ async fn compactions_tell_nothing_and_an_expired_feed_says_so() {
     assert_eq!(upserts.told_between(Some(before), overwritten).await, [], "the same rows in other files");
     upserts.epoch(&[(1, Some(7))], 0).await;
     upserts.table.apply(vec![TableUpdate::RemoveSnapshots { snapshot_ids: vec![before, compacted] }]);
-    let position = tableflow_model::protocol::feed::Position { snapshot: Some(before), sequence: 4 };
-    let error = crate::feed::step_after(&upserts.table.metadata, position, Some(upserts.main())).unwrap_err();
+    let position = Position { snapshot: Some(before), sequence: 4 };
+    let error = step_after(&upserts.table.metadata, position, Some(upserts.main())).unwrap_err();
     assert!(error.to_string().starts_with("the feed has expired"), "{error}");
+}
+
+impl Table {
+    fn register(&mut self, registration: Registration) {
+        let property = Registration::property(&"gold.audit".parse().unwrap());
+        let updates = HashMap::from([(property, registration.to_text().unwrap())]);
+        self.apply(vec![TableUpdate::SetProperties { updates }]);
+    }
+
+    fn floor(&self) -> Option<&String> {
+        self.metadata.properties().get(FLOOR_PROPERTY)
+    }
+
+    fn snapshots(&self) -> usize {
+        self.metadata.snapshots().len()
+    }
+
+    /// As `expire` does: what is announced, then what is forgotten.
+    fn expire(&mut self, retention: Retention) -> Vec<(bool, u64)> {
+        let mut done = Vec::new();
+        while let Some(expiry) = prepare_expiry(&self.metadata, retention, self.clock.now()).unwrap() {
+            done.push((expiry.is_announced, expiry.forgotten));
+            self.apply(expiry.updates);
+        }
+        done
+    }
+}
+
+#[tokio::test]
+async fn snapshots_are_held_for_those_who_registered_and_not_for_ever() {
+    let mut table = Table::new(&columns(), "", "");
+    for row in 0..6 {
+        table.append(&rows(row, row + 1)).await;
+    }
+    let keep_two = Retention { snapshots_max: 2, ..Retention::default() };
+    let at = |table: &Table, sequence: i64| {
+        let found = table.metadata.snapshots().find(|snapshot| snapshot.sequence_number() == sequence);
+        Registration::At(position_of(found))
+    };
+    table.register(at(&table, 3));
+    assert_eq!(table.expire(keep_two), [(true, 2), (false, 2)], "the floor first, then what nobody needs");
+    assert_eq!((table.floor().unwrap().as_str(), table.snapshots()), ("4", 4));
+    table.register(at(&table, 5));
+    assert_eq!(table.expire(keep_two), [(false, 2)], "the floor is there");
+    table.register(Registration::Starting);
+    table.append(&rows(6, 7)).await;
+    assert_eq!(table.expire(keep_two), [], "it may start anywhere");
+    assert_eq!(table.snapshots(), 3);
+
+    // Four times a week later: who has not come is told so.
+    let month = table.metadata.last_updated_ms() - table.clock.now().0 + 29 * 24 * 3600 * 1000;
+    table.clock.0.fetch_add(u64::try_from(month).unwrap(), Ordering::Relaxed);
+    table.append(&rows(7, 8)).await;
+    table.append(&rows(8, 9)).await;
+    assert_eq!(table.snapshots(), 2, "commits of the job forget as well, a commit after they said so");
+    assert_eq!(table.floor().unwrap().as_str(), "7");
 }
 
 #[tokio::test]

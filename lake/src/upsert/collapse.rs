@@ -64,22 +64,40 @@ impl Collapse {
 
     /// Rows that are put, with their keys.
     pub fn put(&mut self, rows: RecordBatch, keys: &[Hash], orders: &[Order]) {
-        let batch = self.batches.len();
-        self.bytes += rows.get_array_memory_size();
-        self.batches.push(rows);
-        for (row, (key, order)) in keys.iter().zip(orders).enumerate() {
-            self.change(*key, Last { order: *order, what: What::Put(batch, row) });
-        }
+        let changes = self.hold_rows(rows, keys, orders);
+        changes.into_iter().for_each(|(key, change)| self.change(key, change));
     }
 
     /// Keys that are deleted, by their columns.
     pub fn delete(&mut self, columns: RecordBatch, keys: &[Hash], orders: &[Order]) {
+        let changes = self.hold_keys(columns, keys, orders);
+        changes.into_iter().for_each(|(key, change)| self.change(key, change));
+    }
+
+    /// Both of one partition: they come in the order of their offsets (I3).
+    pub fn put_and_delete(
+        &mut self,
+        (rows, put_keys, put): (RecordBatch, &[Hash], &[Order]),
+        (columns, deleted_keys, deleted): (RecordBatch, &[Hash], &[Order]),
+    ) {
+        let mut changes = self.hold_rows(rows, put_keys, put);
+        changes.append(&mut self.hold_keys(columns, deleted_keys, deleted));
+        changes.sort_by_key(|(_, change)| change.order.offset);
+        changes.into_iter().for_each(|(key, change)| self.change(key, change));
+    }
+
+    fn hold_rows(&mut self, rows: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
+        let batch = self.batches.len();
+        self.bytes += rows.get_array_memory_size();
+        self.batches.push(rows);
+        last_changes(keys, orders, |row| What::Put(batch, row))
+    }
+
+    fn hold_keys(&mut self, columns: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
         let batch = self.keys.len();
         self.bytes += columns.get_array_memory_size();
         self.keys.push(columns);
-        for (row, (key, order)) in keys.iter().zip(orders).enumerate() {
-            self.change(*key, Last { order: *order, what: What::Delete(batch, row) });
-        }
+        last_changes(keys, orders, |row| What::Delete(batch, row))
     }
 
     fn change(&mut self, key: Hash, change: Last) {
@@ -130,6 +148,11 @@ impl Collapse {
         let batches = self.batches.iter().chain(&self.keys).cloned().collect();
         Versions { batches, order: order.iter().map(version).collect() }
     }
+}
+
+fn last_changes(keys: &[Hash], orders: &[Order], what: impl Fn(usize) -> What) -> Vec<(Hash, Last)> {
+    let changes = keys.iter().zip(orders).enumerate();
+    changes.map(|(row, (key, order))| (*key, Last { order: *order, what: what(row) })).collect()
 }
 
 /// Which rows of some batches stay.
@@ -202,13 +225,15 @@ mod tests {
         let mut collapse = Collapse::telling();
         collapse.put(rows(&[10, 20, 11]), &[a, b, a], &[at(5, 0, 0), at(5, 0, 1), at(6, 0, 2)]);
         collapse.put(rows(&[19, 12]), &[a, a], &[at(4, 1, 0), at(7, 1, 1)]);
-        collapse.delete(rows(&[2]), &[b], &[at(8, 0, 3)]);
+        // A put and the delete before it, as a poll brings them.
+        let (put, deleted) = ([at(8, 0, 4)], [at(8, 0, 3)]);
+        collapse.put_and_delete((rows(&[21]), &[b], &put), (rows(&[2]), &[b], &deleted));
         let Versions { batches, order } = collapse.finish().unwrap().versions.unwrap();
         let told = order.iter().map(|version| {
             let value = batches[version.batch].column(0).as_primitive::<Int64Type>().value(version.row);
             (version.kind.to_string(), value, version.timestamp_ms)
         });
-        let due = [("+U", 10, 5), ("+U", 20, 5), ("+U", 11, 6), ("+U", 12, 7), ("-D", 2, 8)];
+        let due = [("+U", 10, 5), ("+U", 20, 5), ("+U", 11, 6), ("+U", 12, 7), ("-D", 2, 8), ("+U", 21, 8)];
         let due: Vec<_> = due.iter().map(|(kind, value, time)| ((*kind).to_owned(), *value, *time)).collect();
         assert_eq!(told.collect::<Vec<_>>(), due, "19 came after a later change of its key");
         assert!(Collapse::default().finish().unwrap().versions.is_none());

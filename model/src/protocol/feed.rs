@@ -63,6 +63,11 @@ impl Registration {
         format!("{REGISTRATIONS}{consumer}")
     }
 
+    /// Whether anybody follows a table with these properties.
+    pub fn is_any<'p>(mut names: impl Iterator<Item = &'p String>) -> bool {
+        names.any(|name| name.starts_with(REGISTRATIONS))
+    }
+
     /// Those among a table's properties.
     pub fn all<'p>(properties: impl IntoIterator<Item = (&'p String, &'p String)>) -> Result<Vec<(JobName, Self)>> {
         let mut all: Vec<(JobName, Self)> = Vec::new();
@@ -73,6 +78,12 @@ impl Registration {
         }
         all.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
         Ok(all)
+    }
+
+    /// What they hold: one that cannot be read holds everything.
+    pub fn held<'p>(properties: impl IntoIterator<Item = (&'p String, &'p String)>) -> Vec<Self> {
+        let of = properties.into_iter().filter(|(name, _)| name.starts_with(REGISTRATIONS));
+        of.map(|(_, text)| Registration::from_text(text).unwrap_or(Registration::Starting)).collect()
     }
 
     pub fn to_text(self) -> Result<String> {

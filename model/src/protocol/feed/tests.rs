@@ -104,4 +104,7 @@ fn a_registration_is_read_as_it_was_written() {
     ]);
     let all = Registration::all(&properties).unwrap();
     assert_eq!(all, [("gold.b".parse().unwrap(), Registration::Starting)]);
+    assert!(Registration::is_any(properties.keys()));
+    let damaged = BTreeMap::from([(Registration::property(&"a".parse().unwrap()), "?".to_owned())]);
+    assert_eq!(Registration::held(&damaged), [Registration::Starting], "what cannot be read holds everything");
 }
