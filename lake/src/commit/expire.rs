@@ -81,13 +81,13 @@ pub(super) fn snapshots_to_forget(
     table: &TableMetadata,
     retention: Retention,
     now: Millis,
-) -> Result<(Vec<i64>, Option<(String, String)>)> {
+) -> Result<(Vec<i64>, Option<i64>)> {
     let forgets = Forgets::of(table, retention, now);
     let floor = raised_floor(forgets.first_to_go(2), forgets.floor, Rules::law());
-    Ok((forgets.ids(1)?, floor.map(floor_property)))
+    Ok((forgets.ids(1)?, floor))
 }
 
-fn floor_property(floor: i64) -> (String, String) {
+pub(super) fn floor_property(floor: i64) -> (String, String) {
     (FLOOR_PROPERTY.to_owned(), floor.to_string())
 }
 

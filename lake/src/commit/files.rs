@@ -14,7 +14,7 @@ use tableflow_model::{Error, Result};
 
 use super::carried::carried_over;
 use super::columns::schema_updates;
-use super::expire::{Retention, snapshots_to_forget};
+use super::expire::{Retention, floor_property, snapshots_to_forget};
 use super::manifests::{CommitObjects, LiveFile, check_format, reads_back};
 use super::summary::summary;
 use super::{CommitContext, Prepared, commit_time, requirements, set_main};
@@ -74,7 +74,8 @@ pub(super) async fn prepare_files(
         .with_summary(summary)
         .with_schema_id(schema_id)
         .build();
-    let properties: HashMap<String, String> = change.properties.clone().into_iter().chain(floor).collect();
+    let properties: HashMap<String, String> =
+        change.properties.clone().into_iter().chain(floor.map(floor_property)).collect();
     if !properties.is_empty() {
         updates.push(TableUpdate::SetProperties { updates: properties });
     }

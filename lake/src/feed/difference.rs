@@ -30,7 +30,7 @@ pub struct Difference {
 #[derive(Debug)]
 enum Went {
     /// Nothing comes: each is told as it is read.
-    Streamed(PartRows),
+    Streamed(Box<PartRows>),
     Held(Box<Held>),
     Told,
 }
@@ -53,7 +53,7 @@ impl Difference {
         let went = if removed.is_empty() {
             Went::Told
         } else if added.is_empty() {
-            Went::Streamed(removed)
+            Went::Streamed(Box::new(removed))
         } else {
             Went::Held(Box::new(Held::new(schema, key, removed).await?))
         };

@@ -112,8 +112,8 @@ impl World {
             30..40 => self.land(),
             40..55 if !self.expiries.is_empty() => self.run_expiry(),
             40..60 if !self.vacuums.is_empty() => self.run_vacuum(),
-            30..100 if !with_consumers => {}
-            30..100 => {
+            40..100 if !with_consumers => {}
+            40..100 => {
                 let place = self.rng.below(self.consumers.len());
                 self.run_consumer(place);
             }
