@@ -203,14 +203,19 @@ async fn compactions_tell_nothing_and_an_expired_feed_says_so() {
         upserts.epoch(&[(lot, Some(lot)), (100, Some(lot))], 0).await;
     }
     let before = upserts.main();
-    upserts.table.compact().await.unwrap();
-    let compacted = upserts.main();
-    assert!(steps_between(&upserts.table.metadata, Some(before), Some(compacted)).unwrap().is_empty());
     upserts.overwrite().await;
     let overwritten = upserts.main();
+    assert_ne!(before, overwritten);
     assert_eq!(upserts.told_between(Some(before), overwritten).await, [], "the same rows in other files");
+    for lot in 4..8 {
+        upserts.epoch(&[(lot, Some(lot)), (100, Some(lot))], 0).await;
+    }
+    let written = upserts.main();
+    upserts.table.compact().await.unwrap();
+    let compacted = upserts.main();
+    assert!(steps_between(&upserts.table.metadata, Some(written), Some(compacted)).unwrap().is_empty());
     upserts.epoch(&[(1, Some(7))], 0).await;
-    upserts.table.apply(vec![TableUpdate::RemoveSnapshots { snapshot_ids: vec![before, compacted] }]);
+    upserts.table.apply(vec![TableUpdate::RemoveSnapshots { snapshot_ids: vec![before, overwritten] }]);
     let position = Position { snapshot: Some(before), sequence: 4 };
     let error = step_after(&upserts.table.metadata, position, Some(upserts.main())).unwrap_err();
     assert!(error.to_string().starts_with("the feed has expired"), "{error}");
