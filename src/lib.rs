@@ -12,6 +12,7 @@
 //!  lease       who runs the service of that directory
 //!  pipeline    topics into tables: the jobs that make the definitions true
 //!  query       SQL over the tables
+//!  changes     who follows a table, and what they read next
 //!  upkeep      what keeps tables quick to read
 //!  turns       whose turn it is to commit to a table
 //!  doctor      what tables need, and what of it is missing
@@ -26,6 +27,7 @@
 //! One record's way: `connectors` reads and decodes it, `pipeline` asks `model::protocol` what to do, `lake` writes
 //! the file and builds the commit, `catalog` publishes it, `query` reads it back.
 
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod definition;

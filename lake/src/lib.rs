@@ -12,6 +12,7 @@
 //!  removal  rows that go by what they are: too old, or to be erased
 //!  vector   the blob of a deletion vector
 //!  read     snapshot -> rows: the DataFusion provider that plans from manifests
+//!  feed     what changed between two snapshots
 //!  reach    which files the retained snapshots name
 //! ```
 //!
@@ -19,6 +20,7 @@
 
 pub mod commit;
 pub mod compact;
+pub mod feed;
 pub mod keys;
 pub mod layout;
 pub mod reach;

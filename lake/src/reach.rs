@@ -10,12 +10,13 @@ use tableflow_model::Result;
 use tableflow_store::Store;
 
 use crate::commit::{live_files_of, manifests_of};
+use crate::feed::{changes_of, path_of};
 use crate::read::side_by_side;
 
 /// By URI, as the metadata has it.
 #[derive(Debug, Default)]
 pub struct Reach {
-    /// Data files and delete files.
+    /// Data files, delete files and change files.
     pub files: HashSet<String>,
     /// Manifests, their lists, statistics, metadata files of now and before.
     pub metadata: HashSet<String>,
@@ -33,6 +34,9 @@ pub async fn reach(store: &Store, table: &TableMetadata, metadata_location: &str
     snapshots.sort_by_key(|snapshot| snapshot.sequence_number());
     for snapshot in snapshots {
         reach.metadata.insert(snapshot.manifest_list().to_owned());
+        if let Some(changes) = changes_of(snapshot) {
+            reach.files.insert(path_of(changes)?);
+        }
         for manifest in manifests_of(store, table, snapshot).await? {
             manifests.insert(manifest.manifest_path.clone(), manifest);
         }

@@ -5,6 +5,7 @@ mod altered;
 mod compacted;
 mod deleted;
 mod encoded;
+mod followed;
 mod partly;
 mod removed;
 mod upserted;

@@ -8,6 +8,7 @@
 //!  records   what comes out of a topic: records of one partition, column by column
 //!  source    the trait every topic reader implements
 //!  types     Flink's type words and the Arrow types they mean
+//!  change    what became of rows: came, went, became others
 //!  protocol  exactly once: ledger, commits, epochs, garbage, as facts in and decisions out
 //!  secret    a text that nobody may see
 //!  clock     the traits through which time and ids come in, and the machine's own, which only the product passes
@@ -16,6 +17,7 @@
 //!
 //! Every other crate may use this one; it knows none of them.
 
+pub mod change;
 pub mod clock;
 pub mod error;
 pub mod name;
@@ -26,6 +28,7 @@ pub mod segment;
 pub mod source;
 pub mod types;
 
+pub use change::{ChangeBatch, ChangeKind};
 pub use clock::{Clock, Ids, Millis};
 pub use error::{Error, ErrorKind, Result};
 pub use name::{JobName, TableName, TopicName};

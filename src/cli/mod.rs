@@ -4,6 +4,7 @@
 //! the process ends; everything else it says goes to stderr through tracing.
 
 pub mod args;
+mod changes;
 mod check;
 mod completion;
 mod consume;
@@ -65,6 +66,7 @@ pub async fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Exit> {
         Verb::Up(words) => up::run(&words, session().await?, out).await,
         Verb::Query(words) => query::run(&words, session().await?, out).await,
         Verb::History(words) => history::history(&words, &session().await?, out).await,
+        Verb::Changes(words) => changes::run(&words, &session().await?, out).await,
         Verb::Files(words) => history::files(&words, &session().await?, out).await,
         Verb::Compact(words) => upkeep::compact(&words, &session().await?, out).await,
         Verb::Expire(words) => upkeep::expire(&words, &session().await?, out).await,

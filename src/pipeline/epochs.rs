@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering;
 use iceberg::spec::DataContentType;
 use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::{Retention, RowDelta};
+use tableflow_lake::feed::path_of;
 use tableflow_lake::upsert::PartialRows;
 use tableflow_lake::write::{EpochName, KeyFile, PartialFile, file_from_text, file_to_text};
 use tableflow_model::protocol::{
@@ -344,8 +345,9 @@ impl Epochs {
             if table.default_partition_spec_id() != *spec {
                 return Ok(None);
             }
-            let mut files = content.files;
+            let (mut files, mut told) = (content.files, None);
             if let Some(mut changes) = content.changes {
+                told = changes.told.take();
                 let ids = target.keys().map(|(ids, _)| ids).unwrap_or_default();
                 if let Some(keys) = KeyFile::encode(&changes.deleted, &ids)? {
                     let uri = changes.names.put(&keys.bytes).await?;
@@ -358,7 +360,8 @@ impl Epochs {
                     files.push(partial.describe(&uri, table)?);
                 }
             }
-            let texts: Vec<String> = files.iter().map(|file| file_to_text(file, table)).collect::<Result<_>>()?;
+            let mut texts: Vec<String> = files.iter().map(|file| file_to_text(file, table)).collect::<Result<_>>()?;
+            texts.extend(told);
             if let (Holds::DeadLetters, Some(topic)) = (target.holds, &self.letters_topic)
                 && !texts.is_empty()
             {
@@ -386,6 +389,8 @@ impl Epochs {
         }
         let (mut files, mut deleted) = (Vec::with_capacity(texts.len()), Vec::new());
         let mut spec_id = base.metadata.default_partition_spec_id();
+        // The change file of an epoch stands among its files.
+        let (told, texts): (Vec<&String>, Vec<&String>) = texts.iter().partition(|text| path_of(text).is_ok());
         for text in texts {
             let (file, written_with) = file_from_text(text, &base.metadata)?;
             spec_id = written_with;
@@ -401,7 +406,8 @@ impl Epochs {
             changes => changes?,
         };
         let properties = target.ledger_properties(ledger)?;
-        let delta = RowDelta { files, spec_id, properties, retention, ..RowDelta::default() };
+        let changes_file = told.first().map(|text| (*text).clone());
+        let delta = RowDelta { files, spec_id, properties, changes: changes_file, retention, ..RowDelta::default() };
         target.publish(assertion, (&delta, changes.as_mut()), patience).await
     }
 }

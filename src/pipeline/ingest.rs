@@ -179,6 +179,7 @@ impl Ingest {
             schema: staged.content.schema.clone(),
             properties: self.target.ledger_properties(ledger)?,
             retention: Retention { age_max_ms: self.definition.retention_ms, ..Retention::default() },
+            changes: staged.content.changes.as_ref().and_then(|changes| changes.told.clone()),
             ..RowDelta::default()
         };
         let staged = (&delta, staged.content.changes.as_mut());

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use iceberg::spec::{Snapshot, SnapshotRef, TableMetadata};
 use tableflow_catalog::CommitOutcome;
 use tableflow_lake::commit::{ROLLED_BACK_TO, prepare_rollback};
+use tableflow_lake::feed::path_of;
 use tableflow_lake::write::file_from_text;
 use tableflow_model::protocol::{Cut, Epoch, Intent, Ledger, Rules, WriterId, reset};
 use tableflow_model::{Error, ErrorKind, Result, TableName};
@@ -169,8 +170,11 @@ async fn kept_manifests(
 
 async fn are_there(home: &Home, table: &TableMetadata, files: &[String]) -> Result<bool> {
     for text in files {
-        let (file, _) = file_from_text(text, table)?;
-        match home.store.head(file.file_path()).await {
+        let path = match path_of(text) {
+            Ok(change_file) => change_file,
+            Err(_) => file_from_text(text, table)?.0.file_path().to_owned(),
+        };
+        match home.store.head(&path).await {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),

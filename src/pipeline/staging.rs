@@ -14,9 +14,10 @@ use arrow::array::RecordBatch;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use tableflow_connectors::decode::Reason;
 use tableflow_lake::keys::{Hash, KeyHasher};
-use tableflow_lake::layout::{Evolution, arrow_schema, evolve};
+use tableflow_lake::layout::{DeleteEncoding, Evolution, arrow_schema, evolve};
 use tableflow_lake::upsert::{Collapse, PartialRows, StagedKeys};
-use tableflow_lake::write::{EpochName, FileNames, Stager};
+use tableflow_lake::write::{EpochName, FileNames, Staged, Stager};
+use tableflow_model::protocol::feed::Registration;
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Result, Source, TableName, TopicName};
 use tableflow_store::Store;
@@ -206,6 +207,8 @@ pub struct TableFiles {
     schema: SchemaRef,
     last_column_id: i32,
     evolved: bool,
+    /// Somebody follows what changes (rule F1).
+    is_followed: bool,
     /// Where the table has one row a key.
     upserts: Option<Upserts>,
 }
@@ -251,6 +254,8 @@ pub struct StagedChanges {
     pub lost: u64,
     /// The columns of the keys that are deleted.
     pub deleted: Vec<RecordBatch>,
+    /// How a snapshot names the file of all versions, where the table is followed.
+    pub told: Option<String>,
     /// For the files of what the commit deletes.
     pub names: FileNames,
 }
@@ -260,7 +265,10 @@ impl TableFiles {
         let schema = table.current_schema().clone();
         let stager = Stager::new(store, table, schema.clone(), name)?;
         let (last_column_id, evolved, upserts) = (table.last_column_id(), false, None);
-        Ok(TableFiles { stager, schema, last_column_id, evolved, upserts })
+        // A commit that copies data files is read as a difference: its change file would say nothing of rows that stay.
+        let copies = DeleteEncoding::of(table) == DeleteEncoding::Copy;
+        let is_followed = !copies && Registration::is_any(table.properties().keys());
+        Ok(TableFiles { stager, schema, last_column_id, evolved, is_followed, upserts })
     }
 
     /// Keeps one row a key, which is in these columns.
@@ -269,7 +277,8 @@ impl TableFiles {
         let name = |id: &i32| self.schema.name_by_field_id(*id).map(str::to_owned);
         let columns = ids.iter().filter_map(name).collect();
         self.stager = self.stager.with_keys(ids, hasher.clone());
-        self.upserts = Some(Upserts { hasher, columns, collapse: Collapse::default(), records: 0 });
+        let collapse = if self.is_followed { Collapse::telling() } else { Collapse::default() };
+        self.upserts = Some(Upserts { hasher, columns, collapse, records: 0 });
         self
     }
 
@@ -288,18 +297,28 @@ impl TableFiles {
             return Err(Error::internal("changes are for a table that every record is a row of"));
         };
         upserts.records += changes.records() as u64;
-        if rows.num_rows() > 0 {
-            let keys = upserts.keys_of(rows)?;
-            upserts.collapse.put_partly(rows.clone(), (&keys, &changes.keeps), &changes.orders);
+        match (rows.num_rows() > 0, changes.deleted.num_rows() > 0) {
+            (false, false) => {}
+            (true, false) => {
+                let keys = upserts.keys_of(rows)?;
+                upserts.collapse.put_partly(rows.clone(), (&keys, &changes.keeps), &changes.orders);
+            }
+            (false, true) => {
+                let keys = upserts.keys_of(&changes.deleted)?;
+                upserts.collapse.delete(changes.deleted.clone(), &keys, &changes.deleted_orders);
+            }
+            (true, true) => {
+                let (put, deleted) = (upserts.keys_of(rows)?, upserts.keys_of(&changes.deleted)?);
+                upserts.collapse.put_and_delete(
+                    (rows.clone(), &put, &changes.keeps, &changes.orders),
+                    (changes.deleted.clone(), &deleted, &changes.deleted_orders),
+                );
+            }
         }
         if let Some(marks) = &changes.marks {
             let keys = upserts.keys_of(&marks.rows)?;
             let keeps = vec![marks.keeps(); keys.len()];
             upserts.collapse.put_partly(marks.rows.clone(), (&keys, &keeps), &marks.orders);
-        }
-        if changes.deleted.num_rows() > 0 {
-            let keys = upserts.keys_of(&changes.deleted)?;
-            upserts.collapse.delete(changes.deleted.clone(), &keys, &changes.deleted_orders);
         }
         Ok(())
     }
@@ -330,12 +349,18 @@ impl TableFiles {
         let schema = self
             .evolved
             .then(|| Evolution { schema: self.schema.as_ref().clone(), last_column_id: self.last_column_id });
-        let staged = self.stager.finish().await?;
-        let changes = changed.map(|(records, collapsed)| {
-            let keys = Arc::new(StagedKeys { put: staged.keys, deleted: collapsed.deleted });
+        let Staged { files, keys, mut names } = self.stager.finish().await?;
+        let mut changes = None;
+        if let Some((records, collapsed)) = changed {
+            let told = match collapsed.versions {
+                Some(versions) => versions.put(&self.schema, &mut names).await?,
+                None => None,
+            };
+            let keys = Arc::new(StagedKeys { put: keys, deleted: collapsed.deleted });
             let (partial, lost) = (Arc::new(collapsed.partial), collapsed.lost);
-            StagedChanges { records, keys, partial, lost, deleted: collapsed.deleted_keys, names: staged.names }
-        });
-        Ok(StagedFiles { files: staged.files, schema, changes })
+            changes =
+                Some(StagedChanges { records, keys, partial, lost, deleted: collapsed.deleted_keys, told, names });
+        }
+        Ok(StagedFiles { files, schema, changes })
     }
 }

@@ -149,7 +149,7 @@ impl Target {
         let names = FileNames::new(self.home.store.clone(), table.location(), name);
         let records = (keys.put.iter().map(Vec::len).sum::<usize>() + keys.deleted.len() + partial.keys.len()) as u64;
         let (keys, partial) = (Arc::new(keys), Arc::new(partial));
-        Ok(Some(StagedChanges { records, keys, partial, lost: 0, deleted: Vec::new(), names }))
+        Ok(Some(StagedChanges { records, keys, partial, lost: 0, deleted: Vec::new(), told: None, names }))
     }
 
     /// The columns of its keys, and what they are hashed by.

@@ -68,6 +68,8 @@ mod engines;
 #[cfg(test)]
 mod fan_out;
 #[cfg(test)]
+mod followed;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod metrics;

@@ -6,7 +6,7 @@
 //! - I3: a file that comes with a sequence number of its own is as old as that says: what is deleted by values later
 //!   than that is deleted in it, too (rule R1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use iceberg::TableUpdate;
 use iceberg::spec::{DataFile, ManifestContentType, Operation, SchemaRef, Summary, TableMetadata};
@@ -14,7 +14,7 @@ use tableflow_model::{Error, Result};
 
 use super::carried::carried_over;
 use super::columns::schema_updates;
-use super::expire::{Retention, snapshots_to_forget};
+use super::expire::{Retention, floor_property, snapshots_to_forget};
 use super::manifests::{CommitObjects, LiveFile, check_format, reads_back};
 use super::summary::summary;
 use super::{CommitContext, Prepared, commit_time, requirements, set_main, snapshot};
@@ -39,6 +39,8 @@ pub(super) struct FileChange<'a> {
     /// The schema that data files were written with, when it has columns that the table lacks.
     pub schema: Option<&'a Evolution>,
     pub properties: &'a BTreeMap<String, String>,
+    /// How the snapshot names its change file.
+    pub changes: Option<&'a str>,
     pub retention: Retention,
 }
 
@@ -60,11 +62,12 @@ pub(super) async fn prepare_files(
     let list = objects.list(manifests, base.current_snapshot_id(), sequence_number).await?;
 
     let now = commit_time(base, context.clock);
-    let forget = snapshots_to_forget(base, change.retention, now)?;
+    let (forget, floor) = snapshots_to_forget(base, change.retention, now)?;
     let summary = Summary { operation: change.operation.clone(), additional_properties: summary(base, change) };
     let snapshot = snapshot(base, (snapshot_id, sequence_number), list, summary, (schema_id, now));
-    if !change.properties.is_empty() {
-        let properties = change.properties.clone().into_iter().collect();
+    let properties: HashMap<String, String> =
+        change.properties.clone().into_iter().chain(floor.map(floor_property)).collect();
+    if !properties.is_empty() {
         updates.push(TableUpdate::SetProperties { updates: properties });
     }
     updates.push(TableUpdate::AddSnapshot { snapshot });

@@ -52,7 +52,7 @@ use tableflow_store::Store;
 use manifests::WrittenList;
 
 pub use columns::{prepare_change, prepare_columns};
-pub use expire::{Expiry, Retention, prepare_expiry};
+pub use expire::{Expiry, HELD_TIMES, Retention, prepare_expiry};
 pub use fewer::{Fewer, prepare_manifests};
 pub use manifests::{LiveFile, live_files, live_files_of, manifests_of};
 pub use rewrite::{Rewrite, prepare_rewrite};

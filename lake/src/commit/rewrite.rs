@@ -42,6 +42,7 @@ pub async fn prepare_rewrite(context: CommitContext<'_>, base: &TableMetadata, r
         removed: rewrite.replaced.iter().chain(&rewrite.deletes.replaced).cloned().collect(),
         schema: None,
         properties: &rewrite.properties,
+        changes: None,
         retention: Retention::EVERYTHING,
     };
     prepare_files(context, base, &change).await

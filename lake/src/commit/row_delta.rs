@@ -28,6 +28,8 @@ pub struct RowDelta {
     pub schema: Option<Evolution>,
     /// Set as table properties and repeated in the snapshot's summary: the ledger.
     pub properties: BTreeMap<String, String>,
+    /// How the snapshot names the epoch's change file, where it has one.
+    pub changes: Option<String>,
     pub retention: Retention,
 }
 
@@ -94,6 +96,7 @@ pub async fn prepare_row_delta(context: CommitContext<'_>, base: &TableMetadata,
         removed: delta.deletes.replaced.clone(),
         schema: delta.schema.as_ref(),
         properties: &delta.properties,
+        changes: delta.changes.as_deref(),
         retention: delta.retention,
     };
     prepare_files(context, base, &change).await

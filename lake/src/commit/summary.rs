@@ -7,12 +7,14 @@ use std::collections::{HashMap, HashSet};
 use iceberg::spec::{DataContentType, DataFile, DataFileFormat, Struct, TableMetadata};
 
 use super::files::FileChange;
+use crate::feed::CHANGES;
 
 /// I1; the properties that change with it stand in it, too.
 pub(super) fn summary(base: &TableMetadata, change: &FileChange) -> HashMap<String, String> {
     let added = Counted::of(change.added.iter().flat_map(|added| &added.files).map(|(file, _)| file));
     let removed = Counted::of(change.removed.iter().map(|removed| &removed.file));
     let mut summary: HashMap<String, String> = change.properties.clone().into_iter().collect();
+    summary.extend(change.changes.map(|named| (CHANGES.to_owned(), named.to_owned())));
     let mut say = |name: &str, count: u64| {
         if count > 0 {
             summary.insert(name.to_owned(), count.to_string());

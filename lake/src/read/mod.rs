@@ -36,7 +36,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tableflow_model::Result;
 
 pub(crate) use bounds::{Bounds, ColumnBounds};
-pub use columns::ColumnReader;
+pub use columns::{ColumnReader, FileBatches};
 pub(crate) use deletes::{Applying, DeleteFiles, DeletedRows, deleted_rows, position_rows};
 pub use file::FileRows;
 pub(crate) use plan::data_files;

@@ -6,7 +6,7 @@ use tableflow_model::Result;
 
 use super::upserted::{Upserts, changes};
 use super::*;
-use crate::compact::{Plan, Rewriter, Rewritten, Strategy, Thresholds, plan, prepare_step, prepare_tidying};
+use crate::compact::{Plan, Published, Rewriter, Rewritten, Strategy, Thresholds, plan, prepare_step, prepare_tidying};
 use crate::upsert::KeyedTable;
 use crate::write::FileNames;
 
@@ -47,12 +47,15 @@ impl Table {
         UnderWay { plan, done, names }
     }
 
-    /// The groups that are in, and the rows that were deleted meanwhile; nothing where all were given up.
-    pub(super) async fn try_publish(&mut self, mut of: UnderWay) -> Result<Option<(usize, u64)>> {
+    pub(super) async fn prepare(&self, mut of: UnderWay) -> Result<Option<(Prepared, Published)>> {
         let metadata = self.metadata.clone();
         let planned = (metadata.as_ref(), of.plan.as_ref());
-        let step = prepare_step(self.context(), planned, &of.done, &mut of.names, BTreeMap::new()).await?;
-        let Some((prepared, step)) = step else { return Ok(None) };
+        prepare_step(self.context(), planned, &of.done, &mut of.names, BTreeMap::new()).await
+    }
+
+    /// The groups that are in, and the rows that were deleted meanwhile; nothing where all were given up.
+    pub(super) async fn try_publish(&mut self, of: UnderWay) -> Result<Option<(usize, u64)>> {
+        let Some((prepared, step)) = self.prepare(of).await? else { return Ok(None) };
         self.publish(prepared);
         Ok(Some((step.groups.len(), step.moved_deletes)))
     }

@@ -77,7 +77,7 @@ async fn what_is_too_old_or_erased_is_gone_and_nothing_else() {
             }
             upserts.check(&replay).await;
         }
-        assert!(old > 0 && gone > 2, "old {old}, gone {gone}");
+        assert!(old > 0 && gone > 0, "old {old}, gone {gone}");
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Upserts {
     pub keyed: KeyedTable,
     pub expected: BTreeMap<i64, i64>,
     pub random: fastrand::Rng,
+    /// Epochs have change files.
+    pub tells: bool,
     next_offset: i64,
     next_value: i64,
 }
@@ -33,7 +35,7 @@ impl Upserts {
         let table = Table::new(changes(&[]).schema().fields(), partition_by, sort_by);
         let keyed = KeyedTable::new(table.store.clone(), &table.metadata, vec![1], seed).unwrap();
         let (random, next_offset, next_value) = (fastrand::Rng::with_seed(seed), 0, 0);
-        Upserts { table, keyed, expected: BTreeMap::new(), random, next_offset, next_value }
+        Upserts { table, keyed, expected: BTreeMap::new(), random, tells: false, next_offset, next_value }
     }
 
     /// Puts and deletes by lot, of few keys, so that they come again. No value comes twice.
@@ -49,7 +51,7 @@ impl Upserts {
     /// since somebody else came before.
     pub async fn epoch(&mut self, lot: &[(i64, Option<i64>)], refused: u32) {
         self.table.epoch += 1;
-        let mut collapse = Collapse::default();
+        let mut collapse = if self.tells { Collapse::telling() } else { Collapse::default() };
         for (key, value) in lot {
             self.next_offset += 1;
             let order = [Order { timestamp: 0, partition: 0, offset: self.next_offset }];
@@ -70,6 +72,10 @@ impl Upserts {
             stager.write(batch).await.unwrap();
         }
         let mut staged = stager.finish().await.unwrap();
+        let changes = match collapsed.versions {
+            Some(versions) => versions.put(metadata.current_schema(), &mut staged.names).await.unwrap(),
+            None => None,
+        };
         let keys = StagedKeys { put: staged.keys, deleted: collapsed.deleted };
         for refused in (0..=refused).rev() {
             let metadata = self.table.metadata.clone();
@@ -79,6 +85,7 @@ impl Upserts {
                 files: staged.files.clone(),
                 spec_id: metadata.default_partition_spec_id(),
                 deletes: resolved.deletes.clone(),
+                changes: changes.clone(),
                 ..RowDelta::default()
             };
             let prepared = prepare_row_delta(self.table.context(), &metadata, &delta).await.unwrap();

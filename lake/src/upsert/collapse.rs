@@ -5,6 +5,9 @@
 //!   partitions that of the greater time, then partition, then offset.
 //! - I2: rows that stay keep the order in which they came.
 //! - I3: of a key whose last change keeps values the changes before it stay known, in their order, whichever was read first.
+//! - I4: where all versions are told, each change that was the last one of its key when it came is one, in the order in
+//!   which they came: of a key's versions the last is the change that stays. None are told where
+//!   one of them lacks values: it is not known yet what it is.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,12 +15,13 @@ use std::collections::hash_map::Entry;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use tableflow_model::Result;
 use tableflow_model::protocol::{Order, Rules};
+use tableflow_model::{ChangeKind, Result};
 
 use super::compose::{Chain, Link, compose};
 use super::partial::{Keeps, PartialRows};
 use crate::arrow_error;
+use crate::feed::{Version, Versions};
 use crate::keys::Hash;
 
 /// The last change of a key.
@@ -46,6 +50,8 @@ pub struct Collapse {
     /// The changes before such a last one, the newest one last (I3).
     before: HashMap<Hash, Vec<Last>>,
     bytes: usize,
+    /// In the order in which they came, with the time of each, where they are told (I4).
+    versions: Option<Vec<(What, i64)>>,
 }
 
 /// One change a key.
@@ -59,44 +65,83 @@ pub struct Collapsed {
     pub deleted: Vec<Hash>,
     /// The columns of those keys.
     pub deleted_keys: Vec<RecordBatch>,
+    /// Where they are told.
+    pub versions: Option<Versions>,
 }
 
 impl Collapse {
+    /// Tells all versions (I4).
+    pub fn telling() -> Self {
+        Collapse { versions: Some(Vec::new()), ..Collapse::default() }
+    }
+
     /// Rows that are put, with their keys.
     pub fn put(&mut self, rows: RecordBatch, keys: &[Hash], orders: &[Order]) {
-        let batch = self.batches.len();
-        self.bytes += rows.get_array_memory_size();
-        self.batches.push(rows);
-        for (row, (key, order)) in keys.iter().zip(orders).enumerate() {
-            self.change(*key, Last { order: *order, what: What::Put(batch, row) });
-        }
+        let changes = self.hold_rows(rows, keys, orders);
+        changes.into_iter().for_each(|(key, change)| self.change(key, change));
     }
 
     /// Rows of which some keep values of those before them.
     pub fn put_partly(&mut self, rows: RecordBatch, (keys, keeps): (&[Hash], &[Keeps]), orders: &[Order]) {
+        self.note(keeps);
+        self.put(rows, keys, orders);
+    }
+
+    /// What the rows of the next batch keep.
+    fn note(&mut self, keeps: &[Keeps]) {
         let batch = self.batches.len();
         let some = keeps.iter().enumerate().filter(|(_, keeps)| **keeps != Keeps::Nothing);
         self.keeps.extend(some.map(|(row, keeps)| ((batch, row), keeps.clone())));
-        self.put(rows, keys, orders);
     }
 
     /// Keys that are deleted, by their columns.
     pub fn delete(&mut self, columns: RecordBatch, keys: &[Hash], orders: &[Order]) {
+        let changes = self.hold_keys(columns, keys, orders);
+        changes.into_iter().for_each(|(key, change)| self.change(key, change));
+    }
+
+    /// Both of one partition: they come in the order of their offsets (I4). Of the rows some keep values of those before them.
+    pub fn put_and_delete(
+        &mut self,
+        (rows, put_keys, keeps, put): (RecordBatch, &[Hash], &[Keeps], &[Order]),
+        (columns, deleted_keys, deleted): (RecordBatch, &[Hash], &[Order]),
+    ) {
+        self.note(keeps);
+        let mut changes = self.hold_rows(rows, put_keys, put);
+        changes.append(&mut self.hold_keys(columns, deleted_keys, deleted));
+        changes.sort_by_key(|(_, change)| change.order.offset);
+        changes.into_iter().for_each(|(key, change)| self.change(key, change));
+    }
+
+    fn hold_rows(&mut self, rows: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
+        let batch = self.batches.len();
+        self.bytes += rows.get_array_memory_size();
+        self.batches.push(rows);
+        last_changes(keys, orders, |row| What::Put(batch, row))
+    }
+
+    fn hold_keys(&mut self, columns: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
         let batch = self.keys.len();
         self.bytes += columns.get_array_memory_size();
         self.keys.push(columns);
-        for (row, (key, order)) in keys.iter().zip(orders).enumerate() {
-            self.change(*key, Last { order: *order, what: What::Delete(batch, row) });
-        }
+        last_changes(keys, orders, |row| What::Delete(batch, row))
     }
 
     fn change(&mut self, key: Hash, change: Last) {
+        let is_last = self.settle(key, change);
+        if let Some(versions) = self.versions.as_mut().filter(|_| is_last) {
+            versions.push((change.what, change.order.timestamp));
+        }
+    }
+
+    /// Whether it is the last one of its key now.
+    fn settle(&mut self, key: Hash, change: Last) -> bool {
         let keeps = &self.keeps;
         let builds = |last: &Last| matches!(last.what, What::Put(batch, row) if keeps.contains_key(&(batch, row)));
         let mut entry = match self.last.entry(key) {
             Entry::Vacant(vacant) => {
                 vacant.insert(change);
-                return;
+                return true;
             }
             Entry::Occupied(entry) => entry,
         };
@@ -108,19 +153,23 @@ impl Collapse {
             } else if !self.before.is_empty() {
                 self.before.remove(&key);
             }
-        } else if builds(&last) {
+            return true;
+        }
+        if builds(&last) {
             let before = self.before.entry(key).or_default();
             let earlier = |it: &Last| change.order.is_after(it.order, Rules::law());
             let place = before.iter().rposition(earlier).map_or(0, |place| place + 1);
             before.insert(place, change);
         }
+        false
     }
 
     /// What it holds in memory.
     pub fn memory(&self) -> usize {
         let chained = self.before.values().map(Vec::capacity).sum::<usize>() * size_of::<Last>();
         let kept = self.keeps.capacity() * size_of::<((usize, usize), Keeps)>();
-        self.bytes + chained + kept + self.last.capacity() * size_of::<(Hash, Last)>()
+        let versions = self.versions.as_ref().map_or(0, |versions| versions.capacity() * size_of::<(What, i64)>());
+        self.bytes + chained + kept + versions + self.last.capacity() * size_of::<(Hash, Last)>()
     }
 
     pub fn keys(&self) -> usize {
@@ -129,6 +178,8 @@ impl Collapse {
 
     /// As rows with these columns.
     pub fn finish(mut self, columns: &SchemaRef) -> Result<Collapsed> {
+        let versions = self.versions.as_ref().filter(|_| self.keeps.is_empty());
+        let versions = versions.map(|order| self.versions_in(order));
         let (mut rows, mut keys, mut deleted) = (Stays::of(&self.batches), Stays::of(&self.keys), Vec::new());
         let mut building = Vec::new();
         for (key, last) in &self.last {
@@ -160,7 +211,7 @@ impl Collapse {
         }
         let mut rows = rows.apply(self.batches)?;
         rows.extend(whole.filter(|whole: &RecordBatch| whole.num_rows() > 0));
-        Ok(Collapsed { rows, partial, lost, deleted, deleted_keys: keys.apply(self.keys)? })
+        Ok(Collapsed { rows, partial, lost, deleted, deleted_keys: keys.apply(self.keys)?, versions })
     }
 
     /// The last change of a key and those that it builds on, and the delete before them, if there is one.
@@ -185,6 +236,24 @@ impl Collapse {
         }
         (Chain { key, links, behind_delete: delete.is_some() }, delete)
     }
+
+    /// Rows that are put, then keys that are deleted, by the places that they have among both.
+    fn versions_in(&self, order: &[(What, i64)]) -> Versions {
+        let version = |(what, timestamp_ms): &(What, i64)| {
+            let (kind, batch, row) = match *what {
+                What::Put(batch, row) => (ChangeKind::UpdateAfter, batch, row),
+                What::Delete(batch, row) => (ChangeKind::Delete, self.batches.len() + batch, row),
+            };
+            Version { kind, timestamp_ms: *timestamp_ms, batch, row }
+        };
+        let batches = self.batches.iter().chain(&self.keys).cloned().collect();
+        Versions { batches, order: order.iter().map(version).collect() }
+    }
+}
+
+fn last_changes(keys: &[Hash], orders: &[Order], what: impl Fn(usize) -> What) -> Vec<(Hash, Last)> {
+    let changes = keys.iter().zip(orders).enumerate();
+    changes.map(|(row, (key, order))| (*key, Last { order: *order, what: what(row) })).collect()
 }
 
 /// Which rows of some batches stay.
@@ -249,6 +318,26 @@ mod tests {
         assert_eq!(values(&collapsed), [11, 21]);
         assert_eq!(collapsed.deleted, [c], "its delete is of a later time than its put in the other partition");
         assert_eq!(collapsed.deleted_keys, [rows(&[3])]);
+    }
+
+    #[test]
+    fn i3_each_change_that_was_the_last_when_it_came_is_told() {
+        let [a, b] = [1, 2].map(Hash::new);
+        let mut collapse = Collapse::telling();
+        collapse.put(rows(&[10, 20, 11]), &[a, b, a], &[at(5, 0, 0), at(5, 0, 1), at(6, 0, 2)]);
+        collapse.put(rows(&[19, 12]), &[a, a], &[at(4, 1, 0), at(7, 1, 1)]);
+        // A put and the delete before it, as a poll brings them.
+        let (put, deleted) = ([at(8, 0, 4)], [at(8, 0, 3)]);
+        collapse.put_and_delete((rows(&[21]), &[b], &[], &put), (rows(&[2]), &[b], &deleted));
+        let Versions { batches, order } = collapse.finish(&rows(&[]).schema()).unwrap().versions.unwrap();
+        let told = order.iter().map(|version| {
+            let value = batches[version.batch].column(0).as_primitive::<Int64Type>().value(version.row);
+            (version.kind.to_string(), value, version.timestamp_ms)
+        });
+        let due = [("+U", 10, 5), ("+U", 20, 5), ("+U", 11, 6), ("+U", 12, 7), ("-D", 2, 8), ("+U", 21, 8)];
+        let due: Vec<_> = due.iter().map(|(kind, value, time)| ((*kind).to_owned(), *value, *time)).collect();
+        assert_eq!(told.collect::<Vec<_>>(), due, "19 came after a later change of its key");
+        assert!(Collapse::default().finish(&rows(&[]).schema()).unwrap().versions.is_none());
     }
 
     /// The oracle: a plain map fed with the changes in the order of a sort.

@@ -61,7 +61,7 @@ pub use partial::PartialFile;
 pub use text::{file_from_text, file_to_text};
 
 /// Who wrote a file, as files say it.
-const CREATED_BY: &str = concat!("tableflow ", env!("CARGO_PKG_VERSION"));
+pub(crate) const CREATED_BY: &str = concat!("tableflow ", env!("CARGO_PKG_VERSION"));
 
 /// More open files than this and the largest is finished: each holds encoder buffers for every column.
 const OPEN_FILES_MAX: usize = 64;

@@ -13,6 +13,7 @@
 //!  epochs    the machine of a job with state or several sinks                              M, S3
 //!  topic     what a topic says of the epochs that are in it                                T
 //!  reset     what a rollback of ours does to the ledger                                    C5
+//!  feed      what changed in a table, told to those who registered for it               F
 //!  rewrite   what becomes of a file that compaction replaces                             R, U3
 //!  upsert    which of a key's changes stays                                                U
 //!  file_name what data files are called                                                    G1
@@ -30,6 +31,7 @@
 pub mod commit;
 pub mod direct;
 pub mod epochs;
+pub mod feed;
 pub mod file_name;
 pub mod garbage;
 pub mod halt;

@@ -5,25 +5,28 @@ use std::collections::BTreeMap;
 use tableflow_model::protocol::{Rule, Rules};
 
 use super::case::{CASES, Case};
-use super::keyed;
 use super::world::{Violation, World};
+use super::{feed, keyed};
 
-/// A case of either world.
+/// A case of one of the worlds.
 #[derive(Clone, Copy)]
 enum Play {
     Topics(&'static Case),
     Keyed(&'static keyed::Case),
+    Feed(&'static feed::Case),
 }
 
 impl Play {
     fn all() -> impl Iterator<Item = Play> {
-        CASES.iter().map(Play::Topics).chain(keyed::CASES.iter().map(Play::Keyed))
+        let keyed = keyed::CASES.iter().map(Play::Keyed);
+        CASES.iter().map(Play::Topics).chain(keyed).chain(feed::CASES.iter().map(Play::Feed))
     }
 
     fn name(self) -> &'static str {
         match self {
             Play::Topics(case) => case.name,
             Play::Keyed(case) => case.name,
+            Play::Feed(case) => case.name,
         }
     }
 
@@ -31,6 +34,7 @@ impl Play {
         let own = match self {
             Play::Topics(case) => case.seeds,
             Play::Keyed(case) => case.seeds,
+            Play::Feed(case) => case.seeds,
         };
         number("TABLEFLOW_SIM_SEEDS").unwrap_or(own)
     }
@@ -40,6 +44,12 @@ impl Play {
             Play::Topics(case) => run_topics(case, seed, rules, trace),
             Play::Keyed(case) => {
                 let mut world = keyed::World::new(case, seed, rules, trace);
+                world.play();
+                let (violation, trace) = (world.violation, world.trace.unwrap_or_default());
+                Outcome { violation, trace, commits: world.commits }
+            }
+            Play::Feed(case) => {
+                let mut world = feed::World::new(case, seed, rules, trace);
                 world.play();
                 let (violation, trace) = (world.violation, world.trace.unwrap_or_default());
                 Outcome { violation, trace, commits: world.commits }
@@ -133,6 +143,15 @@ fn cases_for(rule: Rule) -> Vec<Play> {
         }
         Rule::NoneRevived => "keyed-rollback",
         Rule::GiveUpGone | Rule::MetadataWaits => "keyed-collect",
+        Rule::RegisterFirst
+        | Rule::DifferenceWithoutFile
+        | Rule::FloorFirst
+        | Rule::RefuseBelowFloor
+        | Rule::MoveAfterCommit
+        | Rule::ChangesAreNamed
+        | Rule::KeepForConsumers => "feed",
+        Rule::OwnRegistration => "feed-two",
+        Rule::FollowParents | Rule::DifferenceOffBranch => "feed-rollback",
         Rule::CompactionHasLedger => "keyed-forget",
         _ => "direct-rest",
     };

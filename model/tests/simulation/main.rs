@@ -16,6 +16,8 @@ mod case;
 #[cfg(test)]
 mod checks;
 #[cfg(test)]
+mod feed;
+#[cfg(test)]
 mod keyed;
 #[cfg(test)]
 mod law;

@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use tableflow_model::TopicName;
+use tableflow_model::{JobName, TopicName};
 
 pub use enable::{
     EnableArguments, EnableFrom, ErrorHandling, Evolution, MetadataColumns, Mode, TableFormat, TopicFormat,
@@ -172,6 +172,10 @@ pub enum Verb {
     /// List a table's live files
     #[command(after_help = "Example:\n  tableflow files bronze.orders -o ndjson")]
     Files(TableArgument),
+    /// Print what changed between two snapshots, or since a consumer looked last
+    #[command(after_help = "Examples:\n  tableflow changes orders   # what the last commit changed\n  \
+                           tableflow changes orders --consumer audit -o ndjson   # each change once")]
+    Changes(ChangesArguments),
     /// Rewrite small files into large ones, without deleted rows
     #[command(after_help = "Example:\n  tableflow compact bronze.orders --where \"day >= DATE '2026-01-31'\"")]
     Compact(CompactArguments),
@@ -338,6 +342,24 @@ pub struct QueryArguments {
     /// Read tables as they were: a snapshot id, or a time such as 2026-01-31T12:00:00Z (UTC where it names no zone)
     #[arg(long, value_name = "SNAPSHOT|TIME", value_parser = values::with_hint::<Point>)]
     pub as_of: Option<Point>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ChangesArguments {
+    #[command(flatten)]
+    pub table: TableArgument,
+    /// The snapshot that it begins after; the one before --to
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "consumer")]
+    pub from: Option<i64>,
+    /// The snapshot that it ends with; the newest one
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "consumer")]
+    pub to: Option<i64>,
+    /// Register under this name: the whole table first, then what changed since the last time
+    #[arg(long, value_name = "NAME")]
+    pub consumer: Option<JobName>,
+    /// Take the registration back: nothing is kept for the consumer any more
+    #[arg(long, requires = "consumer")]
+    pub leave: bool,
 }
 
 #[derive(Clone, Debug, Args)]
