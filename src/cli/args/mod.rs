@@ -173,8 +173,7 @@ pub enum Verb {
     #[command(after_help = "Example:\n  tableflow files bronze.orders -o ndjson")]
     Files(TableArgument),
     /// Print what changed between two snapshots, or since a consumer looked last
-    #[command(after_help = "Examples:\n  tableflow changes orders   # what the last commit changed\n  \
-                           tableflow changes orders --consumer audit -o ndjson   # each change once")]
+    #[command(after_help = "Example:\n  tableflow changes bronze.orders --consumer audit -o ndjson")]
     Changes(ChangesArguments),
     /// Rewrite small files into large ones, without deleted rows
     #[command(after_help = "Example:\n  tableflow compact bronze.orders --where \"day >= DATE '2026-01-31'\"")]
