@@ -4,6 +4,7 @@
 mod altered;
 mod compacted;
 mod deleted;
+mod kept;
 mod upserted;
 
 use std::collections::{BTreeMap, HashMap};

@@ -4,6 +4,7 @@
 //! - I1: a key has one hash for ever: of whole numbers and fractions however wide, of texts however large their column.
 //! - I2: keys that differ have the hashes of different bytes: the row format writes where each column ends.
 //! - I3: a hash is seeded: nobody who does not know the seed can make keys that are alike.
+//! - I4: hashes that are kept on disk are compared only with those of the same [`KeyHasher::way`].
 
 use std::sync::Arc;
 
@@ -27,9 +28,27 @@ impl Hash {
     /// Parts of an index.
     pub const SHARDS: usize = 1 << SHARD_BITS;
 
+    /// So many stand for a key.
+    pub const BITS: u32 = SHARD_BITS + HASH_BITS;
+
     /// The last 96 bits.
     pub fn new(bits: u128) -> Self {
-        Hash(bits & ((1 << (SHARD_BITS + HASH_BITS)) - 1))
+        Hash(bits & ((1 << Self::BITS) - 1))
+    }
+
+    pub fn bits(self) -> u128 {
+        self.0
+    }
+
+    /// Its first bits alone.
+    #[must_use]
+    pub fn first_bits(self, bits: u32) -> Self {
+        let rest = Self::BITS - bits.min(Self::BITS);
+        Hash(self.0 >> rest << rest)
+    }
+
+    pub(super) fn of_shard(shard: usize, in_shard: u128) -> Self {
+        Hash::new((shard as u128) << HASH_BITS | in_shard)
     }
 
     pub fn shard(self) -> usize {
@@ -61,6 +80,22 @@ impl KeyHasher {
                 .with_source(source)
         })?;
         Ok(KeyHasher { seed, types, converter })
+    }
+
+    /// Of the same columns.
+    pub fn with_seed(&self, seed: u64) -> Result<Self> {
+        let fields = self.types.iter().cloned().map(SortField::new).collect();
+        let converter = RowConverter::new(fields).map_err(arrow_error("hashing keys"))?;
+        Ok(KeyHasher { seed, types: self.types.clone(), converter })
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What hashes of a seed depend on beside the key (I4): the types, and how arrow writes a row.
+    pub fn way(&self) -> String {
+        format!("{:?}, arrow {}", self.types, arrow::ARROW_VERSION)
     }
 
     /// One for each row.

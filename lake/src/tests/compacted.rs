@@ -68,7 +68,7 @@ impl Table {
         Some((tidied.removed, tidied.added))
     }
 
-    async fn compact(&mut self) -> Option<(usize, u64)> {
+    pub(super) async fn compact(&mut self) -> Option<(usize, u64)> {
         let under_way = self.rewrite().await;
         self.try_publish(under_way).await.unwrap()
     }
