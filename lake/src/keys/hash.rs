@@ -144,6 +144,39 @@ mod tests {
     }
 
     #[test]
+    fn i2_keys_of_every_type_are_told_apart_wherever_they_stand() {
+        use arrow::array::{
+            BooleanArray, Date32Array, FixedSizeBinaryArray, Float64Array, StructArray, Time64MicrosecondArray,
+            TimestampMicrosecondArray,
+        };
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![i32::MIN, 0, 1]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["", "\0", "\0\0"]));
+        let parts = |columns: &[&ArrayRef]| {
+            let field =
+                |(nth, column): (usize, &&ArrayRef)| Field::new(nth.to_string(), column.data_type().clone(), true);
+            let fields: Vec<Field> = columns.iter().enumerate().map(field).collect();
+            StructArray::new(fields.into(), columns.iter().map(|column| Arc::clone(column)).collect(), None)
+        };
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(BooleanArray::from(vec![Some(false), Some(true), None])),
+            Arc::new(Date32Array::from(vec![-1, 0, 1])),
+            Arc::new(Time64MicrosecondArray::from(vec![0, 1, 2])),
+            Arc::new(TimestampMicrosecondArray::from(vec![i64::MIN, 0, i64::MAX]).with_timezone("+00:00")),
+            Arc::new(Float64Array::from(vec![f64::NEG_INFINITY, 0.5, f64::NAN])),
+            Arc::new(FixedSizeBinaryArray::from(vec![&[0_u8; 16], &[1; 16], &[2; 16]])),
+            Arc::new(parts(&[&numbers, &texts])),
+            numbers,
+            texts,
+        ];
+        for column in &columns {
+            let all = hashes(std::slice::from_ref(column), 3);
+            assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2], "{}", column.data_type());
+            assert_eq!(hashes(&[column.slice(1, 2)], 3), all[1..], "{}", column.data_type());
+        }
+        assert_eq!(hashes(&columns, 3).len(), 3, "all of them as one key");
+    }
+
+    #[test]
     fn i2_i3_other_keys_and_other_seeds_have_other_hashes() {
         let texts = |values: [&str; 3]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
         let pairs = hashes(&[texts(["a", "ab", ""]), texts(["bc", "c", "abc"])], 3);

@@ -159,6 +159,44 @@ async fn the_next_process_reads_what_came_since_and_no_more() {
     }
 }
 
+/// It knows what one row of two is to go, and leaves that for nobody: the next process finds it anew.
+#[tokio::test]
+async fn of_two_rows_with_one_key_the_older_one_goes_whoever_commits_next() {
+    for memory in [NO_MEMORY, UNBOUNDED] {
+        let (mut upserts, folder) = stopped(6, memory).await;
+        upserts.epoch(&[(1, Some(5000))], 0).await;
+        for value in [6000, 7000] {
+            upserts.table.append(&changes(&[(1, value), (2, value)])).await;
+        }
+        upserts.expected.extend([(1, 7000), (2, 7000)]);
+        upserts.catch_up().await;
+        upserts.keyed.save().await;
+        upserts.begin_in(folder.path(), memory, None).await;
+        upserts.epoch(&[(3, Some(8000))], 0).await;
+        upserts.check("by the next process").await;
+    }
+}
+
+/// The store does not hand out a file, and later it does.
+#[tokio::test]
+async fn what_was_not_read_to_its_end_is_read_anew() {
+    let (mut upserts, _folder) = stopped(7, UNBOUNDED).await;
+    for key in 0..20 {
+        upserts.table.append(&changes(&[(2000 + key, key)])).await;
+        upserts.expected.insert(2000 + key, key);
+    }
+    let (metadata, store) = (upserts.table.metadata.clone(), upserts.table.store.clone());
+    let newest = upserts.table.live().await.into_iter().max_by_key(|live| live.sequence).unwrap();
+    let path = newest.file.file_path();
+    let bytes = store.get(path).await.unwrap();
+    store.delete(path).await.unwrap();
+    upserts.keyed.catch_up(&metadata).await.unwrap_err();
+    store.put_new(path, bytes).await.unwrap();
+    upserts.catch_up().await;
+    let places = upserts.places().await;
+    assert!(places.values().all(|rows| rows.len() == 1), "{places:?}");
+}
+
 #[tokio::test]
 async fn an_index_of_another_table_or_other_keys_is_not_used() {
     let (upserts, folder) = stopped(2, UNBOUNDED).await;
