@@ -61,6 +61,8 @@ mod engines;
 #[cfg(test)]
 mod fan_out;
 #[cfg(test)]
+mod key_index;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod metrics;

@@ -54,7 +54,7 @@ impl Cached {
     /// That of these columns of this table, if there is one (I1, I2).
     pub fn read(directory: &Path, table: Uuid, (key, hasher): (&[i32], &KeyHasher)) -> Option<Self> {
         let path = directory.join(HEAD);
-        let refused = |why: &str| tracing::info!(path = %path.display(), why, "a key index on disk is not used");
+        let refused = |why: &str| tracing::warn!(path = %path.display(), why, "a key index on disk is not used");
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,

@@ -252,6 +252,23 @@ async fn a_damaged_index_is_built_anew() {
     }
 }
 
+/// A whole run, and of the same name.
+#[tokio::test]
+async fn a_run_of_another_index_is_not_taken_for_one_s_own() {
+    let (mut upserts, folder) = stopped(8, UNBOUNDED).await;
+    let (_, other) = stopped(9, UNBOUNDED).await;
+    let run = |folder: &TempDir| {
+        let mut files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        files.find(|path| path.extension().is_some()).unwrap()
+    };
+    std::fs::copy(run(&other), run(&folder)).unwrap();
+    let places = upserts.places().await;
+    upserts.begin_in(folder.path(), UNBOUNDED, None).await;
+    upserts.catch_up().await;
+    assert_eq!(upserts.keyed.new_rows(), upserts.table.total("total-records"));
+    assert_eq!(upserts.places().await, places);
+}
+
 #[tokio::test]
 async fn a_run_that_is_damaged_under_way_is_an_error_and_then_the_index_is_built_anew() {
     let (mut upserts, folder) = stopped(5, NO_MEMORY).await;

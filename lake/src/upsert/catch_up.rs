@@ -38,6 +38,8 @@ impl KeyedTable {
             deletes = DeleteFiles::of_manifests(&self.reader.store, table, &manifests).await?;
             live = data_files(&self.reader.store, &manifests).await?;
         }
+        let all: Vec<&LiveFile> = live.iter().collect();
+        let mut deleted = deleted_rows(&self.reader.store, table, &deletes, &all).await?;
         let mut remembered = self.remembered(table.uuid()).await;
         // Which of two rows is the one to go is found anew: the other one may be gone by now.
         let superseded = std::mem::take(&mut self.superseded).into_keys();
@@ -48,8 +50,6 @@ impl KeyedTable {
         for number in self.files.others(&paths) {
             self.files.forget(number);
         }
-        let all: Vec<&LiveFile> = live.iter().collect();
-        let mut deleted = deleted_rows(&self.reader.store, table, &deletes, &all).await?;
         let mut unknown = Vec::new();
         for live in live {
             let path = live.file.file_path();
@@ -66,7 +66,8 @@ impl KeyedTable {
             }
         }
         self.purge_if_much_is_gone().await?;
-        self.read_in(unknown).await
+        self.read_in(unknown).await?;
+        self.keep_within_memory().await
     }
 
     /// A file that is known already: given back where it has rows again that were deleted (I1).
