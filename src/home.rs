@@ -7,7 +7,7 @@
 //!  DIR/warehouse/   the tables' files
 //!  DIR/topics/      the embedded topics
 //!  DIR/state/       definitions, patterns, status, the service's lease, epoch manifests of jobs with several tables,
-//!                   the embedded schema registry
+//!                   the embedded schema registry, indexes of keys
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use tableflow_model::clock::{RandomIds, SystemClock};
 use tableflow_model::{Clock, Error, Ids, Result, Source, TopicName};
 use tableflow_store::Store;
 use tableflow_store::paths::{StatePaths, Warehouse};
+use uuid::Uuid;
 
 use crate::definition::{Definition, Definitions};
 use crate::pattern::Patterns;
@@ -35,6 +36,9 @@ const EMBEDDED_REGISTRY: &str = "the embedded registry";
 
 /// Where schemas of registries elsewhere are remembered, below the data directory.
 const SCHEMA_CACHE: &str = "state/schemas";
+
+/// Where indexes of tables with one row a key are, below the data directory.
+const KEY_INDEXES: &str = "state/keys";
 
 /// Everything embedded, opened. Clones share it.
 #[derive(Clone, Debug)]
@@ -124,6 +128,11 @@ impl Home {
     #[must_use]
     pub fn with_topics(self, topics: Arc<dyn Topics>) -> Self {
         Home { topics, ..self }
+    }
+
+    /// Where the index of a table's keys is.
+    pub fn key_index(&self, table: Uuid) -> PathBuf {
+        self.directory.join(KEY_INDEXES).join(table.to_string())
     }
 
     pub fn definitions(&self) -> Definitions {

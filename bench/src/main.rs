@@ -11,6 +11,7 @@
 //!  commits   commits to tables of many files: time, bytes, requests
 //!  small     a table of many small files, deleted rows in them or not
 //!  changes   a topic of changes by key
+//!  keys      the index of a table's keys: made anew, read from disk, searched
 //!  queries   statements from stdin, timed inside of the process
 //! ```
 //!
@@ -26,6 +27,7 @@ mod fill;
 mod framed;
 mod generate;
 mod json;
+mod keys;
 mod parts;
 mod protobuf;
 mod queries;
@@ -93,6 +95,14 @@ enum Verb {
     },
     /// Put so many keys, or changes of them, into the topic `customers` of a data directory
     Changes { directory: PathBuf, keys: usize, changes: usize, chosen: changes::Chosen },
+    /// Measure the index of so many keys, beside a table of them in a data directory
+    Keys {
+        directory: PathBuf,
+        keys: u64,
+        /// What it may take
+        #[arg(long, default_value_t = 1280)]
+        memory_mib: u64,
+    },
     /// Run the statements of stdin, one a line
     Queries { directory: PathBuf },
 }
@@ -116,6 +126,9 @@ fn main() -> ExitCode {
         }
         Verb::Changes { directory, keys, changes, chosen } => {
             changes::run(&directory, keys, changes, chosen).and_then(|changed| print(&changed))
+        }
+        Verb::Keys { directory, keys, memory_mib } => {
+            keys::run(&directory, keys, memory_mib << 20).and_then(|keys| print(&keys))
         }
         Verb::Queries { directory } => queries::run(&directory),
     };

@@ -6,6 +6,7 @@ mod compacted;
 mod deleted;
 mod encoded;
 mod followed;
+mod kept;
 mod partly;
 mod removed;
 mod upserted;

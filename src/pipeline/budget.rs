@@ -1,19 +1,29 @@
 //! One memory budget for all tables.
 //!
 //! Owns [`TableMemory`], the sum, and [`Share`], what one job holds of it. A part of the budget is the lane's, where
-//! tables that are far behind fetch ([`Lane`]); what is staged has the rest.
+//! tables that are far behind fetch ([`Lane`]); another one may be taken by the indexes of keys ([`KeyMemory`]), which go on
+//! on disk beyond it; what is staged has the rest.
 //! - I1: when what all jobs hold exceeds the budget, every job that holds its fair share or more commits early;
 //!   so memory falls without any job waiting for another.
 //! - I2: a job says what it holds after every poll, and gives all of it back when it ends, however it ends.
+//! - I3: whatever indexes take, an eighth of the budget is there for what is staged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
+use tableflow_lake::keys::KeyMemory;
+
 use super::lanes::Lane;
 
 /// The lane gets one part in so many.
 const LANE_SHARE: u64 = 4;
+
+/// Eighths of the budget that all indexes of keys may take: 50 million keys have room in 2 GiB.
+const KEY_EIGHTHS: u64 = 5;
+
+/// I3: one part in so many.
+const STAGED_SHARE_MIN: u64 = 8;
 
 /// What the encoders of one job's files may take of the budget, one part in so many: one poll may begin them all, before it
 /// can be seen what they hold.
@@ -31,6 +41,7 @@ pub struct TableMemory {
     jobs: AtomicUsize,
     jobs_begun: AtomicU32,
     lane: Arc<Lane>,
+    keys: Arc<KeyMemory>,
 }
 
 impl TableMemory {
@@ -39,7 +50,8 @@ impl TableMemory {
         let lane = Lane::new(lane_bytes, available_parallelism().map_or(1, usize::from) * PLACES_PER_CORE);
         let staged_bytes_max = bytes_max - lane_bytes;
         let (bytes_held, jobs, jobs_begun) = Default::default();
-        Arc::new(TableMemory { bytes_max, staged_bytes_max, bytes_held, jobs, jobs_begun, lane })
+        let keys = KeyMemory::new(bytes_max / 8 * KEY_EIGHTHS);
+        Arc::new(TableMemory { bytes_max, staged_bytes_max, bytes_held, jobs, jobs_begun, lane, keys })
     }
 
     pub fn bytes_max(&self) -> u64 {
@@ -48,6 +60,16 @@ impl TableMemory {
 
     pub fn lane(&self) -> &Arc<Lane> {
         &self.lane
+    }
+
+    /// What indexes of keys take.
+    pub fn keys(&self) -> &Arc<KeyMemory> {
+        &self.keys
+    }
+
+    /// What all jobs may have staged (I3).
+    fn staged_bytes_max(&self) -> u64 {
+        self.staged_bytes_max.saturating_sub(self.keys.bytes()).max(self.bytes_max / STAGED_SHARE_MIN)
     }
 
     /// A further job's part, of nothing as yet.
@@ -76,7 +98,7 @@ impl Share {
     /// Must this job commit now (I1)?
     pub fn must_flush(&self) -> bool {
         let memory = &self.memory;
-        let bytes_max = memory.staged_bytes_max;
+        let bytes_max = memory.staged_bytes_max();
         let fair = bytes_max / memory.jobs.load(Ordering::Relaxed).max(1) as u64;
         let all = memory.bytes_held.load(Ordering::Relaxed);
         self.bytes >= bytes_max || (all > bytes_max && self.bytes >= fair)
@@ -111,7 +133,7 @@ mod tests {
     /// One in which so much may be staged.
     fn with_staged(bytes: u64) -> Arc<TableMemory> {
         let memory = TableMemory::new(bytes * LANE_SHARE / (LANE_SHARE - 1));
-        assert_eq!(memory.staged_bytes_max, bytes);
+        assert_eq!(memory.staged_bytes_max(), bytes);
         memory
     }
 
@@ -126,6 +148,21 @@ mod tests {
         assert_eq!(hold([600, 100, 100, 200]), [false; 4], "within the budget nobody must");
         assert_eq!(hold([600, 249, 250, 2]), [true, false, true, false]);
         assert_eq!(hold([1000, 0, 0, 0]), [true, false, false, false], "one job never exceeds the budget");
+    }
+
+    #[test]
+    fn i3_indexes_leave_less_to_what_is_staged_and_never_nothing() {
+        let memory = with_staged(6000);
+        let (mut staged, mut index) = (memory.share(), memory.keys().share());
+        staged.hold(5000);
+        assert!(!staged.must_flush());
+        index.hold(1001);
+        assert!(staged.must_flush());
+        staged.hold(999);
+        index.hold(100_000);
+        assert!(!staged.must_flush());
+        staged.hold(1000);
+        assert!(staged.must_flush());
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub async fn drop_table(home: &Home, table: &TableName, uuid: Uuid) -> Result<()
     for object in home.store.list_all(&location).await? {
         home.store.delete(&object.uri).await?;
     }
+    // There may be none; one that stays is of no table any more.
+    let _ = tokio::fs::remove_dir_all(home.key_index(uuid)).await;
     Ok(())
 }
 

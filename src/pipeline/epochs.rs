@@ -92,14 +92,13 @@ impl Epochs {
             Some(_) => Some(target::load(&home, &definition.table).await?),
             None => None,
         };
+        let keys = watched.1.keys().clone();
         let mut job = Self::new(home, definition, tables, watched, goal).await?;
         (job.manifests, job.rolls_back) = (manifests, rolls_back);
         if let Some(table) = upserts {
-            let mut targets = job.targets.iter_mut();
-            targets
-                .find(|target| target.holds == Holds::Rows)
-                .map(|rows| rows.keep_keys(&table.metadata))
-                .transpose()?;
+            for rows in job.targets.iter_mut().filter(|target| target.holds == Holds::Rows) {
+                rows.keep_keys(&table.metadata, &keys).await?;
+            }
         }
         job.machine = job.machine.with_topics(topic.iter().map(|topic| topic.name.clone()).collect());
         job.letters_topic = topic;
@@ -155,6 +154,14 @@ impl Epochs {
 
     /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
     pub async fn run(mut self) -> Result<Ended> {
+        let ended = self.drive().await;
+        for target in &mut self.targets {
+            target.end().await;
+        }
+        ended
+    }
+
+    async fn drive(&mut self) -> Result<Ended> {
         let mut event = EpochEvent::Start;
         loop {
             event = match self.machine.next(event)? {

@@ -74,7 +74,7 @@ impl Ingest {
         let target = Target::new(home.clone(), (name, Holds::Rows), job, progress.clone());
         let mut target = target.decoded_for(Some(Decoded::of(&table.metadata)));
         if definition.upsert.is_some() {
-            target.keep_keys(&table.metadata)?;
+            target.keep_keys(&table.metadata, memory.keys()).await?;
         }
         let writer = WriterId(home.ids.uuid());
         Ok(Ingest { home, definition, feed, target, progress, patience, writer, staged: None })
@@ -82,6 +82,12 @@ impl Ingest {
 
     /// Runs until the goal is reached, somebody else takes over, or a person has to decide; an error is also that.
     pub async fn run(mut self) -> Result<Ended> {
+        let ended = self.drive().await;
+        self.target.end().await;
+        ended
+    }
+
+    async fn drive(&mut self) -> Result<Ended> {
         let mut machine = DirectWriter::new(self.writer, Some(self.definition.table_uuid), Rules::law());
         let mut event = DirectEvent::Start;
         self.progress.set_state(State::Backfilling, None);

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tableflow_lake::upsert::KeyExtent;
 use tableflow_model::protocol::{Epoch, Positions};
 use tableflow_model::{Error, Millis, TableName};
 use tokio::time::Instant;
@@ -103,7 +104,20 @@ pub struct Report {
     /// How old the oldest record of the last commit was when it could be seen. Older reports do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freshness_ms: Option<i64>,
+    /// Of the index of a table with one row a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_index: Option<KeyIndexReport>,
     pub reported_at: Millis,
+}
+
+/// How large an index of keys is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyIndexReport {
+    pub keys: u64,
+    /// Those of them that memory has no room for.
+    pub keys_on_disk: u64,
+    /// Of memory.
+    pub bytes: u64,
 }
 
 impl Report {
@@ -116,6 +130,7 @@ impl Report {
             rows_buffered: 0,
             last_commit_at: None,
             freshness_ms: None,
+            key_index: None,
             reported_at: now,
         }
     }
@@ -155,6 +170,8 @@ pub struct Figures {
     pub backpressure: f64,
     /// Those of several, and that of dead letters, each by itself.
     pub extents: BTreeMap<TableName, Extent>,
+    /// Where there is one.
+    pub key_index: Option<KeyExtent>,
     freshness_ms: Option<i64>,
     /// The time of the oldest record in hand, and when the first one was read.
     oldest: Option<Millis>,
@@ -174,6 +191,7 @@ impl Default for Figures {
             stopped_by: BTreeMap::new(),
             backpressure: 0.0,
             extents: BTreeMap::new(),
+            key_index: None,
             freshness_ms: None,
             oldest: None,
             held_since: None,
@@ -287,6 +305,10 @@ impl Progress {
         self.counted().extents.insert(table.clone(), extent);
     }
 
+    pub fn indexes(&self, extent: KeyExtent) {
+        self.counted().key_index = Some(extent);
+    }
+
     /// The table's newest snapshot is that old: age is counted from it until the job commits.
     pub fn found_commit_of(&self, at: Millis) {
         let _ = self.last_commit_at_ms.compare_exchange(0, at.0, Ordering::Relaxed, Ordering::Relaxed);
@@ -309,6 +331,11 @@ impl Progress {
             rows_buffered: figures.account.buffered(),
             last_commit_at: self.last_commit_at(),
             freshness_ms: figures.freshness_ms,
+            key_index: figures.key_index.map(|of| KeyIndexReport {
+                keys: of.keys,
+                keys_on_disk: of.on_disk,
+                bytes: of.bytes,
+            }),
             reported_at: now,
         }
     }

@@ -14,7 +14,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, Table
 use super::fan_out::FanOutTable;
 use super::filled::Filled;
 use super::gone::deleted;
-use super::progress::{Report, State, Trouble};
+use super::progress::{KeyIndexReport, Report, State, Trouble};
 use super::replay::replayed;
 use super::target::total_of;
 use super::writing::{Reader, Writing};
@@ -62,6 +62,9 @@ pub struct TableStatus {
     pub delete_files: u64,
     pub bytes: u64,
     pub catalogs: Vec<CatalogStatus>,
+    /// Of a table with one row a key that a running service feeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_index: Option<KeyIndexReport>,
     /// Of a fan-out: those that it has so far.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<OneOfSeveral>,
@@ -182,6 +185,7 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         reason: trouble.as_ref().map(|trouble| trouble.reason.clone()),
         hint: trouble.and_then(|trouble| trouble.hint),
         rows_buffered: buffered.min(u64::try_from(lag).unwrap_or(0)),
+        key_index: report.as_ref().filter(|_| served).and_then(|report| report.key_index),
         rows_skipped: tally.skipped,
         rows_dead_lettered: tally.dead_lettered.saturating_sub(replayed),
         lag,

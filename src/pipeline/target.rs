@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use iceberg::spec::{DataContentType, DataFile, TableMetadata};
 use tableflow_catalog::{CommitOutcome, LoadedTable};
 use tableflow_lake::commit::{Prepared, RowDelta, last_change, prepare_columns, prepare_row_delta};
-use tableflow_lake::keys::KeyHasher;
+use tableflow_lake::keys::{KeyHasher, KeyMemory};
 use tableflow_lake::layout::{Evolution, key_ids};
 use tableflow_lake::upsert::{KeyedTable, Resolved, StagedKeys};
 use tableflow_lake::write::{EpochName, FileNames};
@@ -127,10 +127,19 @@ impl Target {
     }
 
     /// Keeps one row a key, as the table's schema says what that is.
-    pub fn keep_keys(&mut self, table: &TableMetadata) -> Result<()> {
+    pub async fn keep_keys(&mut self, table: &TableMetadata, memory: &Arc<KeyMemory>) -> Result<()> {
         let (store, ids) = (self.home.store.clone(), key_ids(table.current_schema()));
-        self.keyed = Some(KeyedTable::new(store, table, ids, self.home.ids.uuid().as_u64_pair().0)?);
+        let keyed = KeyedTable::new(store, table, ids, self.home.ids.uuid().as_u64_pair().0)?;
+        let folder = (self.home.key_index(table.uuid()), self.home.ids.uuid());
+        self.keyed = Some(keyed.kept_in(memory, folder, table.uuid()).await?);
         Ok(())
+    }
+
+    /// Nothing is committed any more.
+    pub async fn end(&mut self) {
+        if let Some(keyed) = &mut self.keyed {
+            keyed.end().await;
+        }
     }
 
     /// What work that a manifest names changes by keys: rows, and files of keys that are deleted. Nothing where every
@@ -283,6 +292,7 @@ impl Target {
         let (mut delta, mut changed) = (delta.clone(), None);
         if let (Some(keyed), Some(changes)) = (&mut self.keyed, changes) {
             keyed.catch_up(&base.metadata).await?;
+            self.progress.indexes(keyed.extent());
             let (mut keys, mut lost) = (changes.keys.clone(), changes.lost);
             if !changes.partial.is_empty() {
                 let schema = delta.schema.as_ref().map(|evolution| Arc::new(evolution.schema.clone()));
@@ -365,7 +375,9 @@ impl Target {
                     tracing::warn!(%table, lost, "values that their source did not send again are not known, and null");
                     self.progress.values_lost.fetch_add(lost, Ordering::Relaxed);
                 }
-                keyed.committed(&table.metadata, &sent.prepared, (&files, spec_id), &keys, resolved)
+                keyed.committed(&table.metadata, &sent.prepared, (&files, spec_id), &keys, resolved)?;
+                self.progress.indexes(keyed.extent());
+                Ok(())
             }
         }
     }

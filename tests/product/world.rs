@@ -183,7 +183,13 @@ impl World {
 
     /// Starts the service and waits until it says where it listens.
     pub fn up(&self) -> Service {
-        let mut child = self.command(&["up", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        self.up_with(&[])
+    }
+
+    /// With these variables of its environment.
+    pub fn up_with(&self, settings: &[(&str, &str)]) -> Service {
+        let mut command = self.command(&["up", "--listen", "127.0.0.1:0"]);
+        let mut child = command.envs(settings.iter().copied()).spawn().unwrap();
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();

@@ -4,6 +4,7 @@
 //! - I1: a key has one hash for ever: of whole numbers and fractions however wide, of texts however large their column.
 //! - I2: keys that differ have the hashes of different bytes: the row format writes where each column ends.
 //! - I3: a hash is seeded: nobody who does not know the seed can make keys that are alike.
+//! - I4: hashes that are kept on disk are compared only with those of the same [`KeyHasher::way`].
 
 use std::sync::Arc;
 
@@ -27,9 +28,27 @@ impl Hash {
     /// Parts of an index.
     pub const SHARDS: usize = 1 << SHARD_BITS;
 
+    /// So many stand for a key.
+    pub const BITS: u32 = SHARD_BITS + HASH_BITS;
+
     /// The last 96 bits.
     pub fn new(bits: u128) -> Self {
-        Hash(bits & ((1 << (SHARD_BITS + HASH_BITS)) - 1))
+        Hash(bits & ((1 << Self::BITS) - 1))
+    }
+
+    pub fn bits(self) -> u128 {
+        self.0
+    }
+
+    /// Its first bits alone.
+    #[must_use]
+    pub fn first_bits(self, bits: u32) -> Self {
+        let rest = Self::BITS - bits.min(Self::BITS);
+        Hash(self.0 >> rest << rest)
+    }
+
+    pub(super) fn of_shard(shard: usize, in_shard: u128) -> Self {
+        Hash::new((shard as u128) << HASH_BITS | in_shard)
     }
 
     pub fn shard(self) -> usize {
@@ -61,6 +80,22 @@ impl KeyHasher {
                 .with_source(source)
         })?;
         Ok(KeyHasher { seed, types, converter })
+    }
+
+    /// Of the same columns.
+    pub fn with_seed(&self, seed: u64) -> Result<Self> {
+        let fields = self.types.iter().cloned().map(SortField::new).collect();
+        let converter = RowConverter::new(fields).map_err(arrow_error("hashing keys"))?;
+        Ok(KeyHasher { seed, types: self.types.clone(), converter })
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What hashes of a seed depend on beside the key (I4): the types, and how arrow writes a row.
+    pub fn way(&self) -> String {
+        format!("{:?}, arrow {}", self.types, arrow::ARROW_VERSION)
     }
 
     /// One for each row.
@@ -106,6 +141,39 @@ mod tests {
         same(Arc::new(StringArray::from(vec!["", "é"])), Arc::new(LargeStringArray::from(vec!["", "é"])));
         let decimal = |precision| Decimal128Array::from(vec![1234]).with_precision_and_scale(precision, 2).unwrap();
         same(Arc::new(decimal(9)), Arc::new(decimal(20)));
+    }
+
+    #[test]
+    fn i2_keys_of_every_type_are_told_apart_wherever_they_stand() {
+        use arrow::array::{
+            BooleanArray, Date32Array, FixedSizeBinaryArray, Float64Array, StructArray, Time64MicrosecondArray,
+            TimestampMicrosecondArray,
+        };
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![i32::MIN, 0, 1]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["", "\0", "\0\0"]));
+        let parts = |columns: &[&ArrayRef]| {
+            let field =
+                |(nth, column): (usize, &&ArrayRef)| Field::new(nth.to_string(), column.data_type().clone(), true);
+            let fields: Vec<Field> = columns.iter().enumerate().map(field).collect();
+            StructArray::new(fields.into(), columns.iter().map(|column| Arc::clone(column)).collect(), None)
+        };
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(BooleanArray::from(vec![Some(false), Some(true), None])),
+            Arc::new(Date32Array::from(vec![-1, 0, 1])),
+            Arc::new(Time64MicrosecondArray::from(vec![0, 1, 2])),
+            Arc::new(TimestampMicrosecondArray::from(vec![i64::MIN, 0, i64::MAX]).with_timezone("+00:00")),
+            Arc::new(Float64Array::from(vec![f64::NEG_INFINITY, 0.5, f64::NAN])),
+            Arc::new(FixedSizeBinaryArray::from(vec![&[0_u8; 16], &[1; 16], &[2; 16]])),
+            Arc::new(parts(&[&numbers, &texts])),
+            numbers,
+            texts,
+        ];
+        for column in &columns {
+            let all = hashes(std::slice::from_ref(column), 3);
+            assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2], "{}", column.data_type());
+            assert_eq!(hashes(&[column.slice(1, 2)], 3), all[1..], "{}", column.data_type());
+        }
+        assert_eq!(hashes(&columns, 3).len(), 3, "all of them as one key");
     }
 
     #[test]

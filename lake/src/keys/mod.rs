@@ -4,20 +4,33 @@
 //!
 //! ```text
 //!  hash     key columns -> hashes, the same for a column that became wider
-//!  shard    a part of the index: entries of 19 bytes in the order of their hashes
+//!  shard    a part of the packed keys: entries of 19 bytes in the order of their hashes
+//!  packed   keys in memory, at most 24 bytes each
+//!  run      keys on disk: pages of entries in the order of their hashes, each with its checksum
+//!  merge    several of these become one
+//!  memory   what all indexes of a process may take; beyond it one spills
+//!  index    the packed keys and the runs of one table
+//!  cache    an index on disk between two processes
 //! ```
 //!
-//! Owns [`KeyIndex`]: hash of a key -> data file, row, and the partition of the topic that it came from.
-//! - I1: it is a cache of what the table says, never the truth: whoever has one knows of which snapshot it is.
-//! - I2: a key takes at most 24 bytes, all in, once there are enough of them to fill its parts.
-//! - I3: keys with one hash are kept beside each other; with all 96 bits two of 50 million are alike once in 10^13
-//!   tables.
+//! The index is a cache of what the table says, never the truth: whoever has one knows which rows of the table are live.
+//! With all 96 bits of their hashes two of 50 million keys are alike once in 60 trillion tables; an index with fewer bits
+//! says so, and what it finds is to be checked ([`KeyIndex::is_exact`]).
 
+mod cache;
 mod hash;
+mod index;
+mod memory;
+mod merge;
+mod packed;
+mod run;
 mod shard;
 
+pub(crate) use self::cache::{Cached, CachedFile};
 pub use self::hash::{Hash, KeyHasher};
-use self::shard::Shard;
+pub use self::index::KeyIndex;
+pub use self::memory::{KeyMemory, KeyShare};
+pub use self::run::RunFolder;
 pub use self::shard::{FILES_MAX, PARTITIONS_MAX, ROWS_MAX};
 
 /// A row of one of the table's data files.
@@ -29,124 +42,4 @@ pub struct Location {
     pub row: u32,
     /// Of the topic; below [`PARTITIONS_MAX`] where it is known.
     pub partition: Option<u16>,
-}
-
-/// The index of one table.
-#[derive(Debug)]
-pub struct KeyIndex {
-    shards: Box<[Option<Box<Shard>>]>,
-    keys: u64,
-}
-
-impl Default for KeyIndex {
-    fn default() -> Self {
-        KeyIndex { shards: (0..Hash::SHARDS).map(|_| None).collect(), keys: 0 }
-    }
-}
-
-impl KeyIndex {
-    pub fn len(&self) -> u64 {
-        self.keys
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.keys == 0
-    }
-
-    /// Bytes that it takes.
-    pub fn memory(&self) -> usize {
-        let shards: usize = self.shards.iter().flatten().map(|shard| shard.memory()).sum();
-        shards + size_of_val(self.shards.as_ref())
-    }
-
-    /// Where rows with this hash are: as a rule one, or none (I3).
-    pub fn find(&self, hash: Hash) -> impl Iterator<Item = Location> + '_ {
-        let shard = self.shards.get(hash.shard()).and_then(Option::as_deref);
-        shard.into_iter().flat_map(move |shard| shard.find(hash))
-    }
-
-    pub fn insert(&mut self, hash: Hash, location: Location) {
-        if let Some(shard) = self.shards.get_mut(hash.shard()) {
-            shard.get_or_insert_default().insert(hash, location);
-            self.keys += 1;
-        }
-    }
-
-    /// Takes that row of the key away; false where it is not there.
-    pub fn remove(&mut self, hash: Hash, location: Location) -> bool {
-        let shard = self.shards.get_mut(hash.shard()).and_then(Option::as_deref_mut);
-        let removed = shard.is_some_and(|shard| shard.remove(hash, location));
-        self.keys -= u64::from(removed);
-        removed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    fn location(random: &mut fastrand::Rng) -> Location {
-        let partition = random.bool().then(|| random.u16(..PARTITIONS_MAX));
-        Location { file: random.u32(..FILES_MAX), row: random.u32(..ROWS_MAX), partition }
-    }
-
-    /// The oracle: what a plain set says after the same changes.
-    fn check_against_a_set(random: &mut fastrand::Rng, steps: usize, hash: impl Fn(&mut fastrand::Rng) -> Hash) {
-        let (mut index, mut set) = (KeyIndex::default(), BTreeSet::new());
-        for _ in 0..steps {
-            let hash = hash(random);
-            let there: Vec<(Hash, Location)> = set.range((hash, FIRST)..=(hash, LAST)).copied().collect();
-            let mut found: Vec<(Hash, Location)> = index.find(hash).map(|location| (hash, location)).collect();
-            found.sort();
-            assert_eq!(found, there);
-            match random.choice(&there) {
-                Some((_, location)) if random.u8(..) < 150 => {
-                    assert!(index.remove(hash, *location));
-                    assert!(!index.remove(hash, *location));
-                    set.remove(&(hash, *location));
-                }
-                _ => {
-                    let location = location(random);
-                    index.insert(hash, location);
-                    set.insert((hash, location));
-                }
-            }
-            assert_eq!(index.len(), set.len() as u64);
-        }
-        for (hash, location) in set {
-            assert!(index.find(hash).any(|found| found == location));
-            assert!(index.remove(hash, location));
-        }
-        assert!(index.is_empty());
-    }
-
-    const FIRST: Location = Location { file: 0, row: 0, partition: None };
-    const LAST: Location = Location { file: u32::MAX, row: u32::MAX, partition: Some(u16::MAX) };
-
-    #[test]
-    fn an_index_answers_as_a_plain_set_does() {
-        let mut random = fastrand::Rng::with_seed(7);
-        // Keys that come again, in many parts and in few, hashes at both ends, and many keys of one hash.
-        check_against_a_set(&mut random, 20_000, |random| Hash::new(u128::from(random.u16(..)) * (1 << 83)));
-        check_against_a_set(&mut random, 20_000, |random| Hash::new(u128::from(random.u16(..4000)) << 70));
-        check_against_a_set(&mut random, 5_000, |random| Hash::new(u128::MAX - u128::from(random.u16(..300))));
-        check_against_a_set(&mut random, 5_000, |random| Hash::new(u128::from(random.u16(..300))));
-        check_against_a_set(&mut random, 3_000, |random| Hash::new(u128::from(random.u8(..3))));
-    }
-
-    #[test]
-    fn i2_a_key_takes_at_most_24_bytes() {
-        let mut random = fastrand::Rng::with_seed(9);
-        let (mut index, mut worst) = (KeyIndex::default(), 0.0_f64);
-        for keys in 1..=3_000_000_u64 {
-            // In a sixteenth of the parts: as 32 to 48 million in all of them.
-            index.insert(Hash::new(random.u128(..) >> 36), Location { row: keys as u32, ..FIRST });
-            if keys > 2_000_000 && keys % 100_000 == 0 {
-                worst = worst.max(index.memory() as f64 / keys as f64);
-            }
-        }
-        assert!(worst <= 24.0, "{worst} bytes a key");
-    }
 }

@@ -27,7 +27,7 @@ pub const FILES_MAX: u32 = 1 << FILE_BITS;
 pub const PARTITIONS_MAX: u16 = (1 << PARTITION_BITS) - 2;
 
 /// Slots behind the last one that a hash can say, so that a search needs no turn; more where hashes are much alike.
-const SLACK: usize = 64;
+const SLACK: usize = 8;
 
 /// In hundredths of the slots.
 const FILL_MAX: usize = 88;
@@ -76,6 +76,31 @@ impl Shard {
         self.slots.len() / ENTRY
     }
 
+    fn slack(&self) -> usize {
+        (self.slots() - self.homes).max(SLACK)
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// All of them, in the order of their hashes, which are without the part that the shard says.
+    pub fn entries(&self) -> impl Iterator<Item = (u128, Location)> + '_ {
+        let filled = (0..self.slots()).filter(|slot| self.word(*slot) != 0);
+        filled.map(|slot| (hash_of(self.word(slot)), self.location(slot)))
+    }
+
+    /// Those that stay take no more than they need.
+    pub fn retain(&mut self, stays: impl Fn(Location) -> bool) {
+        let stay = self.entries().filter(|(_, location)| stays(*location)).count();
+        if stay < self.len {
+            let (all, mut slack) = (std::mem::take(self), SLACK);
+            while !self.fill_from(&all, (homes_for(stay), slack), &stays) {
+                slack *= 2;
+            }
+        }
+    }
+
     /// The first slot at or behind the hash's own that is empty or has a hash that is not smaller.
     fn seek(&self, hash: u128) -> usize {
         let mut slot = self.home(hash);
@@ -99,11 +124,11 @@ impl Shard {
 
     pub fn insert(&mut self, hash: Hash, location: Location) {
         if (self.len + 1) * 100 > self.homes * FILL_MAX {
-            self.grow(((self.len + 1) * 100).div_ceil(FILL_GROWN).max(8), SLACK);
+            self.grow(homes_for(self.len + 1), self.slack());
         }
         let entry = entry_of(hash.in_shard(), location);
         while !self.place(hash.in_shard(), entry) {
-            self.grow(self.homes, 2 * (self.slots() - self.homes));
+            self.grow(self.homes, 2 * self.slack());
         }
         self.len += 1;
     }
@@ -155,28 +180,35 @@ impl Shard {
 
     /// I3.
     fn grow(&mut self, homes: usize, mut slack: usize) {
-        while !self.grow_to(homes, slack) {
+        let all = std::mem::take(self);
+        while !self.fill_from(&all, (homes, slack), |_| true) {
             slack *= 2;
         }
     }
 
-    /// False, and all as before, where an entry finds no place.
-    fn grow_to(&mut self, homes: usize, slack: usize) -> bool {
+    /// Becomes those of another one that stay; false, and as before, where an entry finds no place.
+    fn fill_from(&mut self, all: &Shard, (homes, slack): (usize, usize), stays: impl Fn(Location) -> bool) -> bool {
         let slots = vec![0; (homes + slack) * ENTRY].into_boxed_slice();
-        let mut grown = Shard { slots, homes, len: self.len };
+        let mut filled = Shard { slots, homes, len: 0 };
         let mut next = 0;
-        for entry in self.slots.chunks_exact(ENTRY) {
+        for (place, entry) in all.slots.chunks_exact(ENTRY).enumerate() {
             let word = entry.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes));
-            if word != 0 {
-                let slot = grown.home(hash_of(word)).max(next);
-                let Some(place) = grown.slots.get_mut(slot * ENTRY..(slot + 1) * ENTRY) else { return false };
-                place.copy_from_slice(entry);
-                next = slot + 1;
+            if word == 0 || !stays(all.location(place)) {
+                continue;
             }
+            let slot = filled.home(hash_of(word)).max(next);
+            let Some(place) = filled.slots.get_mut(slot * ENTRY..(slot + 1) * ENTRY) else { return false };
+            place.copy_from_slice(entry);
+            next = slot + 1;
+            filled.len += 1;
         }
-        *self = grown;
+        *self = filled;
         true
     }
+}
+
+fn homes_for(entries: usize) -> usize {
+    (entries * 100).div_ceil(FILL_GROWN).max(8)
 }
 
 fn hash_of(word: u128) -> u128 {

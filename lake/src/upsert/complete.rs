@@ -44,7 +44,7 @@ impl KeyedTable {
     /// Makes these rows whole (I1), in files with the columns of `schema`, parted by that spec of the table. The index
     /// stands for `table`.
     pub async fn complete(
-        &self,
+        &mut self,
         table: &TableMetadata,
         partial: &PartialRows,
         (schema, spec_id): (&SchemaRef, i32),
@@ -68,7 +68,7 @@ impl KeyedTable {
     /// The rows that lack values of work that somebody staged.
     pub async fn partial(&self, table: &TableMetadata, files: &[DataFile]) -> Result<PartialRows> {
         let Some(file) = files.first() else { return Ok(PartialRows::none()) };
-        let (rows, keeps) = PartialFile::read(self.store(), table, file).await?;
+        let (rows, keeps) = PartialFile::read(&self.reader.store, table, file).await?;
         let gone = || Error::data("a column that rows are identified by is gone");
         let column = |id: &i32| {
             let name = table.current_schema().name_by_field_id(*id).ok_or_else(gone)?;
@@ -79,23 +79,25 @@ impl KeyedTable {
     }
 
     /// The columns that any of the rows keeps, of the rows before them.
-    async fn before(&self, table: &TableMetadata, partial: &PartialRows) -> Result<Before> {
+    async fn before(&mut self, table: &TableMetadata, partial: &PartialRows) -> Result<Before> {
         let is_kept = |name: &str| partial.keeps.iter().any(|keeps| keeps.keeps(name));
         let fields = table.current_schema().as_struct().fields().iter();
         let kept = Schema::builder().with_fields(fields.filter(|field| is_kept(&field.name)).cloned()).build();
         let kept = kept.map(SchemaRef::new).map_err(iceberg_error("the columns that rows keep make no schema"))?;
         let reader = ColumnReader::new(table, &kept)?;
-        let mut files: BTreeMap<&str, (&DataFile, BTreeMap<u32, Vec<usize>>)> = BTreeMap::new();
+        let rows_of = self.live_rows(&partial.keys).await?;
+        // By the number of the data file, and the place in it.
+        let mut files: BTreeMap<u32, BTreeMap<u32, Vec<usize>>> = BTreeMap::new();
         for (row, key) in partial.keys.iter().enumerate() {
-            if let Some((file, place)) = self.row_of(*key) {
-                let (_, rows) = files.entry(file.file_path()).or_insert_with(|| (file, BTreeMap::new()));
-                rows.entry(place).or_default().push(row);
+            if let Some(location) = rows_of.get(key) {
+                files.entry(location.file).or_default().entry(location.row).or_default().push(row);
             }
         }
         let mut before = Before { batches: Vec::new(), places: vec![None; partial.keys.len()] };
-        for (file, rows) in files.into_values() {
+        for (number, rows) in files {
+            let Some(file) = self.file(number) else { continue };
             let places: BTreeSet<u32> = rows.keys().copied().collect();
-            let mut batches = reader.open_rows(self.store(), file, &places).await?;
+            let mut batches = reader.open_rows(&self.reader.store, file, &places).await?;
             let mut rows = rows.into_values();
             while let Some(batch) = batches.next().await? {
                 for (place, of) in (0..batch.num_rows()).zip(rows.by_ref()) {

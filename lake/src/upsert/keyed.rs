@@ -5,8 +5,11 @@
 //! - I2: it changes only with what is committed: a commit that was refused, or whose outcome is unknown, leaves it as it
 //!   was, and the next look at the table takes in what came of it.
 //! - I3: a key that two live rows have keeps the younger one; the other one is deleted with the next commit.
+//! - I4: the index may say rows that are gone; [`NumberedFiles`] know which ones live. Each row that lives, and is not to go
+//!   by I3, is in it.
+//! - I5: a hash that does not stand for its key alone is compared with the row's own before anything goes by it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use iceberg::spec::{DataFile, Schema, SchemaRef, TableMetadata};
@@ -17,15 +20,14 @@ use uuid::Uuid;
 
 use super::deletes::deletes_of;
 use super::files::{KnownFile, NumberedFiles};
-use crate::commit::{Deletes, LiveFile, Prepared, manifests_of};
+use super::kept::Kept;
+use super::reading::KeyReader;
+use crate::commit::{Deletes, LiveFile, Prepared};
 use crate::iceberg_error;
-use crate::keys::{Hash, KeyHasher, KeyIndex, Location, ROWS_MAX};
+use crate::keys::{Hash, KeyHasher, KeyIndex, Location};
 use crate::layout::copies_on_write;
-use crate::read::{ColumnReader, DeleteFiles, FileRows, data_files, deleted_rows, side_by_side};
+use crate::read::{ColumnReader, FileRows, side_by_side};
 use crate::write::FileNames;
-
-/// Data files whose keys are read at the same time.
-const KEYS_AT_ONCE: usize = 16;
 
 /// The keys that staged work changes.
 #[derive(Clone, Debug, Default)]
@@ -48,26 +50,49 @@ pub struct Resolved {
 /// The rows of one table by their keys.
 #[derive(Debug)]
 pub struct KeyedTable {
-    store: Store,
     /// The ids of the key's columns.
-    key: Vec<i32>,
-    hasher: Arc<KeyHasher>,
-    index: KeyIndex,
-    files: NumberedFiles,
+    pub(super) key: Vec<i32>,
+    pub(super) reader: KeyReader,
+    pub(super) index: KeyIndex,
+    pub(super) files: NumberedFiles,
     /// I3.
-    superseded: BTreeMap<u32, RoaringTreemap>,
+    pub(super) superseded: BTreeMap<u32, RoaringTreemap>,
+    /// Numbers of files whose rows are not all in the index.
+    pub(super) unfinished: Vec<u32>,
+    pub(super) kept: Kept,
     /// The table and its snapshot.
-    stands_for: Option<(Uuid, Option<i64>)>,
+    pub(super) stands_for: Option<(Uuid, Option<i64>)>,
 }
 
 impl KeyedTable {
     /// Knows nothing yet.
     pub fn new(store: Store, table: &TableMetadata, key: Vec<i32>, seed: u64) -> Result<Self> {
-        let columns = ColumnReader::new(table, &key_schema(table, &key)?)?;
+        let columns = Arc::new(ColumnReader::new(table, &key_schema(table, &key)?)?);
         let fields: Vec<_> = columns.schema().fields().iter().map(AsRef::as_ref).collect();
         let hasher = Arc::new(KeyHasher::new(&fields, seed)?);
-        let (index, files) = (KeyIndex::default(), NumberedFiles::default());
-        Ok(KeyedTable { store, key, hasher, index, files, superseded: BTreeMap::new(), stands_for: None })
+        let reader = KeyReader { store, columns, hasher };
+        let (index, files, kept) = Default::default();
+        let (superseded, unfinished) = Default::default();
+        Ok(KeyedTable { key, reader, index, files, superseded, unfinished, kept, stands_for: None })
+    }
+
+    /// The live rows of a key: file and row.
+    #[cfg(test)]
+    pub(crate) async fn rows_of(&self, key: Hash) -> Vec<(String, u32)> {
+        let (mut rows, mut read) = (Vec::new(), HashMap::new());
+        for (key, location) in self.index.find(&[key]).await.unwrap() {
+            if self.files.is_live(location) && self.is_own(key, location, &mut read).await.unwrap() {
+                let file = &self.files.get(location.file).unwrap().live.file;
+                rows.push((file.file_path().to_owned(), location.row));
+            }
+        }
+        rows
+    }
+
+    /// One whose index keeps so few bits of each hash.
+    #[cfg(test)]
+    pub(crate) fn with_key_bits(self, bits: u32) -> Self {
+        KeyedTable { index: KeyIndex::with_bits(bits), ..self }
     }
 
     /// The ids of the key's columns.
@@ -76,151 +101,93 @@ impl KeyedTable {
     }
 
     pub fn hasher(&self) -> &Arc<KeyHasher> {
-        &self.hasher
+        &self.reader.hasher
     }
 
-    /// Bytes that the index takes.
-    pub fn memory(&self) -> usize {
-        self.index.memory()
-    }
-
-    /// Takes in what the table became since (I1).
-    pub async fn catch_up(&mut self, table: &TableMetadata) -> Result<()> {
-        let base = (table.uuid(), table.current_snapshot_id());
-        if self.stands_for.replace(base) == Some(base) {
-            return Ok(());
+    /// Whether a row has that key, of which the index says so (I5). Files that were read for it are kept in `read`.
+    pub(super) async fn is_own(
+        &self,
+        key: Hash,
+        location: Location,
+        read: &mut HashMap<u32, Vec<Hash>>,
+    ) -> Result<bool> {
+        if self.index.is_exact() {
+            return Ok(true);
         }
-        let taken = self.take_in(table).await;
-        if taken.is_err() {
-            self.stands_for = None;
+        let Some(known) = self.files.get(location.file) else { return Ok(false) };
+        if let std::collections::hash_map::Entry::Vacant(unread) = read.entry(location.file) {
+            unread.insert(self.reader.keys_of(&known.live.file).await?);
         }
-        taken
-    }
-
-    async fn take_in(&mut self, table: &TableMetadata) -> Result<()> {
-        let (mut live, mut deletes) = (Vec::new(), DeleteFiles::default());
-        if let Some(snapshot) = table.current_snapshot() {
-            let manifests = manifests_of(&self.store, table, snapshot).await?;
-            deletes = DeleteFiles::of_manifests(&self.store, table, &manifests).await?;
-            live = data_files(&self.store, &manifests).await?;
-        }
-        // Which of two rows is the one to go is found anew: the other one may be gone by now.
-        for number in std::mem::take(&mut self.superseded).into_keys() {
-            self.files.forget(number);
-        }
-        let paths: HashSet<&str> = live.iter().map(|live| live.file.file_path()).collect();
-        for number in self.files.others(&paths) {
-            self.files.forget(number);
-        }
-        let all: Vec<&LiveFile> = live.iter().collect();
-        let mut deleted = deleted_rows(&self.store, table, &deletes, &all).await?;
-        let mut unknown = Vec::new();
-        for live in live {
-            let deleted = deleted.remove(live.file.file_path()).unwrap_or_default();
-            let own_deletes = deletes.of_one_file(live.file.file_path());
-            let file = KnownFile { live, deleted, own_deletes };
-            match self.files.number_of(file.live.file.file_path()) {
-                Some(number) => unknown.extend(self.update(number, file)),
-                None => unknown.push(file),
-            }
-        }
-        // The younger of two rows with one key comes later (I3).
-        unknown.sort_by_key(|file| file.live.sequence);
-        self.read_in(table, unknown).await
-    }
-
-    /// A file that is known already: given back where it has rows again that were deleted, and must be read anew.
-    fn update(&mut self, number: u32, file: KnownFile) -> Option<KnownFile> {
-        let known = self.files.get_mut(number)?;
-        if known.deleted.is_subset(&file.deleted) {
-            *known = file;
-            return None;
-        }
-        self.files.forget(number);
-        Some(file)
-    }
-
-    async fn read_in(&mut self, table: &TableMetadata, files: Vec<KnownFile>) -> Result<()> {
-        let columns = ColumnReader::new(table, &key_schema(table, &self.key)?)?;
-        let mut files = files.into_iter().peekable();
-        while files.peek().is_some() {
-            let some: Vec<KnownFile> = files.by_ref().take(KEYS_AT_ONCE).collect();
-            let reads = some.iter().map(|file| keys_of(&self.store, &columns, &self.hasher, &file.live.file)).collect();
-            let keys: Vec<Vec<Hash>> = side_by_side(reads).await?;
-            for (file, keys) in some.into_iter().zip(keys) {
-                let deleted = file.deleted.clone();
-                let number = self.files.add(file)?;
-                for (row, key) in (0_u32..).zip(keys) {
-                    if !deleted.contains(row.into()) {
-                        self.found(key, Location { file: number, row, partition: None });
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A row of somebody's commit.
-    fn found(&mut self, key: Hash, location: Location) {
-        let before: Vec<Location> = self.index.find(key).collect();
-        let sequence = |of: Location| self.files.get(of.file).map(|file| file.live.sequence);
-        let is_younger = |of: &Location| self.files.is_live(*of) && sequence(*of) > sequence(location);
-        if before.iter().any(is_younger) {
-            self.superseded.entry(location.file).or_default().insert(location.row.into());
-            return;
-        }
-        for before in before {
-            if self.files.is_live(before) {
-                self.superseded.entry(before.file).or_default().insert(before.row.into());
-            }
-            self.index.remove(key, before);
-        }
-        self.index.insert(key, location);
+        Ok(read.get(&location.file).and_then(|keys| keys.get(location.row as usize)) == Some(&key))
     }
 
     /// The keys of work that somebody staged: of the rows of its files, and those that its files of keys have.
     pub async fn staged(&self, table: &TableMetadata, files: &[DataFile], deleted: &[DataFile]) -> Result<StagedKeys> {
-        let columns = ColumnReader::new(table, &key_schema(table, &self.key)?)?;
-        let reads = files.iter().map(|file| keys_of(&self.store, &columns, &self.hasher, file)).collect();
+        let reader = self.reader_of(table)?;
+        let reads = files.iter().map(|file| reader.keys_of(file)).collect();
         let mut keys = StagedKeys { put: side_by_side(reads).await?, deleted: Vec::new() };
         for file in deleted {
-            for batch in FileRows::of(self.store.get(file.file_path()).await?)? {
-                keys.deleted.extend(self.hasher.hashes(batch?.columns())?);
+            for batch in FileRows::of(reader.store.get(file.file_path()).await?)? {
+                keys.deleted.extend(reader.hasher.hashes(batch?.columns())?);
             }
         }
         Ok(keys)
     }
 
-    /// The row of a key: its data file, and its place there.
-    pub(super) fn row_of(&self, key: Hash) -> Option<(&DataFile, u32)> {
-        let live = self.index.find(key).filter(|location| self.files.is_live(*location));
-        let found = live.filter_map(|location| Some((&self.files.get(location.file)?.live, location.row)));
-        found.max_by_key(|(live, _)| live.sequence).map(|(live, row)| (&live.file, row))
+    /// The rows of these keys, those that live; of two with one key the younger one.
+    pub(super) async fn live_rows(&mut self, keys: &[Hash]) -> Result<HashMap<Hash, Location>> {
+        let found = self.index.find(keys).await;
+        let (mut read, mut rows) = (HashMap::new(), HashMap::new());
+        for (key, location) in found.map_err(|error| self.without_index(error))? {
+            if !self.files.is_live(location) || !self.is_own(key, location, &mut read).await? {
+                continue;
+            }
+            let sequence = |of: Location| self.files.get(of.file).map(|file| file.live.sequence);
+            let youngest = rows.entry(key).or_insert(location);
+            if sequence(*youngest) < sequence(location) {
+                *youngest = location;
+            }
+        }
+        Ok(rows)
     }
 
-    pub(super) fn store(&self) -> &Store {
-        &self.store
+    /// The data file of this number.
+    pub(super) fn file(&self, number: u32) -> Option<&DataFile> {
+        self.files.get(number).map(|known| &known.live.file)
+    }
+
+    /// For the table's columns as they are in its files by now.
+    pub(super) fn reader_of(&self, table: &TableMetadata) -> Result<KeyReader> {
+        let columns = ColumnReader::new(table, &key_schema(table, &self.key)?)?;
+        Ok(KeyReader { columns: Arc::new(columns), ..self.reader.clone() })
     }
 
     /// What the staged work deletes of the table (I1), as delete files that are put under the epoch's names.
     pub async fn resolve(
-        &self,
+        &mut self,
         table: &Arc<TableMetadata>,
         keys: &StagedKeys,
         names: &mut FileNames,
     ) -> Result<Resolved> {
+        if self.stands_for.is_none() {
+            return Err(Error::unavailable("the key index stands for no snapshot of the table"));
+        }
         let mut resolved = Resolved { rows: self.superseded.clone(), ..Resolved::default() };
-        for key in keys.put.iter().flatten().chain(&keys.deleted) {
-            for location in self.index.find(*key) {
-                if self.files.is_live(location) {
-                    resolved.rows.entry(location.file).or_default().insert(location.row.into());
-                }
-                resolved.before.push((*key, location));
+        let wanted: Vec<Hash> = keys.put.iter().flatten().chain(&keys.deleted).copied().collect();
+        let found = self.index.find(&wanted).await;
+        let mut read = HashMap::new();
+        for (key, location) in found.map_err(|error| self.without_index(error))? {
+            if !self.is_own(key, location, &mut read).await? {
+                continue;
             }
+            if self.files.is_live(location) {
+                resolved.rows.entry(location.file).or_default().insert(location.row.into());
+            }
+            resolved.before.push((key, location));
         }
         resolved.rows.retain(|number, _| self.files.get(*number).is_some());
         let touched = resolved.rows.iter().filter_map(|(number, rows)| Some((self.files.get(*number)?, rows)));
-        resolved.deletes = deletes_of(&self.store, table, touched.collect(), names).await?;
+        resolved.deletes = deletes_of(&self.reader.store, table, touched.collect(), names).await?;
         Ok(resolved)
     }
 
@@ -266,25 +233,11 @@ impl KeyedTable {
             for (row, key) in (0_u32..).zip(keys) {
                 self.index.insert(*key, Location { file: number, row, partition: None });
             }
+            self.kept.grew_by(keys.len());
         }
         self.stands_for = Some((table.uuid(), table.current_snapshot_id()));
         Ok(())
     }
-}
-
-/// The keys of a data file's rows, deleted ones too.
-async fn keys_of(store: &Store, columns: &ColumnReader, hasher: &KeyHasher, file: &DataFile) -> Result<Vec<Hash>> {
-    if file.record_count() > u64::from(ROWS_MAX) {
-        return Err(Error::usage("a data file has more rows than the key index can tell apart")
-            .with_detail(file.file_path())
-            .with_hint("compact the table into smaller files"));
-    }
-    let mut keys = Vec::with_capacity(usize::try_from(file.record_count()).unwrap_or(0));
-    let mut batches = columns.open(store, file).await?;
-    while let Some(batch) = batches.next().await? {
-        keys.extend(hasher.hashes(batch.columns())?);
-    }
-    Ok(keys)
 }
 
 /// The key's columns as the table has them.

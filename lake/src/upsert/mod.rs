@@ -8,20 +8,26 @@
 //!  compose   changes of a key that build on each other -> one
 //!  files     the table's data files as the key index numbers them, and their deleted rows
 //!  deletes   rows that a commit deletes -> delete files, or data files without them
+//!  reading   the keys of data files, several files at once
 //!  keyed     keys -> rows of the table as it is in one snapshot; what a commit deletes
+//!  catch_up  the same in another snapshot
+//!  kept      what its index may take of memory, and what is left of it on disk
 //!  complete  rows that lack values -> whole ones, by those that the table has
 //! ```
 //!
 //! - I1: work that is staged says which keys change; which rows those are is found out on the base of the commit, by
 //!   whoever commits it (rule U1).
 
+mod catch_up;
 mod collapse;
 mod complete;
 mod compose;
 mod deletes;
 mod files;
+mod kept;
 mod keyed;
 mod partial;
+mod reading;
 
 pub use tableflow_model::protocol::Order;
 
@@ -29,6 +35,7 @@ pub use self::collapse::{Collapse, Collapsed};
 pub use self::complete::Completed;
 pub(crate) use self::deletes::{OWN_DELETES_MAX, copies_of, deletes_of};
 pub(crate) use self::files::KnownFile;
+pub use self::kept::KeyExtent;
 pub use self::keyed::{KeyedTable, Resolved, StagedKeys};
 pub(crate) use self::partial::nullable;
 pub use self::partial::{Keeps, PartialRows};

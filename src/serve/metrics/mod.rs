@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tableflow_connectors::registry::CacheCounts;
+use tableflow_lake::upsert::KeyExtent;
 use tableflow_model::{Millis, TableName};
 use tableflow_store::MeterSnapshot;
 use tokio::runtime::RuntimeMetrics;
@@ -130,6 +131,18 @@ const OF_JOBS: [(Family, Read<Job>); 11] = [
         Family::gauge("tableflow_backpressure_ratio", "share of the last epoch in which nothing could be taken in"),
         |job| job.figures.backpressure,
     ),
+];
+
+/// Of a job whose table has one row a key.
+const OF_KEY_INDEXES: [(Family, Read<KeyExtent>); 3] = [
+    (
+        Family::gauge("tableflow_key_index_keys", "rows that the index of keys knows, with some that are gone"),
+        |extent| extent.keys as f64,
+    ),
+    (Family::gauge("tableflow_key_index_disk_keys", "those of them that are on disk: memory has no room"), |extent| {
+        extent.on_disk as f64
+    }),
+    (Family::gauge("tableflow_key_index_bytes", "memory that the index of keys takes"), |extent| extent.bytes as f64),
 ];
 
 /// Of each of a job's tables.
@@ -254,6 +267,9 @@ pub fn render(shared: &Shared) -> String {
     }
     for (family, read) in OF_JOBS {
         out.family(family, jobs.iter().map(|job| (&job.table, read(job))));
+    }
+    for (family, read) in OF_KEY_INDEXES {
+        out.family(family, jobs.iter().filter_map(|job| Some((&job.table, read(&job.figures.key_index?)))));
     }
     for (family, read) in OBSERVED {
         let observed = jobs.iter().map(|job| (&job.table, read(&job.figures)));
