@@ -139,7 +139,7 @@ fn exit_codes_are_those_of_the_contract() {
         (2, &["query", "select nope from bronze.orders"]),
         (2, &["enable", "orders", "--table", "other", "--partition-by", "weekly(ts)"]),
         (2, &["enable", "orders", "--table", "other", "--columns", "ts MOMENT"]),
-        (2, &["enable", "orders", "--format-version", "3"]),
+        (2, &["enable", "orders", "--format-version", "4"]),
         (2, &["update", "orders", "--commit-interval", "-1s"]),
         (2, &["topic", "create", "a/b"]),
         (2, &["up", "--listen", "0.0.0.0:0"]),

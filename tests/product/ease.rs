@@ -277,7 +277,7 @@ fn a_table_of_a_compacted_topic_has_one_row_a_key_unless_every_record_is_asked_f
 #[test]
 fn a_word_of_a_later_version_is_known() {
     let world = World::new();
-    for verb in ["erase", "run", "catalog"] {
+    for verb in ["jobs", "run", "catalog"] {
         world.run(&[verb, "x"]).failed(2, &[&format!("{verb} comes later"), "hint: "]);
     }
 }

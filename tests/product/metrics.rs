@@ -107,7 +107,7 @@ fn documented() -> BTreeMap<String, String> {
 }
 
 /// Those that stay at zero where nothing goes wrong, nothing is far behind and no other engine writes.
-const AT_REST: [&str; 11] = [
+const AT_REST: [&str; 12] = [
     "tableflow_backfill_fetch_bytes",
     "tableflow_backfill_turns",
     "tableflow_backfill_waiting",
@@ -115,6 +115,7 @@ const AT_REST: [&str; 11] = [
     "tableflow_commit_retries_total",
     "tableflow_delete_files",
     "tableflow_garbage_files_total",
+    "tableflow_key_index_disk_keys",
     "tableflow_runtime_queued_tasks",
     "tableflow_table_state",
     "tableflow_upkeep_failures_total",
@@ -134,6 +135,9 @@ fn every_documented_metric_is_there_and_moves() {
     // A second table of the topic finds the schema that the first one asked for.
     world.ok(&[&["enable", "orders", "--table", "again"], &interval[..], &["SKIP"]].concat());
     world.ok(&[&["enable", "logs", "--format", "json"], &interval[..], &["LOG"]].concat());
+    world.topic("keyed", 1);
+    world.produce_envelopes("keyed", "{\"key\":1,\"value\":{\"id\":1}}\n");
+    world.ok(&[&["enable", "keyed", "--key", "id"], &interval[..], &["SKIP"]].concat());
     let service = world.up();
     let mut largest: BTreeMap<String, f64> = BTreeMap::new();
     let mut kinds = BTreeMap::new();

@@ -191,11 +191,10 @@ fn i1_every_verb_has_an_example_and_every_word_its_help() {
 fn i2_values_that_come_later_are_refused_by_name() {
     let cases = [
         ("enable|t|--table-formats|ICEBERG,delta", "error: --table-formats DELTA comes later\n  hint: use ICEBERG"),
-        ("enable|t|--format-version|3", "error: --format-version 3 comes later\n  hint: use 2"),
         ("produce|t|--format|protobuf", "error: --format protobuf comes later\n  hint: use json or raw"),
         (
-            "enable|t|--readers|athena",
-            "error: --readers comes later\n  hint: the tables are for every reader of Iceberg v2",
+            "enable|t|--schema-mode|x",
+            "error: --schema-mode comes later\n  hint: columns are inferred, or declared with --columns",
         ),
         ("plan", "error: plan comes later\n  hint: `tableflow enable TOPIC --dry-run` prints the plan of one table"),
         (
@@ -232,7 +231,7 @@ fn i3_what_cannot_be_meant_ends_with_2() {
         ("enable|t|--retention-ms|0", "0 is not in 1.."),
         ("enable|t|--retention-ms|-1", "-1 is not in 1.."),
         ("enable|t|--retention-ms|99999999999999999999", "number too large"),
-        ("enable|t|--format-version|4", "4 is not in 1..=3"),
+        ("enable|t|--format-version|4", "4 is not in 2..=3"),
         ("enable|t|--mode|merge", "invalid value 'merge'"),
         ("enable", "<TOPIC>..."),
         ("enable|a b", "a topic name is 1 to 249 letters"),
