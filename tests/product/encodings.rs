@@ -123,3 +123,25 @@ fn readers_choose_how_a_table_is_written() {
     world.run(&[&enable[..], &["--delete-encoding", "cow"]].concat()).failed(2, &["tableflow update bronze.t takes"]);
     world.ok(&enable);
 }
+
+/// A commit that deletes rows of files of two partition specs, whose vectors two manifests name.
+#[test]
+fn vectors_of_files_of_several_partitionings_are_each_read() {
+    let world = World::new();
+    world.topic("t", 1);
+    let rows = |ids: std::ops::Range<i64>, v: i64| -> String {
+        let row = |id: i64| json!({"key": id, "value": {"id": id, "half": id / 2, "v": v * 1000 + id, "day": id % 3}});
+        ids.map(|id| format!("{}\n", row(id))).collect()
+    };
+    world.produce_envelopes("t", &rows(0..60, 1));
+    world.ok(&["enable", "t", "--mode", "upsert", "--key", "id", "--delete-encoding", "dv", "--partition-by", "day"]);
+    world.ok(&["sync"]);
+    world.ok(&["update", "t", "--partition-by", "bucket(2, id)"]);
+    world.produce_envelopes("t", &rows(60..120, 1));
+    world.ok(&["sync"]);
+    world.produce_envelopes("t", &[rows(10..40, 2), rows(70..110, 2)].concat());
+    world.ok(&["sync"]);
+    let is_new = |id: &i64| (10..40).contains(id) || (70..110).contains(id);
+    let expected = (0..120).map(|id| (id, if is_new(&id) { 2000 + id } else { 1000 + id })).collect();
+    check(&world, "t", &expected);
+}

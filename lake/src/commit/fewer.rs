@@ -3,7 +3,7 @@
 //! Owns [`prepare_manifests`].
 //! - I1: every live file stays as it is, with its sequence numbers, its row ids and the spec that it was written with.
 //! - I2: manifests that cannot be read by a schema of now stay as they are (rule R8).
-//! - I3: files of one partition stand together, so that a filter opens few manifests.
+//! - I3: data files of one partition stand together, so that a filter opens few manifests.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -103,8 +103,14 @@ async fn joined(
         kept.extend(alike);
         return Ok(kept);
     }
-    // I3.
-    entries.sort_by_cached_key(|entry| (format!("{:?}", entry.data_file().partition()), entry.sequence_number()));
+    match content {
+        ManifestContentType::Data => entries
+            .sort_by_cached_key(|entry| (format!("{:?}", entry.data_file().partition()), entry.sequence_number())),
+        // Vectors of one file in the order of their places: DuckDB 1.5.5 reads others wrongly (decision 28).
+        ManifestContentType::Deletes => {
+            entries.sort_by_cached_key(|entry| (entry.file_path().to_owned(), entry.data_file().content_offset()))
+        }
+    }
     while !entries.is_empty() {
         let rest = entries.split_off(entries.len().min(ENTRIES_MAX));
         let some = std::mem::replace(&mut entries, rest);

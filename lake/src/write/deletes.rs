@@ -3,7 +3,8 @@
 //! Owns [`DeleteWriter`].
 //! - I1: version 2 has files of positions, of one data file or of several of a partition; from version 3 on each data
 //!   file has one vector, with all its deleted rows, and nothing else may be added.
-//! - I2: all vectors of a commit are in one file.
+//! - I2: all vectors of a commit about data files of one partition spec are in one file, and one manifest names them in
+//!   the order of their places (decision 28).
 
 use std::collections::BTreeMap;
 
@@ -22,15 +23,15 @@ pub type RowsOf<'a> = (&'a str, &'a RoaringTreemap);
 #[derive(Debug)]
 pub struct DeleteWriter<'a> {
     names: &'a mut FileNames,
-    /// Where the table has vectors.
-    vectors: Option<VectorFile>,
+    /// By the spec of the data files, where the table has vectors.
+    vectors: Option<BTreeMap<i32, VectorFile>>,
     added: BTreeMap<i32, Vec<DataFile>>,
 }
 
 impl<'a> DeleteWriter<'a> {
     /// For a commit on this table.
     pub fn new(table: &TableMetadata, names: &'a mut FileNames) -> Self {
-        let vectors = (table.format_version() >= FormatVersion::V3).then(VectorFile::default);
+        let vectors = (table.format_version() >= FormatVersion::V3).then(BTreeMap::new);
         DeleteWriter { names, vectors, added: BTreeMap::new() }
     }
 
@@ -43,7 +44,7 @@ impl<'a> DeleteWriter<'a> {
     pub async fn own(&mut self, of_partition: (i32, &Struct), (path, rows): RowsOf<'_>) -> Result<()> {
         match &mut self.vectors {
             Some(_) if rows.is_empty() => Ok(()),
-            Some(vectors) => vectors.add(path, of_partition, rows),
+            Some(vectors) => vectors.entry(of_partition.0).or_default().add(path, of_partition, rows),
             None => self.positions(of_partition, vec![(path, rows)]).await,
         }
     }
@@ -66,7 +67,7 @@ impl<'a> DeleteWriter<'a> {
 
     /// By the spec of the data files that they are about.
     pub async fn finish(mut self) -> Result<BTreeMap<i32, Vec<DataFile>>> {
-        if let Some(vectors) = self.vectors.filter(|vectors| !vectors.is_empty()) {
+        for vectors in self.vectors.into_iter().flat_map(BTreeMap::into_values) {
             let bytes = vectors.encode().await?;
             let uri = self.names.put_vectors(&bytes).await?;
             for (spec_id, entry) in vectors.describe(&uri, bytes.len() as u64)? {

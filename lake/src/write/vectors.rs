@@ -54,10 +54,6 @@ impl VectorFile {
         Ok(())
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.vectors.is_empty()
-    }
-
     /// The file (I1).
     pub async fn encode(&self) -> Result<Bytes> {
         let failed = iceberg_error("encoding deletion vectors");

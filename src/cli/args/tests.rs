@@ -237,7 +237,7 @@ fn i3_what_cannot_be_meant_ends_with_2() {
         ("enable|a b", "a topic name is 1 to 249 letters"),
         ("enable|a|b|--table|t", "--table names one table"),
         ("enable|t|--moed|append", "a similar argument exists: '--mode'"),
-        ("enabel|t", "a similar subcommand exists: 'enable'"),
+        ("enabel|t", "similar subcommands exist: 'erase', 'enable'"),
         ("topic|create|t|--partitions|0", "0 is not in 1..=1000"),
         ("topic|create|t|-c|compact", "a setting is written key=value"),
         ("consume|t|--from|-1", "a place is earliest, latest or an offset"),
