@@ -83,7 +83,7 @@ pub async fn erase(arguments: &EraseArguments, session: &Session, out: &mut dyn 
     let erased = removal::erase(&session.home, &table, &arguments.key).await?;
     output::document(session.format, &erased, out)?;
     if erased.snapshots_kept > 0 {
-        session.remark("branches or tags keep older snapshots: what they hold of the key stays until they are dropped");
+        session.remark("branches, tags or consumers keep older snapshots: what those hold of the key stays until they let go of them");
     }
     session
         .remark("records of the key in the topic, and dead letters, are where they were; a new record brings it back");

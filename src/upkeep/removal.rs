@@ -31,7 +31,7 @@ pub struct Erased {
     /// Data files that had them, also as rows that were deleted before.
     pub files_rewritten: u64,
     pub snapshots_forgotten: u64,
-    /// Beside the newest one: branches and tags keep them, and what they hold.
+    /// Beside the newest one: branches, tags and consumers keep them, and what they hold.
     pub snapshots_kept: u64,
     /// From then on the next `vacuum`, or the service, deletes the files.
     pub files_go_after: Option<String>,
