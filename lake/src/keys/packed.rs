@@ -7,6 +7,9 @@
 use super::shard::Shard;
 use super::{Hash, Location};
 
+/// Of a part, below which growing costs nothing.
+const RESERVED_MIN: usize = 64;
+
 /// Places of rows, by their keys' hashes.
 #[derive(Debug)]
 pub struct PackedKeys {
@@ -45,6 +48,32 @@ impl PackedKeys {
             shard.insert(hash, location);
             self.keys += 1;
             self.bytes = self.bytes - before + shard.memory();
+        }
+    }
+
+    /// So many more come: no part grows again and again.
+    pub fn reserve(&mut self, keys: u64) {
+        let in_each = usize::try_from((self.keys + keys) / Hash::SHARDS as u64).unwrap_or(0);
+        if in_each < RESERVED_MIN {
+            return;
+        }
+        self.bytes = 0;
+        for shard in &mut self.shards {
+            let shard = shard.get_or_insert_default();
+            shard.reserve(in_each);
+            self.bytes += shard.memory();
+        }
+    }
+
+    /// All of a part that has none yet, in the order of their hashes.
+    pub fn fill(&mut self, entries: &[(Hash, Location)]) {
+        let Some((first, _)) = entries.first() else { return };
+        if let Some(place) = self.shards.get_mut(first.shard()) {
+            let in_shard: Vec<_> = entries.iter().map(|(hash, location)| (hash.in_shard(), *location)).collect();
+            let shard = Shard::of_sorted(&in_shard);
+            self.keys += shard.len() as u64;
+            self.bytes += shard.memory();
+            *place = Some(Box::new(shard));
         }
     }
 
