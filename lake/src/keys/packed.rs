@@ -168,6 +168,38 @@ mod tests {
     }
 
     #[test]
+    fn parts_that_are_filled_at_once_or_have_their_room_before_are_as_those_that_grew() {
+        let mut random = fastrand::Rng::with_seed(8);
+        // Spread over all parts; all in one; and all with nearly one hash.
+        for mask in [u128::MAX, u128::MAX >> 44, u128::from(u16::MAX)] {
+            let entry = |row| (Hash::new(random.u128(..) & mask), Location { row, ..FIRST });
+            let mut entries: Vec<(Hash, Location)> =
+                (0..400_000_u32 >> mask.leading_zeros().min(4)).map(entry).collect();
+            let (mut grown, mut roomy, mut filled) =
+                (PackedKeys::default(), PackedKeys::default(), PackedKeys::default());
+            roomy.reserve(entries.len() as u64);
+            for (hash, location) in &entries {
+                grown.insert(*hash, *location);
+                roomy.insert(*hash, *location);
+            }
+            entries.sort();
+            entries.chunk_by(|a, b| a.0.shard() == b.0.shard()).for_each(|part| filled.fill(part));
+            for index in [&grown, &roomy, &filled] {
+                let mut found: Vec<(Hash, Location)> = index.entries().collect();
+                assert!(found.is_sorted_by_key(|(hash, _)| *hash));
+                found.sort();
+                assert_eq!((found.len() as u64, &found), (index.len(), &entries));
+                let one = entries[entries.len() / 3];
+                assert!(index.find(one.0).any(|location| location == one.1));
+            }
+            if mask == u128::MAX {
+                let most = filled.memory().max(roomy.memory());
+                assert!(most < entries.len() * 28, "{most} bytes of {} keys", entries.len());
+            }
+        }
+    }
+
+    #[test]
     fn i1_a_key_takes_at_most_24_bytes() {
         let mut random = fastrand::Rng::with_seed(9);
         let (mut index, mut worst) = (PackedKeys::default(), 0.0_f64);
