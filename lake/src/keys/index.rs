@@ -91,6 +91,13 @@ impl KeyIndex {
         (self.packed.memory() + self.runs.iter().map(|run| run.memory()).sum::<usize>()) as u64
     }
 
+    /// So many more come: where they have that much room in memory, they find their places sooner.
+    pub fn reserve(&mut self, keys: u64, room: u64) {
+        if keys * BYTES_PER_KEY <= room {
+            self.packed.reserve(keys);
+        }
+    }
+
     pub fn insert(&mut self, hash: Hash, location: Location) {
         self.packed.insert(hash.first_bits(self.bits), location);
     }
@@ -210,9 +217,15 @@ impl KeyIndex {
             return Ok(());
         }
         let mut merged = Merged::of(runs.iter().map(|run| Box::new(run.entries()) as Entries<'_>).collect())?;
-        while let Some((hash, location)) = merged.next()? {
-            self.packed.insert(hash, location);
+        let mut of_shard: Vec<Entry> = Vec::new();
+        while let Some(entry) = merged.next()? {
+            if of_shard.first().is_some_and(|(first, _)| first.shard() != entry.0.shard()) {
+                self.packed.fill(&of_shard);
+                of_shard.clear();
+            }
+            of_shard.push(entry);
         }
+        self.packed.fill(&of_shard);
         Ok(())
     }
 }

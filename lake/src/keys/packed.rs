@@ -7,6 +7,9 @@
 use super::shard::Shard;
 use super::{Hash, Location};
 
+/// Of a part, below which growing costs nothing.
+const RESERVED_MIN: usize = 64;
+
 /// Places of rows, by their keys' hashes.
 #[derive(Debug)]
 pub struct PackedKeys {
@@ -45,6 +48,35 @@ impl PackedKeys {
             shard.insert(hash, location);
             self.keys += 1;
             self.bytes = self.bytes - before + shard.memory();
+        }
+    }
+
+    /// So many more come: no part grows again and again. Fewer than there are make a part grow once at most, by themselves.
+    pub fn reserve(&mut self, keys: u64) {
+        if keys < self.keys {
+            return;
+        }
+        let in_each = usize::try_from((self.keys + keys) / Hash::SHARDS as u64).unwrap_or(0);
+        if in_each < RESERVED_MIN {
+            return;
+        }
+        self.bytes = 0;
+        for shard in &mut self.shards {
+            let shard = shard.get_or_insert_default();
+            shard.reserve(in_each);
+            self.bytes += shard.memory();
+        }
+    }
+
+    /// All of a part that has none yet, in the order of their hashes.
+    pub fn fill(&mut self, entries: &[(Hash, Location)]) {
+        let Some((first, _)) = entries.first() else { return };
+        if let Some(place) = self.shards.get_mut(first.shard()) {
+            let in_shard: Vec<_> = entries.iter().map(|(hash, location)| (hash.in_shard(), *location)).collect();
+            let shard = Shard::of_sorted(&in_shard);
+            self.keys += shard.len() as u64;
+            self.bytes += shard.memory();
+            *place = Some(Box::new(shard));
         }
     }
 
@@ -136,6 +168,38 @@ mod tests {
         check_against_a_set(&mut random, 5_000, |random| Hash::new(u128::MAX - u128::from(random.u16(..300))));
         check_against_a_set(&mut random, 5_000, |random| Hash::new(u128::from(random.u16(..300))));
         check_against_a_set(&mut random, 3_000, |random| Hash::new(u128::from(random.u8(..3))));
+    }
+
+    #[test]
+    fn parts_that_are_filled_at_once_or_have_their_room_before_are_as_those_that_grew() {
+        let mut random = fastrand::Rng::with_seed(8);
+        // Spread over all parts; all in one; and all with nearly one hash.
+        for mask in [u128::MAX, u128::MAX >> 44, u128::from(u16::MAX)] {
+            let entry = |row| (Hash::new(random.u128(..) & mask), Location { row, ..FIRST });
+            let mut entries: Vec<(Hash, Location)> =
+                (0..400_000_u32 >> mask.leading_zeros().min(4)).map(entry).collect();
+            let (mut grown, mut roomy, mut filled) =
+                (PackedKeys::default(), PackedKeys::default(), PackedKeys::default());
+            roomy.reserve(entries.len() as u64);
+            for (hash, location) in &entries {
+                grown.insert(*hash, *location);
+                roomy.insert(*hash, *location);
+            }
+            entries.sort();
+            entries.chunk_by(|a, b| a.0.shard() == b.0.shard()).for_each(|part| filled.fill(part));
+            for index in [&grown, &roomy, &filled] {
+                let mut found: Vec<(Hash, Location)> = index.entries().collect();
+                assert!(found.is_sorted_by_key(|(hash, _)| *hash));
+                found.sort();
+                assert_eq!((found.len() as u64, &found), (index.len(), &entries));
+                let one = entries[entries.len() / 3];
+                assert!(index.find(one.0).any(|location| location == one.1));
+            }
+            if mask == u128::MAX {
+                let most = filled.memory().max(roomy.memory());
+                assert!(most < entries.len() * 28, "{most} bytes of {} keys", entries.len());
+            }
+        }
     }
 
     #[test]

@@ -84,21 +84,66 @@ impl Shard {
         self.len
     }
 
+    fn filled_slots(&self) -> impl Iterator<Item = usize> {
+        (0..self.slots()).filter(|slot| self.word(*slot) != 0)
+    }
+
+    fn entry(&self, slot: usize) -> [u8; ENTRY] {
+        let bytes = self.slots.get(slot * ENTRY..).and_then(|rest| rest.first_chunk());
+        bytes.copied().unwrap_or([0; ENTRY])
+    }
+
     /// All of them, in the order of their hashes, which are without the part that the shard says.
     pub fn entries(&self) -> impl Iterator<Item = (u128, Location)> + '_ {
-        let filled = (0..self.slots()).filter(|slot| self.word(*slot) != 0);
-        filled.map(|slot| (hash_of(self.word(slot)), self.location(slot)))
+        self.filled_slots().map(|slot| (hash_of(self.word(slot)), self.location(slot)))
     }
 
     /// Those that stay take no more than they need.
     pub fn retain(&mut self, stays: impl Fn(Location) -> bool) {
         let stay = self.entries().filter(|(_, location)| stays(*location)).count();
         if stay < self.len {
-            let (all, mut slack) = (std::mem::take(self), SLACK);
-            while !self.fill_from(&all, (homes_for(stay), slack), &stays) {
-                slack *= 2;
-            }
+            let staying =
+                || self.filled_slots().filter(|slot| stays(self.location(*slot))).map(|slot| self.entry(slot));
+            *self = Shard::of(staying, homes_for(stay), SLACK);
         }
+    }
+
+    /// Of entries that are in the order of their hashes.
+    pub fn of_sorted(entries: &[(u128, Location)]) -> Self {
+        let entries_of = || entries.iter().map(|(hash, location)| entry_of(*hash, *location));
+        Shard::of(entries_of, homes_for(entries.len()), SLACK)
+    }
+
+    /// There is room for so many before it grows.
+    pub fn reserve(&mut self, entries: usize) {
+        if homes_for(entries) > self.homes {
+            self.grow(homes_for(entries), self.slack());
+        }
+    }
+
+    /// The same entries, in their order, as often as it takes to find all a place.
+    fn of<E: Iterator<Item = [u8; ENTRY]>>(entries: impl Fn() -> E, homes: usize, mut slack: usize) -> Self {
+        loop {
+            if let Some(filled) = Shard::filled(entries(), homes, slack) {
+                return filled;
+            }
+            slack *= 2;
+        }
+    }
+
+    /// Nothing where an entry finds no place.
+    fn filled(entries: impl Iterator<Item = [u8; ENTRY]>, homes: usize, slack: usize) -> Option<Self> {
+        let slots = vec![0; (homes + slack) * ENTRY].into_boxed_slice();
+        let mut filled = Shard { slots, homes, len: 0 };
+        let mut next = 0;
+        for entry in entries {
+            let word = entry.first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes));
+            let slot = filled.home(hash_of(word)).max(next);
+            filled.slots.get_mut(slot * ENTRY..(slot + 1) * ENTRY)?.copy_from_slice(&entry);
+            next = slot + 1;
+            filled.len += 1;
+        }
+        Some(filled)
     }
 
     /// The first slot at or behind the hash's own that is empty or has a hash that is not smaller.
@@ -179,31 +224,8 @@ impl Shard {
     }
 
     /// I3.
-    fn grow(&mut self, homes: usize, mut slack: usize) {
-        let all = std::mem::take(self);
-        while !self.fill_from(&all, (homes, slack), |_| true) {
-            slack *= 2;
-        }
-    }
-
-    /// Becomes those of another one that stay; false, and as before, where an entry finds no place.
-    fn fill_from(&mut self, all: &Shard, (homes, slack): (usize, usize), stays: impl Fn(Location) -> bool) -> bool {
-        let slots = vec![0; (homes + slack) * ENTRY].into_boxed_slice();
-        let mut filled = Shard { slots, homes, len: 0 };
-        let mut next = 0;
-        for (place, entry) in all.slots.chunks_exact(ENTRY).enumerate() {
-            let word = entry.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes));
-            if word == 0 || !stays(all.location(place)) {
-                continue;
-            }
-            let slot = filled.home(hash_of(word)).max(next);
-            let Some(place) = filled.slots.get_mut(slot * ENTRY..(slot + 1) * ENTRY) else { return false };
-            place.copy_from_slice(entry);
-            next = slot + 1;
-            filled.len += 1;
-        }
-        *self = filled;
-        true
+    fn grow(&mut self, homes: usize, slack: usize) {
+        *self = Shard::of(|| self.filled_slots().map(|slot| self.entry(slot)), homes, slack);
     }
 }
 

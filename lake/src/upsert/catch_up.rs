@@ -83,6 +83,7 @@ impl KeyedTable {
 
     async fn read_in(&mut self, files: Vec<KnownFile>) -> Result<()> {
         let (mut numbered, count) = (Vec::new(), files.len());
+        self.make_room_for(files.iter().map(KnownFile::rows).sum());
         for file in files {
             let data_file = file.live.file.clone();
             let number = self.files.add(file)?;

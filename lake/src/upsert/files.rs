@@ -21,6 +21,13 @@ pub struct KnownFile {
     pub own_deletes: Vec<LiveFile>,
 }
 
+impl KnownFile {
+    /// Those that live.
+    pub fn rows(&self) -> u64 {
+        self.live.file.record_count().saturating_sub(self.deleted.len())
+    }
+}
+
 /// Those that are live.
 #[derive(Debug, Default)]
 pub struct NumberedFiles {
@@ -96,7 +103,7 @@ impl NumberedFiles {
 
     /// Rows that live.
     pub fn rows(&self) -> u64 {
-        self.iter().map(|(_, file)| file.live.file.record_count().saturating_sub(file.deleted.len())).sum()
+        self.iter().map(|(_, file)| file.rows()).sum()
     }
 
     pub fn forget(&mut self, number: u32) {

@@ -142,6 +142,11 @@ impl KeyedTable {
         Ok(())
     }
 
+    /// Before so many are read.
+    pub(super) fn make_room_for(&mut self, rows: u64) {
+        self.index.reserve(rows, self.kept.share.as_ref().map_or(u64::MAX, KeyShare::room));
+    }
+
     /// So that the index takes no more than live rows need, and numbers of files come free.
     pub(super) async fn purge_if_much_is_gone(&mut self) -> Result<()> {
         let rows = self.files.rows();
