@@ -26,6 +26,7 @@ use tableflow_store::paths::{StatePaths, Warehouse};
 use uuid::Uuid;
 
 use crate::definition::{Definition, Definitions};
+use crate::growth::Growth;
 use crate::pattern::Patterns;
 use crate::turns::Turns;
 
@@ -58,6 +59,7 @@ pub struct Home {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub turns: Arc<Turns>,
+    pub growth: Arc<Growth>,
 }
 
 impl Home {
@@ -99,6 +101,7 @@ impl Home {
             clock,
             ids,
             turns: Arc::default(),
+            growth: Arc::default(),
         })
     }
 

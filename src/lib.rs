@@ -14,6 +14,7 @@
 //!  query       SQL over the tables
 //!  changes     who follows a table, and what they read next
 //!  upkeep      what keeps tables quick to read
+//!  growth      how much tables have grown since somebody looked after them
 //!  turns       whose turn it is to commit to a table
 //!  doctor      what tables need, and what of it is missing
 //!  serve       the service: every table, and HTTP beside them
@@ -34,6 +35,7 @@ pub mod definition;
 pub mod demo;
 pub mod doctor;
 pub mod exit;
+pub mod growth;
 pub mod home;
 pub mod lease;
 pub mod log;

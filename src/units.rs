@@ -5,6 +5,7 @@
 //! looked at and computes in floating point, so that too large a size is silently cut.
 //! - I1: an [`Interval`] is a whole number of milliseconds, 1 ms to 365 days.
 //! - I2: a [`CommitInterval`] is 10 ms to one day.
+//! - I5: an [`Every`] is an [`Interval`], or never.
 //! - I4: a [`DataRetention`] is at least a millisecond, or for ever, which is -1 as in Kafka.
 //! - I3: a [`ByteSize`] is 1 byte to 8 EiB - 1, so that it fits a signed 64-bit number too.
 
@@ -54,6 +55,33 @@ impl FromStr for Interval {
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// How often something is done without being asked; none is never (I5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Every(pub Option<Interval>);
+
+const NEVER: &str = "never";
+
+impl FromStr for Every {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim().eq_ignore_ascii_case(NEVER) {
+            true => Ok(Every(None)),
+            false => Ok(Every(Some(text.parse()?))),
+        }
+    }
+}
+
+impl fmt::Display for Every {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(interval) => interval.fmt(f),
+            None => f.write_str(NEVER),
+        }
     }
 }
 
@@ -180,7 +208,7 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(Interval, CommitInterval, ByteSize);
+as_text!(Interval, Every, CommitInterval, ByteSize);
 
 #[cfg(test)]
 mod tests {
@@ -211,6 +239,15 @@ mod tests {
             let error = text.parse::<Interval>().unwrap_err().to_string();
             assert!(error.contains(&format!("{text:?}")), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn i5_never_is_an_answer_to_how_often() {
+        for (text, every) in [("never", None), ("NEVER", None), ("90s", Some(90_000))] {
+            assert_eq!(text.parse::<Every>().unwrap().0.map(Interval::as_ms), every, "{text}");
+        }
+        assert_eq!("1m 30s".parse::<Every>().unwrap().to_string(), "1m 30s");
+        assert!("seldom".parse::<Every>().is_err());
     }
 
     #[test]

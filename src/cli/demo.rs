@@ -9,12 +9,11 @@ use futures::StreamExt;
 use serde::Serialize;
 use tableflow_connectors::topics::NewRecord;
 use tableflow_lake::commit::live_files;
-use tableflow_lake::compact::{Strategy, Thresholds};
 use tableflow_model::{Error, Millis, Result, TableName, TopicName};
 
 use super::args::{DemoArguments, GlobalArguments};
 use super::session::Session;
-use crate::definition::{self, Definition};
+use crate::definition::{self, CompactionPolicy, Definition};
 use crate::demo::{Shop, Topic};
 use crate::exit::Exit;
 use crate::output::{self, Format, Rows, printed};
@@ -24,7 +23,7 @@ use crate::pipeline::status::status_of;
 use crate::pipeline::supervise::catch_up;
 use crate::query::{QuerySession, query_error};
 use crate::upkeep::compaction::{Options, compact};
-use crate::upkeep::maintenance::TARGET_BYTES;
+use crate::upkeep::means::Means;
 
 /// So often customers move.
 const MOVES: u32 = 4;
@@ -248,13 +247,8 @@ async fn move_customers(
         out,
         &format!("  {moved} customers moved: still {} rows, in {files} files and {deletes} delete files", before.rows),
     )?;
-    let options = Options {
-        thresholds: Thresholds::new(TARGET_BYTES),
-        strategy: Strategy::BinPack,
-        condition: None,
-        at_once: 1,
-        memory_bytes_max: session.memory_bytes_max(),
-    };
+    let means = Means { at_once: 1, memory: TableMemory::new(session.memory_bytes_max()) };
+    let options = Options::asked(&CompactionPolicy::default(), None, means);
     let report = compact(&session.home, &definition.table, &options).await?;
     let after = fill(session, definition).await?;
     let (files, dropped) = (after.data_files, report.rows_dropped);

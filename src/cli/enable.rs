@@ -126,6 +126,7 @@ fn asked(arguments: &EnableArguments) -> Asked {
         }),
         retention_ms: arguments.retention_ms,
         data_retention_ms: arguments.data_retention_ms,
+        compaction: arguments.compaction.policy(),
         evolution: arguments.evolution.map(Into::into),
         error_handling: arguments.error_handling.map(Into::into),
         log_target: arguments.log_target.clone(),

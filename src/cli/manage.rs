@@ -10,11 +10,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tableflow_connectors::decode::{Evolution, MetadataColumns};
+use tableflow_lake::layout::sort_text;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TableName};
 
 use super::args::{DisableArguments, ResumeArguments, TableArgument, TableReference, UpdateArguments};
 use super::session::Session;
-use crate::definition::{DeadLetters, Definition, ErrorHandling, Wanted};
+use crate::definition::{CompactionStrategy, DeadLetters, Definition, ErrorHandling, Wanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::dead_letters;
@@ -150,6 +151,7 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
         return Err(Error::usage(format!("rows of {table} do not say when they came, so none can be too old"))
             .with_hint("enable the topic into another table, with metadata columns"));
     }
+    check_order(arguments, session, &before).await?;
     let dead_letters = dead_letters_for(arguments, session).await?;
     let change = |definition: &mut Definition| {
         if let Some(interval) = arguments.commit_interval {
@@ -161,6 +163,7 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
         if let Some(rows_stay) = arguments.data_retention_ms {
             definition.data_retention_ms = rows_stay.0;
         }
+        definition.compaction = definition.compaction.with(&arguments.compaction.policy());
         if let Some(word) = arguments.evolution {
             definition.evolution = word.into();
         }
@@ -186,6 +189,20 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
     }
     output::document(session.format, &Updated { status, changed }, out)?;
     Ok(Exit::Done)
+}
+
+/// Rows of a table without an order cannot be sorted by whoever compacts it.
+async fn check_order(arguments: &UpdateArguments, session: &Session, of: &Definition) -> Result<()> {
+    let policy = arguments.compaction.policy();
+    let sort_by = match &of.fan_out {
+        Some(fan_out) => fan_out.sort_by.clone(),
+        None if policy.strategy == Some(CompactionStrategy::Sort) => {
+            let metadata = session.home.catalog.load_table(&of.table).await?.metadata;
+            sort_text(metadata.default_sort_order(), metadata.current_schema())
+        }
+        None => String::new(),
+    };
+    policy.check(&sort_by)
 }
 
 /// What the table itself says: how it is written and parted.
@@ -247,6 +264,7 @@ fn changes(before: &Definition, after: &Definition) -> Vec<Change> {
             ("commit_interval_ms", json!(it.commit_interval_ms)),
             ("retention_ms", json!(it.retention_ms)),
             ("data_retention_ms", json!(it.data_retention_ms)),
+            ("compaction", json!(it.compaction)),
             ("evolution", json!(it.evolution)),
             ("error_handling", json!(it.error_handling)),
             ("dead_letters", json!(letters(it))),

@@ -93,6 +93,8 @@ struct Description {
     /// Absent where rows stay for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     data_retention_ms: Option<i64>,
+    /// What of it was declared.
+    compaction: definition::CompactionPolicy,
 }
 
 #[derive(Debug, Serialize)]
@@ -219,6 +221,7 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
         commit_interval_ms: definition.commit_interval_ms,
         retention_ms: definition.retention_ms,
         data_retention_ms: definition.data_retention_ms,
+        compaction: definition.compaction,
     };
     output::document(session.format, &description, out)?;
     Ok(Exit::Done)

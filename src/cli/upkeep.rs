@@ -3,43 +3,50 @@
 use std::io::Write;
 
 use serde::Serialize;
-use tableflow_lake::compact::{Strategy, Thresholds};
 use tableflow_model::{Error, Result, TableName};
 
 use super::args::{
-    CompactArguments, CompactStrategy, EraseArguments, ExpireArguments, MaintainArguments, RewriteManifestsArguments,
-    TableReference, VacuumArguments,
+    CompactArguments, EraseArguments, ExpireArguments, MaintainArguments, RewriteManifestsArguments, TableReference,
+    VacuumArguments,
 };
 use super::session::Session;
+use crate::definition::{CompactionPolicy, CompactionStrategy};
 use crate::exit::Exit;
 use crate::output;
+use crate::pipeline::budget::TableMemory;
+use crate::upkeep::compaction::Options;
 use crate::upkeep::maintenance::{self, Step};
+use crate::upkeep::means::Means;
 use crate::upkeep::tables::{kept, kept_tables};
 use crate::upkeep::{compaction, expiry, manifests, removal, vacuum};
 
-/// Of the memory budget, for each group that is sorted; others are on disk.
-const SORTED_SHARE: u64 = 4;
-
 pub async fn compact(arguments: &CompactArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let sorts = arguments.strategy == CompactStrategy::Sort;
-    let memory_bytes = usize::try_from(session.memory_bytes_max() / SORTED_SHARE).unwrap_or(usize::MAX);
-    let options = compaction::Options {
-        thresholds: Thresholds { sorts, ..Thresholds::new(arguments.target_file_size.bytes()) },
-        strategy: if sorts { Strategy::Sort { memory_bytes } } else { Strategy::BinPack },
-        condition: arguments.condition.clone(),
-        at_once: cores(),
-        memory_bytes_max: session.memory_bytes_max(),
-    };
+    let strategy = arguments.strategy.map(Into::into);
+    let asked =
+        CompactionPolicy { strategy, target_file_size: arguments.target_file_size, ..CompactionPolicy::default() };
+    let means = means(session);
     let columns = ["table", "files_read", "files_written", "bytes_read", "bytes_written", "seconds"];
     let mut done = Outcomes::of(&columns);
     for table in tables(session, &arguments.tables).await? {
-        let report = match arguments.dry_run {
-            true => compaction::dry_run(&session.home, &table, &options).await,
-            false => compaction::compact(&session.home, &table, &options).await,
-        };
-        done.add(&table, report);
+        done.add(&table, compact_one(arguments, (session, &means), (&table, &asked)).await);
     }
     done.print(session, out)
+}
+
+async fn compact_one(
+    arguments: &CompactArguments,
+    (session, means): (&Session, &Means),
+    (table, asked): (&TableName, &CompactionPolicy),
+) -> Result<compaction::Report> {
+    if asked.strategy == Some(CompactionStrategy::Sort) {
+        compaction::check_sorted(&session.home, table).await?;
+    }
+    let policy = kept(&session.home, table.clone()).await?.compaction.with(asked);
+    let options = Options::asked(&policy, arguments.condition.clone(), means.clone());
+    match arguments.dry_run {
+        true => compaction::dry_run(&session.home, table, &options).await,
+        false => compaction::compact(&session.home, table, &options).await,
+    }
 }
 
 pub async fn expire(arguments: &ExpireArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
@@ -106,8 +113,9 @@ pub async fn maintain(arguments: &MaintainArguments, session: &Session, out: &mu
     }
     let columns = ["table", "files_read", "files_written", "snapshots_forgotten", "files_deleted", "seconds"];
     let mut done = Outcomes { several: arguments.all, ..Outcomes::of(&columns) };
+    let means = means(session);
     for kept in &tables_kept {
-        let (report, failed) = maintenance::maintain(&session.home, kept, &Step::ALL, cores(), arguments.dry_run).await;
+        let (report, failed) = maintenance::maintain(&session.home, kept, &Step::ALL, &means, arguments.dry_run).await;
         done.reports.push(report);
         done.failed = done.failed.or(failed);
     }
@@ -122,8 +130,10 @@ async fn tables(session: &Session, references: &[TableReference]) -> Result<Vec<
     Ok(tables)
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// All that the process may take.
+fn means(session: &Session) -> Means {
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    Means { at_once, memory: TableMemory::new(session.memory_bytes_max()) }
 }
 
 /// Each table by itself: the error of one does not keep the others from being looked after.

@@ -4,6 +4,7 @@
 //! - I1: a version, once put, never changes; a change is the next version.
 //! - I2: a definition is read whole or not at all; one of a newer program is refused, not guessed at.
 
+mod compaction;
 mod keys;
 mod store;
 mod words;
@@ -18,6 +19,7 @@ use tableflow_model::protocol::{SinkName, Whose};
 use tableflow_model::{JobName, Millis, Offset, Partition, Result, TableName, TopicId, TopicName, types};
 use uuid::Uuid;
 
+pub use self::compaction::{CompactionPolicy, CompactionStrategy};
 pub use self::keys::{KeyFormat, Keys};
 pub use self::store::{Definitions, Listing, Unreadable};
 use self::words::is_additive;
@@ -120,6 +122,8 @@ pub struct Definition {
     /// How long rows stay. Absent: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_retention_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "CompactionPolicy::is_nothing")]
+    pub compaction: CompactionPolicy,
     #[serde(default, skip_serializing_if = "is_additive")]
     pub evolution: Evolution,
     #[serde(default, skip_serializing_if = "ErrorHandling::is_suspend")]
@@ -154,6 +158,7 @@ pub struct NewDefinition {
     pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
     pub data_retention_ms: Option<i64>,
+    pub compaction: CompactionPolicy,
     pub evolution: Evolution,
     pub error_handling: ErrorHandling,
     pub dead_letters: Option<DeadLetters>,
@@ -205,6 +210,7 @@ impl From<NewDefinition> for Definition {
             past_gaps: None,
             retention_ms: new.retention_ms,
             data_retention_ms: new.data_retention_ms,
+            compaction: new.compaction,
             evolution: new.evolution,
             error_handling: new.error_handling,
             dead_letters: new.dead_letters,

@@ -2,11 +2,11 @@
 //!
 //! Owns [`TableMemory`], the sum, and [`Share`], what one job holds of it. A part of the budget is the lane's, where
 //! tables that are far behind fetch ([`Lane`]); another one may be taken by the indexes of keys ([`KeyMemory`]), which go on
-//! on disk beyond it; what is staged has the rest.
+//! on disk beyond it; what is staged has the rest, and what upkeep writes meanwhile ([`Upkeeping`]) is of it.
 //! - I1: when what all jobs hold exceeds the budget, every job that holds its fair share or more commits early;
 //!   so memory falls without any job waiting for another.
 //! - I2: a job says what it holds after every poll, and gives all of it back when it ends, however it ends.
-//! - I3: whatever indexes take, an eighth of the budget is there for what is staged.
+//! - I3: whatever indexes and upkeep take, an eighth of the budget is there for what is staged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -42,6 +42,7 @@ pub struct TableMemory {
     jobs_begun: AtomicU32,
     lane: Arc<Lane>,
     keys: Arc<KeyMemory>,
+    upkeep_bytes: AtomicU64,
 }
 
 impl TableMemory {
@@ -49,9 +50,9 @@ impl TableMemory {
         let lane_bytes = bytes_max / LANE_SHARE;
         let lane = Lane::new(lane_bytes, available_parallelism().map_or(1, usize::from) * PLACES_PER_CORE);
         let staged_bytes_max = bytes_max - lane_bytes;
-        let (bytes_held, jobs, jobs_begun) = Default::default();
+        let (bytes_held, jobs, jobs_begun, upkeep_bytes) = Default::default();
         let keys = KeyMemory::new(bytes_max / 8 * KEY_EIGHTHS);
-        Arc::new(TableMemory { bytes_max, staged_bytes_max, bytes_held, jobs, jobs_begun, lane, keys })
+        Arc::new(TableMemory { bytes_max, staged_bytes_max, bytes_held, jobs, jobs_begun, lane, keys, upkeep_bytes })
     }
 
     pub fn bytes_max(&self) -> u64 {
@@ -69,7 +70,14 @@ impl TableMemory {
 
     /// What all jobs may have staged (I3).
     fn staged_bytes_max(&self) -> u64 {
-        self.staged_bytes_max.saturating_sub(self.keys.bytes()).max(self.bytes_max / STAGED_SHARE_MIN)
+        let others = self.keys.bytes() + self.upkeep_bytes.load(Ordering::Relaxed);
+        self.staged_bytes_max.saturating_sub(others).max(self.bytes_max / STAGED_SHARE_MIN)
+    }
+
+    /// So much is taken by files that are rewritten, until it is dropped.
+    pub fn upkeeping(self: &Arc<Self>, bytes: u64) -> Upkeeping {
+        self.upkeep_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Upkeeping { memory: self.clone(), bytes }
     }
 
     /// A further job's part, of nothing as yet.
@@ -77,6 +85,19 @@ impl TableMemory {
         self.jobs.fetch_add(1, Ordering::Relaxed);
         let jobs_before = self.jobs_begun.fetch_add(1, Ordering::Relaxed);
         Share { memory: self.clone(), bytes: 0, jobs_before }
+    }
+}
+
+/// What upkeep takes of the budget.
+#[derive(Debug)]
+pub struct Upkeeping {
+    memory: Arc<TableMemory>,
+    bytes: u64,
+}
+
+impl Drop for Upkeeping {
+    fn drop(&mut self) {
+        self.memory.upkeep_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -151,13 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn i3_indexes_leave_less_to_what_is_staged_and_never_nothing() {
+    fn i3_indexes_and_upkeep_leave_less_to_what_is_staged_and_never_nothing() {
         let memory = with_staged(6000);
         let (mut staged, mut index) = (memory.share(), memory.keys().share());
         staged.hold(5000);
         assert!(!staged.must_flush());
         index.hold(1001);
         assert!(staged.must_flush());
+        index.hold(0);
+        let files = [memory.upkeeping(1000), memory.upkeeping(1)];
+        assert!(staged.must_flush());
+        drop(files);
+        assert!(!staged.must_flush());
         staged.hold(999);
         index.hold(100_000);
         assert!(!staged.must_flush());

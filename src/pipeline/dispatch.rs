@@ -365,7 +365,7 @@ pub fn check_registry(home: &Home, definition: &Definition) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::{Format, Keys, NewDefinition, StartFrom};
+    use crate::definition::{CompactionPolicy, Format, Keys, NewDefinition, StartFrom};
 
     /// A job that is begun again has its old definition.
     #[tokio::test]
@@ -391,6 +391,7 @@ mod tests {
             from_offsets: None,
             retention_ms: 1,
             data_retention_ms: None,
+            compaction: CompactionPolicy::default(),
             evolution: tableflow_connectors::decode::Evolution::Additive,
             error_handling: ErrorHandling::Suspend,
             dead_letters: None,

@@ -7,6 +7,7 @@
 //!   up to the interval, within [`REST_PAUSE_MIN`] and [`REST_PAUSE_MAX`], while it rests.
 //! - I3: commits that take long stretch the interval, so that a table waits at least as long as it commits: when the
 //!   store is slow, or many tables are due at once, there are fewer and larger commits, not a queue of them.
+//! - I5: commits to a table whose upkeep is behind come seldomer, and make fewer files: [`BEHIND`] times the interval.
 //! - I4: the first epochs of jobs that begin together are due one after the other, evenly over one interval: a thousand
 //!   tables that begin with a service do not commit all at once, wait for each other, and stretch what comes next (I3).
 
@@ -28,6 +29,9 @@ const REST_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// a commit took that had to wait for a store says nothing about the next one.
 const COMMITS_PER_INTERVAL: u32 = 2;
 const STRETCHED_MAX: Duration = Duration::from_secs(60);
+
+/// I5, up to the same limit.
+const BEHIND: u32 = 4;
 
 /// The golden ratio: its multiples, without what is whole, are even at every length (I4).
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
@@ -66,11 +70,12 @@ impl Pace {
         Pace { stretched: interval.mul_f64(1.0 - earlier), ..Pace::new(interval, now) }
     }
 
-    /// An epoch begins; the one before it, if it was staged, is committed by now (I3).
-    pub fn begin(&mut self, now: Instant) {
+    /// An epoch begins; the one before it, if it was staged, is committed by now (I3, I5).
+    pub fn begin(&mut self, now: Instant, upkeep_is_behind: bool) {
         if let Some(staged_at) = self.staged_at.take() {
             let long = (now - staged_at) * COMMITS_PER_INTERVAL;
-            self.stretched = self.interval.max(long.min(STRETCHED_MAX));
+            let longer = if upkeep_is_behind { self.interval * BEHIND } else { self.interval };
+            self.stretched = self.interval.max(long.max(longer).min(STRETCHED_MAX));
         }
         *self = Pace { stretched: self.stretched, ..Pace::new(self.interval, now) };
     }
@@ -127,7 +132,7 @@ mod tests {
         pace.found(began + 11 * SECOND);
         assert!(!pace.is_due(began + 12 * SECOND));
         assert!(pace.is_due(began + 13 * SECOND));
-        pace.begin(began + 14 * SECOND);
+        pace.begin(began + 14 * SECOND, false);
         assert!(!pace.is_due(began + 100 * SECOND));
     }
 
@@ -145,7 +150,7 @@ mod tests {
             let pauses: Vec<_> = (0..12).map(|_| pace.found_nothing(now, now, rests) - now).collect();
             assert_eq!((pauses.first(), pauses.last()), (Some(&PAUSE_MIN), Some(&longest)), "{interval} {rests}");
             pace.found(now);
-            pace.begin(now);
+            pace.begin(now, false);
             assert_eq!(pace.found_nothing(now, now, rests) - now, PAUSE_MIN);
         }
     }
@@ -165,7 +170,7 @@ mod tests {
         let mut pace = Pace::new(SECOND, now);
         let mut interval_after = |took: Duration| {
             pace.staged(now);
-            pace.begin(now + took);
+            pace.begin(now + took, false);
             pace.stretched
         };
         assert_eq!(interval_after(SECOND / 10), SECOND);
@@ -174,15 +179,29 @@ mod tests {
         assert_eq!(interval_after(SECOND / 2), SECOND);
         let mut long = Pace::new(600 * SECOND, now);
         long.staged(now);
-        long.begin(now + 500 * SECOND);
+        long.begin(now + 500 * SECOND, false);
         assert_eq!(long.stretched, 600 * SECOND, "never shorter than it was declared");
     }
+
+    #[test]
+    fn i5_commits_wait_longer_while_upkeep_is_behind() {
+        let now = Instant::now();
+        for (seconds, longer) in [(10, 40), (30, 60), (90, 90)] {
+            let mut pace = Pace::new(seconds * SECOND, now);
+            for (is_behind, expected) in [(false, seconds), (true, longer), (false, seconds)] {
+                pace.staged(now);
+                pace.begin(now, is_behind);
+                assert_eq!(pace.stretched, expected * SECOND);
+            }
+        }
+    }
+
     #[test]
     fn i4_jobs_that_begin_together_are_due_one_after_the_other() {
         let began = Instant::now();
         let due_in = |jobs_before| {
             let mut pace = Pace::in_turn(10 * SECOND, jobs_before, began);
-            pace.begin(began);
+            pace.begin(began, false);
             pace.found(began);
             pace.due.unwrap() - began
         };
@@ -192,7 +211,7 @@ mod tests {
         assert!(tenths.iter().all(|count| (98..=102).contains(count)), "{tenths:?}");
         let mut pace = Pace::in_turn(10 * SECOND, 1, began);
         pace.staged(began);
-        pace.begin(began);
+        pace.begin(began, false);
         assert_eq!(pace.stretched, 10 * SECOND, "from its first commit on the interval is whole");
     }
 }

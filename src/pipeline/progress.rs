@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::account::{Account, Counts};
 use super::histogram::Histogram;
+use crate::growth::Growth;
 
 /// In seconds: from a commit interval of one second to a topic that nobody read for a while. Each bound is a line of
 /// every table, in every scrape.
@@ -107,6 +108,9 @@ pub struct Report {
     /// Of the index of a table with one row a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_index: Option<KeyIndexReport>,
+    /// Where the service looks after the job's tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<UpkeepReport>,
     pub reported_at: Millis,
 }
 
@@ -120,6 +124,36 @@ pub struct KeyIndexReport {
     pub bytes: u64,
 }
 
+/// How the tables of a job are looked after: of several, the one that is worst off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpkeepReport {
+    /// Files that came since upkeep was there.
+    pub files_since: u64,
+    /// They are so many that commits wait longer.
+    pub is_behind: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<Millis>,
+    /// Why upkeep came to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+impl UpkeepReport {
+    /// Nothing where nobody here looks after them.
+    pub fn of(growth: &Growth, tables: &[TableName]) -> Option<Self> {
+        let worst = tables
+            .iter()
+            .filter_map(|table| growth.care_of(table))
+            .max_by_key(|care| (care.failure.is_some(), care.files_since))?;
+        Some(UpkeepReport {
+            files_since: worst.files_since,
+            is_behind: worst.is_too_much(),
+            looked_at: worst.looked_at,
+            failure: worst.failure,
+        })
+    }
+}
+
 impl Report {
     /// Of a table that nobody feeds, since a person wants it so.
     pub fn of_rest(definition_version: u32, now: Millis) -> Self {
@@ -131,6 +165,7 @@ impl Report {
             last_commit_at: None,
             freshness_ms: None,
             key_index: None,
+            upkeep: None,
             reported_at: now,
         }
     }
@@ -151,6 +186,12 @@ pub struct Extent {
     pub data_files: u64,
     pub delete_files: u64,
     pub bytes: u64,
+}
+
+impl Extent {
+    pub fn files(&self) -> u64 {
+        self.data_files + self.delete_files
+    }
 }
 
 /// What a job counts, at one moment (I2).
@@ -305,6 +346,11 @@ impl Progress {
         self.counted().extents.insert(table.clone(), extent);
     }
 
+    /// Those that were seen.
+    pub fn tables(&self) -> Vec<TableName> {
+        self.counted().extents.keys().cloned().collect()
+    }
+
     pub fn indexes(&self, extent: KeyExtent) {
         self.counted().key_index = Some(extent);
     }
@@ -336,6 +382,7 @@ impl Progress {
                 keys_on_disk: of.on_disk,
                 bytes: of.bytes,
             }),
+            upkeep: None,
             reported_at: now,
         }
     }

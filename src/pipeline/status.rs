@@ -5,6 +5,7 @@
 //! - I1: what is committed comes from the table's own ledger, never from a report.
 
 use bytes::Bytes;
+use iceberg::spec::{Operation, TableMetadata};
 use serde::Serialize;
 use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::ROLLED_BACK_TO;
@@ -14,7 +15,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, Table
 use super::fan_out::FanOutTable;
 use super::filled::Filled;
 use super::gone::deleted;
-use super::progress::{KeyIndexReport, Report, State, Trouble};
+use super::progress::{KeyIndexReport, Report, State, Trouble, UpkeepReport};
 use super::replay::replayed;
 use super::target::total_of;
 use super::writing::{Reader, Writing};
@@ -61,13 +62,51 @@ pub struct TableStatus {
     pub data_files: u64,
     pub delete_files: u64,
     pub bytes: u64,
+    pub snapshots: u64,
+    /// Of those that are kept.
+    pub last_compacted_at: Option<String>,
     pub catalogs: Vec<CatalogStatus>,
     /// Of a table with one row a key that a running service feeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_index: Option<KeyIndexReport>,
+    /// Where a running service looks after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<UpkeepStatus>,
     /// Of a fan-out: those that it has so far.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<OneOfSeveral>,
+}
+
+/// How the service looks after a table.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpkeepStatus {
+    pub state: UpkeepState,
+    /// Data files and delete files that came since it was there.
+    pub files_since: u64,
+    pub looked_at: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum UpkeepState {
+    Waiting,
+    /// It has had its look.
+    Kept,
+    /// Files come faster than they are compacted: commits wait longer.
+    Behind,
+    Failing,
+}
+
+impl From<UpkeepReport> for UpkeepStatus {
+    fn from(report: UpkeepReport) -> Self {
+        let state = match (&report.failure, report.is_behind, report.looked_at) {
+            (Some(_), _, _) => UpkeepState::Failing,
+            (None, true, _) => UpkeepState::Behind,
+            (None, false, None) => UpkeepState::Waiting,
+            (None, false, Some(_)) => UpkeepState::Kept,
+        };
+        let looked_at = report.looked_at.and_then(|at| rfc3339(at.0));
+        UpkeepStatus { state, files_since: report.files_since, looked_at }
+    }
 }
 
 /// A table of one type of record, of a topic that has many.
@@ -149,6 +188,8 @@ impl TableStatus {
             data_files: total("total-data-files"),
             delete_files: total("total-delete-files"),
             bytes: total("total-files-size"),
+            snapshots: rows_in.iter().map(|metadata| metadata.snapshots().len() as u64).sum(),
+            last_compacted_at: rows_in.iter().filter_map(|metadata| compacted_at(metadata)).max().and_then(rfc3339),
             catalogs: vec![CatalogStatus { name: "tableflow", state: registered, error: None }],
             tables: filled.of_fan_out.iter().map(|(named, table)| OneOfSeveral::of(named.clone(), table)).collect(),
             ..TableStatus::appended()
@@ -173,7 +214,8 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
     };
     let served = live_service(home).await.is_some();
     let (status, trouble) = state(definition, report.as_ref(), tables.anchor.as_ref(), no_topic, served);
-    let trouble = trouble.or(open);
+    let upkeep = report.as_ref().filter(|_| served).and_then(|report| report.upkeep.clone());
+    let trouble = trouble.or(open).or(upkeep.as_ref().and_then(upkeep_trouble));
     let lag: i64 = partitions.iter().map(|partition| partition.lag).sum();
     let reads = !partitions.is_empty();
     // A report is older than the ledger: what it calls buffered may be committed by now (I1).
@@ -186,6 +228,7 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         hint: trouble.and_then(|trouble| trouble.hint),
         rows_buffered: buffered.min(u64::try_from(lag).unwrap_or(0)),
         key_index: report.as_ref().filter(|_| served).and_then(|report| report.key_index),
+        upkeep: upkeep.map(UpkeepStatus::from),
         rows_skipped: tally.skipped,
         rows_dead_lettered: tally.dead_lettered.saturating_sub(replayed),
         lag,
@@ -196,6 +239,27 @@ pub async fn status_of(home: &Home, definition: &Definition) -> Result<TableStat
         partitions,
         ..TableStatus::of_tables(&tables, definition)
     })
+}
+
+/// When the newest compaction of those that history tells of was.
+fn compacted_at(metadata: &TableMetadata) -> Option<i64> {
+    let replacing = metadata.snapshots().filter(|snapshot| snapshot.summary().operation == Operation::Replace);
+    replacing.map(|snapshot| snapshot.timestamp_ms()).max()
+}
+
+/// What keeps a table from being as quick to read as it could be.
+fn upkeep_trouble(upkeep: &UpkeepReport) -> Option<Trouble> {
+    match &upkeep.failure {
+        Some(failure) => {
+            let hint = "rows come all the same; the log has each try, and `tableflow compact` tells what it met";
+            trouble(&format!("upkeep fails: {failure}"), Some(hint))
+        }
+        None if upkeep.is_behind => {
+            let reason = format!("{} files came since upkeep was there: commits wait longer", upkeep.files_since);
+            trouble(&reason, Some("it goes on by itself; a longer --commit-interval makes fewer files"))
+        }
+        None => None,
+    }
 }
 
 /// How long the newest records took until they could be seen; while others wait, at least as long as they do.

@@ -23,7 +23,7 @@ use super::epochs::Epochs;
 use super::ingest::Ingest;
 use super::job::{Ended, Goal, verdict};
 use super::lanes::Lane;
-use super::progress::{Progress, Report, State, Trouble};
+use super::progress::{Progress, Report, State, Trouble, UpkeepReport};
 use super::status::{put_report, status_of};
 use crate::definition::{Definition, Definitions, Wanted};
 use crate::home::Home;
@@ -86,9 +86,8 @@ impl std::fmt::Debug for Supervisor {
 }
 
 impl Supervisor {
-    pub fn new(home: Home, memory_bytes_max: u64) -> Self {
+    pub fn new(home: Home, memory: Arc<TableMemory>) -> Self {
         let definitions = home.definitions();
-        let memory = TableMemory::new(memory_bytes_max);
         let (board, jobs) = (Board::default(), HashMap::new());
         let (known, unreadable, resting) = (HashMap::new(), HashSet::new(), HashSet::new());
         Supervisor { home, definitions, memory, board, jobs, known, unreadable, resting }
@@ -246,7 +245,8 @@ impl Supervisor {
         let now = self.home.clock.now();
         let home = &self.home;
         let due = self.jobs.values_mut().filter_map(|job| {
-            let report = job.progress.report(job.definition.version, now);
+            let upkeep = UpkeepReport::of(&home.growth, &job.progress.tables());
+            let report = Report { upkeep, ..job.progress.report(job.definition.version, now) };
             (due == Due::Always || is_due(job.reported.as_ref(), &report, now)).then_some((job, report))
         });
         let putting = futures::stream::iter(due).for_each_concurrent(REPORTS_AT_ONCE, |(job, report)| async move {

@@ -185,7 +185,7 @@ impl Target {
                     self.progress.found_commit_of(Millis(snapshot.timestamp_ms()));
                 }
                 let facts = table_facts(&table, self.home.catalog.guard(), &self.job);
-                self.progress.saw(&self.table, extent_of(&table.metadata));
+                self.saw(&table.metadata);
                 self.base = Some(table);
                 Ok(Look::Facts(Box::new(facts)))
             }
@@ -328,6 +328,12 @@ impl Target {
         self.send(turn, patience).await
     }
 
+    fn saw(&self, metadata: &TableMetadata) {
+        let extent = extent_of(metadata);
+        self.progress.saw(&self.table, extent);
+        self.home.growth.saw(&self.table, extent.files());
+    }
+
     /// Sends what was prepared (I6).
     async fn send(&mut self, turn: Turn, patience: &mut Patience) -> Result<CommitReply> {
         let Some(Sent { base, prepared, content, .. }) = &self.sent else {
@@ -340,7 +346,7 @@ impl Target {
         match outcome {
             Ok(CommitOutcome::Applied(table)) => {
                 let facts = table_facts(&table, self.home.catalog.guard(), &self.job);
-                self.progress.saw(&self.table, extent_of(&table.metadata));
+                self.saw(&table.metadata);
                 self.base = Some(table);
                 let (rows, files, took_ms) = (content.rows, content.bytes.len(), started.elapsed().as_millis());
                 tracing::debug!(table = %self.table, rows, files, took_ms, "committed");
@@ -389,7 +395,8 @@ pub fn total_of(metadata: &TableMetadata, name: &str) -> u64 {
     text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
 }
 
-fn extent_of(metadata: &TableMetadata) -> Extent {
+/// How large a table is.
+pub fn extent_of(metadata: &TableMetadata) -> Extent {
     Extent {
         snapshots: metadata.snapshots().len() as u64,
         data_files: total_of(metadata, "total-data-files"),

@@ -96,6 +96,7 @@ async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
             board: shared.board,
             lane: shared.lane,
             upkeep: shared.upkeep,
+            growth: shared.home.growth.clone(),
             schemas: shared.home.schema_cache.counts(),
             store: shared.home.store.meter(),
             runtime: Handle::current().metrics(),

@@ -12,9 +12,21 @@ use tableflow_lake::compact::{Plan, Rewritten, Strategy, Thresholds, plan};
 use tableflow_model::{Error, Result, TableName};
 use tokio::time::Instant;
 
+use super::means::Means;
 use super::run::{Run, Task};
+use crate::definition::{CompactionPolicy, CompactionStrategy};
 use crate::home::Home;
 use crate::query::files_with;
+use crate::units::ByteSize;
+
+/// How large files become where nobody says it.
+const TARGET_BYTES: u64 = 128 * 1024 * 1024;
+
+/// Of the memory budget, for rows that are sorted; others are on disk.
+const SORTED_SHARE: u64 = 4;
+
+/// Files that are written without anybody's asking take such a part of it at most, one part in so many: each is in memory until it is put.
+const FILE_SHARE: u64 = 4;
 
 /// How a table is compacted.
 #[derive(Clone, Debug)]
@@ -23,9 +35,40 @@ pub struct Options {
     pub strategy: Strategy,
     /// Only files that may have rows for which it is true.
     pub condition: Option<String>,
-    /// Groups that are rewritten at the same time.
-    pub at_once: usize,
-    pub memory_bytes_max: u64,
+    pub means: Means,
+}
+
+impl Options {
+    /// What a person asks for.
+    pub fn asked(policy: &CompactionPolicy, condition: Option<String>, means: Means) -> Self {
+        let sorts = policy.strategy == Some(CompactionStrategy::Sort);
+        let thresholds = Thresholds::new(policy.target_file_size.map_or(TARGET_BYTES, ByteSize::bytes));
+        Options { condition, ..Options::of(policy, Thresholds { sorts, ..thresholds }, means) }
+    }
+
+    /// What is worth doing by itself. Where rows are to be sorted, those of small files are, together: not all that there are.
+    pub fn due(policy: &CompactionPolicy, means: Means) -> Self {
+        let target_bytes = policy.target_file_size.map_or(TARGET_BYTES, ByteSize::bytes);
+        let mut thresholds = Thresholds::due(target_bytes.min(means.memory.bytes_max() / FILE_SHARE));
+        if let Some(files) = policy.small_files {
+            thresholds.files_min = files as usize;
+        }
+        Options::of(policy, thresholds, means)
+    }
+
+    fn of(policy: &CompactionPolicy, mut thresholds: Thresholds, means: Means) -> Self {
+        if let Some(percent) = policy.deleted_percent {
+            thresholds.deleted_min = percent.into();
+        }
+        let memory_bytes = means.memory.bytes_max() / SORTED_SHARE / means.at_once.max(1) as u64;
+        let strategy = match policy.strategy.unwrap_or_default() {
+            CompactionStrategy::BinPack => Strategy::BinPack,
+            CompactionStrategy::Sort => {
+                Strategy::Sort { memory_bytes: usize::try_from(memory_bytes).unwrap_or(usize::MAX) }
+            }
+        };
+        Options { thresholds, strategy, condition: None, means }
+    }
 }
 
 /// What a compaction did, or would do.
@@ -58,7 +101,6 @@ pub struct Report {
 /// Plans, and changes nothing.
 pub async fn dry_run(home: &Home, table: &TableName, options: &Options) -> Result<Report> {
     let base = home.catalog.load_table(table).await?;
-    check(table, &base.metadata, options)?;
     let plan = planned(home, table, &base.metadata, options).await?;
     let mut report = Report { table: table.to_plain_string(), ..Report::default() };
     for group in &plan.groups {
@@ -74,13 +116,12 @@ pub async fn dry_run(home: &Home, table: &TableName, options: &Options) -> Resul
     Ok(report)
 }
 
-fn check(table: &TableName, metadata: &TableMetadata, options: &Options) -> Result<()> {
-    match options.strategy {
-        Strategy::Sort { .. } if metadata.default_sort_order().is_unsorted() => {
-            Err(Error::usage(format!("{table} has no order that its rows could be sorted by"))
-                .with_hint("a table has one with `tableflow enable --sort-by`; leave --strategy out for another"))
-        }
-        _ => Ok(()),
+/// Whether its rows could be sorted, as a person asks for.
+pub async fn check_sorted(home: &Home, table: &TableName) -> Result<()> {
+    match home.catalog.load_table(table).await?.metadata.default_sort_order().is_unsorted() {
+        true => Err(Error::usage(format!("{table} has no order that its rows could be sorted by"))
+            .with_hint("a table has one with `tableflow enable --sort-by`; leave --strategy out for another")),
+        false => Ok(()),
     }
 }
 
@@ -89,7 +130,7 @@ async fn planned(home: &Home, table: &TableName, metadata: &TableMetadata, optio
     match &options.condition {
         None => plan(&home.store, metadata, |_| true, thresholds).await,
         Some(condition) => {
-            let files = files_with(home, table, condition, options.memory_bytes_max).await?;
+            let files = files_with(home, table, condition, options.means.memory.bytes_max()).await?;
             let is_wanted = |uri: &str| home.store.path(uri).is_ok_and(|path| files.contains(path.as_ref()));
             plan(&home.store, metadata, |file| is_wanted(file.file_path()), thresholds).await
         }
@@ -101,10 +142,9 @@ pub async fn compact(home: &Home, table: &TableName, options: &Options) -> Resul
     let started = Instant::now();
     let before = home.store.meter();
     let base = home.catalog.load_table(table).await?;
-    check(table, &base.metadata, options)?;
     let plan = Arc::new(planned(home, table, &base.metadata, options).await?);
     let run = Run::new(home, table, (base, plan), [Task::Rewrite, Task::Tidy]);
-    let done = run.by(options.strategy, options.at_once.max(1)).finish().await?;
+    let done = run.by(options.strategy, options.means.clone()).finish().await?;
     let (mut report, after) = (done.compaction, home.store.meter());
     report.requests = after.requests() - before.requests();
     report.seconds = started.elapsed().as_millis() as f64 / 1000.0;

@@ -3,19 +3,16 @@
 //! - I1: what fails is said, and the rest is done all the same.
 
 use serde::Serialize;
-use tableflow_lake::compact::{Strategy, Thresholds};
 use tableflow_model::protocol::garbage::AGE_MIN_MS;
 use tableflow_model::{Error, ErrorKind, Result};
 
 use super::compaction::{self, Options};
 use super::manifests::{are_many, rewrite_manifests};
+use super::means::Means;
 use super::removal::remove_aged;
 use super::tables::Kept;
 use super::{expiry, vacuum};
 use crate::home::Home;
-
-/// How large files become where nobody says it.
-pub const TARGET_BYTES: u64 = 128 * 1024 * 1024;
 
 /// What there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +56,14 @@ pub async fn maintain(
     home: &Home,
     kept: &Kept,
     steps: &[Step],
-    at_once: usize,
+    means: &Means,
     dry_run: bool,
 ) -> (Report, Option<Error>) {
     let mut report = Report { table: kept.table.to_plain_string(), ..Report::default() };
     let (started, requests) = (tokio::time::Instant::now(), home.store.meter().requests());
     let mut failed = None;
     for step in steps {
-        if let Err(error) = step.run(home, kept, (at_once, dry_run), &mut report).await {
+        if let Err(error) = step.run(home, kept, (means, dry_run), &mut report).await {
             // A table that is not made yet needs nothing.
             if error.kind() == ErrorKind::NotFound && home.catalog.load_table(&kept.table).await.is_err() {
                 break;
@@ -80,7 +77,7 @@ pub async fn maintain(
 }
 
 impl Step {
-    async fn run(self, home: &Home, kept: &Kept, (at_once, dry_run): (usize, bool), report: &mut Report) -> Result<()> {
+    async fn run(self, home: &Home, kept: &Kept, (means, dry_run): (&Means, bool), report: &mut Report) -> Result<()> {
         match self {
             // How many rows or manifests those would be is known when it is done.
             Step::Age | Step::Join if dry_run => {}
@@ -96,9 +93,7 @@ impl Step {
                 }
             }
             Step::Compact => {
-                let thresholds = Thresholds::due(TARGET_BYTES);
-                let strategy = Strategy::BinPack;
-                let options = Options { thresholds, strategy, condition: None, at_once, memory_bytes_max: 0 };
+                let options = Options::due(&kept.compaction, means.clone());
                 let compacted = match dry_run {
                     true => compaction::dry_run(home, &kept.table, &options).await?,
                     false => compaction::compact(home, &kept.table, &options).await?,

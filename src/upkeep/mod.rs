@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  run         one run on one table: the driver of its protocol's machine
+//!  means       how much of the machine it may take
 //!  removal     rows that are too old, or erased
 //!  compaction  small files become large ones, deleted rows go
 //!  manifests   manifests become fewer
@@ -19,6 +20,7 @@ pub mod compaction;
 pub mod expiry;
 pub mod maintenance;
 pub mod manifests;
+pub mod means;
 pub mod removal;
 mod run;
 pub mod service;

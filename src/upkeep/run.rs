@@ -29,6 +29,7 @@ use tableflow_model::protocol::{
 use tableflow_model::{Error, ErrorKind, JobName, Result, TableName};
 
 use super::compaction::Report;
+use super::means::Means;
 use crate::home::Home;
 use crate::pipeline::target::table_facts;
 use crate::turns::Turn;
@@ -51,7 +52,8 @@ pub(super) async fn run(home: &Home, table: &TableName, tasks: impl IntoIterator
 pub(super) struct Run<'a> {
     home: &'a Home,
     table: &'a TableName,
-    at_once: usize,
+    /// None where nothing is rewritten.
+    means: Option<Means>,
     strategy: Strategy,
     plan: Arc<Plan>,
     planned_on: Arc<TableMetadata>,
@@ -126,7 +128,7 @@ impl<'a> Run<'a> {
         Run {
             home,
             table,
-            at_once: 1,
+            means: None,
             strategy: Strategy::BinPack,
             waiting: plan.groups.iter().cloned().collect(),
             planned_on: base.metadata.clone(),
@@ -145,8 +147,8 @@ impl<'a> Run<'a> {
     }
 
     /// How groups are rewritten.
-    pub fn by(mut self, strategy: Strategy, at_once: usize) -> Self {
-        (self.strategy, self.at_once) = (strategy, at_once);
+    pub fn by(mut self, strategy: Strategy, means: Means) -> Self {
+        (self.strategy, self.means) = (strategy, Some(means));
         self
     }
 
@@ -228,10 +230,13 @@ impl<'a> Run<'a> {
             && !self.waiting.is_empty()
             && done.iter().map(Rewritten::bytes).sum::<u64>() < STEP_BYTES
         {
-            let some: Vec<Group> = self.waiting.drain(..self.at_once.min(self.waiting.len())).collect();
+            let Some((some, _taken)) = self.means.as_ref().map(|means| means.next(&mut self.waiting, self.strategy))
+            else {
+                return Err(Error::internal("files are to be rewritten by nothing"));
+            };
             let rewriting = stream::iter(some.clone()).map(|group| rewritten(rewriter.clone(), group));
             let mut failed = None;
-            for (rewritten, group) in rewriting.buffered(self.at_once).collect::<Vec<_>>().await.into_iter().zip(some) {
+            for (rewritten, group) in rewriting.buffered(some.len()).collect::<Vec<_>>().await.into_iter().zip(some) {
                 match rewritten {
                     Ok(rewritten) => done.push(rewritten),
                     // Somebody replaced a file, and nobody needed it any more (I3).

@@ -5,7 +5,7 @@
 use tableflow_lake::commit::Retention;
 use tableflow_model::{Result, TableName};
 
-use crate::definition::{Definition, Wanted};
+use crate::definition::{CompactionPolicy, Definition, Wanted};
 use crate::home::Home;
 use crate::pipeline::fan_out::FanOutTables;
 
@@ -16,6 +16,7 @@ pub struct Kept {
     pub retention: Retention,
     /// How long its rows stay, where that is said.
     pub rows_stay_ms: Option<i64>,
+    pub compaction: CompactionPolicy,
 }
 
 /// The tables of all definitions: paused ones too, since what they hold is read.
@@ -28,7 +29,12 @@ pub async fn kept_tables(home: &Home) -> Result<Vec<Kept>> {
             let letters = definition.dead_letters.as_ref().map(|letters| letters.table.clone());
             for table in tables_of(home, &definition).await? {
                 let rows_stay_ms = definition.data_retention_ms.filter(|_| letters.as_ref() != Some(&table));
-                kept.push(Kept { table, retention, rows_stay_ms });
+                // They come in no order.
+                let compaction = match letters.as_ref() == Some(&table) {
+                    true => CompactionPolicy { strategy: None, ..definition.compaction.clone() },
+                    false => definition.compaction.clone(),
+                };
+                kept.push(Kept { table, retention, rows_stay_ms, compaction });
             }
         }
     }
@@ -39,7 +45,12 @@ pub async fn kept_tables(home: &Home) -> Result<Vec<Kept>> {
 /// How long the history of a table is, and its rows stay, whoever made it.
 pub async fn kept(home: &Home, table: TableName) -> Result<Kept> {
     let known = kept_tables(home).await?.into_iter().find(|kept| kept.table == table);
-    Ok(known.unwrap_or(Kept { table, retention: Retention::default(), rows_stay_ms: None }))
+    Ok(known.unwrap_or(Kept {
+        table,
+        retention: Retention::default(),
+        rows_stay_ms: None,
+        compaction: CompactionPolicy::default(),
+    }))
 }
 
 async fn tables_of(home: &Home, definition: &Definition) -> Result<Vec<TableName>> {

@@ -70,6 +70,8 @@ mod fan_out;
 #[cfg(test)]
 mod followed;
 #[cfg(test)]
+mod growth;
+#[cfg(test)]
 mod key_index;
 #[cfg(test)]
 mod memory;

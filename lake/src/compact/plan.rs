@@ -138,6 +138,11 @@ impl Group {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(Input::bytes).sum()
     }
+
+    /// A file that comes has about so many at most.
+    pub fn file_bytes_most(&self) -> u64 {
+        self.file_bytes.min(self.bytes())
+    }
 }
 
 /// What is to be rewritten of one snapshot.

@@ -7,6 +7,7 @@ use tableflow_connectors::decode;
 use tableflow_lake::layout::DeleteEncoding;
 use tableflow_model::TopicName;
 
+use super::upkeep::CompactionArguments;
 use super::{TableArgument, topic_name};
 use crate::definition;
 use crate::pipeline::writing::{AskedWriting, Reader};
@@ -99,6 +100,8 @@ pub struct EnableArguments {
     /// Keep rows for this long, by the time of their records; -1 keeps them for ever [default: -1]
     #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = super::values::with_hint::<DataRetention>)]
     pub data_retention_ms: Option<DataRetention>,
+    #[command(flatten)]
+    pub compaction: CompactionArguments,
     /// The columns that say where a row came from [default: portable]
     #[arg(long, value_name = "COLUMNS", value_enum, ignore_case = true)]
     pub metadata_columns: Option<MetadataColumns>,
@@ -132,7 +135,8 @@ impl From<&WritingArguments> for AskedWriting {
 #[derive(Clone, Debug, Args)]
 #[command(group = clap::ArgGroup::new("settings").multiple(true).required(true)
     .args(["evolution", "error_handling", "log_target", "dlq_topic", "commit_interval", "retention_ms", "data_retention_ms",
-        "format_version", "delete_encoding", "readers", "partition_by"]))]
+        "format_version", "delete_encoding", "readers", "partition_by", "compact_every", "compact_strategy", "compact_files",
+        "compact_deleted", "target_file_size"]))]
 pub struct UpdateArguments {
     #[command(flatten)]
     pub table: TableArgument,
@@ -163,6 +167,8 @@ pub struct UpdateArguments {
     /// Keep rows for this long, by the time of their records; -1 keeps them for ever
     #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = super::values::with_hint::<DataRetention>)]
     pub data_retention_ms: Option<DataRetention>,
+    #[command(flatten)]
+    pub compaction: CompactionArguments,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

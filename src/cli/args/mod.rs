@@ -38,8 +38,8 @@ pub use enable::{
 pub use schema::{CheckArguments, Reference, RegisterArguments, SchemaFormat, SchemaVerb, ShowArguments};
 pub use topic::{ConsumeArguments, ConsumeFrom, ProduceArguments, ProduceFormat, TopicSetting, TopicVerb};
 pub use upkeep::{
-    CompactArguments, CompactStrategy, EraseArguments, ExpireArguments, MaintainArguments, RewriteManifestsArguments,
-    VacuumArguments,
+    CompactArguments, CompactStrategy, CompactionArguments, EraseArguments, ExpireArguments, MaintainArguments,
+    RewriteManifestsArguments, VacuumArguments,
 };
 pub use values::TableReference;
 

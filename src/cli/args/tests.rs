@@ -96,12 +96,12 @@ const VERBS: &[(&str, &str)] = &[
     (
         "compact|t|b.u|--where|day > 3|--target-file-size|64MiB|--dry-run",
         "Compact(CompactArguments { tables: [TableReference(\"t\"), TableReference(\"b.u\")], \
-         target_file_size: ByteSize(67108864), strategy: BinPack, condition: Some(\"day > 3\"), dry_run: true })",
+         target_file_size: Some(ByteSize(67108864)), strategy: None, condition: Some(\"day > 3\"), dry_run: true })",
     ),
     (
         "compact|t|--strategy|SORT",
-        "Compact(CompactArguments { tables: [TableReference(\"t\")], target_file_size: ByteSize(134217728), \
-         strategy: Sort, condition: None, dry_run: false })",
+        "Compact(CompactArguments { tables: [TableReference(\"t\")], target_file_size: None, \
+         strategy: Some(Sort), condition: None, dry_run: false })",
     ),
     (
         "rollback|t|--to|9|--keep-offsets",

@@ -3,19 +3,53 @@
 use clap::{Args, ValueEnum};
 
 use super::TableReference;
-use crate::units::{ByteSize, Interval};
+use crate::definition::{CompactionPolicy, CompactionStrategy};
+use crate::units::{ByteSize, Every, Interval};
+
+/// How the service compacts a table.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Compaction by the service")]
+pub struct CompactionArguments {
+    /// How often the service looks what is to be compacted, or never [default: compact.every of [upkeep], 10m]
+    #[arg(long, value_name = "TIME", value_parser = super::values::with_hint::<Every>)]
+    pub compact_every: Option<Every>,
+    /// How rows are put into new files [default: bin-pack]
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
+    pub compact_strategy: Option<CompactStrategy>,
+    /// So many small files of a partition are put together [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub compact_files: Option<u32>,
+    /// A file with so many of its rows deleted, in hundredths, is written anew [default: 30]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub compact_deleted: Option<u8>,
+    /// How large files become [default: 128MiB]
+    #[arg(long, value_name = "SIZE", value_parser = super::values::with_hint::<ByteSize>)]
+    pub target_file_size: Option<ByteSize>,
+}
+
+impl CompactionArguments {
+    pub fn policy(&self) -> CompactionPolicy {
+        CompactionPolicy {
+            every: self.compact_every,
+            strategy: self.compact_strategy.map(Into::into),
+            small_files: self.compact_files,
+            deleted_percent: self.compact_deleted,
+            target_file_size: self.target_file_size,
+        }
+    }
+}
 
 #[derive(Clone, Debug, Args)]
 pub struct CompactArguments {
     /// namespace.name, or the name alone where it is unique
     #[arg(required = true, value_name = "TABLE")]
     pub tables: Vec<TableReference>,
-    /// How large files become
-    #[arg(long, value_name = "SIZE", default_value = "128MiB")]
-    pub target_file_size: ByteSize,
-    /// How rows are put into the new files
-    #[arg(long, value_name = "WORD", value_enum, default_value_t, ignore_case = true)]
-    pub strategy: CompactStrategy,
+    /// How large files become [default: as the table was enabled, 128MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub target_file_size: Option<ByteSize>,
+    /// How rows are put into the new files [default: as the table was enabled, bin-pack]
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
+    pub strategy: Option<CompactStrategy>,
     /// Only files that may have rows for which this is true
     #[arg(long = "where", value_name = "EXPR")]
     pub condition: Option<String>,
@@ -24,13 +58,21 @@ pub struct CompactArguments {
     pub dry_run: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CompactStrategy {
     /// In the order in which they came; each file in the order of --sort-by
-    #[default]
     BinPack,
     /// All rows of a partition in the order of --sort-by, so that few files have a value
     Sort,
+}
+
+impl From<CompactStrategy> for CompactionStrategy {
+    fn from(word: CompactStrategy) -> Self {
+        match word {
+            CompactStrategy::BinPack => CompactionStrategy::BinPack,
+            CompactStrategy::Sort => CompactionStrategy::Sort,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

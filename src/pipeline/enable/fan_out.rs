@@ -61,6 +61,7 @@ impl FanOutPlan {
             Some(before) => before.table_uuid,
             None => group_of_a_try(home, &settings).await?.unwrap_or_else(|| home.ids.uuid()),
         };
+        settings.compaction.check(&fan_out.sort_by)?;
         if !request.asked.writing().is_nothing() {
             return Err(Error::usage(
                 "--format-version, --delete-encoding and --readers do not go together with --fan-out",

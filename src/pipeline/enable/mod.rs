@@ -34,7 +34,8 @@ use super::dead_letters;
 use super::mirror::{self, Mirror};
 use super::writing::{AskedWriting, Reader};
 use crate::definition::{
-    Definition, Deletes, Envelope, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition, StartFrom, Upsert,
+    CompactionPolicy, Definition, Deletes, Envelope, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition,
+    StartFrom, Upsert,
 };
 use crate::home::Home;
 use crate::units::DataRetention;
@@ -97,6 +98,9 @@ pub struct Asked {
     /// How long rows stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_retention_ms: Option<DataRetention>,
+    /// How the service compacts it.
+    #[serde(skip_serializing_if = "CompactionPolicy::is_nothing")]
+    pub compaction: CompactionPolicy,
     pub evolution: Option<Evolution>,
     pub error_handling: Option<ErrorHandling>,
     /// The name of the table of dead letters.
@@ -242,6 +246,7 @@ async fn plan_beside(home: &Home, taken: &Taken, request: Request) -> Result<Pla
         }
         None => layout::new(home, source.as_mut(), (&request, upserts), &settings).await?,
     };
+    settings.compaction.check(&layout.sort_by())?;
     let upsert = match &layout.key {
         None => None,
         Some(key) => {

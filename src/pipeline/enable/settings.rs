@@ -10,7 +10,9 @@ use tableflow_model::{Error, Offset, Partition, Result, Source, TableName, Topic
 use uuid::Uuid;
 
 use super::{Request, keys};
-use crate::definition::{DeadLetters, Definition, Envelope, ErrorHandling, Format, Keys, NewDefinition, StartFrom};
+use crate::definition::{
+    CompactionPolicy, DeadLetters, Definition, Envelope, ErrorHandling, Format, Keys, NewDefinition, StartFrom,
+};
 use crate::home::Home;
 use crate::pipeline::dead_letters;
 use crate::pipeline::decoding::format_of;
@@ -49,6 +51,7 @@ pub struct Settings {
     pub from_offsets: Option<BTreeMap<Partition, Offset>>,
     pub retention_ms: i64,
     pub data_retention_ms: Option<i64>,
+    pub compaction: CompactionPolicy,
     pub evolution: Evolution,
     pub error_handling: ErrorHandling,
     /// The table of dead letters: one that it has, or that is needed now.
@@ -116,6 +119,7 @@ impl Settings {
             from_offsets,
             retention_ms: retention_ms.unwrap_or(RETENTION_MS_DEFAULT),
             data_retention_ms: data_retention(request, before, metadata_columns)?,
+            compaction: before.map(|it| it.compaction.clone()).unwrap_or_default().with(&request.asked.compaction),
             evolution: request.asked.evolution.or(before.map(|it| it.evolution)).unwrap_or_default(),
             error_handling,
             dead_letters,
@@ -167,6 +171,7 @@ impl Settings {
             from_offsets: self.from_offsets,
             retention_ms: self.retention_ms,
             data_retention_ms: self.data_retention_ms,
+            compaction: self.compaction,
             evolution: self.evolution,
             error_handling: self.error_handling,
             dead_letters: None,

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use self::place::LOOK_AHEAD_EVERY_MIN;
 use self::waits::Waits;
 use crate::definition::{Definition, StartFrom};
+use crate::growth::Growth;
 use crate::home::Home;
 use crate::pipeline::backpressure::Backpressure;
 use crate::pipeline::budget::{Share, TableMemory};
@@ -80,6 +81,7 @@ pub struct Feed {
     looked_ahead: Option<Instant>,
     look_every: Duration,
     waits: Waits,
+    growth: Arc<Growth>,
 }
 
 impl Feed {
@@ -127,7 +129,13 @@ impl Feed {
             looked_ahead: None,
             look_every: LOOK_AHEAD_EVERY_MIN,
             waits: Waits::default(),
+            growth: home.growth.clone(),
         })
+    }
+
+    /// Commits of a table that has grown too much come seldomer.
+    fn is_upkeep_behind(&self) -> bool {
+        self.progress.tables().iter().filter_map(|table| self.growth.care_of(table)).any(|care| care.is_too_much())
     }
 
     fn named(&self, positions: TopicPositions) -> Positions {
@@ -238,7 +246,7 @@ impl Intake for Feed {
         // One of an epoch that came to nothing is met again where it stands.
         self.failure = None;
         self.reader.begin(epoch);
-        self.pace.begin(Instant::now());
+        self.pace.begin(Instant::now(), self.is_upkeep_behind());
         self.progress.held_up(self.backpressure.next_epoch(Instant::now()));
         self.progress.begins(from.as_ref());
         self.memory.hold(0);

@@ -19,6 +19,7 @@ use tableflow_model::{Millis, TableName};
 use tableflow_store::MeterSnapshot;
 use tokio::runtime::RuntimeMetrics;
 
+use crate::growth::{Care, Growth};
 use crate::pipeline::histogram::Histogram;
 use crate::pipeline::lanes::Lane;
 use crate::pipeline::progress::{Extent, Figures, State};
@@ -35,6 +36,7 @@ pub struct Shared {
     pub board: Board,
     pub lane: Arc<Lane>,
     pub upkeep: Arc<Counts>,
+    pub growth: Arc<Growth>,
     pub schemas: CacheCounts,
     pub store: MeterSnapshot,
     pub runtime: RuntimeMetrics,
@@ -155,6 +157,17 @@ const OF_TABLES: [(Family, Read<Extent>); 4] = [
         extent.delete_files as f64
     }),
     (Family::gauge("tableflow_table_bytes", "size of the current snapshot's files"), |extent| extent.bytes as f64),
+];
+
+/// Of each of a job's tables that upkeep looks after.
+const OF_CARE: [(Family, Read<Care>); 2] = [
+    (Family::gauge("tableflow_upkeep_files_since", "files that came since upkeep was there"), |care| {
+        care.files_since as f64
+    }),
+    (
+        Family::gauge("tableflow_upkeep_behind", "1 while they are so many that commits wait longer, or upkeep fails"),
+        |care| f64::from(u8::from(care.is_too_much() || care.failure.is_some())),
+    ),
 ];
 
 /// Of a job, where something was observed.
@@ -278,7 +291,7 @@ pub fn render(shared: &Shared) -> String {
     write_freshness(&mut out, &jobs);
     write_decode_errors(&mut out, &jobs);
     write_states(&mut out, &jobs);
-    write_extents(&mut out, &jobs);
+    write_extents(&mut out, &jobs, &shared.growth);
     out.text()
 }
 
@@ -314,12 +327,17 @@ fn write_states(out: &mut Exposition, jobs: &[Job]) {
     out.family(STATE, lines.iter().map(|(labels, is)| (labels, *is)));
 }
 
-fn write_extents(out: &mut Exposition, jobs: &[Job]) {
+fn write_extents(out: &mut Exposition, jobs: &[Job], growth: &Growth) {
     let label = |table: &TableName| Labels::default().and("table", table.to_plain_string());
     let extents = jobs.iter().flat_map(|job| &job.figures.extents);
     let extents: Vec<(Labels, Extent)> = extents.map(|(table, extent)| (label(table), *extent)).collect();
     for (family, read) in OF_TABLES {
         out.family(family, extents.iter().map(|(labels, extent)| (labels, read(extent))));
+    }
+    let tables = jobs.iter().flat_map(|job| job.figures.extents.keys());
+    let cared: Vec<(Labels, Care)> = tables.filter_map(|table| Some((label(table), growth.care_of(table)?))).collect();
+    for (family, read) in OF_CARE {
+        out.family(family, cared.iter().map(|(labels, care)| (labels, read(care))));
     }
 }
 

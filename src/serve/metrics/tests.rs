@@ -31,7 +31,16 @@ async fn i3_a_thousand_tables_have_so_many_lines() {
     let lane = Lane::new(1, 1);
     let runtime = tokio::runtime::Handle::current().metrics();
     let (schemas, store) = Default::default();
-    let text = render(&Shared { board, lane, upkeep: Arc::default(), schemas, store, runtime, now: Millis(5_000) });
+    let text = render(&Shared {
+        board,
+        lane,
+        upkeep: Arc::default(),
+        growth: Arc::default(),
+        schemas,
+        store,
+        runtime,
+        now: Millis(5_000),
+    });
     let of = |table: &str| text.lines().filter(|line| line.contains(&format!("table=\"bronze.{table}\""))).count();
     assert!(of("t7") > 40 && of("t7") <= LINES_PER_TABLE_MAX, "{}", of("t7"));
     assert_eq!(of("t7"), of("t999"));
