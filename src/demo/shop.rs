@@ -2,8 +2,12 @@
 //!
 //! - I1: records come from a fixed seed and a fixed first day; nothing is asked of a clock.
 //! - I2: an order's total is the sum of its lines, a payment's amount is its order's total.
+//! - I3: orders are rows of a database: they come as its changes, as Debezium sends them. A paid one is paid in its row, and a cancelled
+//!   one is gone.
 
 use std::fmt::Write;
+
+use crate::definition::Envelope;
 
 /// 2026-01-01T00:00:00Z.
 const FIRST_DAY_MS: i64 = 1_767_225_600_000;
@@ -59,9 +63,14 @@ impl Topic {
     /// What identifies a row, where a table has one row a key.
     pub fn key(self) -> &'static [&'static str] {
         match self {
-            Topic::Customers => &["id"],
-            Topic::Products | Topic::Orders | Topic::Clicks | Topic::Payments => &[],
+            Topic::Customers | Topic::Orders => &["id"],
+            Topic::Products | Topic::Clicks | Topic::Payments => &[],
         }
+    }
+
+    /// What is around its rows.
+    pub fn envelope(self) -> Option<Envelope> {
+        (self == Topic::Orders).then_some(Envelope::Debezium)
     }
 
     pub fn partition_by(self) -> &'static str {
@@ -72,6 +81,14 @@ impl Topic {
     }
 }
 
+/// What happens to an order.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Placed,
+    Paid,
+    Cancelled,
+}
+
 /// The shop while it sells.
 #[derive(Debug)]
 pub struct Shop {
@@ -79,6 +96,9 @@ pub struct Shop {
     chance: Chance,
     key: String,
     value: String,
+    /// The order that is sold, without its end.
+    row: String,
+    changes: u64,
 }
 
 /// SplitMix64: enough chance for a shop, and the same everywhere.
@@ -105,7 +125,8 @@ impl Chance {
 
 impl Shop {
     pub fn new(orders: u64) -> Self {
-        Shop { orders, chance: Chance(2026), key: String::new(), value: String::new() }
+        let (key, value, row) = Default::default();
+        Shop { orders, chance: Chance(2026), key, value, row, changes: 0 }
     }
 
     fn customers(&self) -> u64 {
@@ -145,12 +166,18 @@ impl Shop {
                 send(Topic::Clicks, &self.key, &self.value, at)?;
             }
             let total_cents = self.order(order, customer, time);
+            self.change(order, Change::Placed, time);
             send(Topic::Orders, &self.key, &self.value, time)?;
-            // One order in twenty is never paid.
+            let at = time + 1_000 + i64::try_from(self.chance.below(3_600_000)).unwrap_or(0);
+            // One order in twenty is never paid; of those one in four is cancelled.
             if self.chance.below(20) > 0 {
-                let at = time + 1_000 + i64::try_from(self.chance.below(3_600_000)).unwrap_or(0);
                 self.payment(order, total_cents, at);
                 send(Topic::Payments, &self.key, &self.value, at)?;
+                self.change(order, Change::Paid, at);
+                send(Topic::Orders, &self.key, &self.value, at)?;
+            } else if self.chance.below(4) == 0 {
+                self.change(order, Change::Cancelled, at);
+                send(Topic::Orders, &self.key, &self.value, at)?;
             }
         }
         Ok(())
@@ -211,18 +238,37 @@ impl Shop {
 
     /// I2.
     fn order(&mut self, id: u64, customer: u64, ts: i64) -> u64 {
-        self.begin(id);
-        let _ = write!(self.value, r#"{{"id":{id},"customer_id":{customer},"ts":{ts},"lines":["#);
+        self.row.clear();
+        let _ = write!(self.row, r#"{{"id":{id},"customer_id":{customer},"ts":{ts},"lines":["#);
         let mut total_cents = 0;
         for line in 0..=self.chance.below(3) {
             let product = 1 + self.chance.below(self.products());
             let quantity = 1 + self.chance.below(4);
             total_cents += quantity * Shop::price_cents(product);
             let comma = if line > 0 { "," } else { "" };
-            let _ = write!(self.value, r#"{comma}{{"product_id":{product},"quantity":{quantity}}}"#);
+            let _ = write!(self.row, r#"{comma}{{"product_id":{product},"quantity":{quantity}}}"#);
         }
-        let _ = write!(self.value, r#"],"total":{}.{:02}}}"#, total_cents / 100, total_cents % 100);
+        let _ = write!(self.row, r#"],"total":{}.{:02}"#, total_cents / 100, total_cents % 100);
         total_cents
+    }
+
+    /// I3.
+    fn change(&mut self, id: u64, change: Change, ts: i64) {
+        self.changes += 1;
+        let (row, number) = (&self.row, self.changes);
+        let of = |paid: bool| format!("{row},\"paid\":{paid}}}");
+        let (op, before, after) = match change {
+            Change::Placed => ("c", "null".to_owned(), of(false)),
+            Change::Paid => ("u", of(false), of(true)),
+            Change::Cancelled => ("d", of(false), "null".to_owned()),
+        };
+        self.key.clear();
+        self.value.clear();
+        let _ = write!(self.key, r#"{{"id":{id}}}"#);
+        let source =
+            format!(r#"{{"connector":"postgresql","db":"shop","schema":"public","table":"orders","lsn":{number}}}"#);
+        let _ =
+            write!(self.value, r#"{{"op":"{op}","before":{before},"after":{after},"source":{source},"ts_ms":{ts}}}"#);
     }
 
     fn payment(&mut self, order: u64, cents: u64, ts: i64) {
@@ -244,9 +290,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn i1_i2_the_shop_is_the_same_every_time_and_its_sums_are_right() {
+    fn i1_to_i3_the_shop_is_the_same_every_time_and_its_sums_are_right() {
         let mut totals: HashMap<String, String> = HashMap::new();
         let mut counts: HashMap<&str, u32> = HashMap::new();
+        let mut ops: HashMap<String, u32> = HashMap::new();
         let mut sold = Vec::new();
         for round in 0..2 {
             let mut this_time = Vec::new();
@@ -255,7 +302,13 @@ mod tests {
                 if round == 0 {
                     *counts.entry(topic.name()).or_default() += 1;
                     match topic {
-                        Topic::Orders => drop(totals.insert(key.to_owned(), json["total"].to_string())),
+                        Topic::Orders if json["op"] == "c" => {
+                            drop(totals.insert(json["after"]["id"].to_string(), json["after"]["total"].to_string()));
+                        }
+                        Topic::Orders => {
+                            *ops.entry(json["op"].to_string()).or_default() += 1;
+                            assert_eq!(json["before"]["paid"], false);
+                        }
                         Topic::Payments => assert_eq!(totals[key], json["amount"].to_string()),
                         _ => {}
                     }
@@ -267,7 +320,9 @@ mod tests {
             sold.push(this_time);
         }
         assert_eq!(sold[0], sold[1]);
-        assert_eq!((counts["orders"], counts["customers"], counts["products"]), (200, 20, 10));
+        assert_eq!((totals.len(), counts["customers"], counts["products"]), (200, 20, 10));
+        assert_eq!(ops["\"u\""], counts["payments"]);
+        assert!((1..=10).contains(&ops["\"d\""]), "{ops:?}");
         assert!(counts["payments"] > 150 && counts["payments"] < 200, "{counts:?}");
     }
 }

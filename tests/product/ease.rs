@@ -162,7 +162,8 @@ fn json_is_asked_for_and_json_comes() {
     assert_eq!((&demo["orders"], &demo["data_dir"]), (&json!(100), &json!(null)));
     let of = |name: &str| demo["tables"].as_array().unwrap().iter().find(|table| table["table"] == name).unwrap();
     let orders = of("bronze.orders");
-    assert_eq!((&orders["topic"], &orders["rows"]), (&json!("orders"), &json!(100)));
+    // One was cancelled; those that were paid are one row all the same.
+    assert_eq!((&orders["topic"], &orders["rows"]), (&json!("orders"), &json!(99)));
     // They moved, and were compacted.
     let customers = of("bronze.customers");
     let expected = [("rows", 20), ("data_files", 1), ("delete_files", 0)];
