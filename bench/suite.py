@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import fire
 import live
 import upkeep
 from broker import Broker
@@ -81,7 +82,7 @@ class Suite:
             self.kafka()
         for size in COMMIT_FILES if "commits" in PARTS else []:
             self.commits(size)
-        for part in upkeep.compaction, upkeep.upserts, upkeep.garbage:
+        for part in upkeep.compaction, upkeep.upserts, fire.fire, upkeep.garbage:
             if part.__name__ in PARTS:
                 part(self)
         if "reads" in PARTS:

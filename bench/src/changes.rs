@@ -2,9 +2,11 @@
 //!
 //! Owns [`run`]: keys that are put once each, or changes of them, and what a table with one row a key holds then.
 //! - I1: the same numbers are the same changes, so that changes go on from the keys that were put before.
+//! - I2: at a rate, changes can be read a fiftieth of a second after they were due, at most.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -21,6 +23,20 @@ const SEED: u64 = 10;
 /// In hundredths of the changes; the others delete.
 const INSERTS: u8 = 60;
 const UPDATES: u8 = 30;
+
+/// I2.
+const FLUSHES_PER_SECOND: usize = 50;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// That there are, or are put.
+    pub keys: usize,
+    pub changes: usize,
+    pub chosen: Chosen,
+    /// All at once where none is said.
+    pub per_second: Option<usize>,
+}
 
 /// Which of the keys are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,12 +57,14 @@ pub struct Changed {
     value_sum: i64,
 }
 
-pub fn run(directory: &Path, keys: usize, changes: usize, chosen: Chosen) -> Result<Changed> {
+pub fn run(directory: &Path, asked: Asked) -> Result<Changed> {
+    let Asked { keys, changes, chosen, per_second } = asked;
     let topics = LocalTopics::open(directory);
     let mut producer = LocalProducer::open(&topics, &TOPIC.parse()?, Arc::new(SystemClock))?;
     let mut rows: Vec<Option<i64>> = (0..keys).map(first_value).map(Some).collect();
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut changed = Changed { records: 0, bytes: 0, rows: 0, value_sum: 0 };
+    let began = Instant::now();
     let mut send = |key: usize, value: Option<i64>| -> Result<()> {
         let (of_key, of_value) = (key.to_string(), value.map(|value| text(key, value)));
         changed.records += 1;
@@ -57,7 +75,15 @@ pub fn run(directory: &Path, keys: usize, changes: usize, chosen: Chosen) -> Res
             partition: Some(Partition((key % PARTITIONS) as i32)),
             ..NewRecord::default()
         })?;
-        Ok(())
+        match per_second {
+            Some(rate) if changed.records.is_multiple_of((rate / FLUSHES_PER_SECOND).max(1) as u64) => {
+                producer.flush()?;
+                let due = Duration::from_secs_f64(changed.records as f64 / rate as f64);
+                std::thread::sleep(due.saturating_sub(began.elapsed()));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     };
     if chosen == Chosen::Preload {
         for (key, value) in rows.iter().enumerate() {
@@ -118,10 +144,13 @@ mod tests {
         let settings = std::collections::BTreeMap::new();
         let topic = TOPIC.parse().unwrap();
         topics.create(&topic, PARTITIONS as i32, &settings, &SystemClock, &RandomIds).unwrap();
-        let preloaded = run(directory.path(), 100, 0, Chosen::Preload).unwrap();
+        let asked = |changes, chosen, per_second| Asked { keys: 100, changes, chosen, per_second };
+        let preloaded = run(directory.path(), asked(0, Chosen::Preload, None)).unwrap();
         assert_eq!((preloaded.records, preloaded.rows), (100, 100));
         assert_eq!(preloaded.value_sum, (0..100).map(first_value).sum::<i64>());
-        let changed = run(directory.path(), 100, 1000, Chosen::Zipf).unwrap();
+        let began = Instant::now();
+        let changed = run(directory.path(), asked(1000, Chosen::Zipf, Some(10_000))).unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(80), "{:?}", began.elapsed());
         assert!(changed.records == 1000 && (500..700).contains(&changed.rows), "{changed:?}");
     }
 }

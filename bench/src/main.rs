@@ -94,7 +94,15 @@ enum Verb {
         sorted: bool,
     },
     /// Put so many keys, or changes of them, into the topic `customers` of a data directory
-    Changes { directory: PathBuf, keys: usize, changes: usize, chosen: changes::Chosen },
+    Changes {
+        directory: PathBuf,
+        keys: usize,
+        changes: usize,
+        chosen: changes::Chosen,
+        /// So many of them in a second; without it all at once
+        #[arg(long)]
+        per_second: Option<usize>,
+    },
     /// Measure the index of so many keys, beside a table of them in a data directory
     Keys {
         directory: PathBuf,
@@ -124,8 +132,9 @@ fn main() -> ExitCode {
             let asked = small::Asked { files, rows, deleted, sorted };
             small::run(&directory, &table, asked).and_then(|small| print(&small))
         }
-        Verb::Changes { directory, keys, changes, chosen } => {
-            changes::run(&directory, keys, changes, chosen).and_then(|changed| print(&changed))
+        Verb::Changes { directory, keys, changes, chosen, per_second } => {
+            changes::run(&directory, changes::Asked { keys, changes, chosen, per_second })
+                .and_then(|changed| print(&changed))
         }
         Verb::Keys { directory, keys, memory_mib } => {
             keys::run(&directory, keys, memory_mib << 20).and_then(|keys| print(&keys))
