@@ -233,7 +233,8 @@ def take_in(order):
     catalog = read_table.open_catalog(order["data_dir"])
     files = []
     for place, rows in enumerate(order["files"]):
-        files.append(f'{order["data_dir"]}/{order["table"]}.{place}.parquet')
+        folder = order.get("folder", order["data_dir"])
+        files.append(f'{folder}/{order["table"]}.{place}.parquet')
         pq.write_table(pa.Table.from_pylist(rows), files[-1])
     table = catalog.create_table(tuple(order["table"].split(".", 1)), pa.Table.from_pylist(order["files"][0]).schema)
     table.add_files(files)

@@ -13,11 +13,13 @@
 //!  metadata    keys, headers and times that are odd
 //!  batches     batches with holes, laid by hand
 //!  partitions  values that make bad folders, and too many of them
+//!  damaged     files of a table that are not what they were
 //!  refused     columns, names and settings that cannot be
 //!  tables      topics and tables that somebody took away
 //! ```
 
 mod batches;
+mod damaged;
 mod formats;
 mod metadata;
 mod odd;
