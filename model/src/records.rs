@@ -168,6 +168,17 @@ impl Records {
         some
     }
 
+    /// Those before a row, and those from it on, over the same buffer.
+    #[must_use]
+    pub fn split_at(&self, row: usize) -> (Records, Records) {
+        let (before, after): (Vec<usize>, Vec<usize>) = (0..self.len()).partition(|at| *at < row);
+        let mut before = self.only(&before);
+        if let Some(next) = self.offsets.get(row) {
+            before.next_offset = Offset(*next);
+        }
+        (before, self.only(&after))
+    }
+
     /// Some of the records, with their keys where their values were: for those who decode values.
     #[must_use]
     pub fn of_keys(&self, rows: &[usize]) -> Records {
@@ -206,6 +217,18 @@ mod tests {
         };
         let bytes = [0..3, 0..1, 1..2, 2..3, 0..0].map(|rows| records.bytes_of(rows));
         assert_eq!(bytes, [48, 16, 2, 30, 0]);
+    }
+
+    #[test]
+    fn i1_what_is_before_a_row_is_read_up_to_it() {
+        let offsets = vec![3, 5, 9];
+        let records = Records { timestamps: vec![30, 50, 90], offsets, next_offset: Offset(12), ..Records::default() };
+        for (row, next) in [(0, 3), (1, 5), (2, 9), (3, 12)] {
+            let (before, after) = records.split_at(row);
+            assert_eq!((before.len(), before.next_offset, after.next_offset), (row, Offset(next), Offset(12)));
+            assert_eq!([before.timestamps, after.timestamps].concat(), records.timestamps);
+            assert_eq!([before.offsets, after.offsets].concat(), records.offsets);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! - I4: what was polled is of the topic that was sought in, or [`Source::confirm`] says that it may not be.
 //! - I5: only what was sought is fetched ahead, at most [`Source::queued_bytes_max`] a partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
@@ -83,6 +83,14 @@ pub trait Source: Send {
 
     /// Sets where each partition is read from next. Partitions not named are not read.
     async fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()>;
+
+    /// Nothing of these is polled until others are named: whoever asks has enough of them. A source may hand it out all the same.
+    fn hold(&mut self, _partitions: &BTreeSet<Partition>) {}
+
+    /// Whether records of it are here, and are not handed out yet.
+    fn keeps_back(&self, _partition: Partition) -> bool {
+        false
+    }
 
     /// What is there now, about `bytes_max` bytes at most (one record is always returned whole).
     fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>>;

@@ -18,7 +18,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use tableflow_model::{Error, Result};
 
 use crate::units::{ByteSize, CommitInterval, Interval};
@@ -56,9 +57,26 @@ pub struct TableDefaults {
 /// What the service does for tables without being asked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct UpkeepConfig {
+    #[serde(deserialize_with = "yes_or_no")]
     pub enabled: bool,
     pub compact: Scheduled,
     pub vacuum: Scheduled,
+}
+
+/// The environment has texts alone.
+fn yes_or_no<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Plain(bool),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Plain(word) => Ok(word),
+        Written::Text(text) => {
+            text.parse().map_err(|_| D::Error::custom(format!("{text:?} is neither true nor false")))
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

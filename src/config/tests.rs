@@ -53,6 +53,20 @@ fn i1_an_environment_value_stays_the_text_it_is() {
 }
 
 #[test]
+fn a_switch_is_a_text_in_the_environment() {
+    let upkeep = |text: &str| {
+        let environment = environment(&[("TABLEFLOW__UPKEEP__ENABLED", text)]);
+        Config::load(&Layers { environment, ..Layers::default() })
+    };
+    assert!(upkeep("true").unwrap().upkeep.enabled && !upkeep("false").unwrap().upkeep.enabled);
+    let error = upkeep("nope").unwrap_err().report();
+    assert!(
+        error.contains("\"nope\" is neither true nor false") && error.contains("TABLEFLOW__UPKEEP__ENABLED"),
+        "{error}"
+    );
+}
+
+#[test]
 fn i2_unknown_keys_are_refused_with_the_nearest() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [

@@ -68,6 +68,10 @@ impl Reader {
         self.source.as_mut()
     }
 
+    pub fn keeps_back(&self, partition: Partition) -> bool {
+        self.source.keeps_back(partition)
+    }
+
     /// What is there now, as rows.
     pub async fn poll(&mut self) -> Result<Vec<Rows>> {
         let mut rows = Vec::new();

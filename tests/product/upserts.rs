@@ -373,3 +373,35 @@ fn rows_that_say_so_are_deleted() {
         check(&world, table, &BTreeMap::from([(2, 21), (3, 30)]));
     }
 }
+
+/// A topic that got partitions, or whose producer spreads keys: nearly all records are in one of three, so that the others are
+/// read to their ends long before it, in commits of their own.
+#[test]
+fn of_records_in_several_partitions_the_last_one_by_time_stays_whenever_each_is_committed() {
+    const RECORDS: i64 = 200_000;
+    let world = World::new();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut expected = BTreeMap::new();
+    let mut lines = String::new();
+    for at in 0..RECORDS {
+        let (id, value) = (random.i64(0..400), (random.u8(..10) > 1).then_some(at));
+        let partition = if random.u8(..50) > 0 { 0 } else { random.u8(1..3) };
+        let row = value.map_or(Value::Null, |value| json!({"id": id, "v": value}));
+        let record =
+            json!({"key": {"id": id}, "value": row, "timestamp": 1_700_000_000_000 + at, "partition": partition});
+        lines += &format!("{record}\n");
+        match value {
+            Some(value) => expected.insert(id, value),
+            None => expected.remove(&id),
+        };
+    }
+    world.topic("t", 3);
+    world.produce_envelopes("t", &lines);
+    world.ok(&["enable", "t", "--key", "id", "--commit-interval", "10ms"]);
+    let up = world.up_with(&[("TABLEFLOW__UPKEEP__ENABLED", "false")]);
+    world.wait_for_status("t", "lag", 0);
+    let commits = world.json(&["history", "t"]).as_array().unwrap().len();
+    assert!(commits >= 4, "it was to be several commits, and was {commits}");
+    check(&world, "t", &expected);
+    assert!(up.terminate().success());
+}

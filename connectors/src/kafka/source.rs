@@ -12,7 +12,7 @@
 //! - I6: a log that was cut short since its records were read, and grew past that place again, is told: its last record
 //!   before the place has another leader epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,15 +58,17 @@ pub(super) struct KafkaSource {
     /// Dropped after the readers.
     lease: Lease,
     reader: ReaderId,
+    /// They are fetched, and not handed out.
+    held: BTreeSet<Partition>,
 }
 
 impl KafkaSource {
     pub fn new(cluster: Arc<Cluster>, topic: TopicName) -> Result<Self> {
         let lease = cluster.lease(&topic)?;
-        let (starts, expected_epochs) = Default::default();
+        let (starts, expected_epochs, held) = Default::default();
         let (id, readers, first, failure) = (None, Vec::new(), 0, None);
         let reader = cluster.positions.reader();
-        Ok(KafkaSource { cluster, topic, id, readers, starts, expected_epochs, first, failure, lease, reader })
+        Ok(KafkaSource { cluster, topic, id, readers, starts, expected_epochs, first, failure, lease, reader, held })
     }
 
     async fn describe(&self) -> Result<Description> {
@@ -222,8 +224,12 @@ impl Source for KafkaSource {
         Ok(())
     }
 
+    fn hold(&mut self, partitions: &BTreeSet<Partition>) {
+        self.held.clone_from(partitions);
+    }
+
     fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>> {
-        let first = self.first;
+        let first = self.first.min(self.readers.len());
         self.first = (first + 1) % self.readers.len().max(1);
         if let Some(failure) = self.failure.take() {
             return Err(self.failed(TO_FETCH, &failure));
@@ -232,9 +238,11 @@ impl Source for KafkaSource {
             self.move_to_another_client()?;
         }
         let mut polled = Vec::new();
-        let (mut bytes_left, mut readers_left) = (bytes_max.max(1), self.readers.len());
-        let (before, from_first) = self.readers.split_at_mut(first.min(readers_left));
-        for reader in from_first.iter_mut().chain(before) {
+        let held = |reader: &PartitionReader| self.held.contains(&Partition(reader.partition));
+        let readers_wanted = self.readers.iter().filter(|reader| !held(reader)).count();
+        let (mut bytes_left, mut readers_left) = (bytes_max.max(1), readers_wanted);
+        let (before, from_first) = self.readers.split_at_mut(first);
+        for reader in from_first.iter_mut().chain(before).filter(|reader| !held(reader)) {
             if bytes_left == 0 || self.failure.is_some() {
                 break;
             }

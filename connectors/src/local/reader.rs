@@ -39,7 +39,7 @@ const FIRST_END_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct PartitionReader {
-    partition: Partition,
+    pub partition: Partition,
     directory: PathBuf,
     disk: Arc<dyn Disk>,
     segments: Vec<Segment>,

@@ -11,7 +11,7 @@
 //!
 //! Neighbours: `reader` reads one partition, `watch` knows the topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,6 +31,7 @@ pub struct LocalSource {
     readers: Vec<PartitionReader>,
     /// The partition that the next poll starts with.
     first: usize,
+    held: BTreeSet<Partition>,
 }
 
 fn readers_of(topic: &Topic, disk: &Arc<dyn Disk>) -> Vec<PartitionReader> {
@@ -43,7 +44,7 @@ impl LocalSource {
         let watch = Watch::start(&topics.describe(name)?)?;
         let disk = topics.disk().clone();
         let readers = readers_of(watch.topic(), &disk);
-        Ok(LocalSource { watch, disk, readers, first: 0 })
+        Ok(LocalSource { watch, disk, readers, first: 0, held: BTreeSet::new() })
     }
 
     /// I3: what came of reading, or that the topic is another one now; its errors count as little as its records.
@@ -79,6 +80,9 @@ impl LocalSource {
         let (before, from_first) = self.readers.split_at_mut(first);
         let mut ready = Vec::new();
         for reader in from_first.iter_mut().chain(before) {
+            if self.held.contains(&reader.partition) {
+                continue;
+            }
             if reader.pending_bytes(&self.watch)? > 0 {
                 ready.push(reader);
             }
@@ -158,6 +162,10 @@ impl Source for LocalSource {
 
     async fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {
         LocalSource::seek(self, positions)
+    }
+
+    fn hold(&mut self, partitions: &BTreeSet<Partition>) {
+        self.held.clone_from(partitions);
     }
 
     fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>> {

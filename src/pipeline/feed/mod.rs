@@ -12,6 +12,7 @@
 //!   again first: behind the step its values would be late ones.
 //! - I7: records that are there and do not come are told of.
 
+mod in_time;
 mod place;
 mod waits;
 
@@ -22,9 +23,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tableflow_lake::write::FILE_BYTES_TARGET;
 use tableflow_model::protocol::{Epoch, Positions, Tally, TopicPositions};
-use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, TopicId, TopicName};
+use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TopicId, TopicName};
 use tokio::time::Instant;
 
+use self::in_time::InTime;
 use self::place::LOOK_AHEAD_EVERY_MIN;
 use self::waits::Waits;
 use crate::definition::{Definition, StartFrom};
@@ -112,7 +114,7 @@ impl Feed {
             from_offsets: definition.from_offsets.clone(),
             places: Places::of(definition),
             pace,
-            reader: Reader::new(definition, source, dispatch),
+            reader: Reader::new(definition, in_order(definition, source), dispatch),
             backpressure: Backpressure::new(Instant::now()),
             turn: None,
             resting: false,
@@ -217,6 +219,14 @@ impl Feed {
         let all_reached = self.ends.as_ref().is_some_and(|ends| ends.iter().all(reached));
         let caught_up = matches!(self.goal, Goal::CatchUp(_)) && all_reached;
         caught_up.then_some(Ended::CaughtUp)
+    }
+}
+
+/// Of one row a key the last one by time is to be read last, whatever partitions they are in.
+fn in_order(definition: &Definition, source: Box<dyn Source>) -> Box<dyn Source> {
+    match definition.upsert {
+        Some(_) => Box::new(InTime::new(source)),
+        None => source,
     }
 }
 

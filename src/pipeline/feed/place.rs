@@ -196,7 +196,8 @@ impl Feed {
         if lag <= LIVE_RECORDS_MAX {
             self.turn = None;
         }
-        let waiting = ranges.iter().map(place).filter(|(_, _, behind)| *behind > 0);
+        let comes = |partition: Partition| !self.reader.keeps_back(partition);
+        let waiting = ranges.iter().map(place).filter(|(partition, _, behind)| *behind > 0 && comes(*partition));
         self.tell_waits(&waiting.map(|(partition, next, _)| (partition, next)).collect())?;
         Ok(ranges.keys().any(|partition| !positions.contains_key(partition)))
     }
