@@ -15,7 +15,7 @@ use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use tableflow_connectors::decode::Reason;
 use tableflow_lake::keys::{Hash, KeyHasher};
 use tableflow_lake::layout::{DeleteEncoding, Evolution, arrow_schema, evolve};
-use tableflow_lake::upsert::{Collapse, PartialRows, StagedKeys};
+use tableflow_lake::upsert::{Collapse, Emptied, PartialRows, StagedKeys};
 use tableflow_lake::write::{EpochName, FileNames, Staged, Stager};
 use tableflow_model::protocol::feed::Registration;
 use tableflow_model::protocol::{Epoch, Tally};
@@ -23,7 +23,7 @@ use tableflow_model::{Error, Millis, Offset, Partition, Result, Source, TableNam
 use tableflow_store::Store;
 
 use super::account::Counts;
-use super::decoding::Changes;
+use super::decoding::{Changes, Truncation};
 use super::dispatch::{Dispatch, LeaderEpoch, ROWS, Rows, Volume};
 use crate::definition::{Definition, ErrorHandling};
 
@@ -248,7 +248,7 @@ pub struct StagedChanges {
     /// How many changes there were.
     pub records: u64,
     pub keys: Arc<StagedKeys>,
-    /// Rows that lack values: the table has them.
+    /// Rows that lack values, which the table has, and what becomes of all its rows.
     pub partial: Arc<PartialRows>,
     /// Values that were not sent again, of rows that were deleted before.
     pub lost: u64,
@@ -297,6 +297,9 @@ impl TableFiles {
             return Err(Error::internal("changes are for a table that every record is a row of"));
         };
         upserts.records += changes.records() as u64;
+        if let Some(Truncation { order, emptied, .. }) = &changes.truncation {
+            upserts.collapse.empty(emptied.clone(), &upserts.columns, *order)?;
+        }
         match (rows.num_rows() > 0, changes.deleted.num_rows() > 0) {
             (false, false) => {}
             (true, false) => {
@@ -356,7 +359,8 @@ impl TableFiles {
                 Some(versions) => versions.put(&self.schema, &mut names).await?,
                 None => None,
             };
-            let keys = Arc::new(StagedKeys { put: keys, deleted: collapsed.deleted });
+            let empties = matches!(collapsed.partial.emptied, Some(Emptied::Deleted));
+            let keys = Arc::new(StagedKeys { put: keys, deleted: collapsed.deleted, empties });
             let (partial, lost) = (Arc::new(collapsed.partial), collapsed.lost);
             changes =
                 Some(StagedChanges { records, keys, partial, lost, deleted: collapsed.deleted_keys, told, names });

@@ -18,6 +18,7 @@
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
 //!  database   changes that say less than a whole row, rows that are marked as deleted
+//!  truncated  sources that empty their tables
 //!  compaction fewer files, the same rows
 //!  removal    rows that go by what they are
 //!  upkeep     history forgotten, files that nobody needs deleted
@@ -91,6 +92,8 @@ mod schema_check;
 mod scrape;
 #[cfg(test)]
 mod service;
+#[cfg(test)]
+mod truncated;
 #[cfg(test)]
 mod upkeep;
 #[cfg(test)]

@@ -7,18 +7,20 @@
 //! - I3: of a key whose last change keeps values the changes before it stay known, in their order, whichever was read first.
 //! - I4: where all versions are told, each change that was the last one of its key when it came is one, in the order in
 //!   which they came: of a key's versions the last is the change that stays. None are told where
-//!   one of them lacks values: it is not known yet what it is.
+//!   one of them lacks values, or the source emptied its table: it is not known yet what it is.
+//! - I5: where the source emptied its table the changes before that go, or are marked as rows of the table are.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use tableflow_model::protocol::{Order, Rules};
 use tableflow_model::{ChangeKind, Result};
 
 use super::compose::{Chain, Link, compose};
+use super::emptied::{Emptied, Mark};
 use super::partial::{Keeps, PartialRows};
 use crate::arrow_error;
 use crate::feed::{Version, Versions};
@@ -52,6 +54,8 @@ pub struct Collapse {
     bytes: usize,
     /// In the order in which they came, with the time of each, where they are told (I4).
     versions: Option<Vec<(What, i64)>>,
+    /// What becomes of all rows that were there before (I5).
+    emptied: Option<Emptied>,
 }
 
 /// One change a key.
@@ -111,6 +115,40 @@ impl Collapse {
         changes.append(&mut self.hold_keys(columns, deleted_keys, deleted));
         changes.sort_by_key(|(_, change)| change.order.offset);
         changes.into_iter().for_each(|(key, change)| self.change(key, change));
+    }
+
+    /// The source emptied its table (I5). Of keys in these columns.
+    pub fn empty(&mut self, emptied: Emptied, keys: &[String], order: Order) -> Result<()> {
+        match &emptied {
+            Emptied::Deleted => *self = Collapse::default(),
+            Emptied::Marked(mark) => self.mark_all(mark, keys, order)?,
+        }
+        self.versions = None;
+        self.emptied = Some(emptied);
+        Ok(())
+    }
+
+    /// The rows that were put last, but for those that are marked.
+    fn mark_all(&mut self, mark: &Mark, columns: &[String], order: Order) -> Result<()> {
+        let failed = arrow_error("marking rows");
+        let mut puts: BTreeMap<usize, Vec<(usize, Hash)>> = BTreeMap::new();
+        for (key, last) in &self.last {
+            if let What::Put(batch, row) = last.what {
+                puts.entry(batch).or_default().push((row, *key));
+            }
+        }
+        for (batch, puts) in puts {
+            let Some(rows) = self.batches.get(batch) else { continue };
+            let due = mark.is_due(rows)?;
+            let puts = puts.into_iter().filter(|(row, _)| due.value(*row));
+            let (places, keys): (Vec<u64>, Vec<Hash>) = puts.map(|(row, key)| (row as u64, key)).unzip();
+            let of_keys = columns.iter().filter_map(|name| rows.schema_ref().index_of(name).ok());
+            let of_keys = rows.project(&of_keys.collect::<Vec<_>>()).map_err(&failed)?;
+            let of_keys = take_record_batch(&of_keys, &UInt64Array::from(places)).map_err(&failed)?;
+            let keeps = vec![mark.keeps(columns); keys.len()];
+            self.put_partly(mark.over(&of_keys)?, (&keys, &keeps), &vec![order; keys.len()]);
+        }
+        Ok(())
     }
 
     fn hold_rows(&mut self, rows: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
@@ -198,17 +236,20 @@ impl Collapse {
             let mut chains = Vec::with_capacity(building.len());
             for (_, _, key) in building {
                 let (chain, delete) = self.chain(key);
-                match delete.filter(|_| chain.marks_nothing()) {
-                    None => chains.push(chain),
-                    Some((batch, row)) => {
+                match (chain.marks_nothing(), delete) {
+                    (false, _) => chains.push(chain),
+                    (true, Some((batch, row))) => {
                         keys.keep(batch, row);
                         deleted.push(key);
                     }
+                    // All rows go anyway (I5).
+                    (true, None) => {}
                 }
             }
             let composed = compose(&self.batches, &chains, columns)?;
             (partial, lost, whole) = (composed.partial, composed.lost, Some(composed.rows));
         }
+        partial.emptied = self.emptied;
         let mut rows = rows.apply(self.batches)?;
         rows.extend(whole.filter(|whole: &RecordBatch| whole.num_rows() > 0));
         Ok(Collapsed { rows, partial, lost, deleted, deleted_keys: keys.apply(self.keys)?, versions })
@@ -234,7 +275,8 @@ impl Collapse {
                 }
             }
         }
-        (Chain { key, links, behind_delete: delete.is_some() }, delete)
+        let behind_delete = delete.is_some() || matches!(self.emptied, Some(Emptied::Deleted));
+        (Chain { key, links, behind_delete }, delete)
     }
 
     /// Rows that are put, then keys that are deleted, by the places that they have among both.

@@ -5,19 +5,20 @@
 //! - I2: a row that is to be marked and is not there is not made; of any other one a value that nobody has is null, and
 //!   counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use iceberg::spec::{DataFile, Schema, SchemaRef, TableMetadata};
 use tableflow_model::{Error, Result};
 
-use super::keyed::KeyedTable;
+use super::emptied::Emptied;
+use super::keyed::{KeyedTable, StagedKeys};
 use super::partial::{Keeps, PartialRows, nullable, picked};
 use crate::keys::Hash;
 use crate::layout::{arrow_schema, conform};
 use crate::read::ColumnReader;
-use crate::write::{FileNames, PartialFile, Stager};
+use crate::write::{FileNames, PartialContent, PartialFile, Stager};
 use crate::{arrow_error, iceberg_error};
 
 /// Whole rows, staged.
@@ -41,12 +42,12 @@ struct Before {
 }
 
 impl KeyedTable {
-    /// Makes these rows whole (I1), in files with the columns of `schema`, parted by that spec of the table. The index
-    /// stands for `table`.
+    /// Makes these rows whole (I1), beside others that were staged with them, in files with the columns of `schema`,
+    /// parted by that spec of the table. The index stands for `table`.
     pub async fn complete(
         &mut self,
         table: &TableMetadata,
-        partial: &PartialRows,
+        (partial, others): (&PartialRows, &StagedKeys),
         (schema, spec_id): (&SchemaRef, i32),
         names: &mut FileNames,
     ) -> Result<Completed> {
@@ -56,9 +57,14 @@ impl KeyedTable {
         let spec = table.partition_spec_by_id(spec_id);
         let spec = spec.ok_or_else(|| Error::internal("rows are for a partition spec that the table does not have"))?;
         let before = self.before(table, partial).await?;
-        let (rows, lost) = whole(partial, &before, &arrow_schema(schema)?)?;
+        let columns = arrow_schema(schema)?;
+        let (rows, lost) = whole(partial, &before, &columns)?;
         let stager = Stager::under(names.clone(), table, schema.clone(), spec)?;
         let mut stager = stager.with_keys(self.columns().to_vec(), self.hasher().clone());
+        if let Some(Emptied::Marked(mark)) = &partial.emptied {
+            let but: HashSet<Hash> = others.all().chain(&partial.keys).copied().collect();
+            self.mark_all(table, (mark, &columns), &but, &mut stager).await?;
+        }
         stager.write(&rows).await?;
         let staged = stager.finish().await?;
         *names = staged.names;
@@ -68,14 +74,17 @@ impl KeyedTable {
     /// The rows that lack values of work that somebody staged.
     pub async fn partial(&self, table: &TableMetadata, files: &[DataFile]) -> Result<PartialRows> {
         let Some(file) = files.first() else { return Ok(PartialRows::none()) };
-        let (rows, keeps) = PartialFile::read(&self.reader.store, table, file).await?;
-        let gone = || Error::data("a column that rows are identified by is gone");
-        let column = |id: &i32| {
-            let name = table.current_schema().name_by_field_id(*id).ok_or_else(gone)?;
-            rows.column_by_name(name).cloned().ok_or_else(gone)
-        };
-        let keys = self.hasher().hashes(&self.columns().iter().map(column).collect::<Result<Vec<_>>>()?)?;
-        Ok(PartialRows { rows, keeps, keys })
+        let PartialContent { rows, keeps, emptied } = PartialFile::read(&self.reader.store, table, file).await?;
+        let column = |name: &String| rows.column_by_name(name).cloned().ok_or_else(key_gone);
+        let columns = self.key_names(table)?.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let keys = self.hasher().hashes(&columns)?;
+        Ok(PartialRows { rows, keeps, keys, emptied })
+    }
+
+    /// The key's columns, as the table calls them.
+    pub(super) fn key_names(&self, table: &TableMetadata) -> Result<Vec<String>> {
+        let name = |id: &i32| table.current_schema().name_by_field_id(*id).map(str::to_owned).ok_or_else(key_gone);
+        self.columns().iter().map(name).collect()
     }
 
     /// The columns that any of the rows keeps, of the rows before them.
@@ -112,6 +121,10 @@ impl KeyedTable {
         }
         Ok(before)
     }
+}
+
+fn key_gone() -> Error {
+    Error::data("a column that rows are identified by is gone")
 }
 
 /// The rows with what they keep, and how many values nobody had (I2).

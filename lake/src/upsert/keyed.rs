@@ -35,6 +35,15 @@ pub struct StagedKeys {
     /// Of each staged file, in its order.
     pub put: Vec<Vec<Hash>>,
     pub deleted: Vec<Hash>,
+    /// All rows that the table has go.
+    pub empties: bool,
+}
+
+impl StagedKeys {
+    /// Those that are put, and those that are deleted.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Hash> {
+        self.put.iter().flatten().chain(&self.deleted)
+    }
 }
 
 /// What of a table a commit deletes, found on its base.
@@ -125,7 +134,7 @@ impl KeyedTable {
     pub async fn staged(&self, table: &TableMetadata, files: &[DataFile], deleted: &[DataFile]) -> Result<StagedKeys> {
         let reader = self.reader_of(table)?;
         let reads = files.iter().map(|file| reader.keys_of(file)).collect();
-        let mut keys = StagedKeys { put: side_by_side(reads).await?, deleted: Vec::new() };
+        let mut keys = StagedKeys { put: side_by_side(reads).await?, deleted: Vec::new(), empties: false };
         for file in deleted {
             for batch in FileRows::of(reader.store.get(file.file_path()).await?)? {
                 keys.deleted.extend(reader.hasher.hashes(batch?.columns())?);
@@ -172,8 +181,11 @@ impl KeyedTable {
         if self.stands_for.is_none() {
             return Err(Error::unavailable("the key index stands for no snapshot of the table"));
         }
+        if keys.empties {
+            return Ok(Resolved { deletes: self.without_rows(table).await?, ..Resolved::default() });
+        }
         let mut resolved = Resolved { rows: self.superseded.clone(), ..Resolved::default() };
-        let wanted: Vec<Hash> = keys.put.iter().flatten().chain(&keys.deleted).copied().collect();
+        let wanted: Vec<Hash> = keys.all().copied().collect();
         let found = self.index.find(&wanted).await;
         let mut read = HashMap::new();
         for (key, location) in found.map_err(|error| self.without_index(error))? {

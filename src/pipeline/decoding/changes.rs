@@ -18,15 +18,16 @@ use iceberg::spec::TableMetadata;
 use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Remedy, Taken};
 use tableflow_connectors::registry::RecordPart;
 use tableflow_lake::layout::{arrow_schema, conform, key_ids};
-use tableflow_lake::upsert::{Keeps, Order};
+use tableflow_lake::upsert::{Emptied, Keeps, Mark, Order};
 use tableflow_model::{Error, Records, Result};
 
 use super::keys::rows_of;
 use super::learning::{KEY_COLUMN, Learning, Reading};
 use super::partly::{Kept, Marks, Partly};
 use super::subjects::Subjects;
+use super::truncated::{Truncation, Truncations};
 use super::{Part, Stopped};
-use crate::definition::{Definition, Format};
+use crate::definition::{DELETED_COLUMN, Definition, Format};
 use crate::home::Home;
 
 /// What the records of a part change, beside the rows that they put.
@@ -41,13 +42,15 @@ pub struct Changes {
     /// The columns of the keys that are deleted.
     pub deleted: RecordBatch,
     pub deleted_orders: Vec<Order>,
+    /// Before all of them the source emptied its table.
+    pub truncation: Option<Truncation>,
 }
 
 impl Changes {
     /// How many there are.
     pub fn records(&self) -> usize {
         let marks = self.marks.as_ref().map_or(0, |marks| marks.orders.len());
-        self.orders.len() + self.deleted_orders.len() + marks
+        self.orders.len() + self.deleted_orders.len() + marks + usize::from(self.truncation.is_some())
     }
 }
 
@@ -59,6 +62,7 @@ pub struct Changing {
     /// What reads the keys of deletes; nothing where a row is identified by its record's key as it is.
     keys: Option<Box<Learning>>,
     partly: Partly,
+    truncations: Truncations,
 }
 
 /// The keys of deletes.
@@ -98,10 +102,11 @@ impl Changing {
             Some(format) => Some(Box::new(keys_of(home, definition, &columns, format).await?)),
         };
         let partly = Partly::new(definition, upsert, &columns, &all)?;
-        Ok(Some(Changing { columns, keys, partly }))
+        let truncations = Truncations::of(home, definition);
+        Ok(Some(Changing { columns, keys, partly, truncations }))
     }
 
-    /// A part of a batch, without its deletes and its bad keys, and what it changes.
+    /// A part of a batch, without its deletes and its bad keys, and what it changes. All rows went before it, or not within it.
     pub async fn apart(&mut self, records: &Records, mut part: Part, bad: BadRecords) -> Result<(Part, Changes)> {
         let is_delete = |failure: &mut RecordError| failure.reason == Reason::Tombstone;
         let rows: Vec<usize> = part.passed_over.extract_if(.., is_delete).map(|failure| failure.row).collect();
@@ -109,6 +114,14 @@ impl Changing {
         let mut failures = self.without_key(records, &part);
         failures.extend(deletes.bad);
         failures.extend(self.partly.without_value(&part));
+        let truncation = match self.truncations.take(&mut part).await? {
+            Some(Err(refused)) => {
+                failures.push(refused);
+                None
+            }
+            applied => applied.and_then(Result::ok),
+        };
+        let truncation = truncation.map(|record| self.truncation(records, record)).transpose()?;
         failures.sort_by_key(|failure| failure.row);
         let until = Until::of(&mut part, deletes.stopped, failures, bad);
         let taken: Vec<(u32, usize)> = (0_u32..).zip(part.taken.rows()).collect();
@@ -121,7 +134,7 @@ impl Changing {
         let keys = take_record_batch(&deletes.keys, &UInt32Array::from(keys)).map_err(unfit)?;
         if self.partly.marks() {
             let is_deleted: Vec<bool> = taken.iter().map(is_gone).collect();
-            let changes = self.marked(records, (&keys, &by_null))?;
+            let changes = Changes { truncation, ..self.marked(records, (&keys, &by_null))? };
             return self.put(records, (part, changes), &taken, &is_deleted);
         }
         let (gone, put): (Vec<_>, Vec<_>) = taken.into_iter().partition(is_gone);
@@ -130,6 +143,7 @@ impl Changing {
         let changes = Changes {
             deleted: concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?,
             deleted_orders: orders(records, &deleted),
+            truncation,
             ..self.nothing()
         };
         self.put(records, (part, changes), &put, &[])
@@ -137,7 +151,27 @@ impl Changing {
 
     fn nothing(&self) -> Changes {
         let (orders, keeps, marks, deleted_orders) = Default::default();
-        Changes { orders, keeps, marks, deleted: RecordBatch::new_empty(self.columns.clone()), deleted_orders }
+        let deleted = RecordBatch::new_empty(self.columns.clone());
+        Changes { orders, keeps, marks, deleted, deleted_orders, truncation: None }
+    }
+
+    /// What a record does that says that all rows went: they go, or are marked (I4).
+    fn truncation(&self, records: &Records, record: usize) -> Result<Truncation> {
+        let order = orders(records, &[record]).first().copied();
+        let order = order.ok_or_else(|| Error::internal("a truncation is no record of its batch"))?;
+        let emptied = match self.partly.mark_of_all()? {
+            Some(row) => Emptied::Marked(Mark { row, by: DELETED_COLUMN.to_owned() }),
+            None => Emptied::Deleted,
+        };
+        Ok(Truncation { record, order, emptied })
+    }
+
+    /// Columns without those of keys: what all rows may have in common.
+    pub fn without_keys(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let is_a_keys = |name: &str| self.columns.fields().iter().any(|field| field.name() == name);
+        let fields = rows.schema_ref().fields().iter().enumerate();
+        let others: Vec<usize> = fields.filter(|(_, field)| !is_a_keys(field.name())).map(|(place, _)| place).collect();
+        rows.project(&others).map_err(unfit)
     }
 
     /// The marks of these keys, still without where their records came from (I4).

@@ -9,6 +9,7 @@
 //!  keys      the columns of keys beside those of values
 //!  changes   which records put rows, and which keys the others delete
 //!  partly    what rows keep of those before them, and which are marked as deleted
+//!  truncated records that say that all rows went
 //!  first_key which fields keys have that identify rows
 //! ```
 
@@ -19,6 +20,7 @@ mod keys;
 mod learning;
 mod partly;
 mod subjects;
+mod truncated;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
@@ -35,6 +37,7 @@ pub use self::first_key::first_key_fields;
 use self::keys::Keys;
 use self::learning::{KEY_COLUMN, Learning, Reading};
 pub use self::subjects::{Subjects, first_key, format_by, format_of};
+pub use self::truncated::{Truncation, cut};
 use crate::definition::{self, Definition, Envelope, Format, declared_columns};
 use crate::home::Home;
 use crate::pipeline::mirror::{Mirror, Step};

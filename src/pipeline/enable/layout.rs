@@ -304,7 +304,7 @@ async fn columns(
     let terms = terms(request, settings);
     let of_values = mirroring(home, &Terms { keys: None, ..terms.clone() }, &nothing, &rules).await?;
     let sample = sample(source).await?;
-    let bad = if upserts { BadRecords::StopButAtTombstones } else { BadRecords::Stop };
+    let bad = if upserts { BadRecords::StopButAtDeletes } else { BadRecords::Stop };
     let mut decoding = shown(of_values, request, settings, (&sample, bad)).await?;
     if settings.keys.is_some() {
         // Whether a field of keys is one of values too is known once all of the values were looked at.
