@@ -5,7 +5,8 @@
 //! - I2: rows before a record that stops its partition, and those of other partitions already read, belong to the
 //!   epoch.
 //! - I3: a column that appears gets its field id once; the epoch's commit publishes it with the first rows.
-//! - I4: of a table with one row a key the epoch's changes are held until it ends: the last one of each key is staged.
+//! - I4: of a table with one row a key the epoch's changes are held until it ends: the last one of each key is staged, or
+//!   each where the table keeps the versions of its rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -275,9 +276,18 @@ impl TableFiles {
     #[must_use]
     pub fn with_keys(mut self, ids: Vec<i32>, hasher: Arc<KeyHasher>) -> Self {
         let name = |id: &i32| self.schema.name_by_field_id(*id).map(str::to_owned);
-        let columns = ids.iter().filter_map(name).collect();
+        let mut columns: Vec<String> = ids.iter().filter_map(name).collect();
+        if hasher.is_of_versions() {
+            // The last one says which rows are in force.
+            columns.pop();
+        }
         self.stager = self.stager.with_keys(ids, hasher.clone());
-        let collapse = if self.is_followed { Collapse::telling() } else { Collapse::default() };
+        let collapse = match (hasher.is_of_versions(), self.is_followed) {
+            // What is told of them is the difference.
+            (true, _) => Collapse::of_versions(columns.clone()),
+            (false, true) => Collapse::telling(),
+            (false, false) => Collapse::default(),
+        };
         self.upserts = Some(Upserts { hasher, columns, collapse, records: 0 });
         self
     }

@@ -303,7 +303,9 @@ impl Target {
                 let whole = keyed.complete(&base.metadata, partial, of, &mut changes.names).await?;
                 content.bytes.extend(whole.files.iter().map(DataFile::file_size_in_bytes));
                 delta.files.extend(whole.files);
-                Arc::make_mut(&mut keys).put.extend(whole.keys);
+                let all = Arc::make_mut(&mut keys);
+                all.put.extend(whole.keys);
+                all.deleted.extend(whole.deleted);
                 lost += whole.lost;
             }
             let resolved = keyed.resolve(&base.metadata, &keys, &mut changes.names).await?;

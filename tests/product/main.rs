@@ -19,6 +19,7 @@
 //!  upserts    one row a key, whatever is sent
 //!  database   changes that say less than a whole row, rows that are marked as deleted
 //!  truncated  sources that empty their tables
+//!  versions   tables that keep each version of their rows
 //!  compaction fewer files, the same rows
 //!  removal    rows that go by what they are
 //!  upkeep     history forgotten, files that nobody needs deleted
@@ -98,6 +99,8 @@ mod truncated;
 mod upkeep;
 #[cfg(test)]
 mod upserts;
+#[cfg(test)]
+mod versions;
 #[cfg(test)]
 mod world;
 #[cfg(test)]

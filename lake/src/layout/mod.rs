@@ -15,10 +15,14 @@ mod deletes;
 mod drop;
 mod partition;
 mod schema;
+mod versions;
 
 pub use conform::conform;
 pub use deletes::DeleteEncoding;
 pub(crate) use deletes::copies_on_write;
 pub use drop::drop_columns;
 pub use partition::{parse_partition_by, parse_sort_by, partition_text, sort_text};
-pub use schema::{Evolution, arrow_schema, evolve, identified_by, identifying_columns, key_ids, new_schema};
+pub use schema::{
+    Evolution, arrow_schema, evolve, identified_by, identifying_columns, identity_ids, key_ids, new_schema,
+};
+pub use versions::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, version_columns};

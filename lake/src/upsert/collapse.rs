@@ -9,6 +9,7 @@
 //!   which they came: of a key's versions the last is the change that stays. None are told where
 //!   one of them lacks values, or the source emptied its table: it is not known yet what it is.
 //! - I5: where the source emptied its table the changes before that go, or are marked as rows of the table are.
+//! - I6: where each version is kept none of a key's changes is left out.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use tableflow_model::{ChangeKind, Result};
 
 use super::compose::{Chain, Link, compose};
 use super::emptied::{Emptied, Mark};
+use super::history::Histories;
 use super::partial::{Keeps, PartialRows};
 use crate::arrow_error;
 use crate::feed::{Version, Versions};
@@ -28,14 +30,14 @@ use crate::keys::Hash;
 
 /// The last change of a key.
 #[derive(Clone, Copy, Debug)]
-struct Last {
-    order: Order,
-    what: What,
+pub(super) struct Last {
+    pub order: Order,
+    pub what: What,
 }
 
 /// A row of a batch: one that is put, or a key that is deleted.
 #[derive(Clone, Copy, Debug)]
-enum What {
+pub(super) enum What {
     Put(usize, usize),
     Delete(usize, usize),
 }
@@ -56,10 +58,12 @@ pub struct Collapse {
     versions: Option<Vec<(What, i64)>>,
     /// What becomes of all rows that were there before (I5).
     emptied: Option<Emptied>,
+    /// Where each version is kept: the changes, instead of the last ones (I6).
+    histories: Option<Histories>,
 }
 
-/// One change a key.
-#[derive(Debug)]
+/// One change a key, or each.
+#[derive(Debug, Default)]
 pub struct Collapsed {
     pub rows: Vec<RecordBatch>,
     /// Rows that build on those of the table.
@@ -77,6 +81,11 @@ impl Collapse {
     /// Tells all versions (I4).
     pub fn telling() -> Self {
         Collapse { versions: Some(Vec::new()), ..Collapse::default() }
+    }
+
+    /// Keeps each version of a row whose key is in these columns (I6).
+    pub fn of_versions(keys: Vec<String>) -> Self {
+        Collapse { histories: Some(Histories::of_keys(keys)), ..Collapse::default() }
     }
 
     /// Rows that are put, with their keys.
@@ -119,12 +128,18 @@ impl Collapse {
 
     /// The source emptied its table (I5). Of keys in these columns.
     pub fn empty(&mut self, emptied: Emptied, keys: &[String], order: Order) -> Result<()> {
+        if let Some(histories) = &mut self.histories {
+            histories.empty(order);
+            self.emptied.get_or_insert(emptied);
+            return Ok(());
+        }
         match &emptied {
             Emptied::Deleted => *self = Collapse::default(),
             Emptied::Marked(mark) => self.mark_all(mark, keys, order)?,
         }
         self.versions = None;
-        self.emptied = Some(emptied);
+        // Rows of the table that the first time was about the second one is not.
+        self.emptied.get_or_insert(emptied);
         Ok(())
     }
 
@@ -166,6 +181,9 @@ impl Collapse {
     }
 
     fn change(&mut self, key: Hash, change: Last) {
+        if let Some(histories) = &mut self.histories {
+            return histories.add(key, change);
+        }
         let is_last = self.settle(key, change);
         if let Some(versions) = self.versions.as_mut().filter(|_| is_last) {
             versions.push((change.what, change.order.timestamp));
@@ -207,15 +225,22 @@ impl Collapse {
         let chained = self.before.values().map(Vec::capacity).sum::<usize>() * size_of::<Last>();
         let kept = self.keeps.capacity() * size_of::<((usize, usize), Keeps)>();
         let versions = self.versions.as_ref().map_or(0, |versions| versions.capacity() * size_of::<(What, i64)>());
-        self.bytes + chained + kept + versions + self.last.capacity() * size_of::<(Hash, Last)>()
+        let histories = self.histories.as_ref().map_or(0, Histories::memory);
+        self.bytes + histories + chained + kept + versions + self.last.capacity() * size_of::<(Hash, Last)>()
     }
 
     pub fn keys(&self) -> usize {
-        self.last.len()
+        self.histories.as_ref().map_or(self.last.len(), Histories::len)
     }
 
     /// As rows with these columns.
     pub fn finish(mut self, columns: &SchemaRef) -> Result<Collapsed> {
+        if let Some(histories) = self.histories.take() {
+            let mut collapsed = Collapsed::default();
+            collapsed.partial = histories.finish((&self.batches, &self.keys), &self.keeps, columns)?;
+            collapsed.partial.emptied = self.emptied;
+            return Ok(collapsed);
+        }
         let versions = self.versions.as_ref().filter(|_| self.keeps.is_empty());
         let versions = versions.map(|order| self.versions_in(order));
         let (mut rows, mut keys, mut deleted) = (Stays::of(&self.batches), Stays::of(&self.keys), Vec::new());

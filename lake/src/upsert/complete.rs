@@ -13,6 +13,7 @@ use iceberg::spec::{DataFile, Schema, SchemaRef, TableMetadata};
 use tableflow_model::{Error, Result};
 
 use super::emptied::Emptied;
+use super::history::{Versions, versions};
 use super::keyed::{KeyedTable, StagedKeys};
 use super::partial::{Keeps, PartialRows, nullable, picked};
 use crate::keys::Hash;
@@ -27,18 +28,20 @@ pub struct Completed {
     pub files: Vec<DataFile>,
     /// Of each file's rows.
     pub keys: Vec<Vec<Hash>>,
+    /// Keys whose rows were written again, and go where they are.
+    pub deleted: Vec<Hash>,
     /// Values that no row had (I2).
     pub lost: u64,
 }
 
 /// A row of a batch.
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
 
 /// The rows before, as far as they are there.
-struct Before {
-    batches: Vec<RecordBatch>,
+pub(super) struct Before {
+    pub batches: Vec<RecordBatch>,
     /// Of each partial row the place of the one before it.
-    places: Vec<Option<Place>>,
+    pub places: Vec<Option<Place>>,
 }
 
 impl KeyedTable {
@@ -58,17 +61,27 @@ impl KeyedTable {
         let spec = spec.ok_or_else(|| Error::internal("rows are for a partition spec that the table does not have"))?;
         let before = self.before(table, partial).await?;
         let columns = arrow_schema(schema)?;
-        let (rows, lost) = whole(partial, &before, &columns)?;
+        let (rows, mut deleted, lost) = match self.versions {
+            None => {
+                let (rows, lost) = whole(partial, &before, &columns)?;
+                (rows, Vec::new(), lost)
+            }
+            Some(_) => {
+                let Versions { rows, replaced, lost } = versions(partial, &before, &columns)?;
+                (rows, replaced, lost)
+            }
+        };
         let stager = Stager::under(names.clone(), table, schema.clone(), spec)?;
         let mut stager = stager.with_keys(self.columns().to_vec(), self.hasher().clone());
         if let Some(Emptied::Marked(mark)) = &partial.emptied {
             let but: HashSet<Hash> = others.all().chain(&partial.keys).copied().collect();
-            self.mark_all(table, (mark, &columns), &but, &mut stager).await?;
+            let marked = self.mark_all(table, (mark, &columns), &but, &mut stager).await?;
+            deleted.extend(marked);
         }
         stager.write(&rows).await?;
         let staged = stager.finish().await?;
         *names = staged.names;
-        Ok(Completed { files: staged.files, keys: staged.keys, lost })
+        Ok(Completed { files: staged.files, keys: staged.keys, deleted, lost })
     }
 
     /// The rows that lack values of work that somebody staged.
@@ -84,12 +97,14 @@ impl KeyedTable {
     /// The key's columns, as the table calls them.
     pub(super) fn key_names(&self, table: &TableMetadata) -> Result<Vec<String>> {
         let name = |id: &i32| table.current_schema().name_by_field_id(*id).map(str::to_owned).ok_or_else(key_gone);
-        self.columns().iter().map(name).collect()
+        let until = self.versions.map(|versions| versions.valid_to);
+        self.columns().iter().filter(|id| until != Some(**id)).map(name).collect()
     }
 
     /// The columns that any of the rows keeps, of the rows before them.
     async fn before(&mut self, table: &TableMetadata, partial: &PartialRows) -> Result<Before> {
-        let is_kept = |name: &str| partial.keeps.iter().any(|keeps| keeps.keeps(name));
+        let all = self.versions.is_some();
+        let is_kept = |name: &str| all || partial.keeps.iter().any(|keeps| keeps.keeps(name));
         let fields = table.current_schema().as_struct().fields().iter();
         let kept = Schema::builder().with_fields(fields.filter(|field| is_kept(&field.name)).cloned()).build();
         let kept = kept.map(SchemaRef::new).map_err(iceberg_error("the columns that rows keep make no schema"))?;

@@ -10,19 +10,20 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::kernels::cmp::distinct;
-use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::compute::{filter_record_batch, is_null, take_record_batch};
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
 use iceberg::spec::TableMetadata;
-use tableflow_model::Result;
+use tableflow_model::{Error, Result};
 
+use super::history::{all_ended, time_column};
 use super::keyed::KeyedTable;
 use super::partial::{Keeps, nullable};
 use crate::arrow_error;
 use crate::commit::{Deletes, manifests_of};
 use crate::keys::Hash;
-use crate::layout::conform;
+use crate::layout::{VALID_TO, conform};
 use crate::read::{ColumnReader, DeleteFiles};
 use crate::write::Stager;
 
@@ -31,7 +32,7 @@ use crate::write::Stager;
 pub enum Emptied {
     /// They go.
     Deleted,
-    /// They are marked, and stay.
+    /// They are marked, and stay. Where each version is kept those in force end.
     Marked(Mark),
 }
 
@@ -45,6 +46,13 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Of a table that keeps each version of its rows: they end then, in milliseconds.
+    pub fn until(time: i64) -> Result<Self> {
+        let ends = TimestampMicrosecondArray::from(vec![time.saturating_mul(1000)]).with_timezone("+00:00");
+        let row = RecordBatch::try_from_iter([(VALID_TO, Arc::new(ends) as ArrayRef)]);
+        Ok(Mark { row: row.map_err(arrow_error("the end of all versions"))?, by: VALID_TO.to_owned() })
+    }
+
     /// The rows of `batch`, which have these columns beside it, marked; all of its rows.
     pub(super) fn over(&self, keys: &RecordBatch) -> Result<RecordBatch> {
         let failed = arrow_error("marking rows");
@@ -71,23 +79,29 @@ impl Mark {
         Keeps::AllBut(Arc::new(marks.chain(keys.iter().cloned()).collect::<BTreeSet<_>>()))
     }
 
+    /// Of a table that keeps each version: when they end.
+    fn time(&self) -> Result<i64> {
+        let times = time_column(&self.row, VALID_TO)?;
+        times.iter().next().flatten().ok_or_else(|| Error::internal("versions end at no time"))
+    }
+
     fn has(&self, column: &str) -> bool {
         self.row.schema_ref().fields().iter().any(|field| field.name() == column)
     }
 }
 
 impl KeyedTable {
-    /// Stages the rows that live, but for those of some keys, marked (I1), in these columns. The index stands for
-    /// `table`.
+    /// Stages the rows that live, but for those of some keys, marked (I1), in these columns; answers their keys. The
+    /// index stands for `table`.
     pub(super) async fn mark_all(
         &self,
         table: &TableMetadata,
         (mark, columns): (&Mark, &ArrowSchemaRef),
         but: &HashSet<Hash>,
         stager: &mut Stager,
-    ) -> Result<()> {
+    ) -> Result<Vec<Hash>> {
         let reader = ColumnReader::new(table, table.current_schema())?;
-        let names = self.key_names(table)?;
+        let (names, mut marked) = (self.key_names(table)?, Vec::new());
         for (number, known) in self.files.iter() {
             let superseded = self.superseded.get(&number);
             let lives = |row: u64| !known.deleted.contains(row) && superseded.is_none_or(|rows| !rows.contains(row));
@@ -95,16 +109,24 @@ impl KeyedTable {
             while let Some(batch) = batches.next().await? {
                 let keys: Vec<ArrayRef> = names.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect();
                 let keys = self.hasher().hashes(&keys)?;
-                let due = mark.is_due(&batch)?;
+                let due = match self.versions {
+                    None => mark.is_due(&batch)?,
+                    Some(_) => is_null(time_column(&batch, VALID_TO)?).map_err(arrow_error("marking rows"))?,
+                };
                 let is_due = |(row, key): (u64, &Hash)| Some(lives(row) && !but.contains(key));
                 let is_others: BooleanArray = (first..).zip(&keys).map(is_due).collect();
                 let due = arrow::compute::and(&due, &is_others).map_err(arrow_error("marking rows"))?;
                 let rows = filter_record_batch(&batch, &due).map_err(arrow_error("marking rows"))?;
-                stager.write(&conform(&mark.over(&rows)?, &nullable(columns))?).await?;
+                let rows = match self.versions {
+                    None => mark.over(&rows)?,
+                    Some(_) => all_ended(rows, mark.time()?)?,
+                };
+                stager.write(&conform(&rows, &nullable(columns))?).await?;
+                marked.extend(keys.into_iter().zip(&due).filter(|(_, due)| *due == Some(true)).map(|(key, _)| key));
                 first += batch.num_rows() as u64;
             }
         }
-        Ok(())
+        Ok(marked)
     }
 
     /// All files go, and with them what is deleted of them.

@@ -8,6 +8,7 @@
 //! - I4: the index may say rows that are gone; [`NumberedFiles`] know which ones live. Each row that lives, and is not to go
 //!   by I3, is in it.
 //! - I5: a hash that does not stand for its key alone is compared with the row's own before anything goes by it.
+//! - I6: of a table that keeps each version of its rows those in force alone have keys.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use super::reading::KeyReader;
 use crate::commit::{Deletes, LiveFile, Prepared};
 use crate::iceberg_error;
 use crate::keys::{Hash, KeyHasher, KeyIndex, Location};
-use crate::layout::copies_on_write;
+use crate::layout::{VersionIds, arrow_schema, copies_on_write};
 use crate::read::{ColumnReader, FileRows, side_by_side};
 use crate::write::FileNames;
 
@@ -42,7 +43,7 @@ pub struct StagedKeys {
 impl StagedKeys {
     /// Those that are put, and those that are deleted.
     pub(super) fn all(&self) -> impl Iterator<Item = &Hash> {
-        self.put.iter().flatten().chain(&self.deleted)
+        self.put.iter().flatten().chain(&self.deleted).filter(|key| **key != Hash::NONE)
     }
 }
 
@@ -59,8 +60,9 @@ pub struct Resolved {
 /// The rows of one table by their keys.
 #[derive(Debug)]
 pub struct KeyedTable {
-    /// The ids of the key's columns.
+    /// The ids of the key's columns, and of the one that says which row of a key is in force where each version is kept.
     pub(super) key: Vec<i32>,
+    pub(super) versions: Option<VersionIds>,
     pub(super) reader: KeyReader,
     pub(super) index: KeyIndex,
     pub(super) files: NumberedFiles,
@@ -76,13 +78,19 @@ pub struct KeyedTable {
 impl KeyedTable {
     /// Knows nothing yet.
     pub fn new(store: Store, table: &TableMetadata, key: Vec<i32>, seed: u64) -> Result<Self> {
+        let (fields, mut key) = (arrow_schema(key_schema(table, &key)?.as_ref())?, key);
+        let mut hasher = KeyHasher::new(&fields.fields().iter().map(AsRef::as_ref).collect::<Vec<_>>(), seed)?;
+        let versions = VersionIds::of(table.current_schema());
+        if let Some(versions) = versions {
+            key.push(versions.valid_to);
+            hasher = hasher.of_versions();
+        }
         let columns = Arc::new(ColumnReader::new(table, &key_schema(table, &key)?)?);
-        let fields: Vec<_> = columns.schema().fields().iter().map(AsRef::as_ref).collect();
-        let hasher = Arc::new(KeyHasher::new(&fields, seed)?);
+        let hasher = Arc::new(hasher);
         let reader = KeyReader { store, columns, hasher };
         let (index, files, kept) = Default::default();
         let (superseded, unfinished) = Default::default();
-        Ok(KeyedTable { key, reader, index, files, superseded, unfinished, kept, stands_for: None })
+        Ok(KeyedTable { key, versions, reader, index, files, superseded, unfinished, kept, stands_for: None })
     }
 
     /// The live rows of a key: file and row.
@@ -104,7 +112,7 @@ impl KeyedTable {
         KeyedTable { index: KeyIndex::with_bits(bits), ..self }
     }
 
-    /// The ids of the key's columns.
+    /// The ids of the columns that say which key a row has.
     pub fn columns(&self) -> &[i32] {
         &self.key
     }
@@ -242,7 +250,7 @@ impl KeyedTable {
             let live = LiveFile { file: file.clone(), spec_id, sequence };
             let known = KnownFile { live, deleted: RoaringTreemap::new(), own_deletes: Vec::new() };
             let number = self.files.add(known)?;
-            for (row, key) in (0_u32..).zip(keys) {
+            for (row, key) in (0_u32..).zip(keys).filter(|(_, key)| **key != Hash::NONE) {
                 self.index.insert(*key, Location { file: number, row, partition: None });
             }
             self.kept.grew_by(keys.len());

@@ -7,6 +7,7 @@
 //!  collapse  the changes of an epoch -> the last one of each key
 //!  compose   changes of a key that build on each other -> one
 //!  emptied   what becomes of all rows where their source deleted them at once
+//!  history   all changes of a key -> rows of versions, where a table keeps each
 //!  files     the table's data files as the key index numbers them, and their deleted rows
 //!  deletes   rows that a commit deletes -> delete files, or data files without them
 //!  reading   the keys of data files, several files at once
@@ -26,6 +27,7 @@ mod compose;
 mod deletes;
 mod emptied;
 mod files;
+mod history;
 mod kept;
 mod keyed;
 mod partial;

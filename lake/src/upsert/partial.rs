@@ -54,6 +54,12 @@ pub struct PartialRows {
     pub emptied: Option<Emptied>,
 }
 
+impl Default for PartialRows {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
 impl PartialRows {
     pub fn none() -> Self {
         let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));

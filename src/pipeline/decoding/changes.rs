@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use iceberg::spec::TableMetadata;
 use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Remedy, Taken};
 use tableflow_connectors::registry::RecordPart;
-use tableflow_lake::layout::{arrow_schema, conform, key_ids};
+use tableflow_lake::layout::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, arrow_schema, conform, key_ids};
 use tableflow_lake::upsert::{Emptied, Keeps, Mark, Order};
 use tableflow_model::{Error, Records, Result};
 
@@ -27,7 +27,7 @@ use super::partly::{Kept, Marks, Partly};
 use super::subjects::Subjects;
 use super::truncated::{Truncation, Truncations};
 use super::{Part, Stopped};
-use crate::definition::{DELETED_COLUMN, Definition, Format};
+use crate::definition::{self, DELETED_COLUMN, Definition, Format};
 use crate::home::Home;
 
 /// What the records of a part change, beside the rows that they put.
@@ -62,6 +62,8 @@ pub struct Changing {
     /// What reads the keys of deletes; nothing where a row is identified by its record's key as it is.
     keys: Option<Box<Learning>>,
     partly: Partly,
+    /// Whether each version of a row is kept.
+    keeps_versions: bool,
     truncations: Truncations,
 }
 
@@ -103,7 +105,13 @@ impl Changing {
         };
         let partly = Partly::new(definition, upsert, &columns, &all)?;
         let truncations = Truncations::of(home, definition);
-        Ok(Some(Changing { columns, keys, partly, truncations }))
+        let keeps_versions = upsert.deletes == definition::Deletes::History;
+        if keeps_versions && VersionIds::of(table.current_schema()).is_none() {
+            return Err(Error::data(format!("table {} does not say of which versions its rows are", definition.table))
+                .with_detail(format!("{VERSION_OP}, {VALID_FROM} and {VALID_TO} do, and {VALID_FROM} identifies rows"))
+                .with_hint("undo that where it was done, or enable the topic into another table with --table"));
+        }
+        Ok(Some(Changing { columns, keys, partly, keeps_versions, truncations }))
     }
 
     /// A part of a batch, without its deletes and its bad keys, and what it changes. All rows went before it, or not within it.
@@ -161,9 +169,15 @@ impl Changing {
         let order = order.ok_or_else(|| Error::internal("a truncation is no record of its batch"))?;
         let emptied = match self.partly.mark_of_all()? {
             Some(row) => Emptied::Marked(Mark { row, by: DELETED_COLUMN.to_owned() }),
+            None if self.keeps_versions => Emptied::Marked(Mark::until(order.timestamp)?),
             None => Emptied::Deleted,
         };
         Ok(Truncation { record, order, emptied })
+    }
+
+    /// Whether rows are marked, and stay.
+    pub fn marks(&self) -> bool {
+        self.partly.marks()
     }
 
     /// Columns without those of keys: what all rows may have in common.

@@ -58,7 +58,7 @@ pub(super) struct Kept {
 impl Partly {
     pub fn new(definition: &Definition, upsert: &Upsert, keys: &Schema, table: &Schema) -> Result<Self> {
         let deleted = match upsert.deletes {
-            Deletes::Hard => None,
+            Deletes::Hard | Deletes::History => None,
             Deletes::Soft => {
                 let column = table.field_with_name(DELETED_COLUMN).map_err(|_| {
                     Error::data(format!("table {} has no column {DELETED_COLUMN} any more", definition.table))

@@ -74,7 +74,7 @@ pub(super) async fn new(
     }
     let key = match upserts {
         true => {
-            found.columns = upsert::with_mark(request, found.columns)?;
+            found.columns = upsert::with_marks(request, found.columns)?;
             let names: Vec<String> = found.columns.iter().map(|column| column.name().clone()).collect();
             let keys = (found.keys.as_ref(), found.key_fields.as_slice());
             Some(Key::of(request, keys, (&names, settings.metadata_columns))?)
