@@ -7,6 +7,7 @@
 //!  drop       columns that go
 //!  partition  `--partition-by` and `--sort-by` -> partition spec and sort order, and back to text
 //!  deletes    how rows that go are written, as a table says it
+//!  versions   the columns that say which version of its key a row is
 //!  conform    a decoded batch -> a batch with exactly the table's columns
 //! ```
 

@@ -90,8 +90,14 @@ impl Versions {
         };
         let versions = self.expected.entry(key).or_default();
         match what {
-            What::Empty => self.expected.values_mut().for_each(|versions| drop(end(versions))),
-            What::Delete => drop(end(versions)),
+            What::Empty => {
+                for versions in self.expected.values_mut() {
+                    end(versions);
+                }
+            }
+            What::Delete => {
+                end(versions);
+            }
             What::Put(..) | What::KeepA(_) => {
                 let before = end(versions);
                 let op = if before.is_some() { "u" } else { "c" }.to_owned();

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use iceberg::spec::TableMetadata;
@@ -21,6 +21,7 @@ use tableflow_lake::layout::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, arrow
 use tableflow_lake::upsert::{Emptied, Keeps, Mark, Order};
 use tableflow_model::{Error, Records, Result};
 
+use super::deleted::{SaysDeleted, says_deleted_by_header};
 use super::keys::rows_of;
 use super::learning::{KEY_COLUMN, Learning, Reading};
 use super::partly::{Kept, Marks, Partly};
@@ -318,46 +319,6 @@ impl Until {
     fn keeps(&self, record: usize) -> bool {
         record < self.end && !self.without.contains(&record)
     }
-}
-
-/// The columns of a flattened change that say that its row is gone.
-struct SaysDeleted<'a> {
-    /// `__deleted`: `true`, as a boolean or a text.
-    booleans: Option<&'a BooleanArray>,
-    texts: Option<&'a StringArray>,
-    /// `__op`: `d`.
-    ops: Option<&'a StringArray>,
-}
-
-impl<'a> SaysDeleted<'a> {
-    fn of(batch: &'a RecordBatch) -> Self {
-        let (deleted, op) = (batch.column_by_name("__deleted"), batch.column_by_name("__op"));
-        SaysDeleted {
-            booleans: deleted.and_then(|column| column.as_boolean_opt()),
-            texts: deleted.and_then(|column| column.as_string_opt::<i32>()),
-            ops: op.and_then(|column| column.as_string_opt::<i32>()),
-        }
-    }
-
-    fn row(&self, row: usize) -> bool {
-        let is = |texts: Option<&StringArray>, word: &str| {
-            texts.is_some_and(|texts| !texts.is_null(row) && texts.value(row) == word)
-        };
-        let is_true = self.booleans.is_some_and(|deleted| !deleted.is_null(row) && deleted.value(row));
-        is_true || is(self.texts, "true") || is(self.ops, "d")
-    }
-}
-
-/// The header `op` of a changelog: 1 and 3 take a row back. That of a database's change, `__op` where Debezium adds it:
-/// `d` does, as it is or as the JSON that Kafka Connect makes of texts.
-fn says_deleted_by_header(records: &Records, row: usize) -> bool {
-    let takes_back = |value: Option<&[u8]>| matches!(value, Some([1 | 3 | b'1' | b'3']));
-    let is_d = |value: Option<&[u8]>| matches!(value, Some(b"d" | b"\"d\""));
-    records.headers(row).any(|(name, value)| match name {
-        b"op" => takes_back(value) || is_d(value),
-        b"__op" => is_d(value),
-        _ => false,
-    })
 }
 
 /// What reads the keys of deletes.

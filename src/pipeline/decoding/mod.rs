@@ -8,12 +8,14 @@
 //!  following which version each of them is, and what it drops
 //!  keys      the columns of keys beside those of values
 //!  changes   which records put rows, and which keys the others delete
+//!  deleted   which records say that their rows are gone
 //!  partly    what rows keep of those before them, and which are marked as deleted
 //!  truncated records that say that all rows went
 //!  first_key which fields keys have that identify rows
 //! ```
 
 mod changes;
+mod deleted;
 mod first_key;
 mod following;
 mod keys;
