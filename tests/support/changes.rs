@@ -110,6 +110,11 @@ impl Changes {
         *self.expected.keys().nth(place as usize).unwrap()
     }
 
+    /// So many rows were put so far; the values of each are one more than those of the one before.
+    pub fn puts(&self) -> i64 {
+        self.next_value
+    }
+
     /// Somebody else took the row.
     pub fn forget(&mut self, id: i64) {
         self.delete(id);

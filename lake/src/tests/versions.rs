@@ -51,6 +51,8 @@ struct Versions {
     random: fastrand::Rng,
     next_offset: i64,
     lost: u64,
+    /// When the last version of a key ended in this epoch.
+    ended: BTreeMap<i64, i64>,
 }
 
 impl Versions {
@@ -62,7 +64,7 @@ impl Versions {
         let table = Table::of_schema(schema, partition_by, sort_by);
         let keyed = KeyedTable::new(table.store.clone(), &table.metadata, vec![1], seed).unwrap();
         let random = fastrand::Rng::with_seed(seed);
-        Versions { table, keyed, expected: BTreeMap::new(), random, next_offset: 0, lost: 0 }
+        Versions { table, keyed, expected: BTreeMap::new(), random, next_offset: 0, lost: 0, ended: BTreeMap::new() }
     }
 
     fn by_lot(&mut self, count: usize) -> Vec<Change> {
@@ -88,20 +90,19 @@ impl Versions {
             last.4 = Some((at * 1000).max(last.3 + 1));
             Some((last.0, last.4.unwrap()))
         };
-        let versions = self.expected.entry(key).or_default();
+        let (versions, ended) = (self.expected.entry(key).or_default(), &mut self.ended);
         match what {
             What::Empty => {
-                for versions in self.expected.values_mut() {
-                    end(versions);
+                for (key, versions) in &mut self.expected {
+                    ended.extend(end(versions).map(|(_, end)| (*key, end)));
                 }
             }
-            What::Delete => {
-                end(versions);
-            }
+            What::Delete => ended.extend(end(versions).map(|(_, end)| (key, end))),
             What::Put(..) | What::KeepA(_) => {
                 let before = end(versions);
                 let op = if before.is_some() { "u" } else { "c" }.to_owned();
-                let from = before.map_or(at * 1000, |(_, ended)| ended);
+                let gone = ended.get(&key).copied().unwrap_or_default();
+                let from = before.map_or((at * 1000).max(gone), |(_, ended)| ended);
                 let (a, b) = match what {
                     What::Put(a, b) => (Some(a), Some(b)),
                     What::KeepA(b) => (before.and_then(|(a, _)| a), Some(b)),
@@ -146,6 +147,7 @@ impl Versions {
     async fn epoch(&mut self, lot: &[Change], refused: u32) {
         self.table.epoch += 1;
         let mut collapse = Collapse::of_versions(vec!["id".to_owned()]);
+        self.ended.clear();
         self.collapse(lot, &mut collapse);
         let schema = self.table.metadata.current_schema().clone();
         let collapsed = collapse.finish(&arrow_schema(&schema).unwrap()).unwrap();
@@ -202,6 +204,7 @@ impl Versions {
             }
         }
         self.expected = there;
+        self.ended.clear();
         for change in lot {
             self.expect(*change);
         }

@@ -2,7 +2,8 @@
 //!
 //! Owns [`Histories`], the changes of an epoch, and how they become rows of versions on the base of its commit.
 //! - I1: a version begins with its record's time, or a microsecond behind the beginning of the one before it where that
-//!   is later: of a key no two versions that follow each other begin at once, and none ends before it begins.
+//!   is later: of a key no two versions that follow each other begin at once, and none ends before it begins. None begins
+//!   before one ended that the same epoch deleted.
 //! - I2: a version ends where the next one of its key begins, or with the time of its delete, by the same rule; a delete
 //!   makes no row.
 //! - I3: the version that is in force on the base ends with the first change of its key: its row is written again. So
@@ -191,28 +192,33 @@ fn chained(partial: &PartialRows, before: &Before, batches: &[RecordBatch]) -> R
         times.map(|times| times.value(row)).ok_or_else(|| Error::data("a version of a row has no beginning"))
     };
     let (mut versions, mut replaced): (Vec<Version>, Vec<Hash>) = Default::default();
-    let mut in_force: HashMap<Hash, Option<usize>> = HashMap::new();
+    // Of each key the last one, in force or not.
+    let mut last_of: HashMap<Hash, Option<usize>> = HashMap::new();
     for (row, (key, keeps)) in partial.keys.iter().zip(&partial.keeps).enumerate() {
-        if !in_force.contains_key(key) {
+        if !last_of.contains_key(key) {
             let place = before.places.get(row).copied().flatten();
             if let Some((batch, row)) = place {
-                let version = (Source::Base((batch, row)), begin((batch + 1, row))?);
-                versions.push(Version { from: version.0, follows: None, begins: version.1, ends: None });
+                let begins = begin((batch + 1, row))?;
+                versions.push(Version { from: Source::Base((batch, row)), follows: None, begins, ends: None });
                 replaced.push(*key);
             }
-            in_force.insert(*key, place.map(|_| versions.len() - 1));
+            last_of.insert(*key, place.map(|_| versions.len() - 1));
         }
-        let last = in_force.get(key).copied().flatten();
-        let mut at = begin((0, row))?;
-        if let Some(last) = last.and_then(|last| versions.get_mut(last)) {
-            at = ended(at, last.begins);
-            last.ends = Some(at);
+        let last = last_of.get(key).copied().flatten();
+        let (mut at, mut follows) = (begin((0, row))?, None);
+        if let Some(before) = last.and_then(|last| versions.get_mut(last)) {
+            match before.ends {
+                Some(ends) => at = at.max(ends),
+                None => {
+                    at = ended(at, before.begins);
+                    before.ends = Some(at);
+                    follows = last;
+                }
+            }
         }
-        if keeps.is_mark() {
-            in_force.insert(*key, None);
-        } else {
-            in_force.insert(*key, Some(versions.len()));
-            versions.push(Version { from: Source::Epoch(row), follows: last, begins: at, ends: None });
+        if !keeps.is_mark() {
+            last_of.insert(*key, Some(versions.len()));
+            versions.push(Version { from: Source::Epoch(row), follows, begins: at, ends: None });
         }
     }
     Ok((versions, replaced))
