@@ -25,7 +25,7 @@ pub fn check(keyed: &Keyed, replay: &str) {
         let number = |row: &Fields, name: &str| row[name].as_i64().unwrap();
         let mut values: Vec<i64> = rows.iter().map(|row| number(row, "v")).collect();
         values.sort_unstable();
-        assert_eq!(values, (1..=keyed.changes.puts()).collect::<Vec<_>>(), "{replay}: each version once");
+        assert_eq!(values, (1..=keyed.changes.last_value).collect::<Vec<_>>(), "{replay}: each version once");
         let mut by_key: BTreeMap<i64, BTreeMap<i64, &Fields>> = BTreeMap::new();
         for row in &rows {
             by_key.entry(number(row, "id")).or_default().insert(number(row, "v"), row);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::deleted::longs_of;
 use super::*;
+use crate::keys::Hash;
 use crate::layout::{DeleteEncoding, VersionIds, arrow_schema, identified_by, identity_ids, key_ids, version_columns};
 use crate::upsert::{Collapse, Emptied, Keeps, KeyedTable, Mark, Order, PartialRows, StagedKeys};
 use crate::write::PartialFile;
@@ -245,6 +246,7 @@ impl Versions {
         let mut expected = self.expected.clone();
         expected.values_mut().for_each(|versions| in_order(versions));
         assert_eq!(self.found().await, expected, "{replay}");
+        assert!(self.keyed.rows_of(Hash::NONE).await.is_empty(), "{replay}: the index has rows in force alone");
     }
 }
 
