@@ -10,6 +10,7 @@ mod kept;
 mod partly;
 mod removed;
 mod upserted;
+mod versions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use arrow::datatypes::{DataType, Field, Fields, Int64Type, TimeUnit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use iceberg::TableUpdate;
 use iceberg::spec::{
-    DataFile, FormatVersion, SnapshotReference, SnapshotRetention, SortOrder, TableMetadata, TableMetadataBuilder,
+    DataFile, FormatVersion, Schema, SnapshotReference, SnapshotRetention, SortOrder, TableMetadata,
+    TableMetadataBuilder,
 };
 use object_store::memory::InMemory;
 use tableflow_model::protocol::{Epoch, Generation};
@@ -66,8 +68,11 @@ struct Table {
 
 impl Table {
     fn new(columns: &Fields, partition_by: &str, sort_by: &str) -> Self {
+        Self::of_schema(new_schema(columns).unwrap(), partition_by, sort_by)
+    }
+
+    fn of_schema(schema: Schema, partition_by: &str, sort_by: &str) -> Self {
         let store = Store::with_object_store("memory:///lake", Arc::new(InMemory::new())).unwrap();
-        let schema = new_schema(columns).unwrap();
         let spec = parse_partition_by(partition_by, &schema).unwrap();
         let order =
             if sort_by.is_empty() { SortOrder::unsorted_order() } else { parse_sort_by(sort_by, &schema).unwrap() };

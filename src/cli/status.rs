@@ -5,13 +5,13 @@ use std::io::Write;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use iceberg::spec::TableMetadata;
 use serde::Serialize;
-use tableflow_connectors::decode::{Evolution, MetadataColumns};
+use tableflow_connectors::decode::{Evolution, MetadataColumns, Unavailable};
 use tableflow_lake::layout::{arrow_schema, partition_text, sort_text};
 use tableflow_model::Result;
 
 use super::args::{ListArguments, StatusArguments, TableArgument};
 use super::session::Session;
-use crate::definition::{self, ErrorHandling, Listing};
+use crate::definition::{self, Deletes, ErrorHandling, Listing, Upsert};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::pipeline::enable::{Asked, ColumnSummary};
@@ -78,6 +78,11 @@ struct Description {
     #[serde(flatten)]
     shape: Shape,
     format: definition::Format,
+    /// Absent where every record is a row, as is the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delete: Option<Deletes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unavailable_value_placeholder: Option<String>,
     declared_columns: String,
     key_format: Option<definition::Format>,
     /// Those of the columns that keys fill.
@@ -206,10 +211,13 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
         None => Shape::of(&session.home.catalog.load_table(&table).await?.metadata)?,
     };
     let keys = definition.keys;
+    let placeholder = |upsert: Upsert| upsert.unavailable_value.unwrap_or_else(|| Unavailable::WORD_DEFAULT.to_owned());
     let description = Description {
         status,
         shape,
         format: definition.format,
+        delete: definition.upsert.as_ref().map(|upsert| upsert.deletes),
+        unavailable_value_placeholder: definition.upsert.map(placeholder),
         declared_columns: definition.columns,
         key_format: keys.as_ref().map(|keys| keys.format),
         key_columns: keys.as_ref().map(|keys| keys.own.clone()).unwrap_or_default(),

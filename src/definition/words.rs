@@ -92,6 +92,8 @@ pub enum Deletes {
     Hard,
     /// It stays, and [`DELETED_COLUMN`] says so.
     Soft,
+    /// Each version of it stays, with the times from when until when it was.
+    History,
 }
 
 impl fmt::Display for Deletes {
@@ -99,6 +101,7 @@ impl fmt::Display for Deletes {
         f.write_str(match self {
             Deletes::Hard => "hard",
             Deletes::Soft => "soft",
+            Deletes::History => "history",
         })
     }
 }

@@ -10,16 +10,17 @@ use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Fields, Schema};
+use arrow::datatypes::{FieldRef, Fields, Schema};
 use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
 use tableflow_connectors::decode::dead_letters::{self, Framings};
 use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Taken};
-use tableflow_lake::layout::{arrow_schema, identifying_columns};
+use tableflow_lake::layout::{VALID_FROM, VALID_TO, VersionIds, arrow_schema, identifying_columns};
+use tableflow_lake::upsert::Emptied;
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, TableName, TopicName};
 
-use super::decoding::{Changes, Changing, Decoding, Part, Stopped, Terms};
+use super::decoding::{Changes, Changing, Decoding, Part, Stopped, Terms, Truncation, cut};
 use super::mirror::{Mirror, Step};
 use super::way_on::WayOn;
 use crate::definition::{Definition, ErrorHandling};
@@ -289,20 +290,30 @@ impl OneTable {
 impl Dispatch for OneTable {
     async fn rows(&mut self, records: &Records, epoch: Epoch) -> Result<Vec<Rows>> {
         let bad = match (self.manner.bad_records(), &self.changing) {
-            (BadRecords::Stop, Some(_)) => BadRecords::StopButAtTombstones,
+            (BadRecords::Stop, Some(_)) => BadRecords::StopButAtDeletes,
             (bad, _) => bad,
         };
         let parts = self.decoding.decode(records, bad).await?;
+        let parts: Vec<Part> = match self.changing {
+            None => parts,
+            Some(_) => parts.into_iter().flat_map(cut).collect(),
+        };
         self.keep_keys().await?;
         let mut rows = Vec::with_capacity(parts.len());
         for part in parts {
             let changed = match &mut self.changing {
                 None => (part, None),
                 Some(changing) => {
-                    let (part, mut changes) = changing.apart(records, part, bad).await?;
+                    let (part, mut changes) = changing.apart(records, part, self.manner.bad_records()).await?;
                     if let Some(marks) = &mut changes.marks {
                         let taken = Taken::these(&marks.records);
                         marks.rows = self.manner.with_origin(records, &marks.rows, &taken)?;
+                    }
+                    if let Some(Truncation { record, emptied: Emptied::Marked(mark), .. }) = &mut changes.truncation
+                        && changing.marks()
+                    {
+                        let row = self.manner.with_origin(records, &mark.row, &Taken::these(&[*record]))?;
+                        mark.row = changing.without_keys(&row)?;
                     }
                     (part, Some(changes))
                 }
@@ -344,7 +355,14 @@ pub async fn decoding_for(home: &Home, terms: Terms<'_>, table: &TableMetadata) 
         held: identifying_columns(table.current_schema()),
     };
     let terms = Terms { mirror: Mirror::of(table)?, ..terms };
-    Decoding::new(home, terms, &*arrow_schema(table.current_schema())?, &rules).await
+    let columns = arrow_schema(table.current_schema())?;
+    if VersionIds::of(table.current_schema()).is_none() {
+        return Decoding::new(home, terms, &columns, &rules).await;
+    }
+    // Times are none of the records' own.
+    let is_a_records = |field: &&FieldRef| ![VALID_FROM, VALID_TO].contains(&field.name().as_str());
+    let columns = Schema::new(columns.fields().iter().filter(is_a_records).cloned().collect::<Fields>());
+    Decoding::new(home, terms, &columns, &rules).await
 }
 
 /// Ids mean something in one registry alone.

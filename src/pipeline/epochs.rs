@@ -22,7 +22,6 @@ use iceberg::spec::DataContentType;
 use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::{Retention, RowDelta};
 use tableflow_lake::feed::path_of;
-use tableflow_lake::upsert::PartialRows;
 use tableflow_lake::write::{EpochName, KeyFile, PartialFile, file_from_text, file_to_text};
 use tableflow_model::protocol::{
     Assertion, CommitReply, Epoch, EpochEvent, EpochJob, EpochManifest, EpochOptions, EpochStep, Generation, Ledger,
@@ -360,9 +359,8 @@ impl Epochs {
                     let uri = changes.names.put(&keys.bytes).await?;
                     files.push(keys.describe(&uri, table)?);
                 }
-                let PartialRows { rows, keeps, .. } = changes.partial.as_ref();
                 self.progress.values_lost.fetch_add(changes.lost, Ordering::Relaxed);
-                if let Some(partial) = PartialFile::encode(rows, keeps, table.current_schema())? {
+                if let Some(partial) = PartialFile::encode(&changes.partial, table.current_schema())? {
                     let uri = changes.names.put(&partial.bytes).await?;
                     files.push(partial.describe(&uri, table)?);
                 }

@@ -5,7 +5,8 @@
 //! - I2: rows before a record that stops its partition, and those of other partitions already read, belong to the
 //!   epoch.
 //! - I3: a column that appears gets its field id once; the epoch's commit publishes it with the first rows.
-//! - I4: of a table with one row a key the epoch's changes are held until it ends: the last one of each key is staged.
+//! - I4: of a table with one row a key the epoch's changes are held until it ends: the last one of each key is staged, or
+//!   each where the table keeps the versions of its rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use tableflow_connectors::decode::Reason;
 use tableflow_lake::keys::{Hash, KeyHasher};
 use tableflow_lake::layout::{DeleteEncoding, Evolution, arrow_schema, evolve};
-use tableflow_lake::upsert::{Collapse, PartialRows, StagedKeys};
+use tableflow_lake::upsert::{Collapse, Emptied, PartialRows, StagedKeys};
 use tableflow_lake::write::{EpochName, FileNames, Staged, Stager};
 use tableflow_model::protocol::feed::Registration;
 use tableflow_model::protocol::{Epoch, Tally};
@@ -23,7 +24,7 @@ use tableflow_model::{Error, Millis, Offset, Partition, Result, Source, TableNam
 use tableflow_store::Store;
 
 use super::account::Counts;
-use super::decoding::Changes;
+use super::decoding::{Changes, Truncation};
 use super::dispatch::{Dispatch, LeaderEpoch, ROWS, Rows, Volume};
 use crate::definition::{Definition, ErrorHandling};
 
@@ -252,7 +253,7 @@ pub struct StagedChanges {
     /// How many changes there were.
     pub records: u64,
     pub keys: Arc<StagedKeys>,
-    /// Rows that lack values: the table has them.
+    /// Rows that lack values, which the table has, and what becomes of all its rows.
     pub partial: Arc<PartialRows>,
     /// Values that were not sent again, of rows that were deleted before.
     pub lost: u64,
@@ -279,9 +280,18 @@ impl TableFiles {
     #[must_use]
     pub fn with_keys(mut self, ids: Vec<i32>, hasher: Arc<KeyHasher>) -> Self {
         let name = |id: &i32| self.schema.name_by_field_id(*id).map(str::to_owned);
-        let columns = ids.iter().filter_map(name).collect();
+        let mut columns: Vec<String> = ids.iter().filter_map(name).collect();
+        if hasher.is_of_versions() {
+            // The last one says which rows are in force.
+            columns.pop();
+        }
         self.stager = self.stager.with_keys(ids, hasher.clone());
-        let collapse = if self.is_followed { Collapse::telling() } else { Collapse::default() };
+        let collapse = match (hasher.is_of_versions(), self.is_followed) {
+            // What is told of them is the difference.
+            (true, _) => Collapse::of_versions(columns.clone()),
+            (false, true) => Collapse::telling(),
+            (false, false) => Collapse::default(),
+        };
         self.upserts = Some(Upserts { hasher, columns, collapse, records: 0 });
         self
     }
@@ -301,6 +311,9 @@ impl TableFiles {
             return Err(Error::internal("changes are for a table that every record is a row of"));
         };
         upserts.records += changes.records() as u64;
+        if let Some(Truncation { order, emptied, .. }) = &changes.truncation {
+            upserts.collapse.empty(emptied.clone(), &upserts.columns, *order)?;
+        }
         match (rows.num_rows() > 0, changes.deleted.num_rows() > 0) {
             (false, false) => {}
             (true, false) => {
@@ -360,7 +373,8 @@ impl TableFiles {
                 Some(versions) => versions.put(&self.schema, &mut names).await?,
                 None => None,
             };
-            let keys = Arc::new(StagedKeys { put: keys, deleted: collapsed.deleted });
+            let empties = matches!(collapsed.partial.emptied, Some(Emptied::Deleted));
+            let keys = Arc::new(StagedKeys { put: keys, deleted: collapsed.deleted, empties });
             let (partial, lost) = (Arc::new(collapsed.partial), collapsed.lost);
             changes =
                 Some(StagedChanges { records, keys, partial, lost, deleted: collapsed.deleted_keys, told, names });

@@ -18,7 +18,7 @@ use tableflow_catalog::{CommitOutcome, LoadedTable};
 use tableflow_lake::commit::{Prepared, RowDelta, last_change, prepare_columns, prepare_row_delta};
 use tableflow_lake::keys::{KeyHasher, KeyMemory};
 use tableflow_lake::layout::{Evolution, key_ids};
-use tableflow_lake::upsert::{KeyedTable, Resolved, StagedKeys};
+use tableflow_lake::upsert::{Emptied, KeyedTable, Resolved, StagedKeys};
 use tableflow_lake::write::{EpochName, FileNames};
 use tableflow_model::protocol::{Assertion, CommitReply, Guard, History, Ledger, SnapshotFacts, TableFacts};
 use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName};
@@ -153,8 +153,9 @@ impl Target {
         let table = &self.base()?.metadata;
         let (partial, deleted): (Vec<_>, Vec<_>) =
             deleted.iter().cloned().partition(|file| file.content_type() == DataContentType::PositionDeletes);
-        let keys = keyed.staged(table, files, &deleted).await?;
+        let mut keys = keyed.staged(table, files, &deleted).await?;
         let partial = keyed.partial(table, &partial).await?;
+        keys.empties = matches!(partial.emptied, Some(Emptied::Deleted));
         let names = FileNames::new(self.home.store.clone(), table.location(), name);
         let records = (keys.put.iter().map(Vec::len).sum::<usize>() + keys.deleted.len() + partial.keys.len()) as u64;
         let (keys, partial) = (Arc::new(keys), Arc::new(partial));
@@ -298,10 +299,13 @@ impl Target {
                 let schema = delta.schema.as_ref().map(|evolution| Arc::new(evolution.schema.clone()));
                 let schema = schema.unwrap_or_else(|| base.metadata.current_schema().clone());
                 let of = (&schema, delta.spec_id);
-                let whole = keyed.complete(&base.metadata, &changes.partial, of, &mut changes.names).await?;
+                let partial = (changes.partial.as_ref(), keys.as_ref());
+                let whole = keyed.complete(&base.metadata, partial, of, &mut changes.names).await?;
                 content.bytes.extend(whole.files.iter().map(DataFile::file_size_in_bytes));
                 delta.files.extend(whole.files);
-                Arc::make_mut(&mut keys).put.extend(whole.keys);
+                let all = Arc::make_mut(&mut keys);
+                all.put.extend(whole.keys);
+                all.deleted.extend(whole.deleted);
                 lost += whole.lost;
             }
             let resolved = keyed.resolve(&base.metadata, &keys, &mut changes.names).await?;

@@ -45,8 +45,8 @@ fn mode_of(definition: &Definition, schema: &Schema) -> String {
         }
     };
     if let Some(upsert) = &definition.upsert {
-        if upsert.deletes == Deletes::Soft {
-            mode += " --delete soft";
+        if upsert.deletes != Deletes::Hard {
+            mode += &format!(" --delete {}", upsert.deletes);
         }
         if let Some(word) = &upsert.unavailable_value {
             mode += &format!(" --unavailable-value-placeholder {}", quoted(word));

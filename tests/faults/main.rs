@@ -18,6 +18,7 @@
 //!  fan_out       a topic of many types of records into a table for each
 //!  mirror        columns that go when the newest schema no longer has them
 //!  upserts       one row a key, killed and raced for
+//!  versions      a row for each version of a key, killed
 //!  encodings     the same, in each way that rows that go are written
 //!  compaction    the same, while files are rewritten, killed and raced for
 //!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
@@ -85,5 +86,7 @@ mod several;
 mod unregistered;
 #[cfg(test)]
 mod upserts;
+#[cfg(test)]
+mod versions;
 #[cfg(test)]
 mod world;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tableflow_store::KillPoint;
 
 use super::product::{Fields, Product, READERS, wait_until};
+use super::versions;
 use crate::changes::Changes;
 
 pub const SIGKILL: i32 = 9;
@@ -18,7 +19,7 @@ pub const SIGKILL: i32 = 9;
 const PASSES_MAX: u32 = 40;
 
 /// By `enable`, and nothing trims metadata before its log is full.
-const OF_ENABLE: [KillPoint; 4] = [
+pub const OF_ENABLE: [KillPoint; 4] = [
     KillPoint::CatalogCreateBefore,
     KillPoint::CatalogCreateAfter,
     KillPoint::DefinitionBefore,
@@ -26,7 +27,7 @@ const OF_ENABLE: [KillPoint; 4] = [
 ];
 
 /// By jobs that decide an epoch before they commit it, as one with dead letters does.
-const OF_MANIFESTS: [KillPoint; 4] =
+pub const OF_MANIFESTS: [KillPoint; 4] =
     [KillPoint::EpochBefore, KillPoint::EpochAfter, KillPoint::EpochDeleteBefore, KillPoint::EpochDeleteAfter];
 
 /// Commits that fill the log of metadata.
@@ -35,7 +36,9 @@ const COMMITS_BEFORE: usize = 11;
 /// A table, and what its topic's changes make.
 pub struct Keyed {
     pub product: Product,
-    changes: Changes,
+    pub changes: Changes,
+    /// Whether the table keeps each version of its rows.
+    keeps_versions: bool,
 }
 
 impl Keyed {
@@ -46,7 +49,8 @@ impl Keyed {
     pub fn of(changes: Changes, asked: &[&str]) -> Self {
         let product = Product::without_topic("t");
         product.run(&["topic", "create", "t", "--partitions", "3"]).good("topic create");
-        let mut keyed = Keyed { product, changes };
+        let keeps_versions = asked.contains(&"history");
+        let mut keyed = Keyed { product, changes, keeps_versions };
         keyed.send(20);
         keyed.product.run(&[&["enable", "t", "--mode", "upsert", "--key", "id"], asked].concat()).good("enable");
         keyed
@@ -71,6 +75,9 @@ impl Keyed {
     }
 
     pub fn check(&self, replay: &str) {
+        if self.keeps_versions {
+            return versions::check(self, replay);
+        }
         let note = |id: &i64| self.changes.notes.get(id).cloned();
         let expected: Vec<(i64, i64, Option<String>)> =
             self.changes.expected.iter().map(|(id, value)| (*id, *value, note(id))).collect();
@@ -103,7 +110,7 @@ fn f6_a_sync_of_changes_with_dead_letters_killed_at_any_point_keeps_one_row_a_ke
     kill_at_every_point(4, &["--error-handling", "LOG"], &[&OF_ENABLE[..], &kept].concat());
 }
 
-fn kill_at_every_point(seed: u64, asked: &[&str], not_passed: &[KillPoint]) {
+pub fn kill_at_every_point(seed: u64, asked: &[&str], not_passed: &[KillPoint]) {
     let mut keyed = Keyed::new(seed, asked);
     for _ in 0..COMMITS_BEFORE {
         keyed.send(2);

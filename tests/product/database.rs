@@ -6,14 +6,14 @@ use crate::changes::{Changes, NOT_SENT};
 use crate::world::World;
 
 /// A change as Debezium sends it.
-fn change(op: &str, id: i64, before: Value, after: Value) -> String {
+pub fn change(op: &str, id: i64, before: Value, after: Value) -> String {
     let value = json!({"before": before, "after": after, "op": op, "ts_ms": 5, "source": {"lsn": 7}});
     format!("{}\n", json!({"key": {"id": id}, "value": value}))
 }
 
 /// What every reader sees of these columns, the first of which is the key.
 #[track_caller]
-fn check(world: &World, table: &str, columns: &[&str], expected: &[Value]) {
+pub fn check(world: &World, table: &str, columns: &[&str], expected: &[Value]) {
     let named = |row: &Value| {
         let values = row.as_array().unwrap().iter().cloned();
         columns.iter().map(|name| (*name).to_owned()).zip(values).collect::<Value>()
@@ -28,7 +28,7 @@ fn check(world: &World, table: &str, columns: &[&str], expected: &[Value]) {
 }
 
 /// With dead letters epochs are decided before they are committed, and rows that lack values go by way of a file.
-const HANDLINGS: [&str; 2] = ["SUSPEND", "LOG"];
+pub const HANDLINGS: [&str; 2] = ["SUSPEND", "LOG"];
 
 #[test]
 fn a_value_that_its_source_did_not_send_again_stays_as_it_was() {
@@ -236,6 +236,9 @@ fn what_rows_become_that_are_deleted_is_said_once() {
     world.topic("u", 1);
     world.produce_envelopes("u", "{\"key\":1,\"value\":{\"id\":1}}\n");
     world.ok(&["enable", "u", "--key", "id", "--delete", "soft"]);
+    let description = world.json(&["describe", "u"]);
+    let said = (&description["delete"], &description["unavailable_value_placeholder"]);
+    assert_eq!(said, (&json!("soft"), &json!(NOT_SENT)));
     world.ok(&["disable", "u"]);
     world.run(&["enable", "u", "--delete", "hard"]).failed(2, &["--delete hard is not what it has: soft"]);
     world.ok(&["enable", "u"]);

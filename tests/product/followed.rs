@@ -11,13 +11,13 @@ use crate::world::World;
 
 /// What a consumer does with what it is told.
 #[derive(Default)]
-struct Audit {
-    rows: BTreeMap<i64, i64>,
+pub struct Audit {
+    pub rows: BTreeMap<i64, i64>,
 }
 
 impl Audit {
     /// What the consumer is told; each row that goes must be there, each that comes must not.
-    fn follow(&mut self, world: &World, table: &str) -> Vec<(String, i64, i64)> {
+    pub fn follow(&mut self, world: &World, table: &str) -> Vec<(String, i64, i64)> {
         self.take(&world.ok(&["changes", table, "--consumer", "audit", "-o", "ndjson"]))
     }
 

@@ -18,6 +18,8 @@
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
 //!  database   changes that say less than a whole row, rows that are marked as deleted
+//!  truncated  sources that empty their tables
+//!  versions   tables that keep each version of their rows
 //!  compaction fewer files, the same rows
 //!  removal    rows that go by what they are
 //!  upkeep     history forgotten, files that nobody needs deleted
@@ -94,9 +96,13 @@ mod scrape;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod truncated;
+#[cfg(test)]
 mod upkeep;
 #[cfg(test)]
 mod upserts;
+#[cfg(test)]
+mod versions;
 #[cfg(test)]
 mod world;
 #[cfg(test)]

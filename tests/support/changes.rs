@@ -14,7 +14,8 @@ const KEYS: u64 = 40;
 pub struct Changes {
     seed: u64,
     kind: Kind,
-    next_value: i64,
+    /// That of the last row that was put; each is one more than the one before.
+    pub last_value: i64,
     next_id: i64,
     deleted: Vec<i64>,
     /// Whether rows have a note, which is not always sent again.
@@ -47,7 +48,7 @@ impl Changes {
         Changes {
             seed,
             kind,
-            next_value: 0,
+            last_value: 0,
             next_id: 0,
             deleted: Vec::new(),
             leaves_out: false,
@@ -116,9 +117,9 @@ impl Changes {
     }
 
     fn put(&mut self, id: i64) -> Value {
-        self.next_value += 1;
-        self.expected.insert(id, self.next_value);
-        let mut row = json!({"id": id, "half": id / 2, "v": self.next_value, "day": self.next_value % 3});
+        self.last_value += 1;
+        self.expected.insert(id, self.last_value);
+        let mut row = json!({"id": id, "half": id / 2, "v": self.last_value, "day": self.last_value % 3});
         if self.leaves_out {
             row["note"] = json!(self.note(id));
         }
@@ -137,7 +138,7 @@ impl Changes {
         if self.lot(3) == 0 {
             return NOT_SENT.to_owned();
         }
-        let note = format!("note {}", self.next_value);
+        let note = format!("note {}", self.last_value);
         self.notes.insert(id, note.clone());
         note
     }

@@ -87,8 +87,8 @@ use crate::registry::{ResolvedSchema, SchemaKey};
 pub enum BadRecords {
     Stop,
     PassOver,
-    /// To whoever knows keys a null value is a delete, and no bad record; any other one stops it.
-    StopButAtTombstones,
+    /// To whoever knows keys a null value is a delete, and so is that all rows went: no bad records. Any other one stops it.
+    StopButAtDeletes,
 }
 
 impl BadRecords {
@@ -98,7 +98,7 @@ impl BadRecords {
             _ if failure.reason == Reason::Notice => true,
             BadRecords::Stop => false,
             BadRecords::PassOver => true,
-            BadRecords::StopButAtTombstones => failure.reason == Reason::Tombstone,
+            BadRecords::StopButAtDeletes => matches!(failure.reason, Reason::Tombstone | Reason::Truncation),
         }
     }
 }

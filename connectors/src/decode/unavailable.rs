@@ -10,9 +10,6 @@ use arrow::datatypes::{DataType, Float64Type};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The word where nobody chose another one.
-const WORD_DEFAULT: &str = "__debezium_unavailable_value";
-
 #[derive(Clone, Debug)]
 pub struct Unavailable {
     word: String,
@@ -23,9 +20,12 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
+    /// The word where nobody chose another one.
+    pub const WORD_DEFAULT: &str = "__debezium_unavailable_value";
+
     /// What a connector was told to write, or else what all write.
     pub fn new(word: Option<&str>) -> Self {
-        let word = word.unwrap_or(WORD_DEFAULT).to_owned();
+        let word = word.unwrap_or(Self::WORD_DEFAULT).to_owned();
         let texts = [STANDARD.encode(&word), serde_json::json!({ word.as_str(): word }).to_string()];
         let numbers = word.bytes().map(|byte| f64::from(byte.cast_signed())).collect();
         Unavailable { word, texts, numbers }

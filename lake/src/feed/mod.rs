@@ -42,7 +42,7 @@ use self::plan::{Plan, Which, plan};
 use self::rows::PartRows;
 use self::told::Told;
 use crate::iceberg_error;
-use crate::layout::key_ids;
+use crate::layout::identity_ids;
 use crate::read::ColumnReader;
 
 pub use self::steps::{Step, fed, position_of, step_after};
@@ -61,7 +61,7 @@ pub enum Changes {
 impl Changes {
     /// Begins to read. `schema` is that of the rows.
     pub async fn open(store: &Store, table: &TableMetadata, schema: &SchemaRef, step: Step) -> Result<Self> {
-        let (key, schema) = (key_ids(schema), nullable(schema)?);
+        let (key, schema) = (identity_ids(schema), nullable(schema)?);
         let Plan { removed, added } = plan(store, table, step).await?;
         // Where whole files went rows that stay went with them, into others.
         let are_copied = removed.iter().any(|part| matches!(part.rows, Which::AllBut(_)));

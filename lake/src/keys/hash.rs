@@ -5,13 +5,14 @@
 //! - I2: keys that differ have the hashes of different bytes: the row format writes where each column ends.
 //! - I3: a hash is seeded: nobody who does not know the seed can make keys that are alike.
 //! - I4: hashes that are kept on disk are compared only with those of the same [`KeyHasher::way`].
+//! - I5: a row that is no more the one in force of its key has the hash of none.
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
-use arrow::row::{RowConverter, SortField};
+use arrow::row::{Row, RowConverter, SortField};
 use tableflow_model::{Error, Result};
 use twox_hash::XxHash3_128;
 
@@ -30,6 +31,9 @@ impl Hash {
 
     /// So many stand for a key.
     pub const BITS: u32 = SHARD_BITS + HASH_BITS;
+
+    /// Of a row that no key has any more (I5).
+    pub const NONE: Hash = Hash(0);
 
     /// The last 96 bits.
     pub fn new(bits: u128) -> Self {
@@ -66,6 +70,7 @@ pub struct KeyHasher {
     seed: u64,
     types: Vec<DataType>,
     converter: RowConverter,
+    of_versions: bool,
 }
 
 impl KeyHasher {
@@ -79,14 +84,25 @@ impl KeyHasher {
                 .with_hint("a key is of columns that can be compared: not of maps")
                 .with_source(source)
         })?;
-        Ok(KeyHasher { seed, types, converter })
+        Ok(KeyHasher { seed, types, converter, of_versions: false })
+    }
+
+    /// Rows may have one more column, which says until when they were in force (I5).
+    #[must_use]
+    pub fn of_versions(self) -> Self {
+        KeyHasher { of_versions: true, ..self }
+    }
+
+    /// Whether they may.
+    pub fn is_of_versions(&self) -> bool {
+        self.of_versions
     }
 
     /// Of the same columns.
     pub fn with_seed(&self, seed: u64) -> Result<Self> {
         let fields = self.types.iter().cloned().map(SortField::new).collect();
         let converter = RowConverter::new(fields).map_err(arrow_error("hashing keys"))?;
-        Ok(KeyHasher { seed, types: self.types.clone(), converter })
+        Ok(KeyHasher { seed, types: self.types.clone(), converter, of_versions: self.of_versions })
     }
 
     pub fn seed(&self) -> u64 {
@@ -106,7 +122,14 @@ impl KeyHasher {
             false => cast(column, of).map_err(failed),
         });
         let rows = self.converter.convert_columns(&normal.collect::<Result<Vec<_>>>()?).map_err(failed)?;
-        Ok(rows.iter().map(|row| Hash::new(XxHash3_128::oneshot_with_seed(self.seed, row.as_ref()))).collect())
+        let ends = columns.get(self.types.len()).filter(|_| self.of_versions);
+        let has_ended = |row: usize| ends.is_some_and(|ends| ends.is_valid(row));
+        let hash = |bytes: &[u8]| match Hash::new(XxHash3_128::oneshot_with_seed(self.seed, bytes)) {
+            Hash::NONE => Hash(1),
+            hash => hash,
+        };
+        let hash = |(row, of): (usize, Row<'_>)| if has_ended(row) { Hash::NONE } else { hash(of.as_ref()) };
+        Ok(rows.iter().enumerate().map(hash).collect())
     }
 }
 

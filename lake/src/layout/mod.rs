@@ -7,6 +7,7 @@
 //!  drop       columns that go
 //!  partition  `--partition-by` and `--sort-by` -> partition spec and sort order, and back to text
 //!  deletes    how rows that go are written, as a table says it
+//!  versions   the columns that say which version of its key a row is
 //!  conform    a decoded batch -> a batch with exactly the table's columns
 //! ```
 
@@ -15,10 +16,14 @@ mod deletes;
 mod drop;
 mod partition;
 mod schema;
+mod versions;
 
 pub use conform::conform;
 pub use deletes::DeleteEncoding;
 pub(crate) use deletes::copies_on_write;
 pub use drop::drop_columns;
 pub use partition::{parse_partition_by, parse_sort_by, partition_text, sort_text};
-pub use schema::{Evolution, arrow_schema, evolve, identified_by, identifying_columns, key_ids, new_schema};
+pub use schema::{
+    Evolution, arrow_schema, evolve, identified_by, identifying_columns, identity_ids, key_ids, new_schema,
+};
+pub use versions::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, version_columns};

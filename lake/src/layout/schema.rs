@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, SchemaRef
 use iceberg::spec::{ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, Type};
 use tableflow_model::{Error, Result};
 
+use super::versions::VersionIds;
 use crate::iceberg_error;
 
 /// A schema with more fields than before, and the highest id it uses.
@@ -73,8 +74,16 @@ pub fn identified_by(schema: Schema, names: &[String]) -> Result<Schema> {
     identified.with_identifier_field_ids(ids).build().map_err(iceberg_error("the columns of the key make no table"))
 }
 
-/// The ids of the columns that rows are identified by, in order.
+/// The ids of the columns of keys, in order: of a table that keeps each version of its rows a version has more that
+/// identifies it.
 pub fn key_ids(schema: &Schema) -> Vec<i32> {
+    let versions = VersionIds::of(schema);
+    let is_a_keys = |id: &i32| versions.is_none_or(|ids| ids.valid_from != *id);
+    identity_ids(schema).into_iter().filter(is_a_keys).collect()
+}
+
+/// The ids of the columns that rows are identified by, in order.
+pub fn identity_ids(schema: &Schema) -> Vec<i32> {
     let mut ids: Vec<i32> = schema.identifier_field_ids().collect();
     ids.sort_unstable();
     ids

@@ -11,14 +11,21 @@ use crate::layout::DeleteEncoding;
 use crate::read::ColumnReader;
 use crate::upsert::KeyedTable;
 
-impl Upserts {
+impl Table {
+    /// From now on deleted rows are written so.
     pub fn encode(&mut self, encoding: DeleteEncoding) {
         let mut updates = vec![TableUpdate::SetProperties { updates: encoding.properties() }];
         if let Some(format_version) = encoding.format_version() {
             updates.push(TableUpdate::UpgradeFormatVersion { format_version });
         }
-        self.table.apply(updates);
-        assert_eq!(DeleteEncoding::of(&self.table.metadata), encoding);
+        self.apply(updates);
+        assert_eq!(DeleteEncoding::of(&self.metadata), encoding);
+    }
+}
+
+impl Upserts {
+    pub fn encode(&mut self, encoding: DeleteEncoding) {
+        self.table.encode(encoding);
     }
 
     /// What an epoch added is of the table's encoding.

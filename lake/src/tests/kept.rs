@@ -286,7 +286,7 @@ async fn a_run_that_is_damaged_under_way_is_an_error_and_then_the_index_is_built
     }
     let key = *upserts.expected.keys().next().unwrap();
     let hash = upserts.keyed.hasher().hashes(&changes(&[(key, 0)]).columns()[..1]).unwrap();
-    let keys = StagedKeys { put: vec![hash], deleted: Vec::new() };
+    let keys = StagedKeys { put: vec![hash], ..StagedKeys::default() };
     let name = EpochName { job: "bronze.t".parse().unwrap(), generation: Generation(9), epoch: Epoch(1000) };
     let mut names = FileNames::new(upserts.table.store.clone(), upserts.table.metadata.location(), name);
     let metadata = upserts.table.metadata.clone();

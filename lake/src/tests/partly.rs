@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use super::deleted::longs_of;
 use super::*;
-use crate::upsert::{Collapse, Keeps, KeyedTable, Order, PartialRows, StagedKeys};
+use crate::layout::DeleteEncoding;
+use crate::upsert::{Collapse, Emptied, Keeps, KeyedTable, Mark, Order, PartialRows, StagedKeys};
 use crate::write::PartialFile;
 
 /// What a key has: two values, and whether it is marked.
@@ -32,6 +33,8 @@ enum Change {
     KeepB(i64),
     Mark,
     Delete,
+    /// All rows go, or are marked.
+    Empty,
 }
 
 struct Partly {
@@ -41,25 +44,28 @@ struct Partly {
     random: fastrand::Rng,
     next_offset: i64,
     lost: u64,
+    /// What becomes of all rows where the source says so, if it does.
+    emptied: Option<Emptied>,
 }
 
 impl Partly {
-    fn new(partition_by: &str, seed: u64) -> Self {
+    fn new(partition_by: &str, seed: u64, emptied: Option<Emptied>) -> Self {
         let table = Table::new(rows(&[]).schema().fields(), partition_by, "");
         let keyed = KeyedTable::new(table.store.clone(), &table.metadata, vec![1], seed).unwrap();
         let random = fastrand::Rng::with_seed(seed);
-        Partly { table, keyed, expected: BTreeMap::new(), random, next_offset: 0, lost: 0 }
+        Partly { table, keyed, expected: BTreeMap::new(), random, next_offset: 0, lost: 0, emptied }
     }
 
     fn by_lot(&mut self, count: usize) -> Vec<(i64, Change)> {
-        let random = &mut self.random;
+        let (random, empties) = (&mut self.random, self.emptied.is_some());
         let mut change = |_| {
             let value = random.i64(0..1_000_000);
-            let change = match random.u8(..8) {
+            let change = match random.u8(..if empties { 9 } else { 8 }) {
                 0..3 => Change::Put(value, value + 1),
                 3 | 4 => Change::KeepA(value),
                 5 => Change::KeepB(value),
                 6 => Change::Mark,
+                8 => Change::Empty,
                 _ => Change::Delete,
             };
             (random.i64(0..15), change)
@@ -78,6 +84,13 @@ impl Partly {
             (Change::Mark, Some(_)) => self.expected.insert(key, (a, b, true)),
             (Change::Mark, None) => None,
             (Change::Delete, _) => self.expected.remove(&key),
+            (Change::Empty, _) => {
+                match self.emptied {
+                    Some(Emptied::Marked(_)) => self.expected.values_mut().for_each(|row| row.2 = true),
+                    _ => self.expected.clear(),
+                }
+                None
+            }
         };
     }
 
@@ -99,6 +112,10 @@ impl Partly {
                     collapse.put_partly(batch, (&hashes, &[Keeps::AllBut(Arc::new(own))]), &order);
                 }
                 Change::Delete => collapse.delete(row(Row::default()).project(&[0]).unwrap(), &hashes, &order),
+                Change::Empty => {
+                    let emptied = self.emptied.clone().unwrap();
+                    collapse.empty(emptied, &["id".to_owned()], order[0]).unwrap();
+                }
             }
             self.expect(*key, *change);
         }
@@ -107,7 +124,7 @@ impl Partly {
     /// As a manifest would carry it.
     async fn by_way_of_a_file(&self, partial: PartialRows, names: &mut crate::write::FileNames) -> PartialRows {
         let metadata = &self.table.metadata;
-        let encoded = PartialFile::encode(&partial.rows, &partial.keeps, metadata.current_schema()).unwrap();
+        let encoded = PartialFile::encode(&partial, metadata.current_schema()).unwrap();
         let Some(encoded) = encoded else { return PartialRows::none() };
         let uri = names.put(&encoded.bytes).await.unwrap();
         let file = encoded.describe(&uri, metadata).unwrap();
@@ -136,8 +153,10 @@ impl Partly {
             let metadata = self.table.metadata.clone();
             let spec_id = metadata.default_partition_spec_id();
             self.keyed.catch_up(&metadata).await.unwrap();
-            let whole = self.keyed.complete(&metadata, &partial, (&schema, spec_id), &mut staged.names).await.unwrap();
-            let mut keys = StagedKeys { put: staged.keys.clone(), deleted: collapsed.deleted.clone() };
+            let empties = matches!(partial.emptied, Some(Emptied::Deleted));
+            let mut keys = StagedKeys { put: staged.keys.clone(), deleted: collapsed.deleted.clone(), empties };
+            let of = (&schema, spec_id);
+            let whole = self.keyed.complete(&metadata, (&partial, &keys), of, &mut staged.names).await.unwrap();
             keys.put.extend(whole.keys);
             let resolved = self.keyed.resolve(&metadata, &keys, &mut staged.names).await.unwrap();
             let files = [staged.files.clone(), whole.files].concat();
@@ -155,10 +174,17 @@ impl Partly {
         }
     }
 
-    /// Somebody else deletes a row before the epoch is in: what was to be kept of it is lost.
+    /// Somebody else adds a row before the epoch is in, or deletes one: what was to be kept of it is lost.
     async fn foreign(&mut self, lot: &[(i64, Change)]) {
         let there = self.table.query("select id, a, b, gone from t order by id").await;
         let found: Vec<(i64, Row)> = there.iter().flat_map(rows_of).collect();
+        // Beside vectors nothing else may say what is deleted.
+        if self.random.bool() || DeleteEncoding::of(&self.table.metadata) == DeleteEncoding::Vector {
+            let new = (1000 + self.next_offset * 10 + i64::from(self.random.u8(..10)), (Some(1), Some(2), false));
+            self.table.append(&rows(&[new])).await;
+            self.expect_anew(found.into_iter().filter(|(of, _)| *of != new.0).chain([new]).collect(), lot);
+            return;
+        }
         let Some((key, _)) = self.random.choice(&found).copied() else { return };
         for live in self.table.live().await {
             let bytes = self.table.store.get(live.file.file_path()).await.unwrap();
@@ -171,8 +197,12 @@ impl Partly {
                 self.table.delete(live.spec_id, vec![delete]).await;
             }
         }
-        // The same lot, on what is there now.
-        self.expected = found.into_iter().filter(|(of, _)| *of != key).collect();
+        self.expect_anew(found.into_iter().filter(|(of, _)| *of != key).collect(), lot);
+    }
+
+    /// The same lot, on what is there now.
+    fn expect_anew(&mut self, there: BTreeMap<i64, Row>, lot: &[(i64, Change)]) {
+        self.expected = there;
         for (key, change) in lot {
             self.expect(*key, *change);
         }
@@ -195,7 +225,7 @@ fn rows_of(batch: &RecordBatch) -> Vec<(i64, Row)> {
 #[tokio::test]
 async fn a_row_keeps_what_was_not_sent_again_whatever_others_do_meanwhile() {
     for (partition_by, seed) in [("", 8), ("bucket(3, id)", 2), ("truncate(1000, a)", 3)] {
-        let mut partly = Partly::new(partition_by, seed);
+        let mut partly = Partly::new(partition_by, seed, None);
         for step in 0..40 {
             let count = partly.random.usize(..12);
             let lot = partly.by_lot(count);
@@ -208,5 +238,32 @@ async fn a_row_keeps_what_was_not_sent_again_whatever_others_do_meanwhile() {
             partly.check(&format!("{partition_by}, seed {seed}, step {step}, {lot:?}")).await;
         }
         assert!(partly.lost > 0);
+    }
+}
+
+#[tokio::test]
+async fn all_rows_go_or_are_marked_where_their_source_says_so_and_those_behind_it_stay() {
+    let mark = Mark { row: rows(&[(0, (None, None, true))]).project(&[3]).unwrap(), by: "gone".to_owned() };
+    for encoding in [DeleteEncoding::Position, DeleteEncoding::Vector, DeleteEncoding::Copy] {
+        for (partition_by, seed, emptied) in [
+            ("", 5, Emptied::Deleted),
+            ("bucket(3, id)", 6, Emptied::Deleted),
+            ("", 7, Emptied::Marked(mark.clone())),
+            ("truncate(1000, a)", 8, Emptied::Marked(mark.clone())),
+        ] {
+            let mut partly = Partly::new(partition_by, seed, Some(emptied));
+            partly.table.encode(encoding);
+            for step in 0..30 {
+                let count = partly.random.usize(..8);
+                let lot = partly.by_lot(count);
+                let refused = partly.random.u32(..5).saturating_sub(3);
+                partly.epoch(&lot, refused).await;
+                if partly.random.u8(..10) == 0 {
+                    let (store, metadata) = (partly.table.store.clone(), partly.table.metadata.clone());
+                    partly.keyed = KeyedTable::new(store, &metadata, vec![1], seed).unwrap();
+                }
+                partly.check(&format!("{encoding:?}, {partition_by}, seed {seed}, step {step}, {lot:?}")).await;
+            }
+        }
     }
 }

@@ -76,7 +76,7 @@ impl Upserts {
             Some(versions) => versions.put(metadata.current_schema(), &mut staged.names).await.unwrap(),
             None => None,
         };
-        let keys = StagedKeys { put: staged.keys, deleted: collapsed.deleted };
+        let keys = StagedKeys { put: staged.keys, deleted: collapsed.deleted, empties: false };
         for refused in (0..=refused).rev() {
             let metadata = self.table.metadata.clone();
             self.keyed.catch_up(&metadata).await.unwrap();

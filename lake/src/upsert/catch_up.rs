@@ -109,7 +109,7 @@ impl KeyedTable {
     async fn found(&mut self, KeyRows { file, first_row, keys }: KeyRows) -> Result<()> {
         let places = (first_row..).map(|row| Location { file, row, partition: None });
         let rows: Vec<(Hash, Location)> =
-            keys.into_iter().zip(places).filter(|row| self.files.is_live(row.1)).collect();
+            keys.into_iter().zip(places).filter(|row| row.0 != Hash::NONE && self.files.is_live(row.1)).collect();
         let hashes: Vec<Hash> = rows.iter().map(|(key, _)| *key).collect();
         let on_disk = self.index.find_on_disk(&hashes).await.map_err(|error| self.without_index(error))?;
         let mut read = HashMap::new();

@@ -7,18 +7,22 @@
 //! - I3: of a key whose last change keeps values the changes before it stay known, in their order, whichever was read first.
 //! - I4: where all versions are told, each change that was the last one of its key when it came is one, in the order in
 //!   which they came: of a key's versions the last is the change that stays. None are told where
-//!   one of them lacks values: it is not known yet what it is.
+//!   one of them lacks values, or the source emptied its table: it is not known yet what it is.
+//! - I5: where the source emptied its table the changes before that go, or are marked as rows of the table are.
+//! - I6: where each version is kept none of a key's changes is left out.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use tableflow_model::protocol::{Order, Rules};
 use tableflow_model::{ChangeKind, Result};
 
 use super::compose::{Chain, Link, compose};
+use super::emptied::{Emptied, Mark};
+use super::history::Histories;
 use super::partial::{Keeps, PartialRows};
 use crate::arrow_error;
 use crate::feed::{Version, Versions};
@@ -26,14 +30,14 @@ use crate::keys::Hash;
 
 /// The last change of a key.
 #[derive(Clone, Copy, Debug)]
-struct Last {
-    order: Order,
-    what: What,
+pub(super) struct Last {
+    pub order: Order,
+    pub what: What,
 }
 
 /// A row of a batch: one that is put, or a key that is deleted.
 #[derive(Clone, Copy, Debug)]
-enum What {
+pub(super) enum What {
     Put(usize, usize),
     Delete(usize, usize),
 }
@@ -52,10 +56,14 @@ pub struct Collapse {
     bytes: usize,
     /// In the order in which they came, with the time of each, where they are told (I4).
     versions: Option<Vec<(What, i64)>>,
+    /// What becomes of all rows that were there before (I5).
+    emptied: Option<Emptied>,
+    /// Where each version is kept: the changes, instead of the last ones (I6).
+    histories: Option<Histories>,
 }
 
-/// One change a key.
-#[derive(Debug)]
+/// One change a key, or each.
+#[derive(Debug, Default)]
 pub struct Collapsed {
     pub rows: Vec<RecordBatch>,
     /// Rows that build on those of the table.
@@ -73,6 +81,11 @@ impl Collapse {
     /// Tells all versions (I4).
     pub fn telling() -> Self {
         Collapse { versions: Some(Vec::new()), ..Collapse::default() }
+    }
+
+    /// Keeps each version of a row whose key is in these columns (I6).
+    pub fn of_versions(keys: Vec<String>) -> Self {
+        Collapse { histories: Some(Histories::of_keys(keys)), ..Collapse::default() }
     }
 
     /// Rows that are put, with their keys.
@@ -113,6 +126,46 @@ impl Collapse {
         changes.into_iter().for_each(|(key, change)| self.change(key, change));
     }
 
+    /// The source emptied its table (I5). Of keys in these columns.
+    pub fn empty(&mut self, emptied: Emptied, keys: &[String], order: Order) -> Result<()> {
+        if let Some(histories) = &mut self.histories {
+            histories.empty(order);
+            self.emptied.get_or_insert(emptied);
+            return Ok(());
+        }
+        match &emptied {
+            Emptied::Deleted => *self = Collapse::default(),
+            Emptied::Marked(mark) => self.mark_all(mark, keys, order)?,
+        }
+        self.versions = None;
+        // Rows of the table that the first time was about the second one is not.
+        self.emptied.get_or_insert(emptied);
+        Ok(())
+    }
+
+    /// The rows that were put last, but for those that are marked.
+    fn mark_all(&mut self, mark: &Mark, columns: &[String], order: Order) -> Result<()> {
+        let failed = arrow_error("marking rows");
+        let mut puts: BTreeMap<usize, Vec<(usize, Hash)>> = BTreeMap::new();
+        for (key, last) in &self.last {
+            if let What::Put(batch, row) = last.what {
+                puts.entry(batch).or_default().push((row, *key));
+            }
+        }
+        for (batch, puts) in puts {
+            let Some(rows) = self.batches.get(batch) else { continue };
+            let due = mark.is_due(rows)?;
+            let puts = puts.into_iter().filter(|(row, _)| due.value(*row));
+            let (places, keys): (Vec<u64>, Vec<Hash>) = puts.map(|(row, key)| (row as u64, key)).unzip();
+            let of_keys = columns.iter().filter_map(|name| rows.schema_ref().index_of(name).ok());
+            let of_keys = rows.project(&of_keys.collect::<Vec<_>>()).map_err(&failed)?;
+            let of_keys = take_record_batch(&of_keys, &UInt64Array::from(places)).map_err(&failed)?;
+            let keeps = vec![mark.keeps(columns); keys.len()];
+            self.put_partly(mark.over(&of_keys)?, (&keys, &keeps), &vec![order; keys.len()]);
+        }
+        Ok(())
+    }
+
     fn hold_rows(&mut self, rows: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
         let batch = self.batches.len();
         self.bytes += rows.get_array_memory_size();
@@ -128,6 +181,9 @@ impl Collapse {
     }
 
     fn change(&mut self, key: Hash, change: Last) {
+        if let Some(histories) = &mut self.histories {
+            return histories.add(key, change);
+        }
         let is_last = self.settle(key, change);
         if let Some(versions) = self.versions.as_mut().filter(|_| is_last) {
             versions.push((change.what, change.order.timestamp));
@@ -169,15 +225,21 @@ impl Collapse {
         let chained = self.before.values().map(Vec::capacity).sum::<usize>() * size_of::<Last>();
         let kept = self.keeps.capacity() * size_of::<((usize, usize), Keeps)>();
         let versions = self.versions.as_ref().map_or(0, |versions| versions.capacity() * size_of::<(What, i64)>());
-        self.bytes + chained + kept + versions + self.last.capacity() * size_of::<(Hash, Last)>()
+        let histories = self.histories.as_ref().map_or(0, Histories::memory);
+        self.bytes + histories + chained + kept + versions + self.last.capacity() * size_of::<(Hash, Last)>()
     }
 
     pub fn keys(&self) -> usize {
-        self.last.len()
+        self.histories.as_ref().map_or(self.last.len(), Histories::len)
     }
 
     /// As rows with these columns.
     pub fn finish(mut self, columns: &SchemaRef) -> Result<Collapsed> {
+        if let Some(histories) = self.histories.take() {
+            let rows = histories.finish((&self.batches, &self.keys), &self.keeps, columns)?;
+            let partial = PartialRows { emptied: self.emptied, ..rows };
+            return Ok(Collapsed { partial, ..Collapsed::default() });
+        }
         let versions = self.versions.as_ref().filter(|_| self.keeps.is_empty());
         let versions = versions.map(|order| self.versions_in(order));
         let (mut rows, mut keys, mut deleted) = (Stays::of(&self.batches), Stays::of(&self.keys), Vec::new());
@@ -198,17 +260,20 @@ impl Collapse {
             let mut chains = Vec::with_capacity(building.len());
             for (_, _, key) in building {
                 let (chain, delete) = self.chain(key);
-                match delete.filter(|_| chain.marks_nothing()) {
-                    None => chains.push(chain),
-                    Some((batch, row)) => {
+                match (chain.marks_nothing(), delete) {
+                    (false, _) => chains.push(chain),
+                    (true, Some((batch, row))) => {
                         keys.keep(batch, row);
                         deleted.push(key);
                     }
+                    // All rows go anyway (I5).
+                    (true, None) => {}
                 }
             }
             let composed = compose(&self.batches, &chains, columns)?;
             (partial, lost, whole) = (composed.partial, composed.lost, Some(composed.rows));
         }
+        partial.emptied = self.emptied;
         let mut rows = rows.apply(self.batches)?;
         rows.extend(whole.filter(|whole: &RecordBatch| whole.num_rows() > 0));
         Ok(Collapsed { rows, partial, lost, deleted, deleted_keys: keys.apply(self.keys)?, versions })
@@ -234,7 +299,8 @@ impl Collapse {
                 }
             }
         }
-        (Chain { key, links, behind_delete: delete.is_some() }, delete)
+        let behind_delete = delete.is_some() || matches!(self.emptied, Some(Emptied::Deleted));
+        (Chain { key, links, behind_delete }, delete)
     }
 
     /// Rows that are put, then keys that are deleted, by the places that they have among both.
@@ -285,102 +351,4 @@ impl Stays {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, AsArray, Int64Array};
-    use arrow::datatypes::Int64Type;
-
-    use super::*;
-
-    fn at(timestamp: i64, partition: i32, offset: i64) -> Order {
-        Order { timestamp, partition, offset }
-    }
-
-    fn rows(values: &[i64]) -> RecordBatch {
-        RecordBatch::try_from_iter([("v", Arc::new(Int64Array::from(values.to_vec())) as ArrayRef)]).unwrap()
-    }
-
-    fn values(collapsed: &Collapsed) -> Vec<i64> {
-        let of = |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().to_vec();
-        collapsed.rows.iter().flat_map(of).collect()
-    }
-
-    #[test]
-    fn i1_i2_the_last_change_of_each_key_stays() {
-        let [a, b, c] = [1, 2, 3].map(Hash::new);
-        let mut collapse = Collapse::default();
-        collapse.put(rows(&[10, 20, 11]), &[a, b, a], &[at(5, 0, 0), at(5, 0, 1), at(4, 0, 2)]);
-        collapse.delete(rows(&[2, 3]), &[b, c], &[at(6, 0, 3), at(6, 0, 4)]);
-        collapse.put(rows(&[21, 30]), &[b, c], &[at(6, 0, 5), at(1, 1, 0)]);
-        let collapsed = collapse.finish(&rows(&[]).schema()).unwrap();
-        assert_eq!(values(&collapsed), [11, 21]);
-        assert_eq!(collapsed.deleted, [c], "its delete is of a later time than its put in the other partition");
-        assert_eq!(collapsed.deleted_keys, [rows(&[3])]);
-    }
-
-    #[test]
-    fn i3_each_change_that_was_the_last_when_it_came_is_told() {
-        let [a, b] = [1, 2].map(Hash::new);
-        let mut collapse = Collapse::telling();
-        collapse.put(rows(&[10, 20, 11]), &[a, b, a], &[at(5, 0, 0), at(5, 0, 1), at(6, 0, 2)]);
-        collapse.put(rows(&[19, 12]), &[a, a], &[at(4, 1, 0), at(7, 1, 1)]);
-        // A put and the delete before it, as a poll brings them.
-        let (put, deleted) = ([at(8, 0, 4)], [at(8, 0, 3)]);
-        collapse.put_and_delete((rows(&[21]), &[b], &[], &put), (rows(&[2]), &[b], &deleted));
-        let Versions { batches, order } = collapse.finish(&rows(&[]).schema()).unwrap().versions.unwrap();
-        let told = order.iter().map(|version| {
-            let value = batches[version.batch].column(0).as_primitive::<Int64Type>().value(version.row);
-            (version.kind.to_string(), value, version.timestamp_ms)
-        });
-        let due = [("+U", 10, 5), ("+U", 20, 5), ("+U", 11, 6), ("+U", 12, 7), ("-D", 2, 8), ("+U", 21, 8)];
-        let due: Vec<_> = due.iter().map(|(kind, value, time)| ((*kind).to_owned(), *value, *time)).collect();
-        assert_eq!(told.collect::<Vec<_>>(), due, "19 came after a later change of its key");
-        assert!(Collapse::default().finish(&rows(&[]).schema()).unwrap().versions.is_none());
-    }
-
-    /// The oracle: a plain map fed with the changes in the order of a sort.
-    #[test]
-    fn i1_however_partitions_interleave_the_outcome_is_the_same() {
-        let mut random = fastrand::Rng::with_seed(5);
-        for _ in 0..300 {
-            let mut changes: Vec<(u128, Order, Option<i64>)> = Vec::new();
-            let mut ends = [(0, 0); 3];
-            for value in 0..random.i64(1..60) {
-                let partition = random.usize(..3);
-                let (offset, time) = &mut ends[partition];
-                *offset += 1;
-                *time += random.i64(0..3);
-                let order = at(*time, partition as i32, *offset);
-                changes.push((random.u128(..9), order, (random.u8(..4) > 0).then_some(value)));
-            }
-            let mut sorted = changes.clone();
-            sorted.sort_by_key(|(_, order, _)| (order.timestamp, order.partition, order.offset));
-            let map: BTreeMap<u128, Option<i64>> = sorted.iter().map(|(key, _, value)| (*key, *value)).collect();
-            // Any order that keeps each partition's own.
-            let mut queues: Vec<Vec<_>> =
-                (0..3).map(|p| changes.iter().rev().filter(|c| c.1.partition == p).collect()).collect();
-            let mut collapse = Collapse::default();
-            while let Some(some) = (0..3).filter(|p| !queues[*p].is_empty()).collect::<Vec<_>>().first().copied() {
-                let partition = Some(random.usize(..3)).filter(|p| !queues[*p].is_empty()).unwrap_or(some);
-                let Some((key, order, value)) = queues[partition].pop() else { break };
-                match value {
-                    Some(value) => collapse.put(rows(&[*value]), &[Hash::new(*key)], &[*order]),
-                    None => collapse.delete(rows(&[0]), &[Hash::new(*key)], &[*order]),
-                }
-            }
-            let collapsed = collapse.finish(&rows(&[]).schema()).unwrap();
-            let mut found = values(&collapsed);
-            found.sort_unstable();
-            let mut expected: Vec<i64> = map.values().flatten().copied().collect();
-            expected.sort_unstable();
-            assert_eq!(found, expected);
-            assert_eq!(
-                collapsed.deleted.len(),
-                collapsed.deleted_keys.iter().map(RecordBatch::num_rows).sum::<usize>()
-            );
-            assert_eq!(collapsed.deleted.len(), map.values().filter(|value| value.is_none()).count());
-        }
-    }
-}
+mod tests;

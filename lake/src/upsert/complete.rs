@@ -5,19 +5,21 @@
 //! - I2: a row that is to be marked and is not there is not made; of any other one a value that nobody has is null, and
 //!   counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use iceberg::spec::{DataFile, Schema, SchemaRef, TableMetadata};
 use tableflow_model::{Error, Result};
 
-use super::keyed::KeyedTable;
+use super::emptied::Emptied;
+use super::history::{Versions, versions};
+use super::keyed::{KeyedTable, StagedKeys};
 use super::partial::{Keeps, PartialRows, nullable, picked};
 use crate::keys::Hash;
 use crate::layout::{arrow_schema, conform};
 use crate::read::ColumnReader;
-use crate::write::{FileNames, PartialFile, Stager};
+use crate::write::{FileNames, PartialContent, PartialFile, Stager};
 use crate::{arrow_error, iceberg_error};
 
 /// Whole rows, staged.
@@ -26,27 +28,29 @@ pub struct Completed {
     pub files: Vec<DataFile>,
     /// Of each file's rows.
     pub keys: Vec<Vec<Hash>>,
+    /// Keys whose rows were written again, and go where they are.
+    pub deleted: Vec<Hash>,
     /// Values that no row had (I2).
     pub lost: u64,
 }
 
 /// A row of a batch.
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
 
 /// The rows before, as far as they are there.
-struct Before {
-    batches: Vec<RecordBatch>,
+pub(super) struct Before {
+    pub batches: Vec<RecordBatch>,
     /// Of each partial row the place of the one before it.
-    places: Vec<Option<Place>>,
+    pub places: Vec<Option<Place>>,
 }
 
 impl KeyedTable {
-    /// Makes these rows whole (I1), in files with the columns of `schema`, parted by that spec of the table. The index
-    /// stands for `table`.
+    /// Makes these rows whole (I1), beside others that were staged with them, in files with the columns of `schema`,
+    /// parted by that spec of the table. The index stands for `table`.
     pub async fn complete(
         &mut self,
         table: &TableMetadata,
-        partial: &PartialRows,
+        (partial, others): (&PartialRows, &StagedKeys),
         (schema, spec_id): (&SchemaRef, i32),
         names: &mut FileNames,
     ) -> Result<Completed> {
@@ -56,31 +60,51 @@ impl KeyedTable {
         let spec = table.partition_spec_by_id(spec_id);
         let spec = spec.ok_or_else(|| Error::internal("rows are for a partition spec that the table does not have"))?;
         let before = self.before(table, partial).await?;
-        let (rows, lost) = whole(partial, &before, &arrow_schema(schema)?)?;
+        let columns = arrow_schema(schema)?;
+        let (rows, mut deleted, lost) = match self.versions {
+            None => {
+                let (rows, lost) = whole(partial, &before, &columns)?;
+                (rows, Vec::new(), lost)
+            }
+            Some(_) => {
+                let Versions { rows, replaced, lost } = versions(partial, &before, &columns)?;
+                (rows, replaced, lost)
+            }
+        };
         let stager = Stager::under(names.clone(), table, schema.clone(), spec)?;
         let mut stager = stager.with_keys(self.columns().to_vec(), self.hasher().clone());
+        if let Some(Emptied::Marked(mark)) = &partial.emptied {
+            let but: HashSet<Hash> = others.all().chain(&partial.keys).copied().collect();
+            let marked = self.mark_all(table, (mark, &columns), &but, &mut stager).await?;
+            deleted.extend(marked);
+        }
         stager.write(&rows).await?;
         let staged = stager.finish().await?;
         *names = staged.names;
-        Ok(Completed { files: staged.files, keys: staged.keys, lost })
+        Ok(Completed { files: staged.files, keys: staged.keys, deleted, lost })
     }
 
     /// The rows that lack values of work that somebody staged.
     pub async fn partial(&self, table: &TableMetadata, files: &[DataFile]) -> Result<PartialRows> {
         let Some(file) = files.first() else { return Ok(PartialRows::none()) };
-        let (rows, keeps) = PartialFile::read(&self.reader.store, table, file).await?;
-        let gone = || Error::data("a column that rows are identified by is gone");
-        let column = |id: &i32| {
-            let name = table.current_schema().name_by_field_id(*id).ok_or_else(gone)?;
-            rows.column_by_name(name).cloned().ok_or_else(gone)
-        };
-        let keys = self.hasher().hashes(&self.columns().iter().map(column).collect::<Result<Vec<_>>>()?)?;
-        Ok(PartialRows { rows, keeps, keys })
+        let PartialContent { rows, keeps, emptied } = PartialFile::read(&self.reader.store, table, file).await?;
+        let column = |name: &String| rows.column_by_name(name).cloned().ok_or_else(key_gone);
+        let columns = self.key_names(table)?.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let keys = self.hasher().hashes(&columns)?;
+        Ok(PartialRows { rows, keeps, keys, emptied })
+    }
+
+    /// The key's columns, as the table calls them.
+    pub(super) fn key_names(&self, table: &TableMetadata) -> Result<Vec<String>> {
+        let name = |id: &i32| table.current_schema().name_by_field_id(*id).map(str::to_owned).ok_or_else(key_gone);
+        let until = self.versions.map(|versions| versions.valid_to);
+        self.columns().iter().filter(|id| until != Some(**id)).map(name).collect()
     }
 
     /// The columns that any of the rows keeps, of the rows before them.
     async fn before(&mut self, table: &TableMetadata, partial: &PartialRows) -> Result<Before> {
-        let is_kept = |name: &str| partial.keeps.iter().any(|keeps| keeps.keeps(name));
+        let all = self.versions.is_some();
+        let is_kept = |name: &str| all || partial.keeps.iter().any(|keeps| keeps.keeps(name));
         let fields = table.current_schema().as_struct().fields().iter();
         let kept = Schema::builder().with_fields(fields.filter(|field| is_kept(&field.name)).cloned()).build();
         let kept = kept.map(SchemaRef::new).map_err(iceberg_error("the columns that rows keep make no schema"))?;
@@ -112,6 +136,10 @@ impl KeyedTable {
         }
         Ok(before)
     }
+}
+
+fn key_gone() -> Error {
+    Error::data("a column that rows are identified by is gone")
 }
 
 /// The rows with what they keep, and how many values nobody had (I2).

@@ -105,7 +105,7 @@ pub(super) fn compose(batches: &[RecordBatch], chains: &[Chain], columns: &Schem
     let (keeps, keys) = partials.map(|(keeps, chain)| (keeps, chain.key)).unzip();
     Ok(Composed {
         rows: rows.map_err(&failed)?,
-        partial: PartialRows { rows: partly.map_err(&failed)?, keeps, keys },
+        partial: PartialRows { rows: partly.map_err(&failed)?, keeps, keys, emptied: None },
         lost,
     })
 }

@@ -8,6 +8,7 @@
 //! - I4: the index may say rows that are gone; [`NumberedFiles`] know which ones live. Each row that lives, and is not to go
 //!   by I3, is in it.
 //! - I5: a hash that does not stand for its key alone is compared with the row's own before anything goes by it.
+//! - I6: of a table that keeps each version of its rows those in force alone have keys.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use super::reading::KeyReader;
 use crate::commit::{Deletes, LiveFile, Prepared};
 use crate::iceberg_error;
 use crate::keys::{Hash, KeyHasher, KeyIndex, Location};
-use crate::layout::copies_on_write;
+use crate::layout::{VersionIds, arrow_schema, copies_on_write};
 use crate::read::{ColumnReader, FileRows, side_by_side};
 use crate::write::FileNames;
 
@@ -35,6 +36,15 @@ pub struct StagedKeys {
     /// Of each staged file, in its order.
     pub put: Vec<Vec<Hash>>,
     pub deleted: Vec<Hash>,
+    /// All rows that the table has go.
+    pub empties: bool,
+}
+
+impl StagedKeys {
+    /// Those that are put, and those that are deleted.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Hash> {
+        self.put.iter().flatten().chain(&self.deleted).filter(|key| **key != Hash::NONE)
+    }
 }
 
 /// What of a table a commit deletes, found on its base.
@@ -50,8 +60,9 @@ pub struct Resolved {
 /// The rows of one table by their keys.
 #[derive(Debug)]
 pub struct KeyedTable {
-    /// The ids of the key's columns.
+    /// The ids of the key's columns, and of the one that says which row of a key is in force where each version is kept.
     pub(super) key: Vec<i32>,
+    pub(super) versions: Option<VersionIds>,
     pub(super) reader: KeyReader,
     pub(super) index: KeyIndex,
     pub(super) files: NumberedFiles,
@@ -67,13 +78,19 @@ pub struct KeyedTable {
 impl KeyedTable {
     /// Knows nothing yet.
     pub fn new(store: Store, table: &TableMetadata, key: Vec<i32>, seed: u64) -> Result<Self> {
+        let (fields, mut key) = (arrow_schema(key_schema(table, &key)?.as_ref())?, key);
+        let mut hasher = KeyHasher::new(&fields.fields().iter().map(AsRef::as_ref).collect::<Vec<_>>(), seed)?;
+        let versions = VersionIds::of(table.current_schema());
+        if let Some(versions) = versions {
+            key.push(versions.valid_to);
+            hasher = hasher.of_versions();
+        }
         let columns = Arc::new(ColumnReader::new(table, &key_schema(table, &key)?)?);
-        let fields: Vec<_> = columns.schema().fields().iter().map(AsRef::as_ref).collect();
-        let hasher = Arc::new(KeyHasher::new(&fields, seed)?);
+        let hasher = Arc::new(hasher);
         let reader = KeyReader { store, columns, hasher };
         let (index, files, kept) = Default::default();
         let (superseded, unfinished) = Default::default();
-        Ok(KeyedTable { key, reader, index, files, superseded, unfinished, kept, stands_for: None })
+        Ok(KeyedTable { key, versions, reader, index, files, superseded, unfinished, kept, stands_for: None })
     }
 
     /// The live rows of a key: file and row.
@@ -95,7 +112,7 @@ impl KeyedTable {
         KeyedTable { index: KeyIndex::with_bits(bits), ..self }
     }
 
-    /// The ids of the key's columns.
+    /// The ids of the columns that say which key a row has.
     pub fn columns(&self) -> &[i32] {
         &self.key
     }
@@ -125,7 +142,7 @@ impl KeyedTable {
     pub async fn staged(&self, table: &TableMetadata, files: &[DataFile], deleted: &[DataFile]) -> Result<StagedKeys> {
         let reader = self.reader_of(table)?;
         let reads = files.iter().map(|file| reader.keys_of(file)).collect();
-        let mut keys = StagedKeys { put: side_by_side(reads).await?, deleted: Vec::new() };
+        let mut keys = StagedKeys { put: side_by_side(reads).await?, deleted: Vec::new(), empties: false };
         for file in deleted {
             for batch in FileRows::of(reader.store.get(file.file_path()).await?)? {
                 keys.deleted.extend(reader.hasher.hashes(batch?.columns())?);
@@ -172,8 +189,11 @@ impl KeyedTable {
         if self.stands_for.is_none() {
             return Err(Error::unavailable("the key index stands for no snapshot of the table"));
         }
+        if keys.empties {
+            return Ok(Resolved { deletes: self.without_rows(table).await?, ..Resolved::default() });
+        }
         let mut resolved = Resolved { rows: self.superseded.clone(), ..Resolved::default() };
-        let wanted: Vec<Hash> = keys.put.iter().flatten().chain(&keys.deleted).copied().collect();
+        let wanted: Vec<Hash> = keys.all().copied().collect();
         let found = self.index.find(&wanted).await;
         let mut read = HashMap::new();
         for (key, location) in found.map_err(|error| self.without_index(error))? {
@@ -230,7 +250,7 @@ impl KeyedTable {
             let live = LiveFile { file: file.clone(), spec_id, sequence };
             let known = KnownFile { live, deleted: RoaringTreemap::new(), own_deletes: Vec::new() };
             let number = self.files.add(known)?;
-            for (row, key) in (0_u32..).zip(keys) {
+            for (row, key) in (0_u32..).zip(keys).filter(|(_, key)| **key != Hash::NONE) {
                 self.index.insert(*key, Location { file: number, row, partition: None });
             }
             self.kept.grew_by(keys.len());

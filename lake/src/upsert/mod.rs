@@ -6,6 +6,8 @@
 //!  partial   rows that lack values, and what they keep of the rows before them
 //!  collapse  the changes of an epoch -> the last one of each key
 //!  compose   changes of a key that build on each other -> one
+//!  emptied   what becomes of all rows where their source deleted them at once
+//!  history   all changes of a key -> rows of versions, where a table keeps each
 //!  files     the table's data files as the key index numbers them, and their deleted rows
 //!  deletes   rows that a commit deletes -> delete files, or data files without them
 //!  reading   the keys of data files, several files at once
@@ -23,7 +25,9 @@ mod collapse;
 mod complete;
 mod compose;
 mod deletes;
+mod emptied;
 mod files;
+mod history;
 mod kept;
 mod keyed;
 mod partial;
@@ -34,6 +38,7 @@ pub use tableflow_model::protocol::Order;
 pub use self::collapse::{Collapse, Collapsed};
 pub use self::complete::Completed;
 pub(crate) use self::deletes::{OWN_DELETES_MAX, copies_of, deletes_of};
+pub use self::emptied::{Emptied, Mark};
 pub(crate) use self::files::KnownFile;
 pub use self::kept::KeyExtent;
 pub use self::keyed::{KeyedTable, Resolved, StagedKeys};

@@ -1,6 +1,7 @@
 //! Rows that lack values: those are what the rows before them have.
 //!
-//! Owns [`Keeps`], what of a row that is, and [`PartialRows`], rows of which some is.
+//! Owns [`Keeps`], what of a row that is, and [`PartialRows`], rows of which some is, beside all rows of a table that was
+//! emptied.
 //! - I1: what is kept is said by columns; whose values these are is found out on the base of the commit (U1).
 //!
 //! Neighbours: `compose` takes what the same epoch has before them, `complete` the rest from the table.
@@ -13,6 +14,7 @@ use arrow::compute::interleave;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use tableflow_model::Result;
 
+use super::emptied::Emptied;
 use crate::arrow_error;
 use crate::keys::Hash;
 
@@ -48,15 +50,24 @@ pub struct PartialRows {
     pub rows: RecordBatch,
     pub keeps: Vec<Keeps>,
     pub keys: Vec<Hash>,
+    /// Before them the table was emptied.
+    pub emptied: Option<Emptied>,
+}
+
+impl Default for PartialRows {
+    fn default() -> Self {
+        Self::none()
+    }
 }
 
 impl PartialRows {
     pub fn none() -> Self {
-        PartialRows { rows: RecordBatch::new_empty(Arc::new(Schema::empty())), keeps: Vec::new(), keys: Vec::new() }
+        let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        PartialRows { rows, keeps: Vec::new(), keys: Vec::new(), emptied: None }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.is_empty() && self.emptied.is_none()
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) use deletes::RowsOf;
 pub(crate) use file::{FileLayout, OpenFile};
 pub use keys::KeyFile;
 pub use names::{EpochName, FileNames};
-pub use partial::PartialFile;
+pub use partial::{PartialContent, PartialFile};
 pub use text::{file_from_text, file_to_text};
 
 /// Who wrote a file, as files say it.

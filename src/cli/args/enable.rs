@@ -188,6 +188,8 @@ pub enum Deletes {
     Hard,
     /// It stays, with true in column __deleted
     Soft,
+    /// Each version of each row stays, with the times from when until when it was
+    History,
 }
 
 impl From<Deletes> for definition::Deletes {
@@ -195,6 +197,7 @@ impl From<Deletes> for definition::Deletes {
         match word {
             Deletes::Hard => definition::Deletes::Hard,
             Deletes::Soft => definition::Deletes::Soft,
+            Deletes::History => definition::Deletes::History,
         }
     }
 }

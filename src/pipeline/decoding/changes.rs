@@ -11,22 +11,24 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use iceberg::spec::TableMetadata;
 use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Remedy, Taken};
 use tableflow_connectors::registry::RecordPart;
-use tableflow_lake::layout::{arrow_schema, conform, key_ids};
-use tableflow_lake::upsert::{Keeps, Order};
+use tableflow_lake::layout::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, arrow_schema, conform, key_ids};
+use tableflow_lake::upsert::{Emptied, Keeps, Mark, Order};
 use tableflow_model::{Error, Records, Result};
 
+use super::deleted::{SaysDeleted, says_deleted_by_header};
 use super::keys::rows_of;
 use super::learning::{KEY_COLUMN, Learning, Reading};
 use super::partly::{Kept, Marks, Partly};
 use super::subjects::Subjects;
+use super::truncated::{Truncation, Truncations};
 use super::{Part, Stopped};
-use crate::definition::{Definition, Format};
+use crate::definition::{self, DELETED_COLUMN, Definition, Format};
 use crate::home::Home;
 
 /// What the records of a part change, beside the rows that they put.
@@ -41,13 +43,15 @@ pub struct Changes {
     /// The columns of the keys that are deleted.
     pub deleted: RecordBatch,
     pub deleted_orders: Vec<Order>,
+    /// Before all of them the source emptied its table.
+    pub truncation: Option<Truncation>,
 }
 
 impl Changes {
     /// How many there are.
     pub fn records(&self) -> usize {
         let marks = self.marks.as_ref().map_or(0, |marks| marks.orders.len());
-        self.orders.len() + self.deleted_orders.len() + marks
+        self.orders.len() + self.deleted_orders.len() + marks + usize::from(self.truncation.is_some())
     }
 }
 
@@ -59,6 +63,9 @@ pub struct Changing {
     /// What reads the keys of deletes; nothing where a row is identified by its record's key as it is.
     keys: Option<Box<Learning>>,
     partly: Partly,
+    /// Whether each version of a row is kept.
+    keeps_versions: bool,
+    truncations: Truncations,
 }
 
 /// The keys of deletes.
@@ -98,10 +105,17 @@ impl Changing {
             Some(format) => Some(Box::new(keys_of(home, definition, &columns, format).await?)),
         };
         let partly = Partly::new(definition, upsert, &columns, &all)?;
-        Ok(Some(Changing { columns, keys, partly }))
+        let truncations = Truncations::of(home, definition);
+        let keeps_versions = upsert.deletes == definition::Deletes::History;
+        if keeps_versions && VersionIds::of(table.current_schema()).is_none() {
+            return Err(Error::data(format!("table {} does not say of which versions its rows are", definition.table))
+                .with_detail(format!("{VERSION_OP}, {VALID_FROM} and {VALID_TO} do, and {VALID_FROM} identifies rows"))
+                .with_hint("undo that where it was done, or enable the topic into another table with --table"));
+        }
+        Ok(Some(Changing { columns, keys, partly, keeps_versions, truncations }))
     }
 
-    /// A part of a batch, without its deletes and its bad keys, and what it changes.
+    /// A part of a batch, without its deletes and its bad keys, and what it changes. All rows went before it, or not within it.
     pub async fn apart(&mut self, records: &Records, mut part: Part, bad: BadRecords) -> Result<(Part, Changes)> {
         let is_delete = |failure: &mut RecordError| failure.reason == Reason::Tombstone;
         let rows: Vec<usize> = part.passed_over.extract_if(.., is_delete).map(|failure| failure.row).collect();
@@ -109,6 +123,14 @@ impl Changing {
         let mut failures = self.without_key(records, &part);
         failures.extend(deletes.bad);
         failures.extend(self.partly.without_value(&part));
+        let truncation = match self.truncations.take(&mut part).await? {
+            Some(Err(refused)) => {
+                failures.push(refused);
+                None
+            }
+            applied => applied.and_then(Result::ok),
+        };
+        let truncation = truncation.map(|record| self.truncation(records, record)).transpose()?;
         failures.sort_by_key(|failure| failure.row);
         let until = Until::of(&mut part, deletes.stopped, failures, bad);
         let taken: Vec<(u32, usize)> = (0_u32..).zip(part.taken.rows()).collect();
@@ -121,7 +143,7 @@ impl Changing {
         let keys = take_record_batch(&deletes.keys, &UInt32Array::from(keys)).map_err(unfit)?;
         if self.partly.marks() {
             let is_deleted: Vec<bool> = taken.iter().map(is_gone).collect();
-            let changes = self.marked(records, (&keys, &by_null))?;
+            let changes = Changes { truncation, ..self.marked(records, (&keys, &by_null))? };
             return self.put(records, (part, changes), &taken, &is_deleted);
         }
         let (gone, put): (Vec<_>, Vec<_>) = taken.into_iter().partition(is_gone);
@@ -130,6 +152,7 @@ impl Changing {
         let changes = Changes {
             deleted: concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?,
             deleted_orders: orders(records, &deleted),
+            truncation,
             ..self.nothing()
         };
         self.put(records, (part, changes), &put, &[])
@@ -137,7 +160,33 @@ impl Changing {
 
     fn nothing(&self) -> Changes {
         let (orders, keeps, marks, deleted_orders) = Default::default();
-        Changes { orders, keeps, marks, deleted: RecordBatch::new_empty(self.columns.clone()), deleted_orders }
+        let deleted = RecordBatch::new_empty(self.columns.clone());
+        Changes { orders, keeps, marks, deleted, deleted_orders, truncation: None }
+    }
+
+    /// What a record does that says that all rows went: they go, or are marked (I4).
+    fn truncation(&self, records: &Records, record: usize) -> Result<Truncation> {
+        let order = orders(records, &[record]).first().copied();
+        let order = order.ok_or_else(|| Error::internal("a truncation is no record of its batch"))?;
+        let emptied = match self.partly.mark_of_all()? {
+            Some(row) => Emptied::Marked(Mark { row, by: DELETED_COLUMN.to_owned() }),
+            None if self.keeps_versions => Emptied::Marked(Mark::until(order.timestamp)?),
+            None => Emptied::Deleted,
+        };
+        Ok(Truncation { record, order, emptied })
+    }
+
+    /// Whether rows are marked, and stay.
+    pub fn marks(&self) -> bool {
+        self.partly.marks()
+    }
+
+    /// Columns without those of keys: what all rows may have in common.
+    pub fn without_keys(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let is_a_keys = |name: &str| self.columns.fields().iter().any(|field| field.name() == name);
+        let fields = rows.schema_ref().fields().iter().enumerate();
+        let others: Vec<usize> = fields.filter(|(_, field)| !is_a_keys(field.name())).map(|(place, _)| place).collect();
+        rows.project(&others).map_err(unfit)
     }
 
     /// The marks of these keys, still without where their records came from (I4).
@@ -270,46 +319,6 @@ impl Until {
     fn keeps(&self, record: usize) -> bool {
         record < self.end && !self.without.contains(&record)
     }
-}
-
-/// The columns of a flattened change that say that its row is gone.
-struct SaysDeleted<'a> {
-    /// `__deleted`: `true`, as a boolean or a text.
-    booleans: Option<&'a BooleanArray>,
-    texts: Option<&'a StringArray>,
-    /// `__op`: `d`.
-    ops: Option<&'a StringArray>,
-}
-
-impl<'a> SaysDeleted<'a> {
-    fn of(batch: &'a RecordBatch) -> Self {
-        let (deleted, op) = (batch.column_by_name("__deleted"), batch.column_by_name("__op"));
-        SaysDeleted {
-            booleans: deleted.and_then(|column| column.as_boolean_opt()),
-            texts: deleted.and_then(|column| column.as_string_opt::<i32>()),
-            ops: op.and_then(|column| column.as_string_opt::<i32>()),
-        }
-    }
-
-    fn row(&self, row: usize) -> bool {
-        let is = |texts: Option<&StringArray>, word: &str| {
-            texts.is_some_and(|texts| !texts.is_null(row) && texts.value(row) == word)
-        };
-        let is_true = self.booleans.is_some_and(|deleted| !deleted.is_null(row) && deleted.value(row));
-        is_true || is(self.texts, "true") || is(self.ops, "d")
-    }
-}
-
-/// The header `op` of a changelog: 1 and 3 take a row back. That of a database's change, `__op` where Debezium adds it:
-/// `d` does, as it is or as the JSON that Kafka Connect makes of texts.
-fn says_deleted_by_header(records: &Records, row: usize) -> bool {
-    let takes_back = |value: Option<&[u8]>| matches!(value, Some([1 | 3 | b'1' | b'3']));
-    let is_d = |value: Option<&[u8]>| matches!(value, Some(b"d" | b"\"d\""));
-    records.headers(row).any(|(name, value)| match name {
-        b"op" => takes_back(value) || is_d(value),
-        b"__op" => is_d(value),
-        _ => false,
-    })
 }
 
 /// What reads the keys of deletes.

@@ -8,17 +8,21 @@
 //!  following which version each of them is, and what it drops
 //!  keys      the columns of keys beside those of values
 //!  changes   which records put rows, and which keys the others delete
+//!  deleted   which records say that their rows are gone
 //!  partly    what rows keep of those before them, and which are marked as deleted
+//!  truncated records that say that all rows went
 //!  first_key which fields keys have that identify rows
 //! ```
 
 mod changes;
+mod deleted;
 mod first_key;
 mod following;
 mod keys;
 mod learning;
 mod partly;
 mod subjects;
+mod truncated;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
@@ -35,6 +39,7 @@ pub use self::first_key::first_key_fields;
 use self::keys::Keys;
 use self::learning::{KEY_COLUMN, Learning, Reading};
 pub use self::subjects::{Subjects, first_key, format_by, format_of};
+pub use self::truncated::{Truncation, cut};
 use crate::definition::{self, Definition, Envelope, Format, declared_columns};
 use crate::home::Home;
 use crate::pipeline::mirror::{Mirror, Step};

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use tableflow_connectors::decode::{Evolution, Reason, RecordError, Remedy, Unavailable};
 use tableflow_lake::upsert::{Keeps, Order};
@@ -58,7 +58,7 @@ pub(super) struct Kept {
 impl Partly {
     pub fn new(definition: &Definition, upsert: &Upsert, keys: &Schema, table: &Schema) -> Result<Self> {
         let deleted = match upsert.deletes {
-            Deletes::Hard => None,
+            Deletes::Hard | Deletes::History => None,
             Deletes::Soft => {
                 let column = table.field_with_name(DELETED_COLUMN).map_err(|_| {
                     Error::data(format!("table {} has no column {DELETED_COLUMN} any more", definition.table))
@@ -143,6 +143,16 @@ impl Partly {
             }
         }
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(super::changes::unfit)
+    }
+
+    /// What marks any row, where rows are marked.
+    pub fn mark_of_all(&self) -> Result<Option<RecordBatch>> {
+        if !self.marks() {
+            return Ok(None);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
+        self.told(row.map_err(super::changes::unfit)?, &[true]).map(Some)
     }
 
     /// What marks the rows of these keys; a key that is the record's own comes with the columns of its origin.

@@ -74,7 +74,7 @@ pub(super) async fn new(
     }
     let key = match upserts {
         true => {
-            found.columns = upsert::with_mark(request, found.columns)?;
+            found.columns = upsert::with_marks(request, found.columns)?;
             let names: Vec<String> = found.columns.iter().map(|column| column.name().clone()).collect();
             let keys = (found.keys.as_ref(), found.key_fields.as_slice());
             Some(Key::of(request, keys, (&names, settings.metadata_columns))?)
@@ -304,7 +304,7 @@ async fn columns(
     let terms = terms(request, settings);
     let of_values = mirroring(home, &Terms { keys: None, ..terms.clone() }, &nothing, &rules).await?;
     let sample = sample(source).await?;
-    let bad = if upserts { BadRecords::StopButAtTombstones } else { BadRecords::Stop };
+    let bad = if upserts { BadRecords::StopButAtDeletes } else { BadRecords::Stop };
     let mut decoding = shown(of_values, request, settings, (&sample, bad)).await?;
     if settings.keys.is_some() {
         // Whether a field of keys is one of values too is known once all of the values were looked at.

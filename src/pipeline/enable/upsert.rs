@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use iceberg::spec::{Schema, TableMetadata};
 use tableflow_connectors::decode::MetadataColumns;
 use tableflow_connectors::registry::RecordPart;
-use tableflow_lake::layout::{identified_by, key_ids};
+use tableflow_lake::layout::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, identified_by, key_ids, version_columns};
 use tableflow_model::types::flink_column;
 use tableflow_model::{Error, Result, Source};
 
@@ -76,11 +76,35 @@ pub(super) fn check_append(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// The columns, with the one that marks rows as deleted where there is to be one. A flattened change brings its own.
-pub(super) fn with_mark(request: &Request, columns: Fields) -> Result<Fields> {
-    if request.asked.delete != Some(Deletes::Soft) {
-        return Ok(columns);
+/// The columns, with those that say what became of rows where there are to be some. A flattened change brings its own.
+pub(super) fn with_marks(request: &Request, columns: Fields) -> Result<Fields> {
+    match request.asked.delete {
+        None | Some(Deletes::Hard) => Ok(columns),
+        Some(Deletes::Soft) => with_deleted(columns),
+        Some(Deletes::History) => with_versions(columns),
     }
+}
+
+fn with_versions(columns: Fields) -> Result<Fields> {
+    let mut added = Vec::new();
+    for column in version_columns() {
+        match columns.iter().find(|own| is_same(own.name(), column.name())) {
+            None => added.push(column),
+            // It is what the source says of the change.
+            Some(own) if own.name() == VERSION_OP && own.data_type() == column.data_type() => {}
+            Some(own) => {
+                return Err(Error::usage(format!("column {} cannot say of which version a row is", flink_column(own)))
+                    .with_hint(format!(
+                        "rename the field: {VERSION_OP}, {VALID_FROM} and {VALID_TO} belong to versions of rows; a text \
+                         {VERSION_OP} may be the records' own"
+                    )));
+            }
+        }
+    }
+    Ok(columns.iter().cloned().chain(added).collect())
+}
+
+fn with_deleted(columns: Fields) -> Result<Fields> {
     match columns.iter().find(|column| is_same(column.name(), DELETED_COLUMN)) {
         None => {
             let mark = Arc::new(Field::new(DELETED_COLUMN, DataType::Boolean, true));
@@ -94,6 +118,10 @@ pub(super) fn with_mark(request: &Request, columns: Fields) -> Result<Fields> {
     }
 }
 
+fn is_of_versions(name: &str) -> bool {
+    version_columns().iter().any(|column| column.name() == name)
+}
+
 fn is_same(name: &str, other: &str) -> bool {
     name.to_lowercase() == other.to_lowercase()
 }
@@ -104,6 +132,8 @@ pub(super) struct Key {
     pub columns: Vec<String>,
     /// Whether they are the record's key as it is.
     pub is_the_records: bool,
+    /// Whether each version of a row is kept.
+    pub keeps_versions: bool,
 }
 
 impl Key {
@@ -114,6 +144,7 @@ impl Key {
         (columns, metadata): (&[String], MetadataColumns),
     ) -> Result<Self> {
         let is_of_metadata = |name: &str| metadata.reserves(name).is_some();
+        let keeps_versions = request.asked.delete == Some(Deletes::History);
         let metadata = metadata.key_column();
         let own = keys.map_or(key_fields.to_vec(), Keys::fields);
         let spelt = |name: String| columns.iter().find(|column| is_same(column, &name)).cloned().unwrap_or(name);
@@ -134,9 +165,14 @@ impl Key {
                         )
                         .with_hint("name columns of the records with --key"));
                 }
-                Ok(Key { columns, is_the_records })
+                if let Some(name) = columns.iter().find(|name| keeps_versions && is_of_versions(name)) {
+                    return Err(Error::usage(format!("rows cannot be identified by column {name}"))
+                        .with_detail("it says of which version a row is")
+                        .with_hint("name columns of the records with --key"));
+                }
+                Ok(Key { columns, is_the_records, keeps_versions })
             }
-            (None, Some(column)) => Ok(Key { columns: vec![column], is_the_records: true }),
+            (None, Some(column)) => Ok(Key { columns: vec![column], is_the_records: true, keeps_versions }),
             (None, None) => Err(Error::usage(format!("nothing identifies the rows of table {}", request.table))
                 .with_hint("name columns with --key id,.., or keep the metadata columns: then the records' keys do")),
         }
@@ -152,12 +188,14 @@ impl Key {
             return Err(layout::differs(request, "--key", &asked.join(","), &columns.join(",")));
         }
         let is_the_records = columns.iter().map(Some).eq([metadata.as_ref()]);
-        Ok(Key { columns, is_the_records })
+        let keeps_versions = VersionIds::of(schema).is_some();
+        Ok(Key { columns, is_the_records, keeps_versions })
     }
 
-    /// A schema whose rows they identify.
+    /// A schema whose rows they identify; of a version also when it began.
     pub fn identifies(&self, schema: Schema) -> Result<Schema> {
-        identified_by(schema, &self.columns)
+        let began = self.keeps_versions.then(|| VALID_FROM.to_owned());
+        identified_by(schema, &self.columns.iter().cloned().chain(began).collect::<Vec<_>>())
     }
 
     /// How the definition has it: the keys of deletes are written as keys are said to be, or as the registry says.
@@ -169,7 +207,10 @@ impl Key {
         source: &mut dyn Source,
     ) -> Result<Upsert> {
         let asked = &request.asked;
-        let deletes = before.as_ref().map(|before| before.deletes).or(asked.delete).unwrap_or_default();
+        let of_table = self.keeps_versions.then_some(Deletes::History);
+        let known = before.as_ref().map(|before| before.deletes).or(of_table);
+        let can_be = |asked: &Deletes| *asked != Deletes::History || self.keeps_versions;
+        let deletes = known.or(asked.delete.filter(can_be)).unwrap_or_default();
         if let Some(other) = asked.delete.filter(|asked| *asked != deletes) {
             return Err(layout::differs(request, "--delete", &other.to_string(), &deletes.to_string()));
         }
