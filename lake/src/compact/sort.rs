@@ -1,6 +1,7 @@
 //! All rows of a group in the order of the table, on disk where they are more than memory may hold.
 //!
-//! Owns [`sorted`]: DataFusion's external sort over rows that are read once, each with the number that it came with.
+//! Owns [`sorted`]: DataFusion's external sort over rows that are read once, each with the number that it came with; and
+//! [`sorted_by`], the same of any rows.
 //! - I1: rows that are alike in every column of the order stand as they came.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,8 +28,17 @@ pub fn sorted(
     (order, table): (&SortOrder, &Schema),
     memory_bytes: usize,
 ) -> Result<SendableRecordBatchStream> {
+    let by = ordering(order, table, &rows.schema())?;
+    sorted_by(rows, by, memory_bytes)
+}
+
+/// Sorts rows, on disk where they are more than so many bytes.
+pub fn sorted_by(
+    rows: SendableRecordBatchStream,
+    by: LexOrdering,
+    memory_bytes: usize,
+) -> Result<SendableRecordBatchStream> {
     let schema = rows.schema();
-    let by = ordering(order, table, &schema)?;
     let once = Arc::new(Once { schema: schema.clone(), rows: Mutex::new(Some(rows)) });
     let input = StreamingTableExec::try_new(schema, vec![once], None, [], false, None).map_err(failed)?;
     let sort = SortExec::new(by, Arc::new(input));

@@ -89,6 +89,11 @@ impl KeyHasher {
         Ok(KeyHasher { seed, types: self.types.clone(), converter })
     }
 
+    /// How many a key has.
+    pub fn columns(&self) -> usize {
+        self.types.len()
+    }
+
     pub fn seed(&self) -> u64 {
         self.seed
     }

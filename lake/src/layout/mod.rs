@@ -21,4 +21,6 @@ pub use deletes::DeleteEncoding;
 pub(crate) use deletes::copies_on_write;
 pub use drop::drop_columns;
 pub use partition::{parse_partition_by, parse_sort_by, partition_text, sort_text};
-pub use schema::{Evolution, arrow_schema, evolve, identified_by, identifying_columns, key_ids, new_schema};
+pub use schema::{
+    Evolution, arrow_schema, evolve, identified_by, identifying_columns, key_ids, new_schema, unidentified,
+};

@@ -273,6 +273,14 @@ impl Until {
 }
 
 /// The columns of a flattened change that say that its row is gone.
+/// The columns by which a row may say that it is deleted.
+pub const MARKS: [&str; 2] = ["__deleted", "__op"];
+
+/// Whether a row of a batch says so.
+pub fn says_deleted(batch: &RecordBatch, row: usize) -> bool {
+    SaysDeleted::of(batch).row(row)
+}
+
 struct SaysDeleted<'a> {
     /// `__deleted`: `true`, as a boolean or a text.
     booleans: Option<&'a BooleanArray>,
@@ -283,7 +291,7 @@ struct SaysDeleted<'a> {
 
 impl<'a> SaysDeleted<'a> {
     fn of(batch: &'a RecordBatch) -> Self {
-        let (deleted, op) = (batch.column_by_name("__deleted"), batch.column_by_name("__op"));
+        let [deleted, op] = MARKS.map(|name| batch.column_by_name(name));
         SaysDeleted {
             booleans: deleted.and_then(|column| column.as_boolean_opt()),
             texts: deleted.and_then(|column| column.as_string_opt::<i32>()),

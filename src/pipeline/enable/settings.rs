@@ -10,7 +10,9 @@ use tableflow_model::{Error, Offset, Partition, Result, Source, TableName, Topic
 use uuid::Uuid;
 
 use super::{Request, keys};
-use crate::definition::{DeadLetters, Definition, Envelope, ErrorHandling, Format, Keys, NewDefinition, StartFrom};
+use crate::definition::{
+    DeadLetters, Definition, Envelope, ErrorHandling, Format, Keys, ModeChange, NewDefinition, StartFrom,
+};
 use crate::home::Home;
 use crate::pipeline::dead_letters;
 use crate::pipeline::decoding::format_of;
@@ -54,6 +56,8 @@ pub struct Settings {
     /// The table of dead letters: one that it has, or that is needed now.
     pub dead_letters: Option<TableName>,
     pub letters_topic: Option<WantedTopic>,
+    /// The last change of an existing table's mode.
+    pub mode_change: Option<ModeChange>,
 }
 
 impl Settings {
@@ -120,6 +124,7 @@ impl Settings {
             error_handling,
             dead_letters,
             letters_topic,
+            mode_change: before.and_then(|before| before.mode_change.clone()),
         })
     }
 
@@ -161,6 +166,7 @@ impl Settings {
             columns: self.columns,
             keys: self.keys,
             upsert: None,
+            mode_change: self.mode_change,
             metadata_columns: self.metadata_columns,
             commit_interval_ms: self.commit_interval_ms,
             from: self.from,
