@@ -62,6 +62,8 @@ mod kill_points;
 #[cfg(test)]
 mod mirror;
 #[cfg(test)]
+mod modes;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod product;

@@ -22,6 +22,9 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use iceberg::spec::{NullOrder, Schema, SortDirection, SortOrder};
 use tableflow_model::{Error, Result};
 
+/// What is kept back for merging what is on disk takes one part in so many at most.
+const MERGE_SHARE: usize = 4;
+
 /// Sorts rows by the table's order, and at last by their last column, the number that they came with (I1).
 pub fn sorted(
     rows: SendableRecordBatchStream,
@@ -44,7 +47,9 @@ pub fn sorted_by(
     let sort = SortExec::new(by, Arc::new(input));
     let pool = Arc::new(FairSpillPool::new(memory_bytes));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().map_err(failed)?;
-    let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
+    let config = SessionConfig::new();
+    let reserved = config.options().execution.sort_spill_reservation_bytes.min(memory_bytes / MERGE_SHARE);
+    let context = SessionContext::new_with_config_rt(config.with_sort_spill_reservation_bytes(reserved), runtime);
     sort.execute(0, context.task_ctx()).map_err(failed)
 }
 

@@ -48,8 +48,8 @@ fn by_lot(random: &mut fastrand::Rng, count: usize) -> Vec<Record> {
     let mut offsets = [0; 3];
     let mut record = |value| {
         let partition = random.usize(..3);
-        offsets[partition] += 1 + random.i64(..3);
-        let (id, time, is_deleted) = (random.i64(..40), random.i64(..200), random.u8(..6) == 0);
+        offsets[partition] += 1 + random.i64(0..3);
+        let (id, time, is_deleted) = (random.i64(0..40), random.i64(0..200), random.u8(..6) == 0);
         Record { value, id, partition: partition as i32, offset: offsets[partition], time, is_deleted }
     };
     (1..=count as i64).map(&mut record).collect()
