@@ -43,7 +43,11 @@ pub enum Standing {
 
 impl Standing {
     pub fn of(definition: &Definition, table: &TableMetadata) -> Self {
-        match (&definition.mode_change, made(table)) {
+        Standing::between(definition.mode_change.as_ref(), made(table))
+    }
+
+    fn between(declared: Option<&ModeChange>, made: u32) -> Self {
+        match (declared, made) {
             (Some(change), made) => match change.number.cmp(&made) {
                 Ordering::Greater => Standing::Due(change.clone()),
                 Ordering::Equal => Standing::AsDeclared,
@@ -62,7 +66,10 @@ pub fn made(table: &TableMetadata) -> u32 {
 
 /// What a definition of an existing table keeps of what the one before said, or else of what the table says.
 pub fn kept(before: Option<ModeChange>, table: &TableMetadata) -> Option<ModeChange> {
-    let made = made(table);
+    newer(before, made(table))
+}
+
+fn newer(before: Option<ModeChange>, made: u32) -> Option<ModeChange> {
     match before {
         Some(before) if before.number >= made => Some(before),
         _ => (made > 0).then(|| ModeChange { number: made, key: Vec::new() }),
@@ -81,4 +88,30 @@ pub fn unknown_change(table: &TableName) -> Error {
     Error::conflict(format!("the mode of table {table} was changed, and its definition does not say so"))
         .with_detail("the definitions are of another data directory, or of before the change")
         .with_hint(format!("`tableflow disable {}`, then enable its topic again", table.to_plain_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i1_i2_a_change_is_made_once_and_nobody_writes_by_an_older_one() {
+        let change = |number| ModeChange { number, key: vec!["id".to_owned()] };
+        for (declared, made, standing) in [
+            (None, 0, Standing::AsDeclared),
+            (None, 1, Standing::Ahead),
+            (Some(1), 0, Standing::Due(change(1))),
+            (Some(1), 1, Standing::AsDeclared),
+            (Some(1), 2, Standing::Ahead),
+            (Some(4), 2, Standing::Due(change(4))),
+        ] {
+            let declared = declared.map(change);
+            assert_eq!(Standing::between(declared.as_ref(), made), standing, "{declared:?} of {made}");
+            // Who enables the topic again is never behind, and forgets nothing that is due.
+            let kept = newer(declared.clone(), made);
+            let due = matches!(standing, Standing::Due(_));
+            assert_eq!(matches!(Standing::between(kept.as_ref(), made), Standing::Due(_)), due);
+            assert_ne!(Standing::between(kept.as_ref(), made), Standing::Ahead);
+        }
+    }
 }
