@@ -169,7 +169,7 @@ async fn i1_of_each_key_the_last_row_stays_in_every_encoding() {
         assert_eq!(table.values().await, expected, "{replay}");
         assert_eq!(key_ids(table.metadata.current_schema()), [2]);
         let deletes = table.live_of(ManifestContentType::Deletes).await.len();
-        assert_eq!(encoding == Copy && deletes > 0, false, "{replay}");
+        assert!(encoding != Copy || deletes == 0, "{replay}");
         // What looks keys up finds one row of each, and nothing else to delete.
         let mut names = table.names();
         let mut keyed = KeyedTable::new(table.store.clone(), &table.metadata, vec![2], seed).unwrap();
