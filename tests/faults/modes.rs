@@ -108,6 +108,9 @@ fn killed_everywhere(seed: u64, asked: &[&str], directions: &[bool]) {
         for nth in 1..=PASSES_MAX {
             if modal.upserts == to_upsert {
                 modal.change();
+                modal.product.run(&["sync"]).good("the way back");
+                // Keys come again, so that some rows go.
+                modal.send(20);
             }
             let to = if to_upsert { "upsert" } else { "append" };
             let replay = format!("{asked:?}, to {to}: TABLEFLOW_KILL_AT={point}:{nth} tableflow sync");
