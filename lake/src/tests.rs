@@ -7,6 +7,7 @@ mod deleted;
 mod encoded;
 mod followed;
 mod kept;
+mod latest;
 mod partly;
 mod removed;
 mod upserted;

@@ -24,6 +24,9 @@ use crate::pipeline::gaps::gaps_of;
 use crate::pipeline::letters_topic::{answer, declared};
 use crate::pipeline::manifests::drop_manifests;
 use crate::pipeline::mirror;
+use crate::pipeline::mode;
+use crate::pipeline::mode::asked::{self, Planned};
+use crate::pipeline::mode::conversion::SORT_SHARE;
 use crate::pipeline::status::{TableStatus, rests, status_of};
 use crate::pipeline::writing::{self, AskedWriting, Writing};
 
@@ -138,22 +141,20 @@ async fn gaps_given_up(session: &Session, table: &TableName) -> Result<BTreeMap<
 pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let table = session.enabled_table(&arguments.table.table).await?;
     let before = session.home.definitions().get(&table).await?;
-    if let Some(word) = arguments.evolution {
-        mirror::check(word.into(), before.format, before.fan_out.is_some())?;
-        if Evolution::from(word) == Evolution::Mirror {
-            let mut source = session.home.source_of(&before).await?;
-            mirror::check_subject(&session.home, &before.topic, source.as_mut()).await?;
-        }
-    }
-    if arguments.data_retention_ms.is_some_and(|stay| stay.0.is_some())
-        && before.metadata_columns == MetadataColumns::None
-    {
-        return Err(Error::usage(format!("rows of {table} do not say when they came, so none can be too old"))
-            .with_hint("enable the topic into another table, with metadata columns"));
+    check_update(arguments, session, &before).await?;
+    let planned = match arguments.asked_mode() {
+        Some(asked) => asked::plan(&session.home, &before, &asked).await?,
+        None => None,
+    };
+    if arguments.dry_run {
+        return tell_mode(&before, planned.as_ref(), session, out).await;
     }
     check_order(arguments, session, &before).await?;
     let dead_letters = dead_letters_for(arguments, session).await?;
     let change = |definition: &mut Definition| {
+        if let Some(planned) = &planned {
+            planned.declare(definition);
+        }
         if let Some(interval) = arguments.commit_interval {
             definition.commit_interval_ms = interval.as_ms();
         }
@@ -205,6 +206,51 @@ async fn check_order(arguments: &UpdateArguments, session: &Session, of: &Defini
     policy.check(&sort_by)
 }
 
+/// What is refused before anything is changed.
+async fn check_update(arguments: &UpdateArguments, session: &Session, before: &Definition) -> Result<()> {
+    if let Some(word) = arguments.evolution {
+        mirror::check(word.into(), before.format, before.fan_out.is_some())?;
+        if Evolution::from(word) == Evolution::Mirror {
+            let mut source = session.home.source_of(before).await?;
+            mirror::check_subject(&session.home, &before.topic, source.as_mut()).await?;
+        }
+    }
+    let table = &before.table;
+    if arguments.data_retention_ms.is_some_and(|stay| stay.0.is_some())
+        && before.metadata_columns == MetadataColumns::None
+    {
+        return Err(Error::usage(format!("rows of {table} do not say when they came, so none can be too old"))
+            .with_hint("enable the topic into another table, with metadata columns"));
+    }
+    let asks_for_letters = arguments.error_handling.is_some_and(|word| ErrorHandling::from(word) == ErrorHandling::Log);
+    if asks_for_letters && (arguments.asked_mode().is_some() || asked::is_pending(&session.home, before).await?) {
+        return Err(Error::usage(format!("the mode of table {table} is about to change"))
+            .with_detail("a table with dead letters keeps its mode, so its job has to change it before there are any")
+            .with_hint("wait until the table is fed again, or `tableflow sync` it; then say --error-handling LOG"));
+    }
+    Ok(())
+}
+
+/// What a change of mode would do.
+async fn tell_mode(
+    before: &Definition,
+    planned: Option<&Planned>,
+    session: &Session,
+    out: &mut dyn Write,
+) -> Result<Exit> {
+    let (mut after, mut counts) = (before.clone(), BTreeMap::new());
+    if let Some(planned) = planned {
+        planned.declare(&mut after);
+        let memory_bytes = usize::try_from(session.memory_bytes_max() / SORT_SHARE).unwrap_or(usize::MAX);
+        counts = planned.count(&session.home, before, memory_bytes).await?;
+    }
+    let changed: Vec<Change> = changes(before, &after);
+    session.remark("nothing was changed");
+    let table = before.table.to_plain_string();
+    output::document(session.format, &Untouched { table, changed, counts }, out)?;
+    Ok(Exit::Done)
+}
+
 /// What the table itself says: how it is written and parted.
 async fn change_table(arguments: &UpdateArguments, session: &Session, of: &Definition) -> Result<Vec<Change>> {
     let (asked, mut changed) = (AskedWriting::from(&arguments.writing), Vec::new());
@@ -243,6 +289,14 @@ async fn follow_from_now(session: &Session, definition: &Definition) -> Result<(
 }
 
 #[derive(Debug, Serialize)]
+struct Untouched {
+    table: String,
+    changed: Vec<Change>,
+    #[serde(flatten)]
+    counts: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
 struct Updated {
     #[serde(flatten)]
     status: TableStatus,
@@ -260,7 +314,10 @@ struct Change {
 fn changes(before: &Definition, after: &Definition) -> Vec<Change> {
     let letters = |it: &Definition| it.dead_letters.as_ref().map(|letters| letters.table.to_plain_string());
     let settings = |it: &Definition| {
+        let key = it.mode_change.iter().filter(|_| it.upsert.is_some()).flat_map(|change| &change.key);
         [
+            ("mode", json!(mode::word(it.upsert.is_some()))),
+            ("key", json!(key.collect::<Vec<_>>())),
             ("commit_interval_ms", json!(it.commit_interval_ms)),
             ("retention_ms", json!(it.retention_ms)),
             ("data_retention_ms", json!(it.data_retention_ms)),

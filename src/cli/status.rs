@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_connectors::decode::{Evolution, MetadataColumns, Unavailable};
-use tableflow_lake::layout::{arrow_schema, partition_text, sort_text};
+use tableflow_lake::layout::{arrow_schema, key_ids, partition_text, sort_text};
 use tableflow_model::Result;
 
 use super::args::{ListArguments, StatusArguments, TableArgument};
@@ -52,6 +52,8 @@ fn shown(statuses: &[TableStatus]) -> Vec<&'static str> {
 struct Shape {
     location: Option<String>,
     columns: Vec<ColumnSummary>,
+    /// Those that identify rows.
+    key: Vec<String>,
     partition_by: String,
     sort_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +66,7 @@ impl Shape {
         Ok(Shape {
             location: Some(metadata.location().to_owned()),
             columns: arrow_schema(schema)?.fields().iter().map(ColumnSummary::of).collect(),
+            key: key_ids(schema).iter().filter_map(|id| schema.name_by_field_id(*id)).map(str::to_owned).collect(),
             partition_by: partition_text(metadata.default_partition_spec().fields(), schema),
             sort_by: sort_text(metadata.default_sort_order(), schema),
             fan_out: None,

@@ -57,6 +57,17 @@ pub struct Upsert {
     pub unavailable_value: Option<String>,
 }
 
+/// Another mode than a table had. Whether it has `upsert` says which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModeChange {
+    /// Counts the changes of the table.
+    pub number: u32,
+    /// The columns that rows are to be identified by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
+}
+
 /// Where a table's dead letters go. Once a table has one its job always keeps the two in step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +119,9 @@ pub struct Definition {
     /// Absent: every record is a row. The columns that identify rows are the identifier fields of the table's schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upsert: Option<Upsert>,
+    /// The last change of that. Absent: the table is what it was made as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode_change: Option<ModeChange>,
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
     pub from: StartFrom,
@@ -152,6 +166,7 @@ pub struct NewDefinition {
     pub columns: String,
     pub keys: Option<Keys>,
     pub upsert: Option<Upsert>,
+    pub mode_change: Option<ModeChange>,
     pub metadata_columns: MetadataColumns,
     pub commit_interval_ms: u64,
     pub from: StartFrom,
@@ -203,6 +218,7 @@ impl From<NewDefinition> for Definition {
             columns: new.columns,
             keys: new.keys,
             upsert: new.upsert,
+            mode_change: new.mode_change,
             metadata_columns: new.metadata_columns,
             commit_interval_ms: new.commit_interval_ms,
             from: new.from,

@@ -403,6 +403,7 @@ mod tests {
             columns: String::new(),
             keys: Some(Keys::new(Format::Json, String::new())),
             upsert: None,
+            mode_change: None,
             metadata_columns: MetadataColumns::Portable,
             commit_interval_ms: 10,
             from: StartFrom::Earliest,

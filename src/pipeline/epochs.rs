@@ -39,6 +39,7 @@ use super::job::{Ended, Goal, Patience};
 use super::letters_topic::LettersTopic;
 use super::manifests::{Manifests, Seen};
 use super::mirror::{self, Step};
+use super::mode::{self, Standing};
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, StagedFiles, TableFiles};
 use super::target::{self, Decoded, Holds, Look, Target};
@@ -432,8 +433,11 @@ pub async fn tables_of(
         }
         None => {
             let table = target::load(home, &definition.table).await?;
+            if Standing::of(definition, &table.metadata) != Standing::AsDeclared {
+                return Err(mode::is_not_made(&definition.table));
+            }
             let table = mirror::settled(home, definition, table).await?;
-            let decoded = Some(Decoded::of(&table.metadata));
+            let decoded = Some(Decoded::of(&table.metadata, definition));
             let sinks = vec![Sink { decoded, ..rows_of(&definition.table, definition.table_uuid) }];
             (sinks, Box::new(OneTable::new(home, definition, &table.metadata).await?))
         }

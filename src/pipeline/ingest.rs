@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::{Retention, RowDelta};
 use tableflow_lake::write::EpochName;
 use tableflow_model::protocol::{
@@ -25,7 +26,7 @@ use super::job::{Ended, Goal, Patience};
 use super::mirror;
 use super::progress::{Progress, State};
 use super::staging::{EpochFiles, StagedFiles, TableFiles};
-use super::target::{self, Decoded, Holds, Look, Target};
+use super::target::{Decoded, Holds, Look, Target};
 use crate::definition::Definition;
 use crate::home::Home;
 
@@ -59,20 +60,20 @@ enum Stage {
 }
 
 impl Ingest {
+    /// Of a table as it was loaded, which is as its definition says.
     pub async fn new(
         home: Home,
-        definition: Definition,
+        (definition, table): (Definition, LoadedTable),
         (progress, memory): (Arc<Progress>, Arc<TableMemory>),
         goal: Goal,
     ) -> Result<Self> {
-        let table = target::load(&home, &definition.table).await?;
         let table = mirror::settled(&home, &definition, table).await?;
         let dispatch = Box::new(OneTable::new(&home, &definition, &table.metadata).await?);
         let feed = Feed::new(&home, &definition, dispatch, goal.clone(), progress.clone(), &memory).await?;
         let patience = Patience::new(definition.table.clone(), goal, progress.clone());
         let (name, job) = (definition.table.clone(), definition.job.clone());
         let target = Target::new(home.clone(), (name, Holds::Rows), job, progress.clone());
-        let mut target = target.decoded_for(Some(Decoded::of(&table.metadata)));
+        let mut target = target.decoded_for(Some(Decoded::of(&table.metadata, &definition)));
         if definition.upsert.is_some() {
             target.keep_keys(&table.metadata, memory.keys()).await?;
         }

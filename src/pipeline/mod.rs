@@ -17,6 +17,7 @@
 //!  matching    topics that patterns name become tables, as they come
 //!  format      how a topic's records are written, asked for and registered
 //!  check       what a schema that nobody registered yet would do to a table
+//!  mode        every record a row, or every key one: a table that exists changes
 //!  writing     the format version of a table, and what becomes of rows that go
 //!  rollback    an old snapshot becomes the newest one
 //!  drop        a table goes, its files too
@@ -90,6 +91,7 @@ pub mod letters_topic;
 pub mod manifests;
 pub mod matching;
 pub mod mirror;
+pub mod mode;
 mod pace;
 pub mod progress;
 pub mod replay;

@@ -11,6 +11,7 @@ use iceberg::spec::{Snapshot, SnapshotRef, TableMetadata};
 use tableflow_catalog::CommitOutcome;
 use tableflow_lake::commit::{ROLLED_BACK_TO, prepare_rollback};
 use tableflow_lake::feed::path_of;
+use tableflow_lake::layout::key_ids;
 use tableflow_lake::write::file_from_text;
 use tableflow_model::protocol::{Cut, Epoch, Intent, Ledger, Rules, WriterId, reset};
 use tableflow_model::{Error, ErrorKind, Result, TableName};
@@ -45,11 +46,13 @@ pub async fn roll_back(home: &Home, table: &TableName, to: i64, afterwards: Afte
     if before.metadata.snapshot_by_id(to).is_none() {
         return Err(no_snapshot(table, to));
     }
+    check_mode(table, &before.metadata, to)?;
     check_replays(&unchanged, &before.metadata, to)?;
     properties(home, &unchanged, &before.metadata, (to, afterwards)).await?;
     let definition = home.definitions().change(table, |definition| definition.wanted = Wanted::Paused).await?;
     // Loaded again: the job may have committed until it was paused.
     let base = home.catalog.load_table(table).await?;
+    check_mode(table, &base.metadata, to)?;
     check_replays(&definition, &base.metadata, to)?;
     let properties = properties(home, &definition, &base.metadata, (to, afterwards)).await?;
     let in_step = afterwards == Afterwards::Replay && !lacks_rows(&base.metadata, to);
@@ -104,6 +107,23 @@ fn parent<'t>(table: &'t TableMetadata, snapshot: &SnapshotRef) -> Option<&'t Sn
 /// A snapshot and those before it, as far as they are kept.
 fn ancestors(table: &TableMetadata, from: i64) -> impl Iterator<Item = &SnapshotRef> {
     std::iter::successors(table.snapshot_by_id(from), |snapshot| parent(table, snapshot))
+}
+
+/// What was committed while every record was a row may have several rows of a key.
+fn check_mode(table: &TableName, base: &TableMetadata, to: i64) -> Result<()> {
+    let keys = key_ids(base.current_schema());
+    let schema = base.snapshot_by_id(to).and_then(|snapshot| snapshot.schema_id()).and_then(|id| base.schema_by_id(id));
+    match schema {
+        Some(schema) if !keys.is_empty() && key_ids(schema) != keys => {
+            let name = table.to_plain_string();
+            Err(Error::usage(format!("snapshot {to} is of before table {table} had one row a key"))
+                .with_detail("it may have several rows of one key")
+                .with_hint(format!(
+                    "`tableflow update {name} --mode append` first; once it is rolled back, --mode upsert leaves one of each key"
+                )))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn no_snapshot(table: &TableName, id: i64) -> Error {

@@ -15,6 +15,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, Table
 use super::fan_out::FanOutTable;
 use super::filled::Filled;
 use super::gone::deleted;
+use super::mode::{self, Standing};
 use super::progress::{KeyIndexReport, Report, State, Trouble, UpkeepReport};
 use super::replay::replayed;
 use super::target::total_of;
@@ -36,6 +37,7 @@ pub struct TableStatus {
     pub status: State,
     pub reason: Option<String>,
     pub hint: Option<String>,
+    /// As the table is: what `update --mode` asked for is told once its job has made it.
     pub mode: &'static str,
     pub format_version: u8,
     pub delete_encoding: &'static str,
@@ -167,10 +169,8 @@ impl TableStatus {
         let registered = if filled.anchor.is_some() { "Registered" } else { "Missing" };
         let known = one.copied().or(metadata.map(AsRef::as_ref));
         let writing = known.map_or_else(Writing::default, Writing::of);
-        let (mode, delete_encoding) = match definition.upsert {
-            Some(_) => ("upsert", writing.encoding.word()),
-            None => ("append", "none"),
-        };
+        let mode = mode_of(definition, known);
+        let delete_encoding = if mode == mode::word(true) { writing.encoding.word() } else { "none" };
         TableStatus {
             table: definition.table.to_plain_string(),
             topic: definition.topic.to_string(),
@@ -200,6 +200,13 @@ impl TableStatus {
     fn appended() -> Self {
         TableStatus { mode: "append", format_version: 2, delete_encoding: "none", ..TableStatus::default() }
     }
+}
+
+/// That of the table: a change that is declared is told once it is made.
+fn mode_of(definition: &Definition, table: Option<&TableMetadata>) -> &'static str {
+    let standing = table.map(|table| Standing::of(definition, table));
+    let is_due = matches!(standing, Some(Standing::Due(_)));
+    mode::word(definition.upsert.is_some() != is_due)
 }
 
 /// The table as it is now.

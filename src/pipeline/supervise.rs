@@ -23,8 +23,11 @@ use super::epochs::Epochs;
 use super::ingest::Ingest;
 use super::job::{Ended, Goal, verdict};
 use super::lanes::Lane;
+use super::mode::conversion::Conversion;
+use super::mode::{self, Standing};
 use super::progress::{Progress, Report, State, Trouble, UpkeepReport};
 use super::status::{put_report, status_of};
+use super::target;
 use crate::definition::{Definition, Definitions, Wanted};
 use crate::home::Home;
 
@@ -353,7 +356,7 @@ async fn run_driver(
         let (of_job, watched) = (home.clone(), (progress.clone(), memory.clone()));
         let (wanted, goal) = (definition.clone(), goal.clone());
         let ended = match definition.dead_letters.clone() {
-            None => Ingest::new(of_job, wanted, watched, goal).await?.run().await?,
+            None => run_one_table(of_job, wanted, watched, goal).await?,
             Some(letters) => Epochs::of_topic(of_job, wanted, letters, watched, goal).await?.run().await?,
         };
         match ended {
@@ -366,6 +369,27 @@ async fn run_driver(
                 Error::conflict(format!("{table} was paused, rolled back or disabled while it was filled"))
                     .with_hint(format!("`tableflow resume {table}` goes on")),
             ));
+        }
+    }
+}
+
+/// A table alone: filled, or changed first.
+async fn run_one_table(
+    home: Home,
+    definition: Definition,
+    watched: (Arc<Progress>, Arc<TableMemory>),
+    goal: Goal,
+) -> Result<Ended> {
+    let table = target::load(&home, &definition.table).await?;
+    match Standing::of(&definition, &table.metadata) {
+        Standing::AsDeclared => Ingest::new(home, (definition, table), watched, goal).await?.run().await,
+        Standing::Due(change) => Conversion::new(home, (definition, change), watched, goal).run().await,
+        Standing::Ahead => {
+            let newest = home.definitions().newest_of(definition).await?;
+            match Standing::of(&newest, &table.metadata) {
+                Standing::Ahead => Err(mode::unknown_change(&newest.table)),
+                _ => Ok(Ended::Grown),
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 //! - I1: a commit is built on exactly the base that the machine decided with (rules C1, S1).
 //! - I2: what is sent again is sent unchanged (C4).
 //! - I3: a table whose columns mirror its schemas is written to only as what reads its records knows it, and so is one
-//!   whose columns somebody made NOT NULL.
+//!   whose columns somebody made NOT NULL, or whose mode was changed.
 //! - I4: what a commit deletes is found on its base, with every try anew: what was staged says which keys (U1).
 //! - I5: rows that lack values are made whole on that base as well, with every try anew.
 //! - I6: a reply is "applied" or "rejected" only where the catalog said so; whatever else came back is "unknown".
@@ -26,8 +26,10 @@ use tokio::time::Instant;
 
 use super::job::Patience;
 use super::mirror::{self, Step};
+use super::mode;
 use super::progress::{Content, Extent, Progress};
 use super::staging::StagedChanges;
+use crate::definition::Definition;
 use crate::home::Home;
 use crate::turns::Turn;
 
@@ -83,12 +85,16 @@ pub struct Decoded {
     required: BTreeSet<i32>,
     /// Those that identify rows.
     keys: Vec<i32>,
+    /// How many changes of the table's mode were declared.
+    mode_changes: u32,
 }
 
 impl Decoded {
-    pub fn of(table: &TableMetadata) -> Self {
+    /// By this definition of it.
+    pub fn of(table: &TableMetadata, definition: &Definition) -> Self {
         let mirror = table.properties().get(mirror::PROPERTY).cloned();
-        Decoded { mirror, required: required(table).collect(), keys: key_ids(table.current_schema()) }
+        let mode_changes = definition.mode_change.as_ref().map_or(0, |change| change.number);
+        Decoded { mirror, required: required(table).collect(), keys: key_ids(table.current_schema()), mode_changes }
     }
 
     /// Whether it still is the right one.
@@ -96,6 +102,7 @@ impl Decoded {
         table.properties().get(mirror::PROPERTY) == self.mirror.as_ref()
             && required(table).all(|id| self.required.contains(&id))
             && key_ids(table.current_schema()) == self.keys
+            && mode::made(table) == self.mode_changes
     }
 }
 

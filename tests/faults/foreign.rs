@@ -19,7 +19,7 @@ use super::world::{World, end_of, suspended};
 const WHILE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
+pub enum Change {
     Property,
     RowDelta,
     Rollback,
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// A job that meets the change either between its stage and its commit, or when it starts.
-    async fn sync_meeting(&self, change: Change, between: bool) -> tableflow_model::Result<Ended> {
+    pub async fn sync_meeting(&self, change: Change, between: bool) -> tableflow_model::Result<Ended> {
         if !between {
             self.change(change).await;
             return self.sync().await;

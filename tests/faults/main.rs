@@ -13,6 +13,7 @@
 //!  world         the job in this process, over a catalog and a store that fail on purpose
 //!  replies       lost, late and failing requests
 //!  foreign       somebody else changes the table or the topic
+//!  foreign_keyed the same of a table with one row a key
 //!  kafka         a real broker: transactions, holes, outages
 //!  several       one topic into several tables, killed and failing between them
 //!  fan_out       a topic of many types of records into a table for each
@@ -20,6 +21,8 @@
 //!  upserts       one row a key, killed and raced for
 //!  versions      a row for each version of a key, killed
 //!  encodings     the same, in each way that rows that go are written
+//!  modes         a table of every record becomes one of them, and back, killed on the way
+//!  followed      a consumer of its changes, while its job is killed
 //!  compaction    the same, while files are rewritten, killed and raced for
 //!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
 //!  unregistered  dead letters whose schemas are registered later, also between a kill and the next start
@@ -55,13 +58,19 @@ mod encodings;
 #[cfg(test)]
 mod fan_out;
 #[cfg(test)]
+mod followed;
+#[cfg(test)]
 mod foreign;
+#[cfg(test)]
+mod foreign_keyed;
 #[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod kill_points;
 #[cfg(test)]
 mod mirror;
+#[cfg(test)]
+mod modes;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A table with one row a key, killed and raced for: what a plain map of the changes holds, nothing more, nothing less.
 //! Some changes leave a value as it was.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
@@ -46,6 +47,11 @@ impl Keyed {
         Keyed::of(Changes::by_lot(seed).leaving_out(), asked)
     }
 
+    /// The same, with all values in every change.
+    pub fn whole(seed: u64, asked: &[&str]) -> Self {
+        Keyed::of(Changes::by_lot(seed), asked)
+    }
+
     pub fn of(changes: Changes, asked: &[&str]) -> Self {
         let product = Product::without_topic("t");
         product.run(&["topic", "create", "t", "--partitions", "3"]).good("topic create");
@@ -64,6 +70,11 @@ impl Keyed {
         assert!(child.wait().unwrap().success());
     }
 
+    /// What the table has to hold.
+    pub fn expected(&self) -> &BTreeMap<i64, i64> {
+        &self.changes.expected
+    }
+
     /// Some key that is there.
     pub fn one(&self) -> i64 {
         *self.changes.expected.keys().next().unwrap()
@@ -72,6 +83,11 @@ impl Keyed {
     /// Its row is not expected any more.
     pub fn forget(&mut self, key: i64) {
         self.changes.forget(key);
+    }
+
+    /// A row of a key that no change is of.
+    pub fn put_by_others(&mut self, key: i64, value: i64) {
+        self.changes.expected.insert(key, value);
     }
 
     pub fn check(&self, replay: &str) {

@@ -15,6 +15,7 @@
 //!  memory     how much is held before it is committed
 //!  query      time travel, names, what is refused
 //!  encodings  how rows that go are written
+//!  modes      every record a row, or every key one: a table changes
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
 //!  database   changes that say less than a whole row, rows that are marked as deleted
@@ -79,6 +80,8 @@ mod key_index;
 mod memory;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod modes;
 #[cfg(test)]
 #[path = "../python/engines.rs"]
 mod python;

@@ -33,3 +33,4 @@ pub(crate) use lineage::Lineage;
 pub use plan::{Group, Input, Plan, Thresholds, plan};
 pub use publish::{Published, prepare_step};
 pub use rewrite::{Rewriter, Rewritten, Strategy};
+pub(crate) use sort::{failed, sorted_by};

@@ -1,6 +1,7 @@
 //! All rows of a group in the order of the table, on disk where they are more than memory may hold.
 //!
-//! Owns [`sorted`]: DataFusion's external sort over rows that are read once, each with the number that it came with.
+//! Owns [`sorted`]: DataFusion's external sort over rows that are read once, each with the number that it came with; and
+//! [`sorted_by`], the same of any rows.
 //! - I1: rows that are alike in every column of the order stand as they came.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,20 +22,34 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use iceberg::spec::{NullOrder, Schema, SortDirection, SortOrder};
 use tableflow_model::{Error, Result};
 
+/// What is kept back for merging what is on disk takes one part in so many at most.
+const MERGE_SHARE: usize = 4;
+
 /// Sorts rows by the table's order, and at last by their last column, the number that they came with (I1).
 pub fn sorted(
     rows: SendableRecordBatchStream,
     (order, table): (&SortOrder, &Schema),
     memory_bytes: usize,
 ) -> Result<SendableRecordBatchStream> {
+    let by = ordering(order, table, &rows.schema())?;
+    sorted_by(rows, by, memory_bytes)
+}
+
+/// Sorts rows, on disk where they are more than so many bytes.
+pub fn sorted_by(
+    rows: SendableRecordBatchStream,
+    by: LexOrdering,
+    memory_bytes: usize,
+) -> Result<SendableRecordBatchStream> {
     let schema = rows.schema();
-    let by = ordering(order, table, &schema)?;
     let once = Arc::new(Once { schema: schema.clone(), rows: Mutex::new(Some(rows)) });
     let input = StreamingTableExec::try_new(schema, vec![once], None, [], false, None).map_err(failed)?;
     let sort = SortExec::new(by, Arc::new(input));
     let pool = Arc::new(FairSpillPool::new(memory_bytes));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().map_err(failed)?;
-    let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
+    let config = SessionConfig::new();
+    let reserved = config.options().execution.sort_spill_reservation_bytes.min(memory_bytes / MERGE_SHARE);
+    let context = SessionContext::new_with_config_rt(config.with_sort_spill_reservation_bytes(reserved), runtime);
     sort.execute(0, context.task_ctx()).map_err(failed)
 }
 

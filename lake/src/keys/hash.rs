@@ -105,6 +105,11 @@ impl KeyHasher {
         Ok(KeyHasher { seed, types: self.types.clone(), converter, of_versions: self.of_versions })
     }
 
+    /// How many a key has.
+    pub fn columns(&self) -> usize {
+        self.types.len()
+    }
+
     pub fn seed(&self) -> u64 {
         self.seed
     }

@@ -25,5 +25,6 @@ pub use drop::drop_columns;
 pub use partition::{parse_partition_by, parse_sort_by, partition_text, sort_text};
 pub use schema::{
     Evolution, arrow_schema, evolve, identified_by, identifying_columns, identity_ids, key_ids, new_schema,
+    unidentified,
 };
 pub use versions::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, version_columns};

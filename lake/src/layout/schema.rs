@@ -74,6 +74,19 @@ pub fn identified_by(schema: Schema, names: &[String]) -> Result<Schema> {
     identified.with_identifier_field_ids(ids).build().map_err(iceberg_error("the columns of the key make no table"))
 }
 
+/// The schema of a table whose rows nothing identifies. Columns that did may be null, but for these.
+pub fn unidentified(schema: Schema, required: &[String]) -> Result<Schema> {
+    let ids = key_ids(&schema);
+    let fields = schema.as_struct().fields().iter().map(|field| {
+        match ids.contains(&field.id) && !required.contains(&field.name) {
+            true => Arc::new(NestedField { required: false, ..field.as_ref().clone() }),
+            false => field.clone(),
+        }
+    });
+    let plain = Schema::builder().with_schema_id(schema.schema_id()).with_fields(fields.collect::<Vec<_>>());
+    plain.build().map_err(iceberg_error("the columns without a key make no table"))
+}
+
 /// The ids of the columns of keys, in order: of a table that keeps each version of its rows a version has more that
 /// identifies it.
 pub fn key_ids(schema: &Schema) -> Vec<i32> {

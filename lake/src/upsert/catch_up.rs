@@ -106,7 +106,7 @@ impl KeyedTable {
     }
 
     /// Rows of somebody's commit.
-    async fn found(&mut self, KeyRows { file, first_row, keys }: KeyRows) -> Result<()> {
+    async fn found(&mut self, KeyRows { file, first_row, keys, .. }: KeyRows) -> Result<()> {
         let places = (first_row..).map(|row| Location { file, row, partition: None });
         let rows: Vec<(Hash, Location)> =
             keys.into_iter().zip(places).filter(|row| row.0 != Hash::NONE && self.files.is_live(row.1)).collect();

@@ -15,6 +15,7 @@
 //!  catch_up  the same in another snapshot
 //!  kept      what its index may take of memory, and what is left of it on disk
 //!  complete  rows that lack values -> whole ones, by those that the table has
+//!  latest    a table of every record becomes one with one row a key: which of its rows go
 //! ```
 //!
 //! - I1: work that is staged says which keys change; which rows those are is found out on the base of the commit, by
@@ -30,6 +31,7 @@ mod files;
 mod history;
 mod kept;
 mod keyed;
+mod latest;
 mod partial;
 mod reading;
 
@@ -42,5 +44,6 @@ pub use self::emptied::{Emptied, Mark};
 pub(crate) use self::files::KnownFile;
 pub use self::kept::KeyExtent;
 pub use self::keyed::{KeyedTable, Resolved, StagedKeys};
+pub use self::latest::{Origins, Superseded, count_superseded, superseded, without_values};
 pub(crate) use self::partial::nullable;
 pub use self::partial::{Keeps, PartialRows};

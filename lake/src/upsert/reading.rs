@@ -4,11 +4,12 @@
 //! - I1: the keys of a file come in its order; those of several come between each other.
 //! - I2: as many files are read at the same time as the machine has use for, and what was read waits for whoever
 //!   takes it: memory holds some batches of each, whatever the table's size.
-//! - I3: of a file nothing is read but the key's columns.
+//! - I3: of a file nothing is read but the reader's columns: the key's, and those beside them that were asked for.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
+use arrow::array::{ArrayRef, RecordBatch};
 use iceberg::spec::DataFile;
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
@@ -32,12 +33,15 @@ pub struct KeyRows {
     pub file: u32,
     pub first_row: u32,
     pub keys: Vec<Hash>,
+    /// The other columns of these rows.
+    pub beside: Vec<ArrayRef>,
 }
 
 /// Reads keys.
 #[derive(Clone, Debug)]
 pub struct KeyReader {
     pub store: Store,
+    /// Those of the key come first.
     pub columns: Arc<ColumnReader>,
     pub hasher: Arc<KeyHasher>,
 }
@@ -48,9 +52,15 @@ impl KeyReader {
         let mut keys = Vec::with_capacity(usize::try_from(file.record_count()).unwrap_or(0));
         let mut batches = self.columns.open(&self.store, file).await?;
         while let Some(batch) = batches.next().await? {
-            keys.extend(self.hasher.hashes(batch.columns())?);
+            keys.extend(self.apart(&batch)?.0);
         }
         Ok(keys)
+    }
+
+    /// The keys, and the columns beside them.
+    fn apart(&self, batch: &RecordBatch) -> Result<(Vec<Hash>, Vec<ArrayRef>)> {
+        let (key, beside) = batch.columns().split_at(self.hasher.columns().min(batch.num_columns()));
+        Ok((self.hasher.hashes(key)?, beside.to_vec()))
     }
 
     async fn send(&self, number: u32, file: &DataFile, to: &mpsc::Sender<KeyRows>) -> Result<()> {
@@ -61,9 +71,9 @@ impl KeyReader {
         }
         let (mut batches, mut first_row) = (self.columns.open(&self.store, file).await?, 0);
         while let Some(batch) = batches.next().await? {
-            let keys = self.hasher.hashes(batch.columns())?;
+            let (keys, beside) = self.apart(&batch)?;
             let rows = u32::try_from(keys.len()).unwrap_or(ROWS_MAX);
-            if to.send(KeyRows { file: number, first_row, keys }).await.is_err() {
+            if to.send(KeyRows { file: number, first_row, keys, beside }).await.is_err() {
                 // Nobody waits for it any more.
                 return Ok(());
             }

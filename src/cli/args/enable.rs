@@ -10,6 +10,7 @@ use tableflow_model::TopicName;
 use super::upkeep::CompactionArguments;
 use super::{TableArgument, topic_name};
 use crate::definition;
+use crate::pipeline::mode::asked::AskedMode;
 use crate::pipeline::writing::{AskedWriting, Reader};
 use crate::units::{CommitInterval, DataRetention};
 
@@ -134,12 +135,22 @@ impl From<&WritingArguments> for AskedWriting {
 
 #[derive(Clone, Debug, Args)]
 #[command(group = clap::ArgGroup::new("settings").multiple(true).required(true)
-    .args(["evolution", "error_handling", "log_target", "dlq_topic", "commit_interval", "retention_ms", "data_retention_ms",
+    .args(["mode", "key", "evolution", "error_handling", "log_target", "dlq_topic", "commit_interval", "retention_ms", "data_retention_ms",
         "format_version", "delete_encoding", "readers", "partition_by", "compact_every", "compact_strategy", "compact_files",
         "compact_deleted", "target_file_size"]))]
 pub struct UpdateArguments {
     #[command(flatten)]
     pub table: TableArgument,
+    /// How records change the table from now on; the rows that there are become one a key, or stay
+    #[arg(long, value_name = "MODE", value_enum, ignore_case = true)]
+    pub mode: Option<TableMode>,
+    /// With --mode upsert, one row for each value of these columns [default: those of keys, or else the key as it is]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub key: Vec<String>,
+    /// With --mode, count what would go, and stop; no other setting goes with it
+    #[arg(long, requires = "mode", conflicts_with_all = ["evolution", "error_handling", "log_target", "dlq_topic",
+        "commit_interval", "retention_ms", "data_retention_ms", "format_version", "delete_encoding", "readers", "partition_by"])]
+    pub dry_run: bool,
     #[command(flatten)]
     pub writing: WritingArguments,
     /// How files are parted from now on, such as "day(ts), bucket(16, id)"; "" for not at all
@@ -180,6 +191,24 @@ pub enum Mode {
     Append,
     /// One row a key: a record puts it in place of the one before, a null value deletes it
     Upsert,
+}
+
+/// Of a table that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableMode {
+    /// Every record is a row
+    Append,
+    /// One row a key
+    Upsert,
+}
+
+impl UpdateArguments {
+    /// What is asked of the table's mode.
+    pub fn asked_mode(&self) -> Option<AskedMode> {
+        let upserts = self.mode.map(|mode| mode == TableMode::Upsert);
+        let is_asked = upserts.is_some() || !self.key.is_empty();
+        is_asked.then(|| AskedMode { upserts, key: self.key.clone() })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

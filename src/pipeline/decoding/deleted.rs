@@ -1,9 +1,17 @@
 //! Records that bring a row and say that it is gone.
 //!
-//! Owns [`SaysDeleted`], by columns, and [`says_deleted_by_header`].
+//! Owns [`SaysDeleted`], by columns, [`says_deleted`], of one row, and [`says_deleted_by_header`].
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use tableflow_model::Records;
+
+/// The columns by which a row may say that it is deleted.
+pub const MARKS: [&str; 2] = ["__deleted", "__op"];
+
+/// Whether a row of a batch says so.
+pub fn says_deleted(batch: &RecordBatch, row: usize) -> bool {
+    SaysDeleted::of(batch).row(row)
+}
 
 /// The columns of a flattened change that say that its row is gone.
 pub(super) struct SaysDeleted<'a> {
@@ -16,7 +24,7 @@ pub(super) struct SaysDeleted<'a> {
 
 impl<'a> SaysDeleted<'a> {
     pub fn of(batch: &'a RecordBatch) -> Self {
-        let (deleted, op) = (batch.column_by_name("__deleted"), batch.column_by_name("__op"));
+        let [deleted, op] = MARKS.map(|name| batch.column_by_name(name));
         SaysDeleted {
             booleans: deleted.and_then(|column| column.as_boolean_opt()),
             texts: deleted.and_then(|column| column.as_string_opt::<i32>()),

@@ -35,6 +35,7 @@ use tableflow_model::types::flink_name;
 use tableflow_model::{Error, Records, Result};
 
 pub use self::changes::{Changes, Changing};
+pub use self::deleted::{MARKS, says_deleted};
 pub use self::first_key::first_key_fields;
 use self::keys::Keys;
 use self::learning::{KEY_COLUMN, Learning, Reading};

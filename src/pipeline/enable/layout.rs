@@ -13,7 +13,8 @@ use tableflow_connectors::decode::{
 use tableflow_connectors::registry::{RecordPart, Version};
 use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
-    arrow_schema, evolve, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
+    arrow_schema, evolve, identified_by, key_ids, new_schema, parse_partition_by, parse_sort_by, partition_text,
+    sort_text,
 };
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Records, Result, Source, TableName};
@@ -212,7 +213,13 @@ pub(super) async fn existing(
         None => table.current_schema().as_ref().clone(),
     };
     let metadata = settings.metadata_columns.key_column();
-    let key = if upserts { Some(Key::of_table(request, &schema, metadata)?) } else { None };
+    let declared = settings.mode_change.as_ref().filter(|_| key_ids(&schema).is_empty());
+    let key = match (upserts, declared) {
+        (false, _) => None,
+        (true, None) => Some(Key::of_table(request, &schema, metadata)?),
+        // Its job is about to identify rows by them.
+        (true, Some(change)) => Some(Key::of_table(request, &identified_by(schema.clone(), &change.key)?, metadata)?),
+    };
     let layout = Layout {
         key,
         partition_spec: table.default_partition_spec().as_ref().clone(),

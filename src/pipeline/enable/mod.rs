@@ -32,6 +32,7 @@ use self::layout::Layout;
 use self::settings::Settings;
 use super::dead_letters;
 use super::mirror::{self, Mirror};
+use super::mode;
 use super::writing::{AskedWriting, Reader};
 use crate::definition::{
     CompactionPolicy, Definition, Deletes, Envelope, ErrorHandling, FanOutBy, Format, KeyFormat, NewDefinition,
@@ -229,7 +230,8 @@ async fn plan_beside(home: &Home, taken: &Taken, request: Request) -> Result<Pla
     let found = existing.as_ref().map(|table| &*table.metadata);
     let upserts = upsert::is_wanted(home, &request, before.as_ref(), found).await?;
     let upsert_before = before.as_ref().and_then(|before| before.upsert.clone());
-    let settings = Settings::of(home, &request, before, source.as_mut()).await?;
+    let mut settings = Settings::of(home, &request, before, source.as_mut()).await?;
+    settings.mode_change = found.and_then(|table| mode::kept(settings.mode_change.take(), table));
     mirror::check(settings.evolution, settings.format, false)?;
     if upserts {
         upsert::check(&request)?;

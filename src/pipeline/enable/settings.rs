@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::{Request, keys};
 use crate::definition::{
-    CompactionPolicy, DeadLetters, Definition, Envelope, ErrorHandling, Format, Keys, NewDefinition, StartFrom,
+    CompactionPolicy, DeadLetters, Definition, Envelope, ErrorHandling, Format, Keys, ModeChange, NewDefinition,
+    StartFrom,
 };
 use crate::home::Home;
 use crate::pipeline::dead_letters;
@@ -37,6 +38,23 @@ fn data_retention(
     Ok(stay)
 }
 
+/// Where in the topic the table begins, and where that is.
+async fn beginning(
+    asked: Option<StartFrom>,
+    before: Option<&Definition>,
+    source: &mut dyn Source,
+) -> Result<(StartFrom, Option<BTreeMap<Partition, Offset>>)> {
+    let topic_id = source.topic_id().await?;
+    Ok(match (asked, before.filter(|before| before.topic_id == topic_id)) {
+        (None, Some(before)) => (before.from, before.from_offsets.clone()),
+        (None | Some(StartFrom::Earliest), _) => (StartFrom::Earliest, None),
+        (Some(StartFrom::Latest), _) => {
+            let ends = source.ranges().await?.into_iter().map(|(partition, range)| (partition, range.end));
+            (StartFrom::Latest, Some(ends.collect()))
+        }
+    })
+}
+
 /// What the request comes to.
 #[derive(Debug)]
 pub struct Settings {
@@ -57,6 +75,8 @@ pub struct Settings {
     /// The table of dead letters: one that it has, or that is needed now.
     pub dead_letters: Option<TableName>,
     pub letters_topic: Option<WantedTopic>,
+    /// The last change of an existing table's mode.
+    pub mode_change: Option<ModeChange>,
 }
 
 impl Settings {
@@ -72,15 +92,7 @@ impl Settings {
         let metadata_columns = request.asked.metadata_columns.or(before.map(|it| it.metadata_columns));
         let interval = request.asked.commit_interval_ms.or(before.map(|it| it.commit_interval_ms));
         let retention_ms = request.asked.retention_ms.or(before.map(|it| it.retention_ms));
-        let topic_id = source.topic_id().await?;
-        let (from, from_offsets) = match (request.asked.from, before.filter(|before| before.topic_id == topic_id)) {
-            (None, Some(before)) => (before.from, before.from_offsets.clone()),
-            (None | Some(StartFrom::Earliest), _) => (StartFrom::Earliest, None),
-            (Some(StartFrom::Latest), _) => {
-                let ends = source.ranges().await?.into_iter().map(|(partition, range)| (partition, range.end));
-                (StartFrom::Latest, Some(ends.collect()))
-            }
-        };
+        let (from, from_offsets) = beginning(request.asked.from, before, source).await?;
         if let Some(before) = before {
             dead_letters::check_kept(before, request.asked.log_target.as_deref())?;
         }
@@ -124,6 +136,7 @@ impl Settings {
             error_handling,
             dead_letters,
             letters_topic,
+            mode_change: before.and_then(|before| before.mode_change.clone()),
         })
     }
 
@@ -165,6 +178,7 @@ impl Settings {
             columns: self.columns,
             keys: self.keys,
             upsert: None,
+            mode_change: self.mode_change,
             metadata_columns: self.metadata_columns,
             commit_interval_ms: self.commit_interval_ms,
             from: self.from,

@@ -248,7 +248,7 @@ mod tests {
     #[async_trait]
     impl Source for Pieces {
         async fn topic_id(&mut self) -> Result<TopicId> {
-            unimplemented!()
+            Ok(TopicId(uuid::Uuid::nil()))
         }
 
         async fn ranges(&mut self) -> Result<BTreeMap<Partition, Range>> {
@@ -258,7 +258,7 @@ mod tests {
         }
 
         async fn records_behind(&mut self, _: &BTreeMap<Partition, Offset>) -> Result<u64> {
-            unimplemented!()
+            Ok(0)
         }
 
         async fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {

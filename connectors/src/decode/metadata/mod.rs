@@ -96,6 +96,12 @@ impl MetadataColumns {
         self.prefix().map(|prefix| format!("{prefix}timestamp"))
     }
 
+    /// The columns of topic, partition, offset and time.
+    pub fn origin_columns(self) -> Option<[String; 4]> {
+        let prefix = self.prefix()?;
+        Some(["topic", "partition", "offset", "timestamp"].map(|short| format!("{prefix}{short}")))
+    }
+
     /// The columns' names and types.
     pub fn fields(self) -> Vec<FieldRef> {
         let columns = match self {

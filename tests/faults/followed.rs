@@ -1,0 +1,97 @@
+//! The job of a table that somebody follows, killed: the consumer is told each change once, whatever died.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+
+use serde_json::Value;
+use tableflow_store::KillPoint;
+
+use super::upserts::{Keyed, SIGKILL};
+
+/// What an epoch with a change file passes; the last two where a manifest decides it.
+const POINTS: [KillPoint; 10] = [
+    KillPoint::DataFileBefore,
+    KillPoint::DataFileAfter,
+    KillPoint::ManifestBefore,
+    KillPoint::ManifestAfter,
+    KillPoint::ManifestListAfter,
+    KillPoint::MetadataAfter,
+    KillPoint::CatalogSwapBefore,
+    KillPoint::CatalogSwapAfter,
+    KillPoint::EpochBefore,
+    KillPoint::EpochAfter,
+];
+
+/// What a consumer makes of what it is told.
+#[derive(Default)]
+struct Audit {
+    rows: BTreeMap<i64, i64>,
+    told: usize,
+}
+
+impl Audit {
+    /// Each row that goes has to be there, each that comes must not: nothing is told twice, and nothing is left out.
+    fn follow(&mut self, keyed: &Keyed, replay: &str) {
+        let told = keyed.product.run(&["changes", "t", "--consumer", "audit", "-o", "ndjson"]).good(replay);
+        for line in told.stdout.lines() {
+            let change: Value = serde_json::from_str(line).unwrap();
+            let (id, value) = (change["id"].as_i64().unwrap(), change["v"].as_i64().unwrap());
+            match change["_change_type"].as_str().unwrap() {
+                "INSERT" | "UPDATE_AFTER" => assert_eq!(self.rows.insert(id, value), None, "{replay}: {change}"),
+                _ => assert_eq!(self.rows.remove(&id), Some(value), "{replay}: {change}"),
+            }
+            self.told += 1;
+        }
+    }
+}
+
+fn killed(seed: u64, asked: &[&str], by_manifests: bool) {
+    let mut keyed = Keyed::whole(seed, asked);
+    keyed.product.run(&["sync"]).good("sync");
+    let mut audit = Audit::default();
+    audit.follow(&keyed, "before any of it");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let points = if by_manifests { &POINTS[..] } else { &POINTS[..8] };
+    for (point, nth) in points.iter().flat_map(|point| [(point, 1), (point, 2), (point, 3)]) {
+        let replay = format!("{asked:?}: TABLEFLOW_KILL_AT={point}:{nth} tableflow sync");
+        keyed.send(random.usize(5..40));
+        let died = keyed.product.run_until(&["sync"], point.name(), nth);
+        let is_killed = died.status.signal() == Some(SIGKILL);
+        assert!(is_killed || nth > 1, "{replay}: {point} was not hit");
+        if random.bool() {
+            // It reads what there is of an epoch that nobody finished yet.
+            audit.follow(&keyed, &replay);
+        }
+        if random.bool() {
+            keyed.send(random.usize(1..10));
+        }
+        keyed.product.run(&["sync"]).good(&replay);
+        if random.u8(..4) == 0 {
+            keyed.product.run(&["compact", "t"]).good(&replay);
+        }
+        if random.u8(..3) > 0 {
+            audit.follow(&keyed, &replay);
+            assert_eq!(&audit.rows, keyed.expected(), "{replay}");
+        }
+    }
+    audit.follow(&keyed, "all of it");
+    assert_eq!(&audit.rows, keyed.expected(), "{asked:?}");
+    // Versions of an epoch are told each: more than what is left of it.
+    assert!(audit.told > 2 * keyed.expected().len(), "{} changes", audit.told);
+    keyed.check("all of it");
+}
+
+#[test]
+fn f6_a_followed_table_whose_sync_is_killed_tells_each_change_once() {
+    killed(1, &["--partition-by", "day"], false);
+}
+
+#[test]
+fn f6_a_followed_table_with_dead_letters_whose_sync_is_killed_tells_each_change_once() {
+    killed(2, &["--error-handling", "LOG"], true);
+}
+
+#[test]
+fn f6_a_followed_table_that_copies_on_write_whose_sync_is_killed_tells_each_change_once() {
+    killed(3, &["--delete-encoding", "cow"], false);
+}
