@@ -105,9 +105,9 @@ impl KeyHasher {
         Ok(KeyHasher { seed, types: self.types.clone(), converter, of_versions: self.of_versions })
     }
 
-    /// How many a key has.
+    /// How many it looks at: the key's, and the one that says until when.
     pub fn columns(&self) -> usize {
-        self.types.len()
+        self.types.len() + usize::from(self.of_versions)
     }
 
     pub fn seed(&self) -> u64 {
