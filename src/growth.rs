@@ -118,6 +118,11 @@ impl Growth {
         grown.not_before = Some(Instant::now() + pause_after(took));
     }
 
+    /// It could not be looked at just now.
+    pub fn passed_over(&self, table: &TableName) {
+        self.tables().entry(table.clone()).or_default().not_before = Some(Instant::now() + PAUSE_MIN);
+    }
+
     pub fn care_of(&self, table: &TableName) -> Option<Care> {
         let tables = self.tables();
         let grown = tables.get(table).filter(|grown| grown.is_watched)?;
@@ -217,6 +222,8 @@ mod tests {
         let waits = next.unwrap() - Instant::now();
         assert!(waits > Duration::from_secs(39) && waits <= Duration::from_secs(40), "{waits:?}");
         assert_eq!(due(&growth, Duration::from_secs(41)), ["u", "t"]);
+        growth.passed_over(&table("u"));
+        assert_eq!((due(&growth, Duration::ZERO), due(&growth, PAUSE_MIN * 2)), (vec![], vec!["u".to_owned()]));
         growth.failed(&table("u"), "the disk is full".to_owned(), Duration::from_secs(3600));
         assert_eq!(due(&growth, Duration::from_secs(41)), ["t"]);
         assert_eq!(due(&growth, PAUSE_MAX + Duration::from_secs(1)), ["u", "t"]);

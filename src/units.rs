@@ -7,6 +7,7 @@
 //! - I2: a [`CommitInterval`] is 10 ms to one day.
 //! - I5: an [`Every`] is an [`Interval`], or never.
 //! - I4: a [`DataRetention`] is at least a millisecond, or for ever, which is -1 as in Kafka.
+//! - I6: a [`FileSize`] is at least 64 KiB: a number without a unit is seldom meant as bytes.
 //! - I3: a [`ByteSize`] is 1 byte to 8 EiB - 1, so that it fits a signed 64-bit number too.
 
 use std::fmt;
@@ -190,6 +191,38 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// How large files are to become (I6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FileSize(ByteSize);
+
+const FILE_SIZE_MIN: u64 = 64 * 1024;
+
+impl FileSize {
+    pub fn bytes(self) -> u64 {
+        self.0.bytes()
+    }
+}
+
+impl FromStr for FileSize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let size: ByteSize = text.parse()?;
+        if size.bytes() < FILE_SIZE_MIN {
+            return Err(Error::usage(format!("files of {} bytes are too small", size.bytes()))
+                .with_hint("say a size with its unit, such as 128MiB; 64KiB is the least"));
+        }
+        Ok(FileSize(size))
+    }
+}
+
+impl fmt::Display for FileSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Serde's `try_from` and `into` for a type that is written as text.
 macro_rules! as_text {
     ($($name:ident),+) => {$(
@@ -208,7 +241,7 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(Interval, Every, CommitInterval, ByteSize);
+as_text!(Interval, Every, CommitInterval, ByteSize, FileSize);
 
 #[cfg(test)]
 mod tests {
@@ -257,6 +290,14 @@ mod tests {
         }
         for bad in ["9ms", "25h", "-10s"] {
             assert!(bad.parse::<CommitInterval>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn i6_files_are_not_so_small_by_mistake() {
+        assert_eq!("64KiB".parse::<FileSize>().unwrap().to_string(), "64KiB");
+        for text in ["128", "65535", "1KB"] {
+            assert!(text.parse::<FileSize>().unwrap_err().report().contains("128MiB"), "{text}");
         }
     }
 

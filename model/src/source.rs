@@ -87,8 +87,16 @@ pub trait Source: Send {
     /// Nothing of these is polled until others are named: whoever asks has enough of them. A source may hand it out all the same.
     fn hold(&mut self, _partitions: &BTreeSet<Partition>) {}
 
+    /// The record there stops its partition: it is to come alone, behind all that is before it. Said before a `seek` to what is before it.
+    fn stop_before(&mut self, _partition: Partition, _offset: Offset) {}
+
     /// Whether records of it are here, and are not handed out yet.
     fn keeps_back(&self, _partition: Partition) -> bool {
+        false
+    }
+
+    /// The same of any partition.
+    fn keeps_some_back(&self) -> bool {
         false
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -151,35 +152,23 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
     }
     check_order(arguments, session, &before).await?;
     let dead_letters = dead_letters_for(arguments, session).await?;
+    // What was planned is of what was looked at.
+    let (is_bound, was_changed) =
+        (planned.is_some() || (dead_letters.is_some() && before.dead_letters.is_none()), AtomicBool::new(false));
     let change = |definition: &mut Definition| {
-        if let Some(planned) = &planned {
-            planned.declare(definition);
+        let is_another = is_bound && definition.version != before.version + 1;
+        was_changed.store(is_another, Ordering::Relaxed);
+        if is_another {
+            return;
         }
-        if let Some(interval) = arguments.commit_interval {
-            definition.commit_interval_ms = interval.as_ms();
-        }
-        if let Some(retention_ms) = arguments.retention_ms {
-            definition.retention_ms = retention_ms;
-        }
-        if let Some(rows_stay) = arguments.data_retention_ms {
-            definition.data_retention_ms = rows_stay.0;
-        }
-        definition.compaction = definition.compaction.with(&arguments.compaction.policy());
-        if let Some(word) = arguments.evolution {
-            definition.evolution = word.into();
-        }
-        if let Some(word) = arguments.error_handling {
-            definition.error_handling = word.into();
-        }
-        if let Some(dead_letters) = &dead_letters {
-            let kept = definition.dead_letters.get_or_insert_with(|| dead_letters.clone());
-            if let Some(topic) = &dead_letters.topic {
-                kept.topic.get_or_insert_with(|| topic.clone());
-            }
-        }
+        apply(arguments, (planned.as_ref(), dead_letters.as_ref()), definition);
     };
     let of_table = change_table(arguments, session, &before).await?;
     let after = session.home.definitions().change(&table, change).await?;
+    if was_changed.load(Ordering::Relaxed) {
+        return Err(Error::conflict(format!("the settings of {table} were changed by somebody else meanwhile"))
+            .with_hint("ask again: what is so already stays so"));
+    }
     if arguments.evolution.is_some() && after.fan_out.is_none() {
         follow_from_now(session, &after).await?;
     }
@@ -190,6 +179,39 @@ pub async fn update(arguments: &UpdateArguments, session: &Session, out: &mut dy
     }
     output::document(session.format, &Updated { status, changed }, out)?;
     Ok(Exit::Done)
+}
+
+/// The settings that were asked for, in a definition.
+fn apply(
+    arguments: &UpdateArguments,
+    (planned, dead_letters): (Option<&Planned>, Option<&DeadLetters>),
+    definition: &mut Definition,
+) {
+    if let Some(planned) = planned {
+        planned.declare(definition);
+    }
+    if let Some(interval) = arguments.commit_interval {
+        definition.commit_interval_ms = interval.as_ms();
+    }
+    if let Some(retention_ms) = arguments.retention_ms {
+        definition.retention_ms = retention_ms;
+    }
+    if let Some(rows_stay) = arguments.data_retention_ms {
+        definition.data_retention_ms = rows_stay.0;
+    }
+    definition.compaction = definition.compaction.with(&arguments.compaction.policy());
+    if let Some(word) = arguments.evolution {
+        definition.evolution = word.into();
+    }
+    if let Some(word) = arguments.error_handling {
+        definition.error_handling = word.into();
+    }
+    if let Some(dead_letters) = dead_letters {
+        let kept = definition.dead_letters.get_or_insert_with(|| dead_letters.clone());
+        if let Some(topic) = &dead_letters.topic {
+            kept.topic.get_or_insert_with(|| topic.clone());
+        }
+    }
 }
 
 /// Rows of a table without an order cannot be sorted by whoever compacts it.

@@ -81,6 +81,9 @@ struct Description {
     #[serde(flatten)]
     shape: Shape,
     format: definition::Format,
+    /// What is around the rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    envelope: Option<definition::Envelope>,
     /// Absent where every record is a row, as is the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     delete: Option<Deletes>,
@@ -219,6 +222,7 @@ pub async fn describe(arguments: &TableArgument, session: &Session, out: &mut dy
         status,
         shape,
         format: definition.format,
+        envelope: definition.envelope,
         delete: definition.upsert.as_ref().map(|upsert| upsert.deletes),
         unavailable_value_placeholder: definition.upsert.map(placeholder),
         declared_columns: definition.columns,

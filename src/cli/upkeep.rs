@@ -89,6 +89,11 @@ pub async fn erase(arguments: &EraseArguments, session: &Session, out: &mut dyn 
     let table = session.catalog_table(&arguments.table).await?;
     let erased = removal::erase(&session.home, &table, &arguments.key).await?;
     output::document(session.format, &erased, out)?;
+    if erased.rows_erased == 0 {
+        session.remark(
+            "no row has that key. A key that is kept as it is has its bytes: a text of JSON is written with its quotes, --key '\"c-18\"'",
+        );
+    }
     if erased.snapshots_kept > 0 {
         session.remark("branches, tags or consumers keep older snapshots: what those hold of the key stays until they let go of them");
     }

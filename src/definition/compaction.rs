@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tableflow_model::{Error, Result};
 
-use crate::units::{ByteSize, Every};
+use crate::units::{Every, FileSize};
 
 /// What is absent is as the service does it where nobody says anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct CompactionPolicy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_percent: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_file_size: Option<ByteSize>,
+    pub target_file_size: Option<FileSize>,
 }
 
 impl CompactionPolicy {

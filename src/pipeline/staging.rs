@@ -73,6 +73,11 @@ impl Reader {
         self.source.keeps_back(partition)
     }
 
+    /// Records are here that wait for older ones of other partitions.
+    pub fn keeps_some_back(&self) -> bool {
+        self.source.keeps_some_back()
+    }
+
     /// What is there now, as rows.
     pub async fn poll(&mut self) -> Result<Vec<Rows>> {
         let mut rows = Vec::new();

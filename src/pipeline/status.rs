@@ -9,6 +9,7 @@ use iceberg::spec::{Operation, TableMetadata};
 use serde::Serialize;
 use tableflow_catalog::LoadedTable;
 use tableflow_lake::commit::ROLLED_BACK_TO;
+use tableflow_lake::layout::key_ids;
 use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, TableName};
 
@@ -204,9 +205,11 @@ impl TableStatus {
 
 /// That of the table: a change that is declared is told once it is made.
 fn mode_of(definition: &Definition, table: Option<&TableMetadata>) -> &'static str {
-    let standing = table.map(|table| Standing::of(definition, table));
-    let is_due = matches!(standing, Some(Standing::Due(_)));
-    mode::word(definition.upsert.is_some() != is_due)
+    match table.map(|table| (table, Standing::of(definition, table))) {
+        // One that was taken back is due, too, and changes nothing.
+        Some((table, Standing::Due(_))) => mode::word(!key_ids(table.current_schema()).is_empty()),
+        _ => mode::word(definition.upsert.is_some()),
+    }
 }
 
 /// The table as it is now.

@@ -17,7 +17,7 @@ use super::run::{Run, Task};
 use crate::definition::{CompactionPolicy, CompactionStrategy};
 use crate::home::Home;
 use crate::query::files_with;
-use crate::units::ByteSize;
+use crate::units::FileSize;
 
 /// How large files become where nobody says it.
 const TARGET_BYTES: u64 = 128 * 1024 * 1024;
@@ -42,13 +42,13 @@ impl Options {
     /// What a person asks for.
     pub fn asked(policy: &CompactionPolicy, condition: Option<String>, means: Means) -> Self {
         let sorts = policy.strategy == Some(CompactionStrategy::Sort);
-        let thresholds = Thresholds::new(policy.target_file_size.map_or(TARGET_BYTES, ByteSize::bytes));
+        let thresholds = Thresholds::new(policy.target_file_size.map_or(TARGET_BYTES, FileSize::bytes));
         Options { condition, ..Options::of(policy, Thresholds { sorts, ..thresholds }, means) }
     }
 
     /// What is worth doing by itself. Where rows are to be sorted, those of small files are, together: not all that there are.
     pub fn due(policy: &CompactionPolicy, means: Means) -> Self {
-        let target_bytes = policy.target_file_size.map_or(TARGET_BYTES, ByteSize::bytes);
+        let target_bytes = policy.target_file_size.map_or(TARGET_BYTES, FileSize::bytes);
         let mut thresholds = Thresholds::due(target_bytes.min(means.memory.bytes_max() / FILE_SHARE));
         if let Some(files) = policy.small_files {
             thresholds.files_min = files as usize;

@@ -1,7 +1,7 @@
 //! Upkeep while the service runs: every table in its turn, without anybody asking.
 //!
-//! - I1: a table is looked after when its time has come, or when it has grown much since; one table after the other: tables
-//!   are fed first.
+//! - I1: a table is looked after when its time has come, or when it has grown much since; one table after the other, each
+//!   kind in turn: tables are fed first.
 //! - I2: a table that nobody changed since is left alone, but for files that may go once their day is over.
 //! - I3: a failure is told and tried again when the table's time comes; it touches no other table, and no job.
 //! - I4: a stop ends it at once: what a compaction has staged by then is nobody's.
@@ -101,12 +101,15 @@ impl Upkeep {
     }
 
     fn next_at(&self) -> Instant {
+        if self.grown().is_some() {
+            return Instant::now();
+        }
         let due = self.seen.values().map(|seen| seen.due);
         let grown = self.home.growth.due(Instant::now()).1;
         due.chain(grown).fold(self.tables_due, Instant::min)
     }
 
-    /// All whose time has come; those that have grown much are first (I1).
+    /// One that has grown much, and one whose time has come: neither keeps the other waiting (I1).
     async fn look(&mut self) {
         if self.tables_due <= Instant::now() {
             if let Err(error) = self.read_tables().await {
@@ -114,38 +117,40 @@ impl Upkeep {
             }
             self.tables_due = Instant::now() + self.config.compact.every.duration().min(DEFINITIONS_EVERY_MAX);
         }
-        while let Some(kept) = self.next() {
+        if let Some(kept) = self.grown().cloned() {
             self.look_after(&kept).await;
         }
+        if let Some(kept) = self.due().cloned() {
+            self.look_after(&kept).await;
+        }
+    }
+
+    fn grown(&self) -> Option<&Kept> {
+        let grown = self.home.growth.due(Instant::now()).0.into_iter();
+        grown.filter_map(|table| self.tables.iter().find(|kept| kept.table == table)).next()
+    }
+
+    /// Who waits longest.
+    fn due(&self) -> Option<&Kept> {
+        let now = Instant::now();
+        let due = self.tables.iter().filter_map(|kept| Some((self.seen.get(&kept.table)?.due, kept)));
+        due.filter(|(due, _)| *due <= now).min_by_key(|(due, _)| *due).map(|(_, kept)| kept)
     }
 
     async fn read_tables(&mut self) -> Result<()> {
         self.tables = kept_tables(&self.home).await?;
         let named: HashSet<&TableName> = self.tables.iter().map(|kept| &kept.table).collect();
         self.seen.retain(|table, _| named.contains(table));
+        let now = Instant::now();
         for kept in &self.tables {
-            let new = || Seen { due: Instant::now(), done: None };
-            self.seen.entry(kept.table.clone()).or_insert_with(new);
+            let soon = now + every(&self.config, kept);
+            let seen = self.seen.entry(kept.table.clone()).or_insert(Seen { due: now, done: None });
+            // It may be looked at more often than was said when it was last.
+            seen.due = seen.due.min(soon);
         }
         let compacted = self.tables.iter().filter(|kept| compacts(kept));
         self.home.growth.watch(&compacted.map(|kept| kept.table.clone()).collect());
         Ok(())
-    }
-
-    fn next(&self) -> Option<Kept> {
-        let now = Instant::now();
-        let grown = self.home.growth.due(now).0.into_iter();
-        let is_due = |kept: &&Kept| self.seen.get(&kept.table).is_some_and(|seen| seen.due <= now);
-        let grown = grown.filter_map(|table| self.tables.iter().find(|kept| kept.table == table)).next();
-        grown.or_else(|| self.tables.iter().find(is_due)).cloned()
-    }
-
-    fn every(&self, kept: &Kept) -> Duration {
-        match kept.compaction.every {
-            Some(Every(Some(every))) => every,
-            Some(Every(None)) | None => self.config.compact.every,
-        }
-        .duration()
     }
 
     /// I3.
@@ -158,7 +163,7 @@ impl Upkeep {
             tracing::warn!(table = %kept.table, %error, hint, "upkeep failed, and is tried again");
             self.home.growth.failed(&kept.table, Trouble::of(error).reason, started.elapsed());
         }
-        let due = Instant::now() + self.every(kept);
+        let due = Instant::now() + every(&self.config, kept);
         self.seen.insert(kept.table.clone(), Seen { due, done: looked.unwrap_or_default() });
     }
 
@@ -167,6 +172,7 @@ impl Upkeep {
         let started = Instant::now();
         let Ok(loaded) = self.home.catalog.load_table(&kept.table).await else {
             // It is not made yet, or the catalog does not answer, which its job tells.
+            self.home.growth.passed_over(&kept.table);
             return Ok(None);
         };
         let done = self.seen.get(&kept.table).and_then(|seen| seen.done.as_ref());
@@ -203,6 +209,14 @@ impl Upkeep {
         steps.extend((self.home.clock.now() >= Millis(due_at)).then_some(Step::Vacuum));
         Ok(steps)
     }
+}
+
+fn every(config: &UpkeepConfig, kept: &Kept) -> Duration {
+    match kept.compaction.every {
+        Some(Every(Some(every))) => every,
+        Some(Every(None)) | None => config.compact.every,
+    }
+    .duration()
 }
 
 /// I5.

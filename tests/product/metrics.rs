@@ -107,7 +107,7 @@ fn documented() -> BTreeMap<String, String> {
 }
 
 /// Those that stay at zero where nothing goes wrong, nothing is far behind and no other engine writes.
-const AT_REST: [&str; 12] = [
+const AT_REST: [&str; 13] = [
     "tableflow_backfill_fetch_bytes",
     "tableflow_backfill_turns",
     "tableflow_backfill_waiting",
@@ -118,6 +118,7 @@ const AT_REST: [&str; 12] = [
     "tableflow_key_index_disk_keys",
     "tableflow_runtime_queued_tasks",
     "tableflow_table_state",
+    "tableflow_upkeep_behind",
     "tableflow_upkeep_failures_total",
     "tableflow_values_lost_total",
 ];

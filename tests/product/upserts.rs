@@ -404,3 +404,31 @@ fn of_records_in_several_partitions_the_last_one_by_time_stays_whenever_each_is_
     check(&world, "t", &expected);
     assert!(up.terminate().success());
 }
+
+/// What is younger than a record that stops its partition waits behind it: else an older value would come last.
+#[test]
+fn a_record_that_cannot_be_decoded_does_not_let_younger_ones_pass() {
+    let world = World::new();
+    world.topic("t", 2);
+    let line = |partition: u8, at: i64, key: i64, value: Value| {
+        format!("{}\n", json!({"key": {"id": key}, "value": value, "timestamp": at, "partition": partition}))
+    };
+    let row = |id: i64, v: i64| json!({"id": id, "v": v});
+    let lines = [
+        line(0, 5, 7, row(7, 5)),
+        line(0, 10, 9, json!("no row")),
+        line(0, 20, 1, row(1, 20)),
+        line(0, 21, 2, Value::Null),
+        line(1, 4, 8, row(8, 4)),
+        line(1, 50, 1, row(1, 50)),
+        line(1, 51, 2, row(2, 51)),
+    ];
+    world.produce_envelopes("t", &lines.concat());
+    world.ok(&["enable", "t", "--key", "id", "--columns", "id BIGINT, v BIGINT"]);
+    world.run(&["sync", "t"]).failed(3, &["partition=0", "offset=1"]);
+    check(&world, "t", &BTreeMap::from([(7, 5), (8, 4)]));
+    world.ok(&["update", "t", "--error-handling", "SKIP"]);
+    world.ok(&["resume", "t"]);
+    world.ok(&["sync", "t"]);
+    check(&world, "t", &BTreeMap::from([(1, 50), (2, 51), (7, 5), (8, 4)]));
+}

@@ -81,7 +81,7 @@ pub(super) fn no_change(row: usize, what: &str) -> RecordError {
         reason: Reason::NotAChange,
         path: "$".to_owned(),
         message: format!("the value is no change of a row: {what}"),
-        remedy: Remedy::Produce("let Debezium's connector send changes of rows alone to this topic".to_owned()),
+        remedy: Remedy::Produce("let Debezium's connector send changes of rows alone to this topic; flattened ones are read without --format debezium, with --key".to_owned()),
     }
 }
 

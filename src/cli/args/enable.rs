@@ -101,14 +101,14 @@ pub struct EnableArguments {
     /// Keep rows for this long, by the time of their records; -1 keeps them for ever [default: -1]
     #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = super::values::with_hint::<DataRetention>)]
     pub data_retention_ms: Option<DataRetention>,
-    #[command(flatten)]
-    pub compaction: CompactionArguments,
     /// The columns that say where a row came from [default: portable]
     #[arg(long, value_name = "COLUMNS", value_enum, ignore_case = true)]
     pub metadata_columns: Option<MetadataColumns>,
     /// Print the plan and stop
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub compaction: CompactionArguments,
 }
 
 /// How a table is written.

@@ -96,7 +96,7 @@ const VERBS: &[(&str, &str)] = &[
     (
         "compact|t|b.u|--where|day > 3|--target-file-size|64MiB|--dry-run",
         "Compact(CompactArguments { tables: [TableReference(\"t\"), TableReference(\"b.u\")], \
-         target_file_size: Some(ByteSize(67108864)), strategy: None, condition: Some(\"day > 3\"), dry_run: true })",
+         target_file_size: Some(FileSize(ByteSize(67108864))), strategy: None, condition: Some(\"day > 3\"), dry_run: true })",
     ),
     (
         "compact|t|--strategy|SORT",

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::TableReference;
 use crate::definition::{CompactionPolicy, CompactionStrategy};
-use crate::units::{ByteSize, Every, Interval};
+use crate::units::{Every, FileSize, Interval};
 
 /// How the service compacts a table.
 #[derive(Clone, Debug, Args)]
@@ -19,12 +19,12 @@ pub struct CompactionArguments {
     /// So many small files of a partition are put together [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub compact_files: Option<u32>,
-    /// A file with so many of its rows deleted, in hundredths, is written anew [default: 30]
+    /// A file is written anew once so many percent of its rows are deleted [default: 30]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub compact_deleted: Option<u8>,
     /// How large files become [default: 128MiB]
-    #[arg(long, value_name = "SIZE", value_parser = super::values::with_hint::<ByteSize>)]
-    pub target_file_size: Option<ByteSize>,
+    #[arg(long, value_name = "SIZE", value_parser = super::values::with_hint::<FileSize>)]
+    pub target_file_size: Option<FileSize>,
 }
 
 impl CompactionArguments {
@@ -45,8 +45,8 @@ pub struct CompactArguments {
     #[arg(required = true, value_name = "TABLE")]
     pub tables: Vec<TableReference>,
     /// How large files become [default: as the table was enabled, 128MiB]
-    #[arg(long, value_name = "SIZE")]
-    pub target_file_size: Option<ByteSize>,
+    #[arg(long, value_name = "SIZE", value_parser = super::values::with_hint::<FileSize>)]
+    pub target_file_size: Option<FileSize>,
     /// How rows are put into the new files [default: as the table was enabled, bin-pack]
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub strategy: Option<CompactStrategy>,

@@ -32,8 +32,8 @@ pub(super) async fn is_wanted(
     let asked = &request.asked;
     let asked = match (asked.append, asked.upsert || asked.envelope.is_some() || !asked.key.is_empty()) {
         (true, true) if asked.envelope.is_some() => {
-            return Err(Error::usage("a table of every change comes later")
-                .with_hint("leave --mode out: the table has the rows of the source; or leave --format out"));
+            return Err(Error::usage("a table of Debezium's changes has one row for each row of their source")
+                .with_hint("leave --mode out; --delete history keeps each version, and --format json makes a row of each change"));
         }
         (true, true) => {
             return Err(Error::usage("--key is for tables with one row a key")

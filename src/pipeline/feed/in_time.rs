@@ -9,6 +9,8 @@
 //! - I2: where a partition's records do not come, those of others that are younger than what it has handed out wait for
 //!   them: an order that cannot be known is not guessed.
 //! - I3: what came after the ranges were asked for waits for nothing: a table that follows its topic is as fresh as any.
+//! - I5: a record that stops its partition is handed out alone, once all that is not younger was: whatever becomes of it, nothing
+//!   that is younger is before it.
 //! - I4: what is kept back is at most four polls, or 16 KiB a partition and one record of each.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -40,6 +42,8 @@ struct Lane {
     kept: VecDeque<Records>,
     /// The youngest of those that are kept.
     youngest: Option<i64>,
+    /// I5.
+    stop: Option<Offset>,
 }
 
 impl Lane {
@@ -52,8 +56,10 @@ impl Lane {
     /// The records at its front that are not younger, as they came.
     fn take_until(&mut self, time: Option<i64>, taken: &mut Vec<Records>) {
         while let Some(records) = self.kept.pop_front() {
-            let older = |at: &i64| time.is_none_or(|time| *at <= time);
-            let count = records.timestamps.iter().take_while(|at| older(at)).count();
+            let older = |at: i64| time.is_none_or(|time| at <= time);
+            let before = |offset: i64| self.stop.is_none_or(|stop| offset < stop.0);
+            let rows = records.timestamps.iter().zip(&records.offsets);
+            let count = rows.take_while(|(at, offset)| older(**at) && before(**offset)).count();
             if count == records.len() {
                 self.from = records.next_offset;
                 taken.push(records);
@@ -70,6 +76,29 @@ impl Lane {
         let left = self.kept.iter().flat_map(|records| records.timestamps.iter().copied());
         self.youngest = left.max();
     }
+
+    /// The time of the record that stops it, where it is here.
+    fn stops_at(&self) -> Option<i64> {
+        let stop = self.stop?;
+        let rows = self.kept.iter().flat_map(|records| records.offsets.iter().zip(&records.timestamps));
+        rows.filter(|(offset, _)| **offset >= stop.0).map(|(_, at)| *at).next()
+    }
+
+    /// That record, where it is the next one (I5).
+    fn take_stop(&mut self) -> Option<Records> {
+        let stop = self.stop?;
+        let records = self.kept.pop_front()?;
+        if records.offsets.first().is_none_or(|first| *first < stop.0) {
+            self.kept.push_front(records);
+            return None;
+        }
+        let (stopping, after) = records.split_at(1);
+        if !after.is_empty() {
+            self.kept.push_front(after);
+        }
+        (self.stop, self.from) = (None, stopping.next_offset);
+        Some(stopping)
+    }
 }
 
 impl InTime {
@@ -82,13 +111,16 @@ impl InTime {
     fn horizon(&self) -> Horizon {
         let mut horizon = Horizon::Open;
         for (partition, lane) in &self.partitions {
-            if self.ends.get(partition).is_none_or(|end| lane.next >= *end) {
-                continue;
-            }
-            let Some(youngest) = lane.youngest else { return Horizon::Waits };
+            let is_at_its_end = self.ends.get(partition).is_none_or(|end| lane.next >= *end);
+            let until = match (lane.stops_at(), lane.youngest) {
+                (Some(stop), _) => stop,
+                (None, _) if is_at_its_end => continue,
+                (None, Some(youngest)) => youngest,
+                (None, None) => return Horizon::Waits,
+            };
             horizon = match horizon {
-                Horizon::Until(time) => Horizon::Until(time.min(youngest)),
-                _ => Horizon::Until(youngest),
+                Horizon::Until(time) => Horizon::Until(time.min(until)),
+                _ => Horizon::Until(until),
             };
         }
         horizon
@@ -114,6 +146,10 @@ impl InTime {
         };
         let mut taken = Vec::new();
         self.partitions.values_mut().for_each(|lane| lane.take_until(time, &mut taken));
+        if taken.is_empty() {
+            let stopped = self.partitions.values_mut().filter(|lane| lane.stops_at() == time);
+            taken.extend(stopped.filter(|lane| lane.stop.is_some()).find_map(Lane::take_stop));
+        }
         taken
     }
 }
@@ -151,6 +187,8 @@ impl Source for InTime {
 
     /// What is kept back stays where it goes on from there.
     async fn seek(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<()> {
+        let stops: BTreeMap<Partition, Offset> =
+            self.partitions.iter().filter_map(|(partition, lane)| Some((*partition, lane.stop?))).collect();
         self.partitions.retain(|partition, lane| positions.get(partition) == Some(&lane.from));
         let mut epochs = std::mem::take(&mut self.expected_epochs);
         for (partition, place) in positions {
@@ -159,6 +197,7 @@ impl Source for InTime {
                 next: *place,
                 ..Lane::default()
             });
+            lane.stop = stops.get(partition).copied().filter(|stop| *stop >= *place);
             let last = lane.kept.back().and_then(|records| Some((records, records.len().checked_sub(1)?)));
             if let Some((records, last)) = last {
                 match records.appendings.of(last).leader_epoch {
@@ -171,8 +210,16 @@ impl Source for InTime {
         self.inner.seek(&self.partitions.iter().map(|(partition, lane)| (*partition, lane.next)).collect()).await
     }
 
+    fn stop_before(&mut self, partition: Partition, offset: Offset) {
+        self.partitions.entry(partition).or_default().stop = Some(offset);
+    }
+
     fn keeps_back(&self, partition: Partition) -> bool {
         self.partitions.get(&partition).is_some_and(|lane| lane.youngest.is_some())
+    }
+
+    fn keeps_some_back(&self) -> bool {
+        self.partitions.keys().any(|partition| self.keeps_back(*partition))
     }
 
     fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>> {
@@ -396,6 +443,34 @@ mod tests {
             }
         }
         assert!(handed_out_early > 2_000, "{handed_out_early} polls answered before the end");
+    }
+
+    #[tokio::test]
+    async fn i5_a_record_that_stops_its_partition_comes_alone_behind_all_that_is_older() {
+        for seed in 0..300 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let times: Vec<Vec<i64>> = (0..3).map(|_| rising(&mut random, 30)).collect();
+            let mut reading = Reading::of(times.clone(), seed).await;
+            for _ in 0..random.u8(..6) {
+                reading.poll();
+            }
+            // What was polled with it is not taken.
+            let stopped = random.usize(..3);
+            let at = random.usize(reading.taken[stopped].len().min(29)..30);
+            reading.source.stop_before(Partition(stopped as i32), Offset(at as i64));
+            reading.begin().await;
+            while reading.taken[stopped].len() <= at {
+                let before = reading.taken.clone();
+                reading.poll();
+                assert!(reading.is_in_time(), "seed {seed}");
+                if reading.taken[stopped].len() > at {
+                    let came: usize =
+                        reading.taken.iter().map(Vec::len).sum::<usize>() - before.iter().map(Vec::len).sum::<usize>();
+                    assert_eq!((reading.taken[stopped].len(), came), (at + 1, 1), "seed {seed}: alone");
+                }
+            }
+            reading.read_all();
+        }
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@
 //! - I6: a step is taken once all that was read before it is committed. Where that epoch came to nothing it is read
 //!   again first: behind the step its values would be late ones.
 //! - I7: records that are there and do not come are told of.
+//! - I8: of a table with one row a key what is younger than a record that stops its partition is read behind it.
 
 mod in_time;
 mod place;
@@ -84,6 +85,8 @@ pub struct Feed {
     look_every: Duration,
     waits: Waits,
     growth: Arc<Growth>,
+    /// The topic is read in the order of time.
+    is_in_time: bool,
 }
 
 impl Feed {
@@ -132,6 +135,7 @@ impl Feed {
             look_every: LOOK_AHEAD_EVERY_MIN,
             waits: Waits::default(),
             growth: home.growth.clone(),
+            is_in_time: definition.upsert.is_some(),
         })
     }
 
@@ -159,6 +163,10 @@ impl Feed {
 
     /// One poll into the files.
     async fn take(&mut self, polled: Vec<Rows>, files: &mut EpochFiles) -> Result<()> {
+        if self.is_in_time && self.stops_amid(&polled) {
+            // Nothing that is younger is to be before it (I8).
+            return self.reader.source().seek(&files.positions).await;
+        }
         let mut halted = BTreeSet::new();
         for rows in polled {
             // What follows in its partition must wait behind it.
@@ -189,13 +197,25 @@ impl Feed {
         Ok(())
     }
 
+    /// Whether a record stops its partition while others handed theirs out. It is to come alone then.
+    fn stops_amid(&mut self, polled: &[Rows]) -> bool {
+        let alone = polled.iter().all(|rows| polled.first().is_some_and(|first| first.partition == rows.partition));
+        let stops: Vec<(Partition, Offset)> =
+            polled.iter().filter(|rows| rows.halt.is_some()).map(|rows| (rows.partition, rows.next_offset)).collect();
+        if alone || stops.is_empty() {
+            return false;
+        }
+        stops.into_iter().for_each(|(partition, offset)| self.reader.source().stop_before(partition, offset));
+        true
+    }
+
     fn is_full(&self, files: &EpochFiles) -> bool {
         files.file_bytes() >= FILE_BYTES_TARGET || files.files_done() >= EPOCH_FILES_MAX || self.memory.must_flush()
     }
 
     /// Waits until the next look. A topic that is quiet need not be fetched (I5).
     async fn idle(&mut self, looked_at: Instant, has_rows: bool) {
-        if !self.resting && self.pace.is_quiet(looked_at) {
+        if !self.resting && self.pace.is_quiet(looked_at) && !self.reader.keeps_some_back() {
             match has_rows {
                 // What it has is soon committed; whoever waits for the turn need not wait for that.
                 true => self.turn = None,

@@ -18,6 +18,7 @@ use super::{Standing, made};
 use crate::definition::{Definition, Deletes, Format, Keys, ModeChange, Upsert};
 use crate::home::Home;
 use crate::pipeline::decoding::format_of;
+use crate::pipeline::status::status_of;
 use crate::pipeline::target;
 
 /// What a person asks for.
@@ -56,6 +57,9 @@ impl Planned {
         counted(home, (&after, &self.change), &self.table, memory_bytes).await
     }
 }
+
+/// A table that is behind by more does not follow its topic.
+const LAG_MAX: i64 = 1_000;
 
 /// Whether a change that was declared is still to be made.
 pub async fn is_pending(home: &Home, definition: &Definition) -> Result<bool> {
@@ -100,14 +104,18 @@ pub async fn plan(home: &Home, definition: &Definition, asked: &AskedMode) -> Re
     }
     if !upserts {
         if definition.envelope.is_some() {
-            return Err(Error::usage("a table of every change comes later")
-                .with_detail(format!("table {} has the rows of the changes' source", definition.table))
-                .with_hint("leave --mode out"));
+            return Err(Error::usage(format!(
+                "table {} has one row for each row of the changes' source",
+                definition.table
+            ))
+            .with_detail("it stays so: its records are Debezium's changes")
+            .with_hint("for a row of each change enable the topic into another table: --table NAME --format json"));
         }
         return Ok(Some(Planned { change: ModeChange { number, key: Vec::new() }, upsert: None, table }));
     }
     let change = ModeChange { number, key: key_of(definition, &table, &asked.key)? };
     let upsert = upsert_of(home, definition, &change.key).await?;
+    check_in_step(home, definition).await?;
     let planned = Planned { change, upsert: Some(upsert), table };
     let mut after = definition.clone();
     planned.declare(&mut after);
@@ -130,6 +138,18 @@ fn check_kind(definition: &Definition) -> Result<()> {
         (None, Some(_)) => Err(refused("has a table of dead letters, which it is kept in step with")),
         (None, None) => Ok(()),
     }
+}
+
+/// Of a key in several partitions the last record stays: what is not read yet would come behind what is.
+async fn check_in_step(home: &Home, definition: &Definition) -> Result<()> {
+    let status = status_of(home, definition).await?;
+    if status.partitions.len() > 1 && status.lag > LAG_MAX {
+        let table = definition.table.to_plain_string();
+        return Err(Error::usage(format!("{} records of the topic are not in table {table} yet", status.lag))
+            .with_detail("of a key with records in several partitions an older one might come last, and stay")
+            .with_hint(format!("`tableflow sync {table}`, or let the service catch up; then ask again")));
+    }
+    Ok(())
 }
 
 /// Rows stay identified by the columns that they are identified by.

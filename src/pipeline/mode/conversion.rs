@@ -128,6 +128,11 @@ impl Conversion {
             }
             Err(error) => return Err(error),
         };
+        // Rows were read for a while: a person may have taken it back.
+        let newest = self.home.definitions().newest_of(self.definition.clone()).await?;
+        if newest.mode_change.as_ref() != Some(&self.change) {
+            return Ok(None);
+        }
         self.target.publish(assertion, (&delta, None), &mut self.patience).await.map(Some)
     }
 
