@@ -83,8 +83,8 @@ def fire(suite):
 def throughput(suite, compacts):
     """All changes at once: how long until they are in the table."""
     with Fire(suite, f"fire-{'on' if compacts else 'off'}", compacts) as fire:
-        changed = json.loads(fire.change(FIRE_CHANGES).communicate()[0])
         began, cpu = time.time(), fire.load.cpu_seconds()
+        changed = json.loads(fire.change(FIRE_CHANGES).communicate()[0])
         fire.watch.until(lambda: fire.lag() == 0, PATIENCE_S)
         seconds, cpu = time.time() - began, fire.load.cpu_seconds() - cpu
         waited, figures = fire.commits(), [fire.metric(name) for name in COUNTS]

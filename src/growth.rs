@@ -4,7 +4,7 @@
 //! feeds it waits longer between commits while it is too much.
 //! - I1: only growth counts: a table of ten thousand partitions has as many files, and nothing is wrong with it.
 //! - I2: a table that nobody looks after here has never grown too much.
-//! - I3: a table that was looked after in vain, or just now, wakes nobody for a while, however much it grows.
+//! - I3: a table that was looked after in vain, or just now, is not due for a while, however much it grows.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

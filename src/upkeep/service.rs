@@ -3,7 +3,7 @@
 //! - I1: a table is looked after when its time has come, or when it has grown much since; one table after the other, each
 //!   kind in turn: tables are fed first.
 //! - I2: a table that nobody changed since is left alone, but for files that may go once their day is over.
-//! - I3: a failure is told and tried again when the table's time comes; it touches no other table, and no job.
+//! - I3: a failure is told and tried again when the table's time comes, or after a pause where it has grown; it touches no other table, and no job.
 //! - I4: a stop ends it at once: what a compaction has staged by then is nobody's.
 //! - I5: a table that somebody else is to compact is not compacted here, nor does anybody wait for that ([`crate::growth`]).
 

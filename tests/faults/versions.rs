@@ -26,6 +26,12 @@ pub fn check(keyed: &Keyed, replay: &str) {
         let mut values: Vec<i64> = rows.iter().map(|row| number(row, "v")).collect();
         values.sort_unstable();
         assert_eq!(values, (1..=keyed.changes.last_value).collect::<Vec<_>>(), "{replay}: each version once");
+        let of_rows_before = rows.iter().filter(|row| row["__op"] == "u").count();
+        assert!(
+            rows.len() < 100 || of_rows_before > 10,
+            "{replay}: {of_rows_before} of {} versions are updates",
+            rows.len()
+        );
         let mut by_key: BTreeMap<i64, BTreeMap<i64, &Fields>> = BTreeMap::new();
         for row in &rows {
             by_key.entry(number(row, "id")).or_default().insert(number(row, "v"), row);

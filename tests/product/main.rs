@@ -24,6 +24,9 @@
 //!  compaction fewer files, the same rows
 //!  removal    rows that go by what they are
 //!  upkeep     history forgotten, files that nobody needs deleted
+//!  growth     tables that grow fast, and how each is compacted
+//!  followed   what went and came, told to who follows a table
+//!  key_index  the index of keys, beyond memory and across processes
 //!  altered    columns that another engine renamed, dropped, added again
 //!  registry   the embedded schema registry, over HTTP and by verbs
 //!  schema_check  what a new schema would do, and that it does

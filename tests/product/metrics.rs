@@ -118,7 +118,7 @@ const AT_REST: [&str; 13] = [
     "tableflow_key_index_disk_keys",
     "tableflow_runtime_queued_tasks",
     "tableflow_table_state",
-    "tableflow_upkeep_behind",
+    "tableflow_upkeep_trouble",
     "tableflow_upkeep_failures_total",
     "tableflow_values_lost_total",
 ];

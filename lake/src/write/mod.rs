@@ -11,6 +11,7 @@
 //!  vectors   deletion vectors
 //!  deletes   the delete files of a commit, in the form that the table has
 //!  keys      files of the keys that an epoch deletes
+//!  partial   files of the rows that lack values
 //!  text      a finished file as text, for epoch manifests, and back
 //! ```
 //!

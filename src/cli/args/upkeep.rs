@@ -10,7 +10,7 @@ use crate::units::{Every, FileSize, Interval};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Compaction by the service")]
 pub struct CompactionArguments {
-    /// How often the service looks what is to be compacted, or never [default: compact.every of [upkeep], 10m]
+    /// How often the service looks what is to be compacted, or never [default: upkeep.compact.every, 10m]
     #[arg(long, value_name = "TIME", value_parser = super::values::with_hint::<Every>)]
     pub compact_every: Option<Every>,
     /// How rows are put into new files [default: bin-pack]

@@ -165,7 +165,7 @@ const OF_CARE: [(Family, Read<Care>); 2] = [
         care.files_since as f64
     }),
     (
-        Family::gauge("tableflow_upkeep_behind", "1 while they are so many that commits wait longer, or upkeep fails"),
+        Family::gauge("tableflow_upkeep_trouble", "1 while they are so many that commits wait longer, or upkeep fails"),
         |care| f64::from(u8::from(care.is_too_much() || care.failure.is_some())),
     ),
 ];

@@ -20,7 +20,7 @@ const PEAK_BYTES_MAX: u64 = 512 << 20;
 /// A file of the table, as it is to be.
 type Damage = fn(&[u8]) -> Vec<u8>;
 
-/// Which files, by how their names end; what is done to them, and a word of what is said.
+/// Which files, by how their names end, and what is done to them.
 const DAMAGES: [(&str, &str, Damage); 16] = [
     ("metadata.json", "cut in half", half),
     ("metadata.json", "a bomb", bomb),
@@ -131,7 +131,7 @@ fn with_damage(world: &World, producer: &mut Changes, (kind, what, damage): (&st
 }
 
 #[test]
-fn bad_inputs_62_to_65_a_damaged_file_is_named_and_nothing_is_lost() {
+fn bad_inputs_62_to_65_a_damaged_file_is_an_error_and_nothing_is_lost() {
     let world = World::new();
     let mut producer = Changes::by_lot(62);
     world.topic("t", 1);
