@@ -2,6 +2,7 @@
 
 usage: peers.py append NDJSON DIR              PyArrow reads the lines, PyIceberg appends them to a table in DIR
        peers.py commits DATA_DIR TABLE TIMES   PyIceberg appends one row at a time to a table of the embedded catalog
+       peers.py upsert DIR KEYS CHANGES        PyIceberg: KEYS rows, then CHANGES of them by one upsert, two in three of them new
        peers.py queries LOCATION               DuckDB: statements from stdin, {table} stands for the table
        peers.py copy LOCATION DIR COLUMN       DuckDB: the rows into files of 128 MB in DIR, sorted by COLUMN if it is named
        peers.py query LOCATION SQL             DuckDB: one statement, as a process
@@ -63,6 +64,41 @@ def commits(data_dir, name, times):
     return {"ms": took}
 
 
+def customers(ids, value):
+    import pyarrow
+
+    columns = {
+        "id": ids,
+        "value": [(number * 7 + value) % 1_000_003 for number in ids],
+        "name": [f"customer {number:012}" for number in ids],
+        "city": [f"city {number % 1000}" for number in ids],
+        "active": [True] * len(ids),
+    }
+    return pyarrow.table(columns)
+
+
+def upsert(directory, keys, changes):
+    """Imports, the making of the table and its first rows are not counted; nothing is deleted, which it cannot say."""
+    import random
+
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    folder, keys, changes = pathlib.Path(directory).resolve(), int(keys), int(changes)
+    catalog = SqlCatalog("upserts", uri=f"sqlite:///{folder}/upserts.db", warehouse=f"file://{folder}/upserts")
+    catalog.create_namespace("bronze")
+    first = customers(list(range(keys)), 0)
+    table = catalog.create_table("bronze.customers", first.schema)
+    table.append(first)
+    known = random.Random(10).sample(range(keys), changes // 3)
+    changed = customers(known + list(range(keys, keys + changes - len(known))), 1)
+    started, cpu_started = time.perf_counter(), cpu_seconds()
+    done = table.upsert(changed, join_cols=["id"])
+    seconds, cpu = time.perf_counter() - started, cpu_seconds() - cpu_started
+    if (done.rows_updated, done.rows_inserted) != (len(known), changes - len(known)):
+        raise SystemExit(f"error: {done}, but {len(known)} rows were changed of {changes}")
+    return {"seconds": seconds, "cpu_seconds": cpu}
+
+
 def duckdb_query(connection, location, sql):
     scan = f"iceberg_scan('{location.removeprefix('file://')}')"
     started = time.perf_counter()
@@ -97,6 +133,8 @@ def main(verb, *arguments):
         print(json.dumps(append(*arguments)))
     elif verb == "commits":
         print(json.dumps(commits(*arguments)))
+    elif verb == "upsert":
+        print(json.dumps(upsert(*arguments)))
     elif verb == "queries":
         queries(*arguments)
     elif verb == "copy":

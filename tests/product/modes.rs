@@ -244,6 +244,16 @@ fn what_cannot_be_told_is_refused_and_says_why() {
     world.ok(&["enable", "changes", "--format", "debezium", "--key", "id"]);
     world.ok(&["sync", "changes"]);
     world.run(&["update", "changes", "--mode", "append"]).failed(2, &["of the changes' source", "--format json"]);
+    world.topic("behind", 2);
+    world.produce("behind", "{\"id\":1}\n");
+    world.ok(&["enable", "behind"]);
+    world.ok(&["sync", "behind"]);
+    let many: String = (0..1_500).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    world.produce("behind", &many);
+    let words = ["update", "behind", "--mode", "upsert", "--key", "id"];
+    world.run(&words).failed(2, &["1500 records of the topic", "tableflow sync bronze.behind"]);
+    world.ok(&["sync", "behind"]);
+    world.ok(&words);
     world.topic("versions", 1);
     world.produce("versions", "{\"id\":1}\n");
     world.ok(&["enable", "versions", "--key", "id", "--delete", "history"]);
