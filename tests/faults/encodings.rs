@@ -3,24 +3,10 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use tableflow_store::KillPoint;
-
-use super::upserts::{Keyed, SIGKILL};
+use super::upserts::{Keyed, OF_COMMITS, SIGKILL};
 use crate::changes::{Changes, Kind};
 
 const ROUNDS: usize = 24;
-
-/// Those that every commit passes, of rows and of rewritten files.
-const POINTS: [KillPoint; 8] = [
-    KillPoint::DataFileBefore,
-    KillPoint::DataFileAfter,
-    KillPoint::ManifestBefore,
-    KillPoint::ManifestAfter,
-    KillPoint::ManifestListAfter,
-    KillPoint::MetadataAfter,
-    KillPoint::CatalogSwapBefore,
-    KillPoint::CatalogSwapAfter,
-];
 
 fn whatever_dies(seed: u64, skewed: bool, asked: &[&str], updates: &[(usize, &[&str])]) {
     let mut keyed = Keyed::of(Changes::of(Kind::Mixed { skewed }, seed), asked);
@@ -33,7 +19,7 @@ fn whatever_dies(seed: u64, skewed: bool, asked: &[&str], updates: &[(usize, &[&
         keyed.send(random.usize(1..60));
         let verbs = [["sync"].as_slice(), &["compact", "t"], &["maintain", "t"]];
         let verb = verbs[random.usize(..verbs.len())];
-        let point = POINTS[random.usize(..POINTS.len())];
+        let point = OF_COMMITS[random.usize(..OF_COMMITS.len())];
         let nth = random.u32(1..3);
         let replay = format!("{asked:?}, round {round}: TABLEFLOW_KILL_AT={point}:{nth} tableflow {verb:?}");
         let done = keyed.product.run_until(verb, point.name(), nth);

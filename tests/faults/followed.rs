@@ -6,21 +6,10 @@ use std::os::unix::process::ExitStatusExt;
 use serde_json::Value;
 use tableflow_store::KillPoint;
 
-use super::upserts::{Keyed, SIGKILL};
+use super::upserts::{Keyed, OF_COMMITS, SIGKILL};
 
-/// What an epoch with a change file passes; the last two where a manifest decides it.
-const POINTS: [KillPoint; 10] = [
-    KillPoint::DataFileBefore,
-    KillPoint::DataFileAfter,
-    KillPoint::ManifestBefore,
-    KillPoint::ManifestAfter,
-    KillPoint::ManifestListAfter,
-    KillPoint::MetadataAfter,
-    KillPoint::CatalogSwapBefore,
-    KillPoint::CatalogSwapAfter,
-    KillPoint::EpochBefore,
-    KillPoint::EpochAfter,
-];
+/// Where a manifest decides an epoch.
+const OF_MANIFESTS: [KillPoint; 2] = [KillPoint::EpochBefore, KillPoint::EpochAfter];
 
 /// What a consumer makes of what it is told.
 #[derive(Default)]
@@ -51,7 +40,7 @@ fn killed(seed: u64, asked: &[&str], by_manifests: bool) {
     let mut audit = Audit::default();
     audit.follow(&keyed, "before any of it");
     let mut random = fastrand::Rng::with_seed(seed);
-    let points = if by_manifests { &POINTS[..] } else { &POINTS[..8] };
+    let points = [&OF_COMMITS[..], if by_manifests { &OF_MANIFESTS } else { &[] }].concat();
     for (point, nth) in points.iter().flat_map(|point| [(point, 1), (point, 2), (point, 3)]) {
         let replay = format!("{asked:?}: TABLEFLOW_KILL_AT={point}:{nth} tableflow sync");
         keyed.send(random.usize(5..40));

@@ -7,25 +7,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tableflow_store::KillPoint;
 
 use super::product::{Product, READERS, wait_until};
-use super::upserts::SIGKILL;
+use super::upserts::{OF_COMMITS, SIGKILL};
 
 /// A point is passed so often at most by one `sync`.
 const PASSES_MAX: u32 = 40;
-
-/// What the first commit of either mode passes.
-const POINTS: [KillPoint; 8] = [
-    KillPoint::DataFileBefore,
-    KillPoint::DataFileAfter,
-    KillPoint::ManifestBefore,
-    KillPoint::ManifestAfter,
-    KillPoint::ManifestListAfter,
-    KillPoint::MetadataAfter,
-    KillPoint::CatalogSwapBefore,
-    KillPoint::CatalogSwapAfter,
-];
 
 /// A table, its records, and what they make.
 struct Modal {
@@ -103,7 +90,7 @@ impl Modal {
 fn killed_everywhere(seed: u64, asked: &[&str], directions: &[bool]) {
     let mut modal = Modal::new(seed, asked);
     let mut in_conversion = 0;
-    for (point, to_upsert) in POINTS.iter().flat_map(|point| directions.iter().map(move |to| (point, *to))) {
+    for (point, to_upsert) in OF_COMMITS.iter().flat_map(|point| directions.iter().map(move |to| (point, *to))) {
         let mut hits = [0, 0];
         for nth in 1..=PASSES_MAX {
             if modal.upserts == to_upsert {
@@ -145,7 +132,7 @@ fn killed_everywhere(seed: u64, asked: &[&str], directions: &[bool]) {
         in_conversion += hits[0];
     }
     // Each point but the last, one way; the way back has no files of rows that go.
-    let wanted = directions.iter().map(|to_upsert| if *to_upsert { POINTS.len() - 1 } else { 3 }).sum::<usize>();
+    let wanted = directions.iter().map(|to_upsert| if *to_upsert { OF_COMMITS.len() - 1 } else { 3 }).sum::<usize>();
     assert!(in_conversion >= wanted, "{in_conversion} kills in the conversion");
 }
 

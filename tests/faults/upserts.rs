@@ -19,6 +19,18 @@ pub const SIGKILL: i32 = 9;
 /// A point is passed so often at most by one `sync`.
 const PASSES_MAX: u32 = 40;
 
+/// By every commit, of rows and of rewritten files.
+pub const OF_COMMITS: [KillPoint; 8] = [
+    KillPoint::DataFileBefore,
+    KillPoint::DataFileAfter,
+    KillPoint::ManifestBefore,
+    KillPoint::ManifestAfter,
+    KillPoint::ManifestListAfter,
+    KillPoint::MetadataAfter,
+    KillPoint::CatalogSwapBefore,
+    KillPoint::CatalogSwapAfter,
+];
+
 /// By `enable`, and nothing trims metadata before its log is full.
 pub const OF_ENABLE: [KillPoint; 4] = [
     KillPoint::CatalogCreateBefore,
