@@ -1,7 +1,7 @@
 //! Whether a table has one row a key, and which columns say which.
 //!
 //! Owns [`is_wanted`] and [`Key`].
-//! - I1: a table stays what it was made as; a topic that is compacted keeps one record a key, and so does its table
+//! - I1: a table stays what it was made as, or was changed to; a topic that is compacted keeps one record a key, and so does its table
 //!   unless every record is asked for.
 
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use super::{Request, layout};
 use crate::definition::{DELETED_COLUMN, Definition, Deletes, Format, Keys, Upsert};
 use crate::home::Home;
 use crate::pipeline::decoding::format_of;
+use crate::pipeline::mode::Standing;
 
 const APPEND: &str = "append";
 const UPSERT: &str = "upsert";
@@ -44,6 +45,9 @@ pub(super) async fn is_wanted(
         (false, false) => None,
     };
     let of_schema = || existing.map(|table| !key_ids(table.current_schema()).is_empty());
+    // A definition of before the table's last change of mode says what it was then.
+    let is_behind = |before: &&Definition| existing.is_some_and(|table| Standing::of(before, table) == Standing::Ahead);
+    let before = before.filter(|before| !is_behind(before));
     let has = before.map(|before| before.upsert.is_some()).or_else(of_schema);
     let word = |upserts: bool| if upserts { UPSERT } else { APPEND };
     match (asked, has) {
