@@ -199,7 +199,7 @@ fn apply(
     if let Some(rows_stay) = arguments.data_retention_ms {
         definition.data_retention_ms = rows_stay.0;
     }
-    definition.compaction = definition.compaction.with(&arguments.compaction.policy());
+    definition.compaction = arguments.compaction.after(&definition.compaction);
     if let Some(word) = arguments.evolution {
         definition.evolution = word.into();
     }

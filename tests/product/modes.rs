@@ -163,9 +163,11 @@ fn rows_that_say_that_they_are_deleted_go_and_another_key_takes_two_steps() {
         world.rows("select other, v from bronze.t order by 1"),
         [json!({"other": 5, "v": 1}), json!({"other": 6, "v": 7})]
     );
-    // What was changed stays so when the topic is enabled again.
+    // What was changed stays so when the topic is enabled again, and hints say what changes it.
+    world.run(&["enable", "t", "--mode", "append"]).failed(1, &["tableflow update bronze.t --mode append"]);
     world.ok(&["disable", "t"]);
-    world.run(&["enable", "t", "--mode", "append"]).failed(2, &["is not what it has: upsert"]);
+    let words = ["is not what it has: upsert", "tableflow update bronze.t --mode append"];
+    world.run(&["enable", "t", "--mode", "append"]).failed(2, &words);
     world.ok(&["enable", "t"]);
     world.produce_envelopes("t", &row(9, 5, 8, false));
     world.ok(&["sync"]);
@@ -182,7 +184,10 @@ fn a_change_that_is_declared_waits_for_the_job() {
     world.ok(&["enable", "t"]);
     world.ok(&["sync"]);
     world.ok(&["pause", "t"]);
+    let asked = |world: &World| (world.status("t")["mode"].clone(), world.status("t")["mode_asked"].clone());
+    assert_eq!(asked(&world), (json!("append"), Value::Null));
     world.ok(&["update", "t", "--mode", "upsert", "--key", "id"]);
+    assert_eq!(asked(&world), (json!("append"), json!("upsert")), "it is told while it waits");
     world.run(&["update", "t", "--error-handling", "LOG"]).failed(2, &["about to change"]);
     world.ok(&["disable", "t"]);
     world.run(&["enable", "t", "--key", "v"]).failed(2, &["--key v is not what it has: id"]);
@@ -190,13 +195,42 @@ fn a_change_that_is_declared_waits_for_the_job() {
     assert_eq!(world.status("t")["mode"], "append");
     world.ok(&["sync"]);
     check(&world, "t", &BTreeMap::from([(1, 2)]));
-    assert_eq!(world.status("t")["mode"], "upsert");
+    assert_eq!(asked(&world), (json!("upsert"), Value::Null));
     // And one that is taken back before is made as well: nothing is left of either.
     world.ok(&["update", "t", "--mode", "append"]);
     world.ok(&["update", "t", "--mode", "upsert", "--key", "id"]);
     world.produce_envelopes("t", &row(1, 3));
     world.ok(&["sync"]);
     check(&world, "t", &BTreeMap::from([(1, 3)]));
+}
+
+/// Rows of before are identified as they were, if nothing else is said.
+#[test]
+fn a_table_that_goes_back_to_one_row_a_key_has_its_columns_of_before() {
+    let world = World::new();
+    world.topic("t", 1);
+    let row = |id: i64, v: i64| format!("{}\n", json!({"key": {"other": v}, "value": {"id": id, "v": v}}));
+    world.produce_envelopes("t", &[row(1, 1), row(2, 2), row(1, 3)].concat());
+    world.ok(&["enable", "t", "--key", "id"]);
+    world.ok(&["sync"]);
+    world.ok(&["update", "t", "--mode", "append"]);
+    world.produce_envelopes("t", &row(2, 4));
+    world.ok(&["sync"]);
+    let changed = world.json(&["update", "t", "--mode", "upsert"])["changed"].clone();
+    assert_eq!(changed[1], json!({"setting": "key", "before": [], "after": ["id"]}));
+    world.ok(&["sync"]);
+    check(&world, "t", &BTreeMap::from([(1, 3), (2, 4)]));
+    // By now there are two ways in which they were.
+    for key in [&["--key", "v"][..], &[]] {
+        world.ok(&["update", "t", "--mode", "append"]);
+        world.ok(&["sync"]);
+        let asked = [&["update", "t", "--mode", "upsert"], key].concat();
+        match key {
+            [] => world.run(&asked).failed(2, &["identified by different columns: id or v", "--key"]),
+            _ => drop(world.ok(&asked)),
+        }
+        world.ok(&["sync"]);
+    }
 }
 
 #[test]

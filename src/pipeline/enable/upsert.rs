@@ -51,7 +51,14 @@ pub(super) async fn is_wanted(
     let has = before.map(|before| before.upsert.is_some()).or_else(of_schema);
     let word = |upserts: bool| if upserts { UPSERT } else { APPEND };
     match (asked, has) {
-        (Some(asked), Some(has)) if asked != has => Err(layout::differs(request, "--mode", word(asked), word(has))),
+        (Some(asked), Some(has)) if asked != has => {
+            let table = request.table.to_plain_string();
+            Err(layout::differs(request, "--mode", word(asked), word(has)).with_hint(format!(
+                "leave --mode out to fill the table as it is, and then change it: tableflow update {table} --mode {}; or make another one: tableflow enable {} --table NAME",
+                word(asked),
+                request.topic
+            )))
+        }
         (_, Some(known)) | (Some(known), None) => Ok(known),
         (None, None) => Ok(home.topics.describe(&request.topic).await?.compacts()),
     }

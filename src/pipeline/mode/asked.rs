@@ -4,7 +4,7 @@
 //! - I1: what the table's job could not make is refused before anything is declared.
 //! - I2: what is so already is no change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iceberg::spec::TableMetadata;
@@ -182,9 +182,10 @@ fn key_of(definition: &Definition, table: &TableMetadata, asked: &[String]) -> R
         let is_it = |field: &&iceberg::spec::NestedFieldRef| field.name.to_lowercase() == name.to_lowercase();
         fields.iter().find(is_it).map_or_else(|| name.clone(), |field| field.name.clone())
     };
-    let key: Vec<String> = match asked.is_empty() {
-        true => own.unwrap_or_else(of_records).iter().map(spelt).collect(),
-        false => asked.to_vec(),
+    let key: Vec<String> = match (asked.is_empty(), former_key(definition, table)?) {
+        (false, _) => asked.to_vec(),
+        (true, Some(former)) => former,
+        (true, None) => own.unwrap_or_else(of_records).iter().map(spelt).collect(),
     };
     if key.is_empty() {
         return Err(super::conversion::without_origins(definition));
@@ -196,6 +197,23 @@ fn key_of(definition: &Definition, table: &TableMetadata, asked: &[String]) -> R
             .with_hint("name columns of the records with --key")),
         None => Ok(key),
     }
+}
+
+/// The columns that identified rows before every record was one, where there is no doubt which.
+fn former_key(definition: &Definition, table: &TableMetadata) -> Result<Option<Vec<String>>> {
+    let schema = table.current_schema();
+    let names = |ids: Vec<i32>| {
+        let names: Option<Vec<String>> = ids.iter().map(|id| schema.name_by_field_id(*id).map(str::to_owned)).collect();
+        names.filter(|names| !names.is_empty())
+    };
+    let former: BTreeSet<Vec<String>> = table.schemas_iter().filter_map(|schema| names(key_ids(schema))).collect();
+    if former.len() < 2 {
+        return Ok(former.into_iter().next());
+    }
+    let table = definition.table.to_plain_string();
+    let keys = former.into_iter().map(|key| key.join(",")).collect::<Vec<_>>().join(" or ");
+    Err(Error::usage(format!("rows of table {table} were identified by different columns: {keys}"))
+        .with_hint("say which with --key"))
 }
 
 /// How records change the table from then on.
