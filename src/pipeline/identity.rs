@@ -1,13 +1,27 @@
-//! Which columns identify the rows of a table, beside those that did when its job committed last.
+//! Which columns identify the rows of a table: those that may, and those that did when its job committed last.
 //!
 //! - I1: a job keeps one row of each key by the columns that it did so by before. Another engine may let a table's schema name
 //!   others: rows that are there may then have several of one key, and a key that is deleted would be looked for in a
 //!   column that it was never of. So a person is asked.
 
 use iceberg::spec::{Schema, SnapshotRef, TableMetadata};
+use tableflow_connectors::decode::MetadataColumns;
 use tableflow_lake::layout::key_ids;
 use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, JobName, Result, TableName};
+
+/// Whether these columns are the records' key as it is. Others that say where a record came from identify no row.
+pub fn are_the_records(columns: &[String], metadata: MetadataColumns) -> Result<bool> {
+    if columns.iter().map(Some).eq([metadata.key_column().as_ref()]) {
+        return Ok(true);
+    }
+    match columns.iter().find(|name| metadata.reserves(name).is_some()) {
+        Some(name) => Err(Error::usage(format!("rows cannot be identified by column {name}"))
+            .with_detail("it says where a record came from; of those columns the key alone may be one, by itself")
+            .with_hint("name columns of the records with --key")),
+        None => Ok(false),
+    }
+}
 
 /// I1. A table that the job never committed to may be identified by anything.
 pub fn check(table: &TableName, job: &JobName, metadata: &TableMetadata) -> Result<()> {

@@ -18,6 +18,7 @@ use super::{Request, layout};
 use crate::definition::{DELETED_COLUMN, Definition, Deletes, Format, Keys, Upsert};
 use crate::home::Home;
 use crate::pipeline::decoding::format_of;
+use crate::pipeline::identity;
 use crate::pipeline::mode::Standing;
 
 const APPEND: &str = "append";
@@ -154,9 +155,7 @@ impl Key {
         (keys, key_fields): (Option<&Keys>, &[String]),
         (columns, metadata): (&[String], MetadataColumns),
     ) -> Result<Self> {
-        let is_of_metadata = |name: &str| metadata.reserves(name).is_some();
         let keeps_versions = request.asked.delete == Some(Deletes::History);
-        let metadata = metadata.key_column();
         let own = keys.map_or(key_fields.to_vec(), Keys::fields);
         let spelt = |name: String| columns.iter().find(|column| is_same(column, &name)).cloned().unwrap_or(name);
         let own = Some(own.into_iter().map(spelt).collect::<Vec<_>>()).filter(|own| !own.is_empty());
@@ -166,16 +165,9 @@ impl Key {
                 .with_hint("name the columns that identify rows with --key id,.., or let the connector send keys"));
         }
         let asked = Some(request.asked.key.clone()).filter(|asked| !asked.is_empty());
-        match (asked.or(own), metadata) {
-            (Some(columns), metadata) => {
-                let is_the_records = columns.iter().map(Some).eq([metadata.as_ref()]);
-                if let Some(name) = columns.iter().find(|name| !is_the_records && is_of_metadata(name)) {
-                    return Err(Error::usage(format!("rows cannot be identified by column {name}"))
-                        .with_detail(
-                            "it says where a record came from; of those columns the key alone may be one, by itself",
-                        )
-                        .with_hint("name columns of the records with --key"));
-                }
+        match (asked.or(own), metadata.key_column()) {
+            (Some(columns), _) => {
+                let is_the_records = identity::are_the_records(&columns, metadata)?;
                 if let Some(name) = columns.iter().find(|name| keeps_versions && is_of_versions(name)) {
                     return Err(Error::usage(format!("rows cannot be identified by column {name}"))
                         .with_detail("it says of which version a row is")
