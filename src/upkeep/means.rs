@@ -78,17 +78,12 @@ mod tests {
 
     #[test]
     fn i1_files_that_are_written_at_the_same_time_take_half_of_the_budget_or_one_is_alone() {
-        let cases: [(usize, &[u64], &[&[u64]]); 6] = [
-            (4, &[1_000, 3_000, 1, 3_999], &[&[1_000, 3_000], &[1, 3_999]]),
-            (4, &[1_000, 3_001], &[&[1_000], &[3_001]]),
-            (4, &[1_000, 9_000, 9_000, 500], &[&[1_000], &[9_000], &[9_000], &[500]]),
-            (2, &[1, 2, 3], &[&[1, 2], &[3]]),
-            (0, &[1, 2], &[&[1], &[2]]),
-            (4, &[], &[]),
-        ];
-        for (at_once, file_bytes, expected) in cases {
-            assert_eq!(taken(at_once, file_bytes), expected, "{file_bytes:?}, {at_once} at once");
-        }
+        assert_eq!(taken(4, &[1_000, 3_000, 1, 3_999]), [[1_000, 3_000], [1, 3_999]]);
+        assert_eq!(taken(4, &[1_000, 3_001]), [[1_000], [3_001]]);
+        assert_eq!(taken(4, &[1_000, 9_000, 9_000, 500]), [[1_000], [9_000], [9_000], [500]]);
+        assert_eq!(taken(2, &[1, 2, 3]), [vec![1, 2], vec![3]]);
+        assert_eq!(taken(0, &[1, 2]), [[1], [2]]);
+        assert_eq!(taken(4, &[]), [[0; 0]; 0]);
     }
 
     #[test]

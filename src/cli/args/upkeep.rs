@@ -1,5 +1,6 @@
 //! The words of what keeps tables quick to read, and of `erase`.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -48,9 +49,9 @@ fn or_default<T: FromStr<Err = Error>>(text: &str) -> Result<OrDefault<T>, Strin
     read_or_default(text, super::values::with_hint)
 }
 
-fn number_or_default<T: FromStr + PartialOrd>(text: &str, of: RangeInclusive<T>) -> Result<OrDefault<T>, String>
+fn number_or_default<T>(text: &str, of: RangeInclusive<T>) -> Result<OrDefault<T>, String>
 where
-    T: std::fmt::Display,
+    T: FromStr + PartialOrd + Display,
 {
     let refused = || format!("{text:?} is neither {DEFAULT} nor a whole number from {} to {}", of.start(), of.end());
     read_or_default(text, |text| text.parse().ok().filter(|number| of.contains(number)).ok_or_else(refused))
