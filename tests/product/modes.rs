@@ -60,6 +60,11 @@ fn check_rows(world: &World, expected: &[(i64, i64)]) {
     assert_eq!(world.status("t")["rows_committed"], expected.len());
 }
 
+/// A line of `--envelope`.
+fn row(id: i64, v: i64) -> String {
+    format!("{}\n", json!({"key": id, "value": {"id": id, "v": v}}))
+}
+
 fn keys_of(world: &World) -> Value {
     world.json(&["describe", "t"])["key"].clone()
 }
@@ -177,12 +182,7 @@ fn rows_that_say_that_they_are_deleted_go_and_another_key_takes_two_steps() {
 /// A table that is paused, disabled and enabled again before its job could change it is changed all the same.
 #[test]
 fn a_change_that_is_declared_waits_for_the_job() {
-    let world = World::new();
-    world.topic("t", 1);
-    let row = |id: i64, v: i64| format!("{}\n", json!({"key": id, "value": {"id": id, "v": v}}));
-    world.produce_envelopes("t", &[row(1, 1), row(1, 2)].concat());
-    world.ok(&["enable", "t"]);
-    world.ok(&["sync"]);
+    let world = World::with_envelopes(&[row(1, 1), row(1, 2)].concat(), &[]);
     world.ok(&["pause", "t"]);
     let asked = |world: &World| (world.status("t")["mode"].clone(), world.status("t")["mode_asked"].clone());
     assert_eq!(asked(&world), (json!("append"), Value::Null));
@@ -207,12 +207,7 @@ fn a_change_that_is_declared_waits_for_the_job() {
 /// Rows of before are identified as they were, if nothing else is said.
 #[test]
 fn a_table_that_goes_back_to_one_row_a_key_has_its_columns_of_before() {
-    let world = World::new();
-    world.topic("t", 1);
-    let row = |id: i64, v: i64| format!("{}\n", json!({"key": {"other": v}, "value": {"id": id, "v": v}}));
-    world.produce_envelopes("t", &[row(1, 1), row(2, 2), row(1, 3)].concat());
-    world.ok(&["enable", "t", "--key", "id"]);
-    world.ok(&["sync"]);
+    let world = World::with_envelopes(&[row(1, 1), row(2, 2), row(1, 3)].concat(), &["--key", "id"]);
     world.ok(&["update", "t", "--mode", "append"]);
     world.produce_envelopes("t", &row(2, 4));
     world.ok(&["sync"]);
@@ -320,12 +315,7 @@ fn a_job_that_cannot_tell_stops_and_says_how_many_rows() {
 /// What was committed before may have several rows of one key.
 #[test]
 fn nothing_goes_back_to_several_rows_of_a_key() {
-    let world = World::new();
-    world.topic("t", 1);
-    let row = |id: i64, v: i64| format!("{}\n", json!({"key": id, "value": {"id": id, "v": v}}));
-    world.produce_envelopes("t", &[row(1, 1), row(1, 2)].concat());
-    world.ok(&["enable", "t"]);
-    world.ok(&["sync"]);
+    let world = World::with_envelopes(&[row(1, 1), row(1, 2)].concat(), &[]);
     let before = world.status("t")["snapshot_id"].to_string();
     world.ok(&["update", "t", "--mode", "upsert", "--key", "id"]);
     world.ok(&["sync"]);
@@ -353,12 +343,7 @@ fn nothing_goes_back_to_several_rows_of_a_key() {
 /// Who follows a table is told what went, once, and what comes after with what was before.
 #[test]
 fn a_consumer_is_told_what_goes() {
-    let world = World::new();
-    world.topic("t", 1);
-    let row = |id: i64, v: i64| format!("{}\n", json!({"key": id, "value": {"id": id, "v": v}}));
-    world.produce_envelopes("t", &[row(1, 1), row(1, 2), row(2, 3)].concat());
-    world.ok(&["enable", "t"]);
-    world.ok(&["sync"]);
+    let world = World::with_envelopes(&[row(1, 1), row(1, 2), row(2, 3)].concat(), &[]);
     let changes = || -> Vec<(String, i64)> {
         let told = world.ok(&["changes", "t", "--consumer", "c", "-o", "ndjson"]);
         let told = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
