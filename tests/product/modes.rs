@@ -228,6 +228,24 @@ fn a_table_that_goes_back_to_one_row_a_key_has_its_columns_of_before() {
     }
 }
 
+/// What the hint says to type: the rows that are there stay, and are identified by what the other engine chose.
+#[test]
+fn a_table_whose_key_another_engine_changed_goes_on_with_that_one() {
+    let world = World::with_envelopes(&[row(1, 1), row(2, 2)].concat(), &["--key", "id"]);
+    let changes = json!([["require", "v"], ["identify", "v"]]);
+    world.engines().ask("alter", json!({"table": "bronze.t", "changes": changes}));
+    world.produce_envelopes("t", &[row(1, 3), row(3, 4)].concat());
+    let hints = ["let id identify them again", "tableflow update bronze.t --mode append", "--mode upsert --key v"];
+    world.run(&["sync"]).failed(3, &hints);
+    assert_eq!(world.column("select v from t order by 1"), ["1", "2"]);
+    for asked in [&["--mode", "append"][..], &["--mode", "upsert", "--key", "v"]] {
+        world.ok(&[&["update", "t"], asked].concat());
+        world.ok(&["sync"]);
+    }
+    assert_eq!(world.column("select v from t order by 1"), ["1", "2", "3", "4"]);
+    assert_eq!(keys_of(&world), json!(["v"]));
+}
+
 #[test]
 fn what_cannot_be_told_is_refused_and_says_why() {
     let world = World::new();

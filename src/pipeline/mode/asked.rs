@@ -181,7 +181,8 @@ fn key_of(definition: &Definition, table: &TableMetadata, asked: &[String]) -> R
         let is_it = |field: &&iceberg::spec::NestedFieldRef| field.name.to_lowercase() == name.to_lowercase();
         fields.iter().find(is_it).map_or_else(|| name.clone(), |field| field.name.clone())
     };
-    let key: Vec<String> = match (asked.is_empty(), former_key(definition, table)?) {
+    let former = if asked.is_empty() { former_key(definition, table)? } else { None };
+    let key: Vec<String> = match (asked.is_empty(), former) {
         (false, _) => asked.to_vec(),
         (true, Some(former)) => former,
         (true, None) => own.unwrap_or_else(of_records).iter().map(spelt).collect(),
