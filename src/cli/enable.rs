@@ -183,6 +183,7 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
         let dlq_topic = plan.dlq_topic.clone().unwrap_or_default();
         let readers = plan.readers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let deletes = if plan.delete_encoding == "none" { "" } else { plan.delete_encoding }.to_owned();
+        let version = plan.format_version.to_string();
         for (word, text) in [
             ("one row for each", &key),
             ("partitioned by", &plan.partition_by),
@@ -191,6 +192,7 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
             ("and in topic", &dlq_topic),
             ("for", &readers),
             ("deleted rows as", &deletes),
+            ("version of the Iceberg format", &version),
         ] {
             if !text.is_empty() {
                 output::printed(writeln!(out, "  {word} {text}"))?;

@@ -19,6 +19,7 @@ use super::session::Session;
 use crate::definition::{CompactionStrategy, DeadLetters, Definition, ErrorHandling, Wanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::pipeline::budget::sorting_bytes;
 use crate::pipeline::dead_letters;
 use crate::pipeline::drop::{drop_fan_out, drop_table};
 use crate::pipeline::gaps::gaps_of;
@@ -27,7 +28,6 @@ use crate::pipeline::manifests::drop_manifests;
 use crate::pipeline::mirror;
 use crate::pipeline::mode;
 use crate::pipeline::mode::asked::{self, Planned};
-use crate::pipeline::mode::conversion::SORT_SHARE;
 use crate::pipeline::status::{TableStatus, rests, status_of};
 use crate::pipeline::writing::{self, AskedWriting, Writing};
 
@@ -199,7 +199,7 @@ fn apply(
     if let Some(rows_stay) = arguments.data_retention_ms {
         definition.data_retention_ms = rows_stay.0;
     }
-    definition.compaction = definition.compaction.with(&arguments.compaction.policy());
+    definition.compaction = arguments.compaction.after(&definition.compaction);
     if let Some(word) = arguments.evolution {
         definition.evolution = word.into();
     }
@@ -263,7 +263,7 @@ async fn tell_mode(
     let (mut after, mut counts) = (before.clone(), BTreeMap::new());
     if let Some(planned) = planned {
         planned.declare(&mut after);
-        let memory_bytes = usize::try_from(session.memory_bytes_max() / SORT_SHARE).unwrap_or(usize::MAX);
+        let memory_bytes = sorting_bytes(session.memory_bytes_max());
         counts = planned.count(&session.home, before, memory_bytes).await?;
     }
     let changed: Vec<Change> = changes(before, &after);

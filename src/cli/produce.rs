@@ -8,6 +8,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write, stdin};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -42,6 +44,9 @@ struct PartitionProduced {
 struct Envelope<'a> {
     #[serde(borrow, default)]
     key: Option<&'a RawValue>,
+    /// A key of any bytes.
+    #[serde(default)]
+    key_base64: Option<String>,
     #[serde(borrow, default)]
     value: Option<&'a RawValue>,
     #[serde(default)]
@@ -206,7 +211,7 @@ fn key_of(text: &[u8], fields: &[String]) -> Result<Vec<u8>> {
 
 fn send_envelope(text: &[u8], producer: &mut dyn Producer) -> Result<()> {
     let refused = |error: Error| {
-        error.with_hint("an envelope is {\"key\":..,\"value\":..,\"headers\":{..},\"timestamp\":ms,\"partition\":n}")
+        error.with_hint("an envelope is {\"key\":.., or \"key_base64\":\"..\",\"value\":..,\"headers\":{..},\"timestamp\":ms,\"partition\":n}")
     };
     // Serde also takes an array for an object's fields in order: [] would be a tombstone.
     if text.trim_ascii_start().first() != Some(&b'{') {
@@ -216,11 +221,20 @@ fn send_envelope(text: &[u8], producer: &mut dyn Producer) -> Result<()> {
         .map_err(|error| refused(Error::data("a line is no envelope").with_source(error)))?;
     // JSON null is the record's null: a tombstone where the value is.
     let bytes = |raw: Option<&RawValue>| raw.map(RawValue::get).filter(|text| *text != "null").map(str::to_owned);
-    let (key, value) = (bytes(envelope.key), bytes(envelope.value));
+    let value = bytes(envelope.value);
+    let key = match (bytes(envelope.key), envelope.key_base64) {
+        (key, None) => key.map(String::into_bytes),
+        (None, Some(text)) => Some(
+            STANDARD
+                .decode(text)
+                .map_err(|error| refused(Error::data("a line's key_base64 is no base64").with_source(error)))?,
+        ),
+        (Some(_), Some(_)) => return Err(refused(Error::data("a line has two keys: key and key_base64"))),
+    };
     let headers: Vec<(&[u8], Option<&[u8]>)> =
         envelope.headers.0.iter().map(|(name, value)| (name.as_bytes(), value.as_deref().map(str::as_bytes))).collect();
     producer.send(&NewRecord {
-        key: key.as_deref().map(str::as_bytes),
+        key: key.as_deref(),
         value: value.as_deref().map(str::as_bytes),
         headers: &headers,
         timestamp: envelope.timestamp.map(Millis),

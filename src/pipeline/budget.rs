@@ -25,12 +25,20 @@ const KEY_EIGHTHS: u64 = 5;
 /// I3: one part in so many.
 const STAGED_SHARE_MIN: u64 = 8;
 
+/// What rows are sorted in, to go on on disk, may take of the budget, one part in so many.
+const SORT_SHARE: u64 = 4;
+
 /// What the encoders of one job's files may take of the budget, one part in so many: one poll may begin them all, before it
 /// can be seen what they hold.
 const ENCODERS_SHARE: u64 = 8;
 
 /// Tables that catch up at the same time, for each core: while one waits for a broker or a disk another one decodes.
 const PLACES_PER_CORE: usize = 2;
+
+/// What rows may be sorted in, of a budget of so many bytes.
+pub fn sorting_bytes(bytes_max: u64) -> usize {
+    usize::try_from(bytes_max / SORT_SHARE).unwrap_or(usize::MAX)
+}
 
 /// What all jobs of a process may hold, and do.
 #[derive(Debug)]

@@ -50,6 +50,7 @@
 //!  mirror      columns that go when the newest schema no longer has them
 //!  staging     one epoch: records -> rows -> files
 //!  target      a job's table: looked at, committed to
+//!  identity    whether its rows are identified by what they were
 //!  dead_letters  the table for records that cannot be decoded
 //!  letters_topic  the topic that they go to as well
 //!  way_on      what to type at such a record
@@ -83,6 +84,7 @@ mod format;
 pub mod gaps;
 mod gone;
 pub mod histogram;
+mod identity;
 pub mod ingest;
 mod intake;
 pub mod job;

@@ -38,8 +38,11 @@ pub struct TableStatus {
     pub status: State,
     pub reason: Option<String>,
     pub hint: Option<String>,
-    /// As the table is: what `update --mode` asked for is told once its job has made it.
+    /// As the table is.
     pub mode: &'static str,
+    /// What `update --mode` asked for, until the table's job has made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode_asked: Option<&'static str>,
     pub format_version: u8,
     pub delete_encoding: &'static str,
     /// The engines that the table is for, where some were named.
@@ -176,6 +179,7 @@ impl TableStatus {
             table: definition.table.to_plain_string(),
             topic: definition.topic.to_string(),
             mode,
+            mode_asked: Some(mode::word(definition.upsert.is_some())).filter(|asked| *asked != mode),
             format_version: writing.version_number(),
             delete_encoding,
             readers: writing.readers,
@@ -203,7 +207,7 @@ impl TableStatus {
     }
 }
 
-/// That of the table: a change that is declared is told once it is made.
+/// That of the table: a change that is declared is another one until it is made.
 fn mode_of(definition: &Definition, table: Option<&TableMetadata>) -> &'static str {
     match table.map(|table| (table, Standing::of(definition, table))) {
         // One that was taken back is due, too, and changes nothing.

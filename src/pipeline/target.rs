@@ -24,6 +24,7 @@ use tableflow_model::protocol::{Assertion, CommitReply, Guard, History, Ledger, 
 use tableflow_model::{Error, ErrorKind, JobName, Millis, Result, TableName};
 use tokio::time::Instant;
 
+use super::identity;
 use super::job::Patience;
 use super::mirror::{self, Step};
 use super::mode;
@@ -83,8 +84,8 @@ pub struct Decoded {
     mirror: Option<String>,
     /// The ids of the columns that took no null.
     required: BTreeSet<i32>,
-    /// Those that identify rows.
-    keys: Vec<i32>,
+    /// Those that identify rows, and what they are called: records name them.
+    keys: Vec<(i32, String)>,
     /// How many changes of the table's mode were declared.
     mode_changes: u32,
 }
@@ -94,16 +95,22 @@ impl Decoded {
     pub fn of(table: &TableMetadata, definition: &Definition) -> Self {
         let mirror = table.properties().get(mirror::PROPERTY).cloned();
         let mode_changes = definition.mode_change.as_ref().map_or(0, |change| change.number);
-        Decoded { mirror, required: required(table).collect(), keys: key_ids(table.current_schema()), mode_changes }
+        Decoded { mirror, required: required(table).collect(), keys: keys(table), mode_changes }
     }
 
     /// Whether it still is the right one.
     fn fits(&self, table: &TableMetadata) -> bool {
         table.properties().get(mirror::PROPERTY) == self.mirror.as_ref()
             && required(table).all(|id| self.required.contains(&id))
-            && key_ids(table.current_schema()) == self.keys
+            && keys(table) == self.keys
             && mode::made(table) == self.mode_changes
     }
+}
+
+fn keys(table: &TableMetadata) -> Vec<(i32, String)> {
+    let schema = table.current_schema();
+    let name = |id| Some((id, schema.name_by_field_id(id)?.to_owned()));
+    key_ids(schema).into_iter().filter_map(name).collect()
 }
 
 fn required(table: &TableMetadata) -> impl Iterator<Item = i32> {
@@ -135,6 +142,7 @@ impl Target {
 
     /// Keeps one row a key, as the table's schema says what that is.
     pub async fn keep_keys(&mut self, table: &TableMetadata, memory: &Arc<KeyMemory>) -> Result<()> {
+        identity::check(&self.table, &self.job, table)?;
         let (store, ids) = (self.home.store.clone(), key_ids(table.current_schema()));
         let keyed = KeyedTable::new(store, table, ids, self.home.ids.uuid().as_u64_pair().0)?;
         let folder = (self.home.key_index(table.uuid()), self.home.ids.uuid());
@@ -296,6 +304,9 @@ impl Target {
     /// The commit, with what it deletes and keeps of its base (I4, I5).
     async fn prepare(&mut self, delta: &RowDelta, changes: Option<&mut StagedChanges>) -> Result<Sent> {
         let base = self.base()?.clone();
+        if self.keyed.is_some() {
+            identity::check(&self.table, &self.job, &base.metadata)?;
+        }
         let mut content = self.content_of(&delta.files, changes.as_deref());
         let (mut delta, mut changed) = (delta.clone(), None);
         if let (Some(keyed), Some(changes)) = (&mut self.keyed, changes) {

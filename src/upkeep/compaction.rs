@@ -13,17 +13,16 @@ use tableflow_model::{Error, Result, TableName};
 use tokio::time::Instant;
 
 use super::means::Means;
-use super::run::{Run, Task};
+use super::run::Run;
+use super::step::Task;
 use crate::definition::{CompactionPolicy, CompactionStrategy};
 use crate::home::Home;
+use crate::pipeline::budget::sorting_bytes;
 use crate::query::files_with;
 use crate::units::FileSize;
 
 /// How large files become where nobody says it.
 const TARGET_BYTES: u64 = 128 * 1024 * 1024;
-
-/// Of the memory budget, for rows that are sorted; others are on disk.
-const SORTED_SHARE: u64 = 4;
 
 /// Files that are written without anybody's asking take such a part of it at most, one part in so many: each is in memory until it is put.
 const FILE_SHARE: u64 = 4;
@@ -60,12 +59,10 @@ impl Options {
         if let Some(percent) = policy.deleted_percent {
             thresholds.deleted_min = percent.into();
         }
-        let memory_bytes = means.memory.bytes_max() / SORTED_SHARE / means.at_once.max(1) as u64;
+        let memory_bytes = sorting_bytes(means.memory.bytes_max()) / means.at_once.max(1);
         let strategy = match policy.strategy.unwrap_or_default() {
             CompactionStrategy::BinPack => Strategy::BinPack,
-            CompactionStrategy::Sort => {
-                Strategy::Sort { memory_bytes: usize::try_from(memory_bytes).unwrap_or(usize::MAX) }
-            }
+            CompactionStrategy::Sort => Strategy::Sort { memory_bytes },
         };
         Options { thresholds, strategy, condition: None, means }
     }

@@ -4,7 +4,8 @@ use serde::Serialize;
 use tableflow_lake::commit::manifests_of;
 use tableflow_model::{Result, TableName};
 
-use super::run::{Task, run};
+use super::run::run;
+use super::step::Task;
 use crate::home::Home;
 
 /// Commits join manifests by themselves, to fewer than this: others may have left more.

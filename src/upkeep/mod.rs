@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  run         one run on one table: the driver of its protocol's machine
+//!  step        one commit of it, on the base of now
 //!  means       how much of the machine it may take
 //!  removal     rows that are too old, or erased
 //!  compaction  small files become large ones, deleted rows go
@@ -24,5 +25,6 @@ pub mod means;
 pub mod removal;
 mod run;
 pub mod service;
+mod step;
 pub mod tables;
 pub mod vacuum;

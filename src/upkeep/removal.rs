@@ -14,7 +14,8 @@ use tableflow_model::protocol::garbage::AGE_MIN_MS;
 use tableflow_model::types::flink_name;
 use tableflow_model::{Error, Result, TableName};
 
-use super::run::{Task, run};
+use super::run::run;
+use super::step::Task;
 use super::{expiry, vacuum};
 use crate::home::Home;
 use crate::output::rfc3339;

@@ -16,11 +16,8 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use iceberg::spec::TableMetadata;
 use tableflow_catalog::{CommitOutcome, LoadedTable};
-use tableflow_lake::commit::{Fewer, Prepared, Rewrite, prepare_manifests, prepare_rewrite};
-use tableflow_lake::compact::{
-    Group, Plan, Published, Rewriter, Rewritten, Strategy, Tidied, prepare_step, prepare_tidying,
-};
-use tableflow_lake::removal::{Removed, Which, prepare_removal};
+use tableflow_lake::commit::Prepared;
+use tableflow_lake::compact::{Group, Plan, Rewriter, Rewritten, Strategy};
 use tableflow_lake::write::{EpochName, FileNames};
 use tableflow_model::protocol::{
     Assertion, CommitReply, DirectEvent, DirectStep, DirectWriter, Epoch, Generation, History, Ledger, Positions,
@@ -30,6 +27,7 @@ use tableflow_model::{Error, ErrorKind, JobName, Result, TableName};
 
 use super::compaction::Report;
 use super::means::Means;
+use super::step::{Did, Staged, Task};
 use crate::home::Home;
 use crate::pipeline::target::table_facts;
 use crate::turns::Turn;
@@ -70,41 +68,11 @@ pub(super) struct Run<'a> {
     done: Done,
 }
 
-/// What a commit is for.
-#[derive(Clone, Debug)]
-pub(super) enum Task {
-    /// Groups that wait become other files.
-    Rewrite,
-    /// Delete files become fewer.
-    Tidy,
-    /// Rows go by what they are.
-    Remove(Which),
-    /// Manifests become fewer.
-    Manifests,
-    /// Nothing but the ledger moves: what dead processes staged is decided (rule G2).
-    Decide,
-}
-
-/// The new files of a step; none where it is not about data files.
-struct Staged {
-    task: Task,
-    done: Vec<Rewritten>,
-    names: FileNames,
-}
-
 /// A commit as it was sent.
 struct Sent {
     base: LoadedTable,
     prepared: Prepared,
     did: Did,
-}
-
-enum Did {
-    Rewrite(Published),
-    Tidy { removed: u64, added: u64 },
-    Remove { rows: u64, data_files: u64 },
-    Manifests { before: u64, after: u64 },
-    Decide,
 }
 
 /// What a run did.
@@ -277,7 +245,7 @@ impl<'a> Run<'a> {
             return Err(Error::internal("a commit was decided without staged files"));
         };
         let properties = BTreeMap::from([(Ledger::property(&JobName::compaction()), ledger.to_text()?)]);
-        match prepare(self.home, &self.base, &self.plan, staged, properties).await {
+        match staged.prepare(self.home, &self.base, &self.plan, properties).await {
             Ok(Some((prepared, did))) => {
                 self.sent = Some(Sent { base: self.base.clone(), prepared, did });
                 self.send().await
@@ -363,35 +331,6 @@ impl<'a> Run<'a> {
         tokio::time::sleep(PAUSE_MIN * 2_u32.pow(self.failures - 1)).await;
         Ok(())
     }
-}
-
-/// The step on a base; nothing where there is nothing of it to be done.
-async fn prepare(
-    home: &Home,
-    base: &LoadedTable,
-    plan: &Plan,
-    staged: &mut Staged,
-    properties: BTreeMap<String, String>,
-) -> Result<Option<(Prepared, Did)>> {
-    let (context, names) = (home.commit_context(), &mut staged.names);
-    Ok(match &staged.task {
-        Task::Rewrite => prepare_step(context, (&base.metadata, plan), &staged.done, names, properties)
-            .await?
-            .map(|(prepared, published)| (prepared, Did::Rewrite(published))),
-        Task::Tidy => prepare_tidying(context, &base.metadata, names, properties)
-            .await?
-            .map(|Tidied { prepared, removed, added }| (prepared, Did::Tidy { removed, added })),
-        Task::Remove(which) => prepare_removal(context, &base.metadata, which, names, properties)
-            .await?
-            .map(|Removed { prepared, rows, data_files }| (prepared, Did::Remove { rows, data_files })),
-        Task::Manifests => prepare_manifests(context, &base.metadata, &properties)
-            .await?
-            .map(|Fewer { prepared, before, after }| (prepared, Did::Manifests { before, after })),
-        Task::Decide => {
-            let rewrite = Rewrite { properties, ..Rewrite::default() };
-            Some((prepare_rewrite(context, &base.metadata, &rewrite).await?, Did::Decide))
-        }
-    })
 }
 
 /// On a thread of the pool: decoding and encoding keep it busy.

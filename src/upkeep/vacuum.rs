@@ -26,7 +26,8 @@ use tableflow_store::{ObjectInfo, Store};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::run::{Task, run};
+use super::run::run;
+use super::step::Task;
 use crate::home::Home;
 
 /// Set to false by whoever shares a table's files with another one.

@@ -1,6 +1,7 @@
 //! Somebody else changes a table with one row a key, while its job runs or between its runs (F9 to F12): what a plain map
 //! of the changes holds, and what others put, once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -148,5 +149,76 @@ async fn f10_f12_what_a_person_has_to_decide_about_suspends_a_table_with_one_row
             Ok(table) => assert_eq!(table.metadata.snapshots().count(), before, "{replay}: nothing was committed"),
             Err(_) => assert_eq!(change, Change::TableDropped, "{replay}"),
         }
+    }
+}
+
+/// What identifies rows is what it was when the job committed last, or a person is asked; once that is undone, it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn f11_columns_that_identify_rows_change_behind_no_job() {
+    let acts = [
+        (
+            "nothing identifies them",
+            json!([["identify", ""]]),
+            json!([["identify", "id"]]),
+            "does not say which columns",
+        ),
+        (
+            "another column does",
+            json!([["require", "v"], ["identify", "v"]]),
+            json!([["identify", "id"]]),
+            "by v, and were by id",
+        ),
+        (
+            "one more does",
+            json!([["require", "half"], ["identify", "id", "half"]]),
+            json!([["identify", "id"]]),
+            "and were by id",
+        ),
+        (
+            "it has another name",
+            json!([["rename", "id", "ident"]]),
+            json!([["rename", "ident", "id"]]),
+            "ident is missing",
+        ),
+    ];
+    for (seed, ((what, changes, undone, words), between)) in
+        (1..).zip(acts.iter().flat_map(|act| [(act, true), (act, false)]))
+    {
+        let asked: &[&str] =
+            [&[][..], &["--error-handling", "LOG"]][usize::from(*what != "it has another name" && seed % 4 > 1)];
+        let replay = format!("{asked:?}, {what}, between stage and commit: {between}");
+        let mut both = Both::with_history(seed, asked).await;
+        let before = both.world.load().await.metadata.snapshots().count();
+        let alter = |both: &Both| both.engine("alter", json!({"changes": changes}));
+        let reason = suspended(both.sync_meeting(alter, between).await, &replay);
+        assert!(reason.contains(words) && reason.contains("hint"), "{replay}: {reason}");
+        // Deletes that come before the first record without its key are rows that went.
+        let is_read = *what == "it has another name";
+        let snapshots = both.world.load().await.metadata.snapshots().count();
+        assert!(snapshots == before || is_read, "{replay}: nothing was committed");
+        tokio::task::block_in_place(|| both.engine("alter", json!({"changes": undone})));
+        let ended = both.world.sync().await;
+        assert!(matches!(ended, Ok(Ended::CaughtUp)), "{replay}: {ended:?}");
+        both.goes_on(&replay).await;
+    }
+}
+
+/// Its values are gone: the table stays as it is, another one gets all of the topic.
+#[tokio::test(flavor = "multi_thread")]
+async fn f11_a_table_whose_key_another_engine_drops_stops_and_nothing_is_lost() {
+    for (seed, between) in [(1, true), (2, false)] {
+        let replay = format!("between stage and commit: {between}");
+        let both = Both::with_history(seed, &[]).await;
+        let before = both.world.load().await.metadata.snapshots().count();
+        let alter = |both: &Both| both.engine("alter", json!({"changes": [["identify", ""], ["drop", "id"]]}));
+        let reason = suspended(both.sync_meeting(alter, between).await, &replay);
+        assert!(reason.contains("does not say which columns") && reason.contains("--table"), "{replay}: {reason}");
+        assert_eq!(both.world.load().await.metadata.snapshots().count(), before, "{replay}: nothing was committed");
+        let product = &both.keyed.product;
+        product.run(&["enable", "t", "--table", "u", "--mode", "upsert", "--key", "id"]).good(&replay);
+        product.run(&["sync", "u"]).good(&replay);
+        let rows = product.rows_by("tableflow", "u", &replay);
+        let found = rows.iter().map(|row| (row["id"].as_i64().unwrap(), row["v"].as_i64().unwrap()));
+        assert_eq!(&found.collect::<BTreeMap<_, _>>(), both.keyed.expected(), "{replay}");
     }
 }

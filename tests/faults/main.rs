@@ -24,6 +24,7 @@
 //!  modes         a table of every record becomes one of them, and back, killed on the way
 //!  followed      a consumer of its changes, while its job is killed
 //!  compaction    the same, while files are rewritten, killed and raced for
+//!  upkeep        a table that cannot be looked after, beside others
 //!  put_aside     records that cannot be decoded, skipped or written to a table of dead letters
 //!  unregistered  dead letters whose schemas are registered later, also between a kill and the next start
 //!  registry_away a registry that is away, fails, or is another one behind the same address
@@ -93,6 +94,8 @@ mod scrape;
 mod several;
 #[cfg(test)]
 mod unregistered;
+#[cfg(test)]
+mod upkeep;
 #[cfg(test)]
 mod upserts;
 #[cfg(test)]

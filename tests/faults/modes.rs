@@ -2,14 +2,24 @@
 //! next goes on.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tableflow::pipeline::budget::TableMemory;
+use tableflow::pipeline::job::{Ended, Goal};
+use tableflow::pipeline::mode::PROPERTY;
+use tableflow::pipeline::progress::Progress;
+use tableflow::pipeline::supervise::run_job;
+use tokio_util::sync::CancellationToken;
 
-use super::product::{Product, READERS, wait_until};
+use super::product::{Done, Product, READERS, wait_until};
 use super::upserts::{OF_COMMITS, SIGKILL};
+use super::world::World;
 
 /// A point is passed so often at most by one `sync`.
 const PASSES_MAX: u32 = 40;
@@ -173,4 +183,116 @@ fn a_service_and_a_sync_that_change_modes_beside_each_other_mix_nothing() {
     }
     up.signal("TERM");
     up.wait();
+}
+
+/// A job that was told of one change, and begins once it was taken back: no row goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_taken_back_meanwhile_is_not_made() {
+    let mut modal = tokio::task::block_in_place(|| Modal::new(5, &[]));
+    let every_row = modal.rows.clone();
+    modal.change();
+    let world = World::over(modal.product.share()).await;
+    let told = world.definition().await;
+    modal.product.run(&["update", "t", "--mode", "append"]).good("update");
+    let (progress, memory) = (Arc::new(Progress::default()), TableMemory::new(1 << 30));
+    let goal = Goal::CatchUp(CancellationToken::new());
+    let ended = run_job(world.home.clone(), told, progress, memory, goal).await;
+    assert!(matches!(ended, Ok(Ended::CaughtUp)), "{ended:?}");
+    (modal.rows, modal.upserts) = (every_row, false);
+    assert_eq!(world.load().await.metadata.properties().get(PROPERTY).map(String::as_str), Some("2"));
+    tokio::task::block_in_place(|| modal.check("a change that was taken back"));
+}
+
+/// And one that others made meanwhile is not made again: the job goes on in the mode of then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_told_of_the_former_mode_goes_on_in_the_one_of_now() {
+    let mut modal = tokio::task::block_in_place(|| Modal::new(6, &[]));
+    let world = World::over(modal.product.share()).await;
+    let told = world.definition().await;
+    modal.change();
+    modal.product.run(&["sync"]).good("sync");
+    modal.send(20);
+    let (progress, memory) = (Arc::new(Progress::default()), TableMemory::new(1 << 30));
+    let goal = Goal::CatchUp(CancellationToken::new());
+    let ended = run_job(world.home.clone(), told, progress, memory, goal).await;
+    assert!(matches!(ended, Ok(Ended::CaughtUp)), "{ended:?}");
+    tokio::task::block_in_place(|| modal.check("told of the former mode"));
+}
+
+/// The versions of the table's definition, and what is in them.
+fn definitions(modal: &Modal) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut folders = vec![modal.product.directory().join("state/tables")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push((path.clone(), fs::read(path).unwrap())) }
+        }
+    }
+    found
+}
+
+/// A data directory whose state is an older copy: the table knows a change that no definition does.
+#[test]
+fn a_table_that_is_ahead_of_all_definitions_stops_and_the_hint_leads_on() {
+    let mut modal = Modal::new(7, &[]);
+    let before = definitions(&modal);
+    modal.change();
+    modal.product.run(&["sync"]).good("sync");
+    for (path, _) in definitions(&modal) {
+        fs::remove_file(path).unwrap();
+    }
+    for (path, bytes) in before {
+        fs::write(path, bytes).unwrap();
+    }
+    let made = modal.rows.clone();
+    modal.send(9);
+    let refused = modal.product.run(&["sync"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    for words in ["the mode of table bronze.t was changed", "tableflow disable bronze.t"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    assert_eq!(modal.found(READERS[0], "nothing was committed"), made);
+    modal.product.run(&["disable", "bronze.t"]).good("disable");
+    modal.product.run(&["enable", "t"]).good("enable");
+    assert_eq!(modal.mode(), "upsert");
+    modal.product.run(&["sync"]).good("sync");
+    modal.check("enabled again");
+}
+
+/// An `update` that has looked at the table, and has declared nothing yet.
+struct Standing(Child);
+
+impl Standing {
+    fn begin(product: &Product, asked: &[&str]) -> Self {
+        let mut command = product.command(&[&["update", "t"], asked].concat());
+        command.env("TABLEFLOW_KILL_AT", "definition-before:1:stop").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let standing = Standing(command.spawn().unwrap());
+        let stat = format!("/proc/{}/stat", standing.0.id());
+        wait_until("it stands still", || fs::read_to_string(&stat).unwrap().contains(") T "));
+        standing
+    }
+
+    fn go_on(self) -> Done {
+        assert!(Command::new("kill").args(["-s", "CONT", &self.0.id().to_string()]).status().unwrap().success());
+        self.0.wait_with_output().unwrap().into()
+    }
+}
+
+/// What was counted and checked is of the settings of then.
+#[test]
+fn of_two_changes_at_once_the_second_is_refused() {
+    let mut modal = Modal::new(8, &[]);
+    let every_row = modal.rows.clone();
+    let second = Standing::begin(&modal.product, &["--mode", "upsert", "--key", "id"]);
+    modal.product.run(&["update", "t", "--mode", "upsert", "--key", "v"]).good("the first");
+    let refused = second.go_on();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("changed by somebody else meanwhile"), "{}", refused.stderr);
+    // By the first one's key each record has its row.
+    modal.product.run(&["sync"]).good("sync");
+    (modal.rows, modal.upserts) = (every_row, true);
+    modal.check("the first one's");
+    let described = modal.product.run(&["describe", "t", "-o", "json"]).good("describe").json();
+    assert_eq!(described["key"], json!(["v"]));
 }

@@ -271,6 +271,20 @@ fn envelopes_are_rows_with_their_headers_and_times() {
 }
 
 #[test]
+fn keys_of_an_envelope_may_be_any_bytes() {
+    let world = World::new();
+    world.topic("events", 1);
+    world.produce_envelopes(
+        "events",
+        "{\"key_base64\":\"AP8B\",\"value\":{\"a\":1}}\n{\"key_base64\":\"\",\"value\":{\"a\":2}}\n",
+    );
+    world.ok(&["enable", "events"]);
+    world.ok(&["sync"]);
+    let keys = world.rows("select _tableflow_key as k from events order by a");
+    assert_eq!(keys, [json!({"k": "AP8B"}), json!({"k": ""})]);
+}
+
+#[test]
 fn produce_acknowledges_what_went_before_a_bad_line() {
     let world = World::new();
     world.topic("events", 1);
@@ -283,6 +297,8 @@ fn produce_acknowledges_what_went_before_a_bad_line() {
         (&["--envelope"], "{\"valeu\":1}"),
         (&["--envelope"], "{\"value\":1,\"partition\":9}"),
         (&["--envelope"], "[]"),
+        (&["--envelope"], "{\"key_base64\":\"?\",\"value\":1}"),
+        (&["--envelope"], "{\"key\":1,\"key_base64\":\"AA==\",\"value\":1}"),
     ] {
         let outcome = world.run_with_input(&[&["produce", "events"], words].concat(), line.as_bytes());
         outcome.failed(3, &["line=1"]);

@@ -185,7 +185,9 @@ fn i2_a_tombstone_names_a_way_on_that_puts_it_aside() {
         "--metadata-columns",
         "none",
     ]);
-    world.run(&["sync"]).failed(3, &["reason=tombstone", "hint: an append table has no keys to delete"]);
+    world
+        .run(&["sync"])
+        .failed(3, &["reason=tombstone", "hint: an append table has no keys to delete", "update TABLE --mode upsert"]);
     let command = run_named_command(&world, &hint_of(&world, "silver.t"));
     assert_eq!(command, "tableflow update silver.t --error-handling LOG");
     world.produce_envelopes("t", "{\"key\":\"k\",\"value\":{\"n\":3}}\n");

@@ -98,6 +98,8 @@ fn readers_choose_how_a_table_is_written() {
     assert_eq!(plan(&["--readers", "athena,spark,snowflake"]), (json!(2), json!("position")));
     assert_eq!(plan(&["--readers", "databricks,duckdb"]), (json!(3), json!("dv")));
     assert_eq!(plan(&["--readers", "databricks,athena"]), (json!(2), json!("cow")));
+    let plan = world.ok(&["enable", "t", "--key", "id", "--readers", "databricks,duckdb", "--dry-run"]);
+    assert!(plan.contains("version of the Iceberg format 3\n"), "{plan}");
     let enable = ["enable", "t", "--mode", "upsert", "--key", "id"];
     for (asked, words) in [
         (["--readers", "athena", "--delete-encoding", "dv"], ["athena reads no version 3", "leave that reader out"]),

@@ -180,6 +180,12 @@ fn how_a_table_is_compacted_is_declared_and_changed_while_it_is_fed() {
         world.ok(&["maintain", "t"]);
         assert_eq!(files(&world, "t"), 1 + more);
     }
+    // Each can be taken back by itself, and what was not declared stays so.
+    let words = ["update", "t", "--compact-every", "default", "--compact-deleted", "DEFAULT", "--compact-files", "4"];
+    let taken_back = json!({"strategy": "sort", "small_files": 4, "target_file_size": "1MiB"});
+    assert_eq!(world.json(&words)["changed"][0]["after"], taken_back);
+    world.ok(&["update", "t", "--target-file-size", "default", "--compact-files", "default"]);
+    assert_eq!(world.json(&["describe", "t"])["compaction"], json!({"strategy": "sort"}));
     world.topic("u", 1);
     world.produce("u", "{\"id\":1}\n");
     world.ok(&["enable", "u"]);

@@ -60,6 +60,11 @@ fn check_rows(world: &World, expected: &[(i64, i64)]) {
     assert_eq!(world.status("t")["rows_committed"], expected.len());
 }
 
+/// A line of `--envelope`.
+fn row(id: i64, v: i64) -> String {
+    format!("{}\n", json!({"key": id, "value": {"id": id, "v": v}}))
+}
+
 fn keys_of(world: &World) -> Value {
     world.json(&["describe", "t"])["key"].clone()
 }
@@ -163,9 +168,11 @@ fn rows_that_say_that_they_are_deleted_go_and_another_key_takes_two_steps() {
         world.rows("select other, v from bronze.t order by 1"),
         [json!({"other": 5, "v": 1}), json!({"other": 6, "v": 7})]
     );
-    // What was changed stays so when the topic is enabled again.
+    // What was changed stays so when the topic is enabled again, and hints say what changes it.
+    world.run(&["enable", "t", "--mode", "append"]).failed(1, &["tableflow update bronze.t --mode append"]);
     world.ok(&["disable", "t"]);
-    world.run(&["enable", "t", "--mode", "append"]).failed(2, &["is not what it has: upsert"]);
+    let words = ["is not what it has: upsert", "tableflow update bronze.t --mode append"];
+    world.run(&["enable", "t", "--mode", "append"]).failed(2, &words);
     world.ok(&["enable", "t"]);
     world.produce_envelopes("t", &row(9, 5, 8, false));
     world.ok(&["sync"]);
@@ -175,14 +182,12 @@ fn rows_that_say_that_they_are_deleted_go_and_another_key_takes_two_steps() {
 /// A table that is paused, disabled and enabled again before its job could change it is changed all the same.
 #[test]
 fn a_change_that_is_declared_waits_for_the_job() {
-    let world = World::new();
-    world.topic("t", 1);
-    let row = |id: i64, v: i64| format!("{}\n", json!({"key": id, "value": {"id": id, "v": v}}));
-    world.produce_envelopes("t", &[row(1, 1), row(1, 2)].concat());
-    world.ok(&["enable", "t"]);
-    world.ok(&["sync"]);
+    let world = World::with_envelopes(&[row(1, 1), row(1, 2)].concat(), &[]);
     world.ok(&["pause", "t"]);
+    let asked = |world: &World| (world.status("t")["mode"].clone(), world.status("t")["mode_asked"].clone());
+    assert_eq!(asked(&world), (json!("append"), Value::Null));
     world.ok(&["update", "t", "--mode", "upsert", "--key", "id"]);
+    assert_eq!(asked(&world), (json!("append"), json!("upsert")), "it is told while it waits");
     world.run(&["update", "t", "--error-handling", "LOG"]).failed(2, &["about to change"]);
     world.ok(&["disable", "t"]);
     world.run(&["enable", "t", "--key", "v"]).failed(2, &["--key v is not what it has: id"]);
@@ -190,13 +195,55 @@ fn a_change_that_is_declared_waits_for_the_job() {
     assert_eq!(world.status("t")["mode"], "append");
     world.ok(&["sync"]);
     check(&world, "t", &BTreeMap::from([(1, 2)]));
-    assert_eq!(world.status("t")["mode"], "upsert");
+    assert_eq!(asked(&world), (json!("upsert"), Value::Null));
     // And one that is taken back before is made as well: nothing is left of either.
     world.ok(&["update", "t", "--mode", "append"]);
     world.ok(&["update", "t", "--mode", "upsert", "--key", "id"]);
     world.produce_envelopes("t", &row(1, 3));
     world.ok(&["sync"]);
     check(&world, "t", &BTreeMap::from([(1, 3)]));
+}
+
+/// Rows of before are identified as they were, if nothing else is said.
+#[test]
+fn a_table_that_goes_back_to_one_row_a_key_has_its_columns_of_before() {
+    let world = World::with_envelopes(&[row(1, 1), row(2, 2), row(1, 3)].concat(), &["--key", "id"]);
+    world.ok(&["update", "t", "--mode", "append"]);
+    world.produce_envelopes("t", &row(2, 4));
+    world.ok(&["sync"]);
+    let changed = world.json(&["update", "t", "--mode", "upsert"])["changed"].clone();
+    assert_eq!(changed[1], json!({"setting": "key", "before": [], "after": ["id"]}));
+    world.ok(&["sync"]);
+    check(&world, "t", &BTreeMap::from([(1, 3), (2, 4)]));
+    // By now there are two ways in which they were.
+    for key in [&["--key", "v"][..], &[]] {
+        world.ok(&["update", "t", "--mode", "append"]);
+        world.ok(&["sync"]);
+        let asked = [&["update", "t", "--mode", "upsert"], key].concat();
+        match key {
+            [] => world.run(&asked).failed(2, &["identified by different columns: id or v", "--key"]),
+            _ => drop(world.ok(&asked)),
+        }
+        world.ok(&["sync"]);
+    }
+}
+
+/// What the hint says to type: the rows that are there stay, and are identified by what the other engine chose.
+#[test]
+fn a_table_whose_key_another_engine_changed_goes_on_with_that_one() {
+    let world = World::with_envelopes(&[row(1, 1), row(2, 2)].concat(), &["--key", "id"]);
+    let changes = json!([["require", "v"], ["identify", "v"]]);
+    world.engines().ask("alter", json!({"table": "bronze.t", "changes": changes}));
+    world.produce_envelopes("t", &[row(1, 3), row(3, 4)].concat());
+    let hints = ["let id identify them again", "tableflow update bronze.t --mode append", "--mode upsert --key v"];
+    world.run(&["sync"]).failed(3, &hints);
+    assert_eq!(world.column("select v from t order by 1"), ["1", "2"]);
+    for asked in [&["--mode", "append"][..], &["--mode", "upsert", "--key", "v"]] {
+        world.ok(&[&["update", "t"], asked].concat());
+        world.ok(&["sync"]);
+    }
+    assert_eq!(world.column("select v from t order by 1"), ["1", "2", "3", "4"]);
+    assert_eq!(keys_of(&world), json!(["v"]));
 }
 
 #[test]
@@ -286,12 +333,7 @@ fn a_job_that_cannot_tell_stops_and_says_how_many_rows() {
 /// What was committed before may have several rows of one key.
 #[test]
 fn nothing_goes_back_to_several_rows_of_a_key() {
-    let world = World::new();
-    world.topic("t", 1);
-    let row = |id: i64, v: i64| format!("{}\n", json!({"key": id, "value": {"id": id, "v": v}}));
-    world.produce_envelopes("t", &[row(1, 1), row(1, 2)].concat());
-    world.ok(&["enable", "t"]);
-    world.ok(&["sync"]);
+    let world = World::with_envelopes(&[row(1, 1), row(1, 2)].concat(), &[]);
     let before = world.status("t")["snapshot_id"].to_string();
     world.ok(&["update", "t", "--mode", "upsert", "--key", "id"]);
     world.ok(&["sync"]);
@@ -319,12 +361,7 @@ fn nothing_goes_back_to_several_rows_of_a_key() {
 /// Who follows a table is told what went, once, and what comes after with what was before.
 #[test]
 fn a_consumer_is_told_what_goes() {
-    let world = World::new();
-    world.topic("t", 1);
-    let row = |id: i64, v: i64| format!("{}\n", json!({"key": id, "value": {"id": id, "v": v}}));
-    world.produce_envelopes("t", &[row(1, 1), row(1, 2), row(2, 3)].concat());
-    world.ok(&["enable", "t"]);
-    world.ok(&["sync"]);
+    let world = World::with_envelopes(&[row(1, 1), row(1, 2), row(2, 3)].concat(), &[]);
     let changes = || -> Vec<(String, i64)> {
         let told = world.ok(&["changes", "t", "--consumer", "c", "-o", "ndjson"]);
         let told = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

@@ -98,11 +98,7 @@ fn a_topic_of_several_partitions_does_not_say_what_came_before_a_truncation() {
 
 #[test]
 fn who_follows_a_table_is_told_the_rows_that_its_source_emptied_away() {
-    let world = World::new();
-    world.topic("t", 1);
-    world.produce_envelopes("t", &[row(1, 10), row(2, 20)].concat());
-    world.ok(&["enable", "t", "--format", "debezium"]);
-    world.ok(&["sync"]);
+    let world = World::with_envelopes(&[row(1, 10), row(2, 20)].concat(), &["--format", "debezium"]);
     let mut audit = Audit::default();
     audit.follow(&world, "t");
     world.produce_envelopes("t", &[row(4, 40), truncation(), row(2, 21), row(3, 30)].concat());

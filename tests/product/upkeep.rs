@@ -150,7 +150,7 @@ fn what_cannot_be_kept_is_said() {
     world.run(&["vacuum", "t", "--older-than", "23h"]).failed(2, &["86400000", "readers of older snapshots"]);
     world.run(&["vacuum", "nothing"]).failed(1, &["there is no table nothing"]);
     world.run(&["expire", "t", "--keep", "0"]).failed(2, &["--keep"]);
-    world.run(&["maintain"]).failed(2, &["TABLE"]);
+    world.run(&["maintain"]).failed(2, &["TABLE", "--all"]);
     world.engines().ask("alter", json!({"table": "bronze.t", "changes": [["set", "gc.enabled", "false"]]}));
     world.run(&["vacuum", "t"]).failed(2, &["shares its files", "gc.enabled"]);
 }

@@ -96,11 +96,7 @@ fn each_version_of_a_row_stays_with_the_times_from_when_until_when_it_was() {
 
 #[test]
 fn versions_of_one_time_follow_each_other_by_a_microsecond() {
-    let world = World::new();
-    world.topic("t", 1);
-    world.produce_envelopes("t", &put(1, 10, 5));
-    world.ok(&["enable", "t", "--format", "debezium", "--delete", "history"]);
-    world.ok(&["sync"]);
+    let world = World::with_envelopes(&put(1, 10, 5), &["--format", "debezium", "--delete", "history"]);
     // The second one's clock is behind.
     world.produce_envelopes("t", &[put(1, 11, 5), put(1, 12, 3)].concat());
     let [first, second, third] = ["25", "25.000001", "25.000002"].map(|at| format!("2023-11-14T22:13:{at}+00:00"));

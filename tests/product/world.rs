@@ -67,6 +67,17 @@ impl World {
         world
     }
 
+    /// The same with a topic `t`, lines of `--envelope`, and a table that is asked for so.
+    #[track_caller]
+    pub fn with_envelopes(lines: &str, asked: &[&str]) -> Self {
+        let world = World::new();
+        world.topic("t", 1);
+        world.produce_envelopes("t", lines);
+        world.ok(&[&["enable", "t"], asked].concat());
+        world.ok(&["sync"]);
+        world
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }

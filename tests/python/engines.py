@@ -206,7 +206,7 @@ def alter(order):
                 case "require":
                     update.update_column(path, required=True)
                 case "identify":
-                    update.set_identifier_fields(path)
+                    update.set_identifier_fields(*([path] if path else []), *rest)
                 case "first":
                     update.move_first(path)
                 case _:

@@ -128,7 +128,7 @@ impl RecordError {
             reason: Reason::Tombstone,
             path: "$".to_owned(),
             message: "the value is null: a tombstone, which deletes a key".to_owned(),
-            remedy: Remedy::Produce("an append table has no keys to delete: send no tombstones, or enable the topic with --mode upsert into another table".to_owned()),
+            remedy: Remedy::Produce("an append table has no keys to delete: send no tombstones, let it keep one row a key (`tableflow update TABLE --mode upsert`), or enable the topic with --mode upsert into another table".to_owned()),
         }
     }
 

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use iceberg::spec::{DataFile, Schema, SchemaRef, TableMetadata};
+use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use roaring::RoaringTreemap;
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
@@ -22,9 +22,8 @@ use uuid::Uuid;
 use super::deletes::deletes_of;
 use super::files::{KnownFile, NumberedFiles};
 use super::kept::Kept;
-use super::reading::KeyReader;
+use super::reading::{KeyReader, columns_of};
 use crate::commit::{Deletes, LiveFile, Prepared};
-use crate::iceberg_error;
 use crate::keys::{Hash, KeyHasher, KeyIndex, Location};
 use crate::layout::{VersionIds, arrow_schema, copies_on_write};
 use crate::read::{ColumnReader, FileRows, side_by_side};
@@ -262,14 +261,12 @@ impl KeyedTable {
 
 /// The key's columns as the table has them.
 fn key_schema(table: &TableMetadata, key: &[i32]) -> Result<SchemaRef> {
-    let fields = key.iter().map(|id| {
-        let field = table.current_schema().as_struct().field_by_id(*id);
-        field.cloned().ok_or_else(|| {
+    let names = key.iter().map(|id| {
+        let name = table.current_schema().name_by_field_id(*id).map(str::to_owned);
+        name.ok_or_else(|| {
             Error::data("a column that rows are identified by is gone")
                 .with_hint("undo that where it was done, or enable the topic into another table with --table")
         })
     });
-    let fields = fields.collect::<Result<Vec<_>>>()?;
-    let schema = Schema::builder().with_fields(fields).build();
-    schema.map(SchemaRef::new).map_err(iceberg_error("the columns of the key make no schema"))
+    columns_of(table, &names.collect::<Result<Vec<_>>>()?)
 }

@@ -15,6 +15,7 @@
 //!  catch_up  the same in another snapshot
 //!  kept      what its index may take of memory, and what is left of it on disk
 //!  complete  rows that lack values -> whole ones, by those that the table has
+//!  origins   rows with where they came from, as they are sorted
 //!  latest    a table of every record becomes one with one row a key: which of its rows go
 //! ```
 //!
@@ -32,6 +33,7 @@ mod history;
 mod kept;
 mod keyed;
 mod latest;
+mod origins;
 mod partial;
 mod reading;
 
@@ -44,6 +46,7 @@ pub use self::emptied::{Emptied, Mark};
 pub(crate) use self::files::KnownFile;
 pub use self::kept::KeyExtent;
 pub use self::keyed::{KeyedTable, Resolved, StagedKeys};
-pub use self::latest::{Origins, Superseded, count_superseded, superseded, without_values};
+pub use self::latest::{Superseded, count_superseded, superseded, without_values};
+pub use self::origins::Origins;
 pub(crate) use self::partial::nullable;
 pub use self::partial::{Keeps, PartialRows};

@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use iceberg::spec::DataFile;
+use iceberg::spec::{DataFile, Schema, SchemaRef, TableMetadata};
 use tableflow_model::{Error, Result};
 use tableflow_store::Store;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::iceberg_error;
 use crate::keys::{Hash, KeyHasher, ROWS_MAX};
 use crate::read::ColumnReader;
 
@@ -25,6 +26,19 @@ const FILES_MIN: usize = 8;
 
 /// Batches that wait, for each file.
 const WAITING_MAX: usize = 2;
+
+/// Columns of the table, in this order.
+pub(super) fn columns_of(table: &TableMetadata, names: &[String]) -> Result<SchemaRef> {
+    let fields = names.iter().map(|name| {
+        let field = table.current_schema().as_struct().fields().iter().find(|field| field.name == *name);
+        field.cloned().ok_or_else(|| {
+            Error::data(format!("the table has no column {name} any more"))
+                .with_hint("undo that where it was done, or enable the topic into another table with --table")
+        })
+    });
+    let schema = Schema::builder().with_fields(fields.collect::<Result<Vec<_>>>()?).build();
+    schema.map(SchemaRef::new).map_err(iceberg_error("some of the table's columns make no schema"))
+}
 
 /// Keys that follow each other in a file.
 #[derive(Debug)]

@@ -134,49 +134,46 @@ impl From<&WritingArguments> for AskedWriting {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(group = clap::ArgGroup::new("settings").multiple(true).required(true)
-    .args(["mode", "key", "evolution", "error_handling", "log_target", "dlq_topic", "commit_interval", "retention_ms", "data_retention_ms",
-        "format_version", "delete_encoding", "readers", "partition_by", "compact_every", "compact_strategy", "compact_files",
-        "compact_deleted", "target_file_size"]))]
 pub struct UpdateArguments {
     #[command(flatten)]
     pub table: TableArgument,
     /// How records change the table from now on; the rows that there are become one a key, or stay
-    #[arg(long, value_name = "MODE", value_enum, ignore_case = true)]
+    #[arg(long, value_name = "MODE", value_enum, ignore_case = true, help_heading = "What a record does")]
     pub mode: Option<TableMode>,
-    /// With --mode upsert, one row for each value of these columns [default: those of keys, or else the key as it is]
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    /// With --mode upsert, one row for each value of these columns [default: those of before, or those of keys, or
+    /// else the key as it is]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "What a record does")]
     pub key: Vec<String>,
     /// With --mode, count what would go, and stop; no other setting goes with it
-    #[arg(long, requires = "mode", conflicts_with_all = ["evolution", "error_handling", "log_target", "dlq_topic",
+    #[arg(long, help_heading = "What a record does", requires = "mode", conflicts_with_all = ["evolution", "error_handling", "log_target", "dlq_topic",
         "commit_interval", "retention_ms", "data_retention_ms", "format_version", "delete_encoding", "readers", "partition_by"])]
     pub dry_run: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Files and readers")]
     pub writing: WritingArguments,
     /// How files are parted from now on, such as "day(ts), bucket(16, id)"; "" for not at all
-    #[arg(long, value_name = "TRANSFORMS")]
+    #[arg(long, value_name = "TRANSFORMS", help_heading = "Files and readers")]
     pub partition_by: Option<String>,
     /// Whether the columns follow the records and their schemas
-    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true, help_heading = "Columns and bad records")]
     pub evolution: Option<Evolution>,
     /// What happens at a record that cannot be decoded
-    #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
+    #[arg(long, value_name = "WORD", value_enum, ignore_case = true, help_heading = "Columns and bad records")]
     pub error_handling: Option<ErrorHandling>,
     /// The table of dead letters, with --error-handling LOG [default: the table's name and __dlq]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Columns and bad records")]
     pub log_target: Option<String>,
     /// Also send dead letters to this topic of the Kafka cluster from now on, each once; needs --error-handling LOG and
     /// stays for good
-    #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
+    #[arg(long, value_name = "TOPIC", value_parser = topic_name, help_heading = "Columns and bad records")]
     pub dlq_topic: Option<TopicName>,
     /// How long rows may wait before they are committed
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = "Times")]
     pub commit_interval: Option<CommitInterval>,
     /// Keep snapshots for this long
-    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "MS", help_heading = "Times", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     pub retention_ms: Option<i64>,
     /// Keep rows for this long, by the time of their records; -1 keeps them for ever
-    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = super::values::with_hint::<DataRetention>)]
+    #[arg(long, value_name = "MS", help_heading = "Times", allow_negative_numbers = true, value_parser = super::values::with_hint::<DataRetention>)]
     pub data_retention_ms: Option<DataRetention>,
     #[command(flatten)]
     pub compaction: CompactionArguments,
@@ -203,6 +200,15 @@ pub enum TableMode {
 }
 
 impl UpdateArguments {
+    pub(super) fn asks_nothing(&self) -> bool {
+        let of_texts = [&self.partition_by, &self.log_target].iter().all(|asked| asked.is_none());
+        let of_words = self.evolution.is_none() && self.error_handling.is_none() && self.dlq_topic.is_none();
+        let of_times =
+            self.commit_interval.is_none() && self.retention_ms.is_none() && self.data_retention_ms.is_none();
+        let of_files = AskedWriting::from(&self.writing).is_nothing() && self.compaction.is_nothing();
+        self.asked_mode().is_none() && of_texts && of_words && of_times && of_files
+    }
+
     /// What is asked of the table's mode.
     pub fn asked_mode(&self) -> Option<AskedMode> {
         let upserts = self.mode.map(|mode| mode == TableMode::Upsert);

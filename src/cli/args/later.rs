@@ -8,13 +8,20 @@ use tableflow_model::{Error, Result};
 
 use super::enable::{EnableArguments, TableFormat};
 use super::topic::{ProduceArguments, ProduceFormat};
-use super::{QueryArguments, Verb};
+use super::{MaintainArguments, QueryArguments, Verb};
 
 pub(super) fn check(verb: &Verb) -> Result<()> {
     match verb {
         Verb::Enable(arguments) => check_enable(arguments),
         Verb::Produce(arguments) => check_produce(arguments),
         Verb::Query(arguments) => check_query(arguments),
+        Verb::Maintain(MaintainArguments { tables, all: false, .. }) if tables.is_empty() => {
+            Err(Error::usage("no TABLE is named")
+                .with_hint("--all is every table that is enabled; `tableflow list` shows them"))
+        }
+        Verb::Update(arguments) if arguments.asks_nothing() => {
+            Err(Error::usage("nothing is asked of the table").with_hint("`tableflow update --help` has the settings"))
+        }
         _ => Ok(()),
     }
 }
@@ -59,6 +66,10 @@ fn check_enable(arguments: &EnableArguments) -> Result<()> {
     if arguments.table.is_some() && arguments.topics.len() > 1 {
         return Err(Error::usage("--table names one table, and several topics were given")
             .with_hint("enable the topics one by one"));
+    }
+    if arguments.compaction.takes_back() {
+        return Err(Error::usage("default takes back what was declared of a table that is enabled")
+            .with_hint("leave the flag out; `tableflow update TABLE` takes it back"));
     }
     for format in &arguments.table_formats {
         serve("--table-formats", *format, &[TableFormat::Iceberg], "use ICEBERG")?;

@@ -250,7 +250,12 @@ fn i3_what_cannot_be_meant_ends_with_2() {
         ("query|select 1|--as-of|yesterday", "neither a snapshot id nor a time"),
         ("rollback|t|--to|1", "required arguments were not provided"),
         ("rollback|t|--to|1|--replay|--keep-offsets", "cannot be used with"),
-        ("update|t", "required arguments were not provided"),
+        ("update|t", "nothing is asked of the table\n  hint: `tableflow update --help`"),
+        ("update|t|--compact-files|1", "neither default nor a whole number from 2 to"),
+        ("update|t|--compact-deleted|101", "neither default nor a whole number from 1 to 100"),
+        ("enable|t|--compact-files|default", "leave the flag out; `tableflow update TABLE` takes it back"),
+        ("maintain", "no TABLE is named\n  hint: --all is every table"),
+        ("maintain|t|--all", "cannot be used with"),
         ("query|select 1|--as-of|yesterday", "a time such as 2026-01-31T12:00:00Z"),
         ("up|--listen|example.com", "write a port such as 8080, or an address such as 127.0.0.1:8080"),
         ("list|-q|-v", "cannot be used with"),
@@ -270,4 +275,15 @@ fn help_is_no_error_and_hides_what_is_not_served() {
     assert_eq!(code, 0);
     assert!(text.contains("[possible values: auto, append, upsert]") || text.contains("- append:"), "{text}");
     assert!(!text.contains("DELTA"), "it is offered: {text}");
+    // What a table is asked for by one of many flags stands in groups, not in the line of usage.
+    let (text, _) = refused("update|--help");
+    let headings = [
+        "What a record does:",
+        "Files and readers:",
+        "Columns and bad records:",
+        "Times:",
+        "Compaction by the service:",
+    ];
+    assert!(headings.iter().all(|heading| text.contains(heading)), "{text}");
+    assert!(text.contains("Usage: tableflow update [OPTIONS] <TABLE>\n"), "{text}");
 }

@@ -97,7 +97,14 @@ impl Taken {
                 .with_hint("choose another name with --table"));
         }
         let hint = if *filled_by == request.topic {
-            format!("`tableflow update {plain}` changes its settings; another table of the topic is made with --table")
+            let mode = match (request.asked.append, request.asked.upsert || !request.asked.key.is_empty()) {
+                (true, _) => " --mode append",
+                (false, true) => " --mode upsert",
+                (false, false) => "",
+            };
+            format!(
+                "`tableflow update {plain}{mode}` changes its settings; another table of the topic is made with --table"
+            )
         } else {
             "choose another table with --table or --namespace".to_owned()
         };

@@ -1,7 +1,7 @@
 //! Whether a table has one row a key, and which columns say which.
 //!
 //! Owns [`is_wanted`] and [`Key`].
-//! - I1: a table stays what it was made as; a topic that is compacted keeps one record a key, and so does its table
+//! - I1: a table stays what it was made as, or was changed to; a topic that is compacted keeps one record a key, and so does its table
 //!   unless every record is asked for.
 
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use super::{Request, layout};
 use crate::definition::{DELETED_COLUMN, Definition, Deletes, Format, Keys, Upsert};
 use crate::home::Home;
 use crate::pipeline::decoding::format_of;
+use crate::pipeline::identity;
+use crate::pipeline::mode::Standing;
 
 const APPEND: &str = "append";
 const UPSERT: &str = "upsert";
@@ -44,10 +46,20 @@ pub(super) async fn is_wanted(
         (false, false) => None,
     };
     let of_schema = || existing.map(|table| !key_ids(table.current_schema()).is_empty());
+    // A definition of before the table's last change of mode says what it was then.
+    let is_behind = |before: &&Definition| existing.is_some_and(|table| Standing::of(before, table) == Standing::Ahead);
+    let before = before.filter(|before| !is_behind(before));
     let has = before.map(|before| before.upsert.is_some()).or_else(of_schema);
     let word = |upserts: bool| if upserts { UPSERT } else { APPEND };
     match (asked, has) {
-        (Some(asked), Some(has)) if asked != has => Err(layout::differs(request, "--mode", word(asked), word(has))),
+        (Some(asked), Some(has)) if asked != has => {
+            let table = request.table.to_plain_string();
+            Err(layout::differs(request, "--mode", word(asked), word(has)).with_hint(format!(
+                "leave --mode out to fill the table as it is, and then change it: tableflow update {table} --mode {}; or make another one: tableflow enable {} --table NAME",
+                word(asked),
+                request.topic
+            )))
+        }
         (_, Some(known)) | (Some(known), None) => Ok(known),
         (None, None) => Ok(home.topics.describe(&request.topic).await?.compacts()),
     }
@@ -143,9 +155,7 @@ impl Key {
         (keys, key_fields): (Option<&Keys>, &[String]),
         (columns, metadata): (&[String], MetadataColumns),
     ) -> Result<Self> {
-        let is_of_metadata = |name: &str| metadata.reserves(name).is_some();
         let keeps_versions = request.asked.delete == Some(Deletes::History);
-        let metadata = metadata.key_column();
         let own = keys.map_or(key_fields.to_vec(), Keys::fields);
         let spelt = |name: String| columns.iter().find(|column| is_same(column, &name)).cloned().unwrap_or(name);
         let own = Some(own.into_iter().map(spelt).collect::<Vec<_>>()).filter(|own| !own.is_empty());
@@ -155,16 +165,9 @@ impl Key {
                 .with_hint("name the columns that identify rows with --key id,.., or let the connector send keys"));
         }
         let asked = Some(request.asked.key.clone()).filter(|asked| !asked.is_empty());
-        match (asked.or(own), metadata) {
-            (Some(columns), metadata) => {
-                let is_the_records = columns.iter().map(Some).eq([metadata.as_ref()]);
-                if let Some(name) = columns.iter().find(|name| !is_the_records && is_of_metadata(name)) {
-                    return Err(Error::usage(format!("rows cannot be identified by column {name}"))
-                        .with_detail(
-                            "it says where a record came from; of those columns the key alone may be one, by itself",
-                        )
-                        .with_hint("name columns of the records with --key"));
-                }
+        match (asked.or(own), metadata.key_column()) {
+            (Some(columns), _) => {
+                let is_the_records = identity::are_the_records(&columns, metadata)?;
                 if let Some(name) = columns.iter().find(|name| keeps_versions && is_of_versions(name)) {
                     return Err(Error::usage(format!("rows cannot be identified by column {name}"))
                         .with_detail("it says of which version a row is")

@@ -11,7 +11,7 @@
 //! - I3: what came after the ranges were asked for waits for nothing: a table that follows its topic is as fresh as any.
 //! - I4: a record that stops its partition is handed out alone, once all that is not younger was: whatever becomes of it, nothing
 //!   that is younger is before it.
-//! - I5: what is kept back is at most four polls, or 16 KiB a partition and one record of each.
+//! - I5: what is kept back is at most four polls, and 16 KiB and one record of each partition, whichever of them come first.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -21,7 +21,7 @@ use tableflow_model::{Offset, Partition, Records, Result, Source, TopicId};
 
 /// I5.
 const POLLS_KEPT: usize = 4;
-const KEPT_BYTES_MIN: usize = 16 * 1024;
+const POLL_BYTES_MIN: usize = 16 * 1024;
 
 /// A source, in the order of time.
 pub struct InTime {
@@ -51,6 +51,11 @@ impl KeptBack {
         self.next = records.next_offset;
         self.youngest = self.youngest.max(records.timestamps.iter().copied().max());
         self.kept.push_back(records);
+    }
+
+    /// What it holds in memory: of a buffer that is handed out in part, all.
+    fn bytes(&self) -> usize {
+        self.kept.iter().map(|records| records.buffer.len()).sum()
     }
 
     /// The records at its front that are not younger, as they came.
@@ -126,10 +131,10 @@ impl InTime {
         horizon
     }
 
-    /// I5.
-    fn room(&self, bytes_max: usize, held: usize) -> usize {
-        let of_one = (bytes_max * POLLS_KEPT / self.partitions.len().max(1)).max(KEPT_BYTES_MIN);
-        bytes_max.min(of_one * (self.partitions.len() - held).max(1))
+    /// I5: one partition may take all of it. Each is polled of which nothing is kept, so that the horizon moves.
+    fn room(&self, bytes_max: usize) -> usize {
+        let kept: usize = self.partitions.values().map(KeptBack::bytes).sum();
+        bytes_max.min((bytes_max * POLLS_KEPT).saturating_sub(kept).max(POLL_BYTES_MIN))
     }
 
     fn keep(&mut self, polled: Vec<Records>) {
@@ -227,7 +232,7 @@ impl Source for InTime {
             let held: BTreeSet<Partition> =
                 self.partitions.keys().copied().filter(|partition| self.keeps_back(*partition)).collect();
             self.inner.hold(&held);
-            let polled = self.inner.poll(self.room(bytes_max, held.len()))?;
+            let polled = self.inner.poll(self.room(bytes_max))?;
             let came = !polled.is_empty();
             self.keep(polled);
             let taken = self.take();

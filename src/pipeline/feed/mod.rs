@@ -28,6 +28,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, Topic
 use tokio::time::Instant;
 
 use self::in_time::InTime;
+pub use self::place::LIVE_RECORDS_MAX;
 use self::place::LOOK_AHEAD_EVERY_MIN;
 use self::waits::Waits;
 use crate::definition::{Definition, StartFrom};

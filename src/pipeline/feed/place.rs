@@ -20,7 +20,7 @@ use crate::pipeline::lanes::Turn;
 use crate::pipeline::progress::{State, Trouble};
 
 /// A table that is behind by more is far behind, unless so much came in since its last epoch began: then it keeps up.
-const LIVE_RECORDS_MAX: u64 = 1_000;
+pub const LIVE_RECORDS_MAX: u64 = 1_000;
 
 /// Asking a topic for its ends costs more than a small poll. The pause doubles while the topic stays quiet.
 pub(super) const LOOK_AHEAD_EVERY_MIN: Duration = Duration::from_millis(500);

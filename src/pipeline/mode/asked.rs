@@ -4,7 +4,7 @@
 //! - I1: what the table's job could not make is refused before anything is declared.
 //! - I2: what is so already is no change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iceberg::spec::TableMetadata;
@@ -13,11 +13,13 @@ use tableflow_lake::layout::key_ids;
 use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, Result};
 
-use super::conversion::{check_values, counted, never_filled, origins, schema_after};
+use super::staying::{check_values, counted, never_filled, origins, schema_after, without_origins};
 use super::{Standing, made};
 use crate::definition::{Definition, Deletes, Format, Keys, ModeChange, Upsert};
 use crate::home::Home;
 use crate::pipeline::decoding::format_of;
+use crate::pipeline::feed::LIVE_RECORDS_MAX;
+use crate::pipeline::identity;
 use crate::pipeline::status::status_of;
 use crate::pipeline::target;
 
@@ -57,9 +59,6 @@ impl Planned {
         counted(home, (&after, &self.change), &self.table, memory_bytes).await
     }
 }
-
-/// A table that is behind by more does not follow its topic.
-const LAG_MAX: i64 = 1_000;
 
 /// Whether a change that was declared is still to be made.
 pub async fn is_pending(home: &Home, definition: &Definition) -> Result<bool> {
@@ -143,7 +142,7 @@ fn check_kind(definition: &Definition) -> Result<()> {
 /// Of a key in several partitions the last record stays: what is not read yet would come behind what is.
 async fn check_in_step(home: &Home, definition: &Definition) -> Result<()> {
     let status = status_of(home, definition).await?;
-    if status.partitions.len() > 1 && status.lag > LAG_MAX {
+    if status.partitions.len() > 1 && u64::try_from(status.lag).is_ok_and(|lag| lag > LIVE_RECORDS_MAX) {
         let table = definition.table.to_plain_string();
         return Err(Error::usage(format!("{} records of the topic are not in table {table} yet", status.lag))
             .with_detail("of a key with records in several partitions an older one might come last, and stay")
@@ -182,25 +181,38 @@ fn key_of(definition: &Definition, table: &TableMetadata, asked: &[String]) -> R
         let is_it = |field: &&iceberg::spec::NestedFieldRef| field.name.to_lowercase() == name.to_lowercase();
         fields.iter().find(is_it).map_or_else(|| name.clone(), |field| field.name.clone())
     };
-    let key: Vec<String> = match asked.is_empty() {
-        true => own.unwrap_or_else(of_records).iter().map(spelt).collect(),
-        false => asked.to_vec(),
+    let former = if asked.is_empty() { former_key(definition, table)? } else { None };
+    let key: Vec<String> = match (asked.is_empty(), former) {
+        (false, _) => asked.to_vec(),
+        (true, Some(former)) => former,
+        (true, None) => own.unwrap_or_else(of_records).iter().map(spelt).collect(),
     };
     if key.is_empty() {
-        return Err(super::conversion::without_origins(definition));
+        return Err(without_origins(definition));
     }
-    let is_the_records = key.iter().map(Some).eq([metadata.key_column().as_ref()]);
-    match key.iter().find(|name| !is_the_records && metadata.reserves(name).is_some()) {
-        Some(name) => Err(Error::usage(format!("rows cannot be identified by column {name}"))
-            .with_detail("it says where a record came from; of those columns the key alone may be one, by itself")
-            .with_hint("name columns of the records with --key")),
-        None => Ok(key),
+    identity::are_the_records(&key, metadata).map(|_| key)
+}
+
+/// The columns that identified rows before every record was one, where there is no doubt which.
+fn former_key(definition: &Definition, table: &TableMetadata) -> Result<Option<Vec<String>>> {
+    let schema = table.current_schema();
+    let names = |ids: Vec<i32>| {
+        let names: Option<Vec<String>> = ids.iter().map(|id| schema.name_by_field_id(*id).map(str::to_owned)).collect();
+        names.filter(|names| !names.is_empty())
+    };
+    let former: BTreeSet<Vec<String>> = table.schemas_iter().filter_map(|schema| names(key_ids(schema))).collect();
+    if former.len() < 2 {
+        return Ok(former.into_iter().next());
     }
+    let table = definition.table.to_plain_string();
+    let keys = former.into_iter().map(|key| key.join(",")).collect::<Vec<_>>().join(" or ");
+    Err(Error::usage(format!("rows of table {table} were identified by different columns: {keys}"))
+        .with_hint("say which with --key"))
 }
 
 /// How records change the table from then on.
 async fn upsert_of(home: &Home, definition: &Definition, key: &[String]) -> Result<Upsert> {
-    let is_the_records = key.iter().map(Some).eq([definition.metadata_columns.key_column().as_ref()]);
+    let is_the_records = identity::are_the_records(key, definition.metadata_columns)?;
     let keys = match (is_the_records, &definition.keys) {
         (true, _) => None,
         (false, Some(keys)) => Some(keys.format),

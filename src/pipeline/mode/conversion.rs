@@ -6,30 +6,24 @@
 //! - I2: a process that dies leaves the table as it was, or converted; files of no commit are an undecided epoch's (G2).
 //! - I3: what rows are sorted in takes a part of the memory budget; beyond that it is on disk.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use iceberg::spec::{Schema, TableMetadata};
 use tableflow_lake::commit::{Retention, RowDelta};
-use tableflow_lake::layout::{Evolution, identified_by, unidentified};
-use tableflow_lake::upsert::{Origins, Superseded, superseded, without_values};
+use tableflow_lake::layout::Evolution;
 use tableflow_lake::write::{EpochName, FileNames};
 use tableflow_model::protocol::{
     Assertion, CommitReply, DirectEvent, DirectStep, DirectWriter, Ledger, Rules, WriterId,
 };
 use tableflow_model::{Error, ErrorKind, Result};
 
+use super::staying::{goes, never_filled, schema_after};
 use super::{PROPERTY, Standing, word};
-use crate::definition::{Definition, ModeChange, declared_columns};
+use crate::definition::{Definition, ModeChange};
 use crate::home::Home;
-use crate::pipeline::budget::TableMemory;
-use crate::pipeline::decoding::{MARKS, says_deleted};
+use crate::pipeline::budget::{TableMemory, sorting_bytes};
 use crate::pipeline::job::{Ended, Goal, Patience};
 use crate::pipeline::progress::{Progress, State};
 use crate::pipeline::target::{Holds, Look, Target};
-
-/// What rows are sorted in takes one part in so many of the memory budget.
-pub const SORT_SHARE: u64 = 4;
 
 /// A job that changes its table's mode.
 #[derive(Debug)]
@@ -61,7 +55,7 @@ impl Conversion {
         let (name, job) = (definition.table.clone(), definition.job.clone());
         let target = Target::new(home.clone(), (name, Holds::Rows), job, progress.clone());
         let patience = Patience::new(definition.table.clone(), goal.clone(), progress.clone());
-        let memory_bytes = usize::try_from(memory.bytes_max() / SORT_SHARE).unwrap_or(usize::MAX);
+        let memory_bytes = sorting_bytes(memory.bytes_max());
         Conversion { home, definition, change, target, patience, goal, progress, memory_bytes, names: None }
     }
 
@@ -172,100 +166,4 @@ impl Conversion {
         }
         Ok(Ended::Grown)
     }
-}
-
-/// What goes so that the table is what its definition says (I1).
-async fn goes(
-    home: &Home,
-    (definition, change): (&Definition, &ModeChange),
-    table: &Arc<TableMetadata>,
-    memory_bytes: usize,
-    names: &mut FileNames,
-) -> Result<Superseded> {
-    if definition.upsert.is_none() {
-        return Ok(Superseded::default());
-    }
-    check_values(home, (definition, change), table).await?;
-    let origins = origins(definition, table)?;
-    superseded(&home.store, table, (&change.key, &origins), memory_bytes, names).await
-}
-
-/// The columns of the table afterwards.
-pub(super) fn schema_after((definition, change): (&Definition, &ModeChange), table: &TableMetadata) -> Result<Schema> {
-    let schema = unidentified(table.current_schema().as_ref().clone(), &held(definition)?)?;
-    if definition.upsert.is_some() { identified_by(schema, &change.key) } else { Ok(schema) }
-}
-
-/// The columns that a person declared to have a value.
-fn held(definition: &Definition) -> Result<Vec<String>> {
-    let mut declared = declared_columns(&definition.columns)?;
-    if let Some(keys) = &definition.keys {
-        declared.extend(declared_columns(&keys.columns)?);
-    }
-    Ok(declared.into_iter().filter(|it| !it.is_nullable()).map(|it| it.name().clone()).collect())
-}
-
-/// Where the table's rows came from.
-pub(super) fn origins(definition: &Definition, table: &TableMetadata) -> Result<Origins> {
-    let Some([topic, partition, offset, timestamp]) = definition.metadata_columns.origin_columns() else {
-        return Err(without_origins(definition));
-    };
-    let schema = table.current_schema();
-    let has = |name: &str| schema.as_struct().fields().iter().any(|field| field.name == name);
-    let marks = MARKS.into_iter().filter(|name| has(name)).map(str::to_owned).collect();
-    Ok(Origins { topic, partition, offset, timestamp, marks, is_deleted: says_deleted })
-}
-
-/// Each row has a key, and says where it came from.
-pub(super) async fn check_values(
-    home: &Home,
-    (definition, change): (&Definition, &ModeChange),
-    table: &TableMetadata,
-) -> Result<()> {
-    let Origins { topic, partition, offset, .. } = origins(definition, table)?;
-    let columns: Vec<String> = change.key.iter().cloned().chain([topic, partition, offset]).collect();
-    let counts = without_values(&home.store, table, &columns).await?;
-    let missing = columns.iter().zip(counts).enumerate().find(|(_, (_, count))| *count > 0);
-    let Some((place, (column, count))) = missing else { return Ok(()) };
-    let (table, is_of_key) = (definition.table.to_plain_string(), place < change.key.len());
-    let rows = if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
-    let error = Error::data(format!("{rows} of table {table} have no value in column {column}"));
-    Err(match is_of_key {
-        true => error.with_detail("rows with one row a key are identified by it").with_hint(format!(
-            "name other columns with --key, or delete those rows with another engine; until then: tableflow update {table} --mode append"
-        )),
-        false => error.with_detail("so it cannot be told which row of a key is the last one").with_hint(format!(
-            "another engine wrote those rows, or they are of before there were metadata columns: enable the topic into another table with --table; until then: tableflow update {table} --mode append"
-        )),
-    })
-}
-
-pub(super) fn without_origins(definition: &Definition) -> Error {
-    Error::usage(format!("rows of table {} do not say where they came from", definition.table))
-        .with_detail("which row of a key is the last one is told by the metadata columns, which it does not have")
-        .with_hint("enable the topic into another table with --table and --mode upsert")
-}
-
-pub(super) fn never_filled(definition: &Definition) -> Error {
-    let table = definition.table.to_plain_string();
-    Error::usage(format!("table {table} was never filled"))
-        .with_detail("its mode changes with a commit of its job, which has not made one yet")
-        .with_hint(format!("`tableflow sync {table}` makes the first one"))
-}
-
-/// What would go, and what would stay: nothing is changed.
-pub(super) async fn counted(
-    home: &Home,
-    (definition, change): (&Definition, &ModeChange),
-    table: &Arc<TableMetadata>,
-    memory_bytes: usize,
-) -> Result<BTreeMap<&'static str, u64>> {
-    let (kept, gone) = match definition.upsert {
-        None => return Ok(BTreeMap::new()),
-        Some(_) => {
-            let origins = origins(definition, table)?;
-            tableflow_lake::upsert::count_superseded(&home.store, table, (&change.key, &origins), memory_bytes).await?
-        }
-    };
-    Ok(BTreeMap::from([("rows_kept", kept), ("rows_gone", gone)]))
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  asked       what `update --mode` asks for: checked, counted, declared
+//!  staying     which rows and columns stay
 //!  conversion  the commit that makes it so, by the table's job
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 pub mod asked;
 pub mod conversion;
+mod staying;
 
 use std::cmp::Ordering;
 

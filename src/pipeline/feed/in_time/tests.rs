@@ -10,6 +10,23 @@ struct Log {
     held: BTreeSet<Partition>,
     /// One that does not come at all.
     stuck: Option<usize>,
+    /// Of a record. Where it has any, one partition by lot takes all the room of a poll.
+    record_bytes: usize,
+}
+
+impl Log {
+    /// As much as there is room for: as readers share a poll where the others have nothing at hand.
+    fn all_of_one(&mut self, random: &mut fastrand::Rng, bytes_max: usize) -> Option<Records> {
+        let has_some = |at: &usize| self.places[*at] < self.times[*at].len() && self.stuck != Some(*at);
+        let of_all: Vec<usize> = (0..self.times.len()).filter(has_some).collect();
+        let wanted: Vec<usize> = of_all.into_iter().filter(|at| !self.held.contains(&Partition(*at as i32))).collect();
+        let at = wanted.get(random.usize(..wanted.len().max(1)))?;
+        let place = self.places[*at];
+        let count = bytes_max.div_ceil(self.record_bytes).min(self.times[*at].len() - place);
+        self.places[*at] += count;
+        let polled = records(*at, &self.times[*at][place..place + count], place);
+        Some(Records { buffer: vec![0; count * self.record_bytes].into(), ..polled })
+    }
 }
 
 struct Pieces {
@@ -56,8 +73,11 @@ impl Source for Pieces {
         }
     }
 
-    fn poll(&mut self, _: usize) -> Result<Vec<Records>> {
+    fn poll(&mut self, bytes_max: usize) -> Result<Vec<Records>> {
         let mut log = self.log.lock().unwrap();
+        if log.record_bytes > 0 {
+            return Ok(log.all_of_one(&mut self.random, bytes_max).into_iter().collect());
+        }
         let mut polled = Vec::new();
         for partition in 0..log.times.len() {
             let (place, end) = (log.places[partition], log.times[partition].len());
@@ -111,7 +131,11 @@ impl Reading {
     }
 
     fn poll(&mut self) -> bool {
-        let polled = self.source.poll(1 << 20).unwrap();
+        self.poll_some(1 << 20)
+    }
+
+    fn poll_some(&mut self, bytes_max: usize) -> bool {
+        let polled = self.source.poll(bytes_max).unwrap();
         for records in &polled {
             let taken = &mut self.taken[records.partition.0 as usize];
             let offsets: Vec<i64> = (taken.len() as i64..).take(records.len()).collect();
@@ -252,4 +276,29 @@ async fn holes_and_what_has_no_record_hold_nobody_up() {
     reading.source.keep(vec![hole]);
     assert!(!reading.source.keeps_back(Partition(1)), "it is polled on");
     reading.read_all();
+}
+
+#[tokio::test]
+async fn i5_what_is_kept_back_has_a_bound_whichever_partition_comes_first() {
+    for (partitions, poll_bytes, record_bytes) in [(8, 1 << 20, 1_000), (64, 1 << 16, 1_000), (5, 1 << 16, 100_000)] {
+        let times: Vec<Vec<i64>> = vec![(0..4_000_000 / record_bytes as i64).collect(); partitions];
+        let mut reading = Reading::of(times.clone(), 1).await;
+        {
+            let mut log = reading.log.lock().unwrap();
+            (log.stuck, log.record_bytes) = (Some(0), record_bytes);
+        }
+        for _ in 0..1_000 {
+            assert_eq!(reading.source.poll(poll_bytes).unwrap().len(), 0, "nothing is known of partition 0");
+        }
+        let kept = |reading: &Reading| reading.log.lock().unwrap().places.iter().sum::<usize>() * record_bytes;
+        let bound = 4 * poll_bytes + partitions * (16 * 1024 + record_bytes);
+        assert!(kept(&reading) <= bound, "{} bytes of {partitions} partitions", kept(&reading));
+        assert!(kept(&reading) > 2 * poll_bytes, "it was filled");
+        reading.log.lock().unwrap().stuck = None;
+        while reading.taken != times {
+            assert!(reading.poll_some(poll_bytes), "what comes in time moves on");
+            let (read, out) = (kept(&reading), reading.taken.iter().map(Vec::len).sum::<usize>() * record_bytes);
+            assert!(read - out <= bound, "{} bytes of {partitions} partitions", read - out);
+        }
+    }
 }

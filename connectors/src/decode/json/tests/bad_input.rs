@@ -581,7 +581,7 @@ fn n02_a_tombstone_is_named_as_such() {
     assert_eq!((failure.row, failure.reason.code()), (1, "tombstone"));
     assert_eq!(
         remedy_of(&failure),
-        "an append table has no keys to delete: send no tombstones, or enable the topic with --mode upsert into another table"
+        "an append table has no keys to delete: send no tombstones, let it keep one row a key (`tableflow update TABLE --mode upsert`), or enable the topic with --mode upsert into another table"
     );
 }
 
