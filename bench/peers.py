@@ -3,6 +3,7 @@
 usage: peers.py append NDJSON DIR              PyArrow reads the lines, PyIceberg appends them to a table in DIR
        peers.py commits DATA_DIR TABLE TIMES   PyIceberg appends one row at a time to a table of the embedded catalog
        peers.py upsert DIR KEYS CHANGES        PyIceberg: KEYS rows, then CHANGES of them by one upsert, two in three of them new
+       peers.py merge DIR KEYS CHANGES         delta-rs: the same by one merge
        peers.py queries LOCATION               DuckDB: statements from stdin, {table} stands for the table
        peers.py copy LOCATION DIR COLUMN       DuckDB: the rows into files of 128 MB in DIR, sorted by COLUMN if it is named
        peers.py query LOCATION SQL             DuckDB: one statement, as a process
@@ -77,10 +78,16 @@ def customers(ids, value):
     return pyarrow.table(columns)
 
 
-def upsert(directory, keys, changes):
-    """Imports, the making of the table and its first rows are not counted; nothing is deleted, which it cannot say."""
+def changed(keys, changes):
+    """Which of the keys are changed, and all rows that come."""
     import random
 
+    known = random.Random(10).sample(range(keys), changes // 3)
+    return known, customers(known + list(range(keys, keys + changes - len(known))), 1)
+
+
+def upsert(directory, keys, changes):
+    """Imports, the making of the table and its first rows are not counted; nothing is deleted, which it cannot say."""
     from pyiceberg.catalog.sql import SqlCatalog
 
     folder, keys, changes = pathlib.Path(directory).resolve(), int(keys), int(changes)
@@ -89,12 +96,28 @@ def upsert(directory, keys, changes):
     first = customers(list(range(keys)), 0)
     table = catalog.create_table("bronze.customers", first.schema)
     table.append(first)
-    known = random.Random(10).sample(range(keys), changes // 3)
-    changed = customers(known + list(range(keys, keys + changes - len(known))), 1)
+    known, rows = changed(keys, changes)
     started, cpu_started = time.perf_counter(), cpu_seconds()
-    done = table.upsert(changed, join_cols=["id"])
+    done = table.upsert(rows, join_cols=["id"])
     seconds, cpu = time.perf_counter() - started, cpu_seconds() - cpu_started
     if (done.rows_updated, done.rows_inserted) != (len(known), changes - len(known)):
+        raise SystemExit(f"error: {done}, but {len(known)} rows were changed of {changes}")
+    return {"seconds": seconds, "cpu_seconds": cpu}
+
+
+def merge(directory, keys, changes):
+    """The same work as the upsert, and counted alike."""
+    import deltalake
+
+    folder, keys, changes = pathlib.Path(directory).resolve() / "merged", int(keys), int(changes)
+    deltalake.write_deltalake(folder, customers(list(range(keys)), 0))
+    table = deltalake.DeltaTable(folder)
+    known, rows = changed(keys, changes)
+    started, cpu_started = time.perf_counter(), cpu_seconds()
+    merging = table.merge(rows, "s.id = t.id", source_alias="s", target_alias="t")
+    done = merging.when_matched_update_all().when_not_matched_insert_all().execute()
+    seconds, cpu = time.perf_counter() - started, cpu_seconds() - cpu_started
+    if (done["num_target_rows_updated"], done["num_target_rows_inserted"]) != (len(known), changes - len(known)):
         raise SystemExit(f"error: {done}, but {len(known)} rows were changed of {changes}")
     return {"seconds": seconds, "cpu_seconds": cpu}
 
@@ -135,6 +158,8 @@ def main(verb, *arguments):
         print(json.dumps(commits(*arguments)))
     elif verb == "upsert":
         print(json.dumps(upsert(*arguments)))
+    elif verb == "merge":
+        print(json.dumps(merge(*arguments)))
     elif verb == "queries":
         queries(*arguments)
     elif verb == "copy":

@@ -3,7 +3,8 @@
 import sys
 
 from measure import Server, alternate, mebibytes
-from sizes import CHANGES, GARBAGE_FILES, HERE, KEYS, PEER_CHANGES, PEER_KEYS, SMALL_FILES, SMALL_ROWS
+from sizes import CHANGES, GARBAGE_FILES, HERE, KEYS, MERGE_CHANGES, MERGE_KEYS, PEER_CHANGES, PEER_KEYS
+from sizes import SMALL_FILES, SMALL_ROWS
 
 sys.path.insert(0, str(HERE.parent / "tests" / "python"))
 
@@ -66,23 +67,24 @@ def upserts(suite):
             f"{done.seconds:.1f}; {commits}; {ratio:.2f}; {mebibytes(done.rss_bytes)}",
         )
         scans(suite, home, work)
-    beside_peer(suite)
+    beside_peer(suite, "upsert", "PyIceberg's upsert", PEER_KEYS, PEER_CHANGES)
+    beside_peer(suite, "merge", "delta-rs's merge", MERGE_KEYS, MERGE_CHANGES)
 
 
-def beside_peer(suite):
+def beside_peer(suite, verb, peer, keys, changes):
     """On a size that the peer can finish: ours with the start of its process, its index made anew, and its deletes."""
-    home = suite.folder / "changes-peer"
+    home = suite.folder / f"changes-{verb}"
     suite.tableflow_in(home, "topic", "create", "customers", "--partitions", "4")
-    suite.bench("changes", home, str(PEER_KEYS), "0", "preload")
+    suite.bench("changes", home, str(keys), "0", "preload")
     enable = ["enable", "customers", "--mode", "upsert", "--key", "id", "--metadata-columns", "none"]
     suite.tableflow_in(home, *enable)
     suite.tableflow_in(home, "sync")
-    changed = suite.bench("changes", home, str(PEER_KEYS), str(PEER_CHANGES), "uniform")
+    changed = suite.bench("changes", home, str(keys), str(changes), "uniform")
     done = suite.tableflow_in(home, "sync", "-o", "json")
     hold(suite, home, changed)
-    theirs = suite.peer("upsert", suite.folder, str(PEER_KEYS), str(PEER_CHANGES)).json()
-    us, them = PEER_CHANGES / done.cpu_seconds, PEER_CHANGES / theirs["cpu_seconds"]
-    work = f"{PEER_CHANGES:,} changes of {PEER_KEYS:,} keys"
+    theirs = suite.peer(verb, suite.folder, str(keys), str(changes)).json()
+    us, them = changes / done.cpu_seconds, changes / theirs["cpu_seconds"]
+    work = f"{changes:,} changes of {keys:,} keys, beside {peer}"
     suite.add(f"{work}: changes per CPU second", f"{us:,.0f}", peer=f"{them:,.0f}", ratio=f"{us / them:.1f} x peer")
     suite.add(f"{work}: seconds", f"{done.seconds:.2f}", peer=f"{theirs['seconds']:.2f}")
 

@@ -34,6 +34,8 @@ pub struct Asked {
     pub keys: usize,
     pub changes: usize,
     pub chosen: Chosen,
+    /// What would be a delete puts a value too.
+    pub puts: bool,
     /// All at once where none is said.
     pub per_second: Option<usize>,
 }
@@ -48,26 +50,29 @@ pub enum Chosen {
     Zipf,
 }
 
-/// What a table holds after all of it.
+/// What was sent, and what a table with one row a key holds after all of it.
 #[derive(Debug, Serialize)]
 pub struct Changed {
     records: u64,
     bytes: u64,
+    /// Of all values that were sent.
+    sent_sum: i64,
     rows: u64,
     value_sum: i64,
 }
 
 pub fn run(directory: &Path, asked: Asked) -> Result<Changed> {
-    let Asked { keys, changes, chosen, per_second } = asked;
+    let Asked { keys, changes, chosen, puts, per_second } = asked;
     let topics = LocalTopics::open(directory);
     let mut producer = LocalProducer::open(&topics, &TOPIC.parse()?, Arc::new(SystemClock))?;
     let mut rows: Vec<Option<i64>> = (0..keys).map(first_value).map(Some).collect();
     let mut random = fastrand::Rng::with_seed(SEED);
-    let mut changed = Changed { records: 0, bytes: 0, rows: 0, value_sum: 0 };
+    let mut changed = Changed { records: 0, bytes: 0, sent_sum: 0, rows: 0, value_sum: 0 };
     let began = Instant::now();
     let mut send = |key: usize, value: Option<i64>| -> Result<()> {
         let (of_key, of_value) = (key.to_string(), value.map(|value| text(key, value)));
         changed.records += 1;
+        changed.sent_sum += value.unwrap_or(0);
         changed.bytes += (of_key.len() + of_value.as_ref().map_or(0, String::len)) as u64;
         producer.send(&NewRecord {
             key: Some(of_key.as_bytes()),
@@ -96,7 +101,7 @@ pub fn run(directory: &Path, asked: Asked) -> Result<Changed> {
             let (key, value) = match lot {
                 lot if lot < INSERTS => (rows.len(), value),
                 lot if lot < INSERTS + UPDATES => (one_of(rows.len(), chosen, &mut random), value),
-                _ => (one_of(rows.len(), chosen, &mut random), None),
+                _ => (one_of(rows.len(), chosen, &mut random), value.filter(|_| puts)),
             };
             send(key, value)?;
             match rows.get_mut(key) {
@@ -144,7 +149,7 @@ mod tests {
         let settings = std::collections::BTreeMap::new();
         let topic = TOPIC.parse().unwrap();
         topics.create(&topic, PARTITIONS as i32, &settings, &SystemClock, &RandomIds).unwrap();
-        let asked = |changes, chosen, per_second| Asked { keys: 100, changes, chosen, per_second };
+        let asked = |changes, chosen, per_second| Asked { keys: 100, changes, chosen, puts: false, per_second };
         let preloaded = run(directory.path(), asked(0, Chosen::Preload, None)).unwrap();
         assert_eq!((preloaded.records, preloaded.rows), (100, 100));
         assert_eq!(preloaded.value_sum, (0..100).map(first_value).sum::<i64>());

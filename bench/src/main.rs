@@ -99,6 +99,9 @@ enum Verb {
         keys: usize,
         changes: usize,
         chosen: changes::Chosen,
+        /// Put a value where others delete
+        #[arg(long)]
+        puts: bool,
         /// So many of them in a second; without it all at once
         #[arg(long)]
         per_second: Option<usize>,
@@ -132,9 +135,9 @@ fn main() -> ExitCode {
             let asked = small::Asked { files, rows, deleted, sorted };
             small::run(&directory, &table, asked).and_then(|small| print(&small))
         }
-        Verb::Changes { directory, keys, changes, chosen, per_second } => {
-            changes::run(&directory, changes::Asked { keys, changes, chosen, per_second })
-                .and_then(|changed| print(&changed))
+        Verb::Changes { directory, keys, changes, chosen, puts, per_second } => {
+            let asked = changes::Asked { keys, changes, chosen, puts, per_second };
+            changes::run(&directory, asked).and_then(|changed| print(&changed))
         }
         Verb::Keys { directory, keys, memory_mib } => {
             keys::run(&directory, keys, memory_mib << 20).and_then(|keys| print(&keys))

@@ -30,6 +30,7 @@ use crate::lease::Lease;
 use crate::pipeline::budget::TableMemory;
 use crate::pipeline::matching::Matching;
 use crate::pipeline::supervise::Supervisor;
+use crate::upkeep::aside::Aside;
 use crate::upkeep::service::{Counts, Upkeep};
 
 /// Requests under way have this long to end once the jobs have.
@@ -59,6 +60,7 @@ pub async fn run(
     let counts = Arc::new(Counts::default());
     let memory = TableMemory::new(memory_bytes_max);
     let upkeep = upkeep.map(|config| Upkeep::new(home.clone(), config, counts.clone(), memory.clone()));
+    let aside = Aside::start()?;
     let mut supervisor = Supervisor::new(home.clone(), memory);
     let health = Arc::new(Health { started: AtomicBool::new(false), stop: stop.clone() });
     let drained = CancellationToken::new();
@@ -70,7 +72,7 @@ pub async fn run(
         health.started.store(true, Ordering::Release);
         announce(address)?;
         let matching = tokio::spawn(matching.run(stop.clone()));
-        let upkeep = upkeep.map(|upkeep| tokio::spawn(upkeep.run(stop.clone())));
+        let upkeep = upkeep.and_then(|upkeep| aside.spawn(upkeep.run(stop.clone())));
         supervisor.run(&stop).await;
         matching.abort();
         upkeep.inspect(JoinHandle::abort);

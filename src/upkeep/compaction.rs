@@ -31,7 +31,9 @@ const FILE_SHARE: u64 = 4;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub thresholds: Thresholds,
-    pub strategy: Strategy,
+    pub strategy: CompactionStrategy,
+    /// For rows that are sorted, of all groups; others are on disk.
+    sorting_bytes: usize,
     /// Only files that may have rows for which it is true.
     pub condition: Option<String>,
     pub means: Means,
@@ -42,7 +44,10 @@ impl Options {
     pub fn asked(policy: &CompactionPolicy, condition: Option<String>, means: Means) -> Self {
         let sorts = policy.strategy == Some(CompactionStrategy::Sort);
         let thresholds = Thresholds::new(policy.target_file_size.map_or(TARGET_BYTES, FileSize::bytes));
-        Options { condition, ..Options::of(policy, Thresholds { sorts, ..thresholds }, means) }
+        let options = Options::of(policy, Thresholds { sorts, ..thresholds }, means);
+        // Nobody feeds tables beside it.
+        let sorting_bytes = options.sorting_bytes * 2;
+        Options { condition, sorting_bytes, ..options }
     }
 
     /// What is worth doing by itself. Where rows are to be sorted, those of small files are, together: not all that there are.
@@ -59,12 +64,17 @@ impl Options {
         if let Some(percent) = policy.deleted_percent {
             thresholds.deleted_min = percent.into();
         }
-        let memory_bytes = sorting_bytes(means.memory.bytes_max()) / means.at_once.max(1);
-        let strategy = match policy.strategy.unwrap_or_default() {
+        let (strategy, sorting_bytes) = (policy.strategy.unwrap_or_default(), sorting_bytes(means.memory.bytes_max()));
+        Options { thresholds, strategy, sorting_bytes, condition: None, means }
+    }
+
+    /// For so many groups: those that are rewritten at the same time share the memory.
+    fn strategy_for(&self, groups: usize) -> Strategy {
+        let at_once = self.means.at_once.min(groups).max(1);
+        match self.strategy {
             CompactionStrategy::BinPack => Strategy::BinPack,
-            CompactionStrategy::Sort => Strategy::Sort { memory_bytes },
-        };
-        Options { thresholds, strategy, condition: None, means }
+            CompactionStrategy::Sort => Strategy::Sort { memory_bytes: self.sorting_bytes / at_once },
+        }
     }
 }
 
@@ -140,8 +150,9 @@ pub async fn compact(home: &Home, table: &TableName, options: &Options) -> Resul
     let before = home.store.meter();
     let base = home.catalog.load_table(table).await?;
     let plan = Arc::new(planned(home, table, &base.metadata, options).await?);
+    let strategy = options.strategy_for(plan.groups.len());
     let run = Run::new(home, table, (base, plan), [Task::Rewrite, Task::Tidy]);
-    let done = run.by(options.strategy, options.means.clone()).finish().await?;
+    let done = run.by(strategy, options.means.clone()).finish().await?;
     let (mut report, after) = (done.compaction, home.store.meter());
     report.requests = after.requests() - before.requests();
     report.seconds = started.elapsed().as_millis() as f64 / 1000.0;

@@ -11,12 +11,14 @@
 //!  vacuum      files that nobody needs any more go
 //!  maintenance all that is due of these, for one table
 //!  service     the same for every table, again and again, while `up` runs
+//!  aside       the thread on which that is done
 //!  tables      which tables are kept, and how long their history is
 //! ```
 //!
 //! - I1: upkeep is a job of its own in each table, with a ledger of its own: it moves no position, and whoever feeds the
 //!   table goes on beside it.
 
+pub mod aside;
 pub mod compaction;
 pub mod expiry;
 pub mod maintenance;

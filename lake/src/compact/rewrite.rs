@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt64Array};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{BatchCoalescer, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef, UInt64Type};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 
 use super::lineage::Lineage;
 use super::moved::{Moved, Place};
-use super::plan::{Group, Plan};
+use super::plan::{Group, Input, Plan};
 use super::sort::{failed, sorted};
 use crate::arrow_error;
 use crate::commit::LiveFile;
@@ -138,17 +138,19 @@ impl Rewriter {
         Ok(Rewritten { group, files, moved })
     }
 
-    /// The rows of these files, but for those that are deleted, each with the number that it comes with.
+    /// The rows of these files, but for those that are deleted, each with the number that it comes with; so many at
+    /// once.
     fn numbered(
         self: &Arc<Self>,
         inputs: Vec<(LiveFile, RoaringTreemap)>,
-        schema: &ArrowSchemaRef,
+        (schema, rows_at_once): (&ArrowSchemaRef, usize),
     ) -> SendableRecordBatchStream {
         let with_number = numbered_schema(schema);
         let mut stream = RecordBatchReceiverStream::builder(with_number.clone(), BATCHES_AHEAD);
         let (rewriter, schema, send) = (self.clone(), schema.clone(), stream.tx());
         stream.spawn(async move {
             let mut next = 0_u64;
+            let mut together = BatchCoalescer::new(with_number.clone(), rows_at_once);
             for (live, deleted) in inputs {
                 let mut batches = rewriter.reader.open(&rewriter.store, &live.file).await.map_err(external)?;
                 let mut first = 0;
@@ -157,12 +159,19 @@ impl Rewriter {
                     let rows_of = rewriter.lineage.inherited(batch, &live, first);
                     let kept = rows_of.and_then(|batch| without(batch, first, &deleted));
                     let kept = kept.and_then(|kept| conform(&kept, &schema));
-                    let batch = number(kept.map_err(external)?, &with_number, &mut next)?;
+                    together.push_batch(number(kept.map_err(external)?, &with_number, &mut next)?)?;
                     first += rows;
-                    if send.send(Ok(batch)).await.is_err() {
-                        return Ok(());
+                    while let Some(batch) = together.next_completed_batch() {
+                        if send.send(Ok(batch)).await.is_err() {
+                            return Ok(());
+                        }
                     }
                 }
+            }
+            together.finish_buffered_batch()?;
+            if let Some(batch) = together.next_completed_batch() {
+                // Whoever does not want it has ended.
+                let _ = send.send(Ok(batch)).await;
             }
             Ok(())
         });
@@ -172,6 +181,24 @@ impl Rewriter {
 
 /// Batches that are read while others are sorted.
 const BATCHES_AHEAD: usize = 2;
+
+/// Rows that are sorted by themselves before they are merged with others: the more, the fewer are merged. One part of
+/// the memory in so many, within limits.
+const BATCH_SHARE: usize = 64;
+const BATCH_ROWS_MIN: u64 = 8 * 1024;
+const BATCH_ROWS_MAX: u64 = 128 * 1024;
+
+/// About so many of these rows, which take some times as much in memory as in their files.
+fn rows_at_once(group: &Group, memory_bytes: usize) -> usize {
+    let rows: u64 = group.files.iter().map(Input::rows).sum();
+    let in_memory = group.bytes().saturating_mul(MEMORY_PER_BYTE).max(1);
+    let room = (memory_bytes / BATCH_SHARE) as u64;
+    let fit = u128::from(rows) * u128::from(room) / u128::from(in_memory);
+    usize::try_from(fit.clamp(BATCH_ROWS_MIN.into(), BATCH_ROWS_MAX.into())).unwrap_or(usize::MAX)
+}
+
+/// Of compressed columns.
+const MEMORY_PER_BYTE: u64 = 8;
 
 /// Behind the table's columns; no name of a column has a zero in it.
 const CAME: &str = "came\0";
@@ -247,7 +274,8 @@ impl<'a> Outputs<'a> {
             came += live.file.record_count() - deleted.len();
         }
         let mut places = vec![(u32::MAX, u32::MAX); usize::try_from(came).unwrap_or(0)];
-        let rows = self.rewriter.numbered(inputs, &self.layout.arrow_schema);
+        let rows_at_once = rows_at_once(self.group, memory_bytes);
+        let rows = self.rewriter.numbered(inputs, (&self.layout.arrow_schema, rows_at_once));
         let mut sorted = sorted(rows, (&self.layout.sort_order, &self.layout.schema), memory_bytes)?;
         while let Some(batch) = sorted.try_next().await.map_err(failed)? {
             let (output, first) = (self.done.len(), self.open.as_ref().map_or(0, |(_, rows)| *rows));

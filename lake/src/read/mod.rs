@@ -24,6 +24,7 @@ mod bounds;
 mod columns;
 mod deletes;
 mod file;
+mod footers;
 mod imported;
 mod plan;
 mod provider;

@@ -18,12 +18,9 @@ use datafusion::common::{DFSchema, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
@@ -32,10 +29,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use iceberg::spec::{SchemaRef, Snapshot, SnapshotRef, TableMetadata};
+use parquet::file::metadata::ParquetMetaData;
 use tableflow_model::Error;
 use tableflow_store::Store;
 
 use super::adapt::ColumnsById;
+use super::footers::Footers;
 use super::plan::{PlannedFile, file_statistics, plan_files, statistics};
 use super::prune::Pruner;
 use super::selection::access_plan;
@@ -47,8 +46,8 @@ struct How<'a> {
     projection: Option<&'a Vec<usize>>,
     limit: Option<usize>,
     partitions: usize,
-    /// Where footers are that were read already.
-    footers: Option<&'a Arc<dyn FileMetadataCache>>,
+    /// Those that were read already.
+    footers: Option<Arc<Footers>>,
 }
 
 /// One table at one snapshot.
@@ -108,23 +107,20 @@ impl IcebergTable {
         Ok(file.with_statistics(Arc::new(file_statistics(planned, self.arrow_schema()))))
     }
 
-    /// The same file without its deleted rows. Its footer, which says where they are, is kept for who reads it.
+    /// The same file without its deleted rows, and its footer, which says where they are.
     async fn without_deleted(
         &self,
         planned: &PlannedFile,
-        cache: &Arc<dyn FileMetadataCache>,
-    ) -> tableflow_model::Result<PartitionedFile> {
+    ) -> tableflow_model::Result<(PartitionedFile, Arc<ParquetMetaData>)> {
         let unreadable = |error| {
             Error::data("a file of the table cannot be read")
                 .with_detail(planned.live.file.file_path())
                 .with_source(error)
         };
         let file = self.partitioned_file(planned).map_err(unreadable)?;
-        let store = self.store.object_store();
-        let footer = DFParquetMetadata::new(&store, &file.object_meta).with_file_metadata_cache(Some(cache.clone()));
-        let footer = footer.fetch_metadata().await.map_err(unreadable)?;
+        let footer = Footers::read(&self.store.object_store(), &file.object_meta).await.map_err(unreadable)?;
         let rows = footer.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0));
-        Ok(file.with_extensions(Arc::new(access_plan(rows, &planned.deleted))))
+        Ok((file.with_extensions(Arc::new(access_plan(rows, &planned.deleted))), footer))
     }
 
     /// A scan of some of the files.
@@ -140,9 +136,8 @@ impl IcebergTable {
             // Without a filter, a file with the very columns of the table would be read unadapted.
             source = source.with_predicate(lit(true));
         }
-        if let Some(cache) = how.footers {
-            let factory = CachedParquetFileReaderFactory::new(self.store.object_store(), cache.clone());
-            source = source.with_parquet_file_reader_factory(Arc::new(factory));
+        if let Some(footers) = &how.footers {
+            source = source.with_parquet_file_reader_factory(footers.clone());
         }
         let url = ObjectStoreUrl::parse(self.store.base_url().map_err(external)?.as_str())?;
         let groups = FileGroup::new(files).split_files(how.partitions);
@@ -212,13 +207,15 @@ impl TableProvider for IcebergTable {
             scans.push(self.scan_of(files, statistics(&whole, self.arrow_schema()), &how)?);
         }
         if !others.is_empty() {
-            let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
             let mut reads = Vec::new();
             for planned in &others {
-                reads.push(self.without_deleted(planned, &cache));
+                reads.push(self.without_deleted(planned));
             }
-            let files = side_by_side(reads).await.map_err(external)?;
-            let how = How { projection, limit: None, partitions, footers: Some(&cache) };
+            let read = side_by_side(reads).await.map_err(external)?;
+            let footers = read.iter().map(|(file, footer)| (file.object_meta.location.clone(), footer.clone()));
+            let footers = Some(Arc::new(Footers::new(self.store.object_store(), footers.collect())));
+            let files = read.into_iter().map(|(file, _)| file).collect();
+            let how = How { projection, limit: None, partitions, footers };
             scans.push(Unlimited::over(self.scan_of(files, statistics(&others, self.arrow_schema()), &how)?));
         }
         UnionExec::try_new(scans)
