@@ -362,6 +362,7 @@ pub async fn decoding_for(home: &Home, terms: Terms<'_>, table: &TableMetadata) 
     // Times are none of the records' own.
     let is_a_records = |field: &&FieldRef| ![VALID_FROM, VALID_TO].contains(&field.name().as_str());
     let columns = Schema::new(columns.fields().iter().filter(is_a_records).cloned().collect::<Fields>());
+    let terms = Terms { tells_origins: true, ..terms };
     Decoding::new(home, terms, &columns, &rules).await
 }
 

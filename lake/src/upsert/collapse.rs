@@ -129,7 +129,11 @@ impl Collapse {
     /// The source emptied its table (I5). Of keys in these columns.
     pub fn empty(&mut self, emptied: Emptied, keys: &[String], order: Order) -> Result<()> {
         if let Some(histories) = &mut self.histories {
-            histories.empty(order);
+            let at = match &emptied {
+                Emptied::Marked(mark) => mark.time()?,
+                Emptied::Deleted => order.timestamp.saturating_mul(1000),
+            };
+            histories.empty(order, at);
             self.emptied.get_or_insert(emptied);
             return Ok(());
         }
@@ -169,6 +173,7 @@ impl Collapse {
     fn hold_rows(&mut self, rows: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
         let batch = self.batches.len();
         self.bytes += rows.get_array_memory_size();
+        self.histories.iter_mut().for_each(|histories| histories.hold_rows(&rows));
         self.batches.push(rows);
         last_changes(keys, orders, |row| What::Put(batch, row))
     }
@@ -176,6 +181,7 @@ impl Collapse {
     fn hold_keys(&mut self, columns: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
         let batch = self.keys.len();
         self.bytes += columns.get_array_memory_size();
+        self.histories.iter_mut().for_each(|histories| histories.hold_keys(&columns));
         self.keys.push(columns);
         last_changes(keys, orders, |row| What::Delete(batch, row))
     }

@@ -1,7 +1,7 @@
 //! Every change of a key, where a table keeps each version of its rows.
 //!
 //! Owns [`Histories`], the changes of an epoch, and how they become rows of versions on the base of its commit.
-//! - I1: a version begins with its record's time, or a microsecond behind the beginning of the one before it where that
+//! - I1: a version begins with the time of its change, which its row says or else its record, or a microsecond behind the beginning of the one before it where that
 //!   is later: of a key no two versions that follow each other begin at once, and none ends before it begins. None begins
 //!   before one ended that the same epoch deleted.
 //! - I2: a version ends where the next one of its key begins, or with the time of its delete, by the same rule; a delete
@@ -39,7 +39,12 @@ struct Change {
     /// Where its row is, or its key.
     what: What,
     ends: bool,
+    /// When it was, in microseconds.
+    at: i64,
 }
+
+/// When the changes of a batch were, where they say so themselves.
+type Times = Option<TimestampMicrosecondArray>;
 
 /// The changes of an epoch, key by key.
 #[derive(Debug)]
@@ -48,18 +53,38 @@ pub(super) struct Histories {
     keys: Vec<String>,
     changes: BTreeMap<Hash, Vec<Change>>,
     /// When the source emptied its table first: a key that is not known by then has no row from before.
-    emptied: Option<Order>,
+    emptied: Option<(Order, i64)>,
+    /// Of each batch of rows, and of each one of keys that are deleted.
+    put: Vec<Times>,
+    deleted: Vec<Times>,
     count: usize,
 }
 
 impl Histories {
     pub fn of_keys(keys: Vec<String>) -> Self {
-        Histories { keys, changes: BTreeMap::new(), emptied: None, count: 0 }
+        let (changes, emptied, put, deleted, count) = Default::default();
+        Histories { keys, changes, emptied, put, deleted, count }
     }
 
-    pub fn add(&mut self, key: Hash, last: Last) {
-        let change = Change { order: last.order, what: last.what, ends: matches!(last.what, What::Delete(..)) };
-        let emptied = self.emptied.map(|order| Change { order, ends: true, ..change });
+    /// The next batch of rows.
+    pub fn hold_rows(&mut self, rows: &RecordBatch) {
+        self.put.push(time_column(rows, VALID_FROM).ok().cloned());
+    }
+
+    /// The next batch of keys that are deleted.
+    pub fn hold_keys(&mut self, keys: &RecordBatch) {
+        self.deleted.push(time_column(keys, VALID_FROM).ok().cloned());
+    }
+
+    pub fn add(&mut self, key: Hash, Last { order, what }: Last) {
+        let (times, row, ends) = match what {
+            What::Put(batch, row) => (self.put.get(batch), row, false),
+            What::Delete(batch, row) => (self.deleted.get(batch), row, true),
+        };
+        let own = times.and_then(Option::as_ref).filter(|times| times.is_valid(row)).map(|times| times.value(row));
+        let at = own.unwrap_or_else(|| order.timestamp.saturating_mul(1000));
+        let change = Change { order, what, ends, at };
+        let emptied = self.emptied.map(|(order, at)| Change { order, ends: true, at, what });
         let changes = self.changes.entry(key).or_insert_with(|| emptied.into_iter().collect());
         let is_earlier = |it: &Change| change.order.is_after(it.order, Rules::law());
         let place = changes.iter().rposition(is_earlier).map_or(0, |place| place + 1);
@@ -68,12 +93,12 @@ impl Histories {
     }
 
     /// The source emptied its table: all versions end.
-    pub fn empty(&mut self, order: Order) {
+    pub fn empty(&mut self, order: Order, at: i64) {
         for changes in self.changes.values_mut() {
-            let ended = changes.last().map(|last| Change { order, ends: true, what: last.what });
+            let ended = changes.last().map(|last| Change { order, ends: true, at, what: last.what });
             changes.extend(ended);
         }
-        self.emptied.get_or_insert(order);
+        self.emptied.get_or_insert((order, at));
     }
 
     pub fn len(&self) -> usize {
@@ -110,7 +135,7 @@ impl Histories {
                     false => keeps.get(&place).cloned().unwrap_or_default(),
                 });
                 places.push(place);
-                times.push(change.order.timestamp.saturating_mul(1000));
+                times.push(change.at);
             }
         }
         if places.is_empty() {

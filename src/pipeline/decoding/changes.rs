@@ -15,7 +15,9 @@ use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use iceberg::spec::TableMetadata;
-use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Remedy, Taken};
+use tableflow_connectors::decode::{
+    BadRecords, ColumnRules, MetadataColumns, Origins, Reason, RecordError, Remedy, Taken,
+};
 use tableflow_connectors::registry::RecordPart;
 use tableflow_lake::layout::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, arrow_schema, conform, key_ids};
 use tableflow_lake::upsert::{Emptied, Keeps, Mark, Order};
@@ -27,6 +29,7 @@ use super::learning::{KEY_COLUMN, Learning, Reading};
 use super::partly::{Kept, Marks, Partly};
 use super::subjects::Subjects;
 use super::truncated::{Truncation, Truncations};
+use super::versions::Versioning;
 use super::{Part, Stopped};
 use crate::definition::{self, DELETED_COLUMN, Definition, Format};
 use crate::home::Home;
@@ -130,7 +133,8 @@ impl Changing {
             }
             applied => applied.and_then(Result::ok),
         };
-        let truncation = truncation.map(|record| self.truncation(records, record)).transpose()?;
+        let origins = std::mem::take(&mut part.origins);
+        let truncation = truncation.map(|record| self.truncation((records, &origins), record)).transpose()?;
         failures.sort_by_key(|failure| failure.row);
         let until = Until::of(&mut part, deletes.stopped, failures, bad);
         let taken: Vec<(u32, usize)> = (0_u32..).zip(part.taken.rows()).collect();
@@ -148,13 +152,16 @@ impl Changing {
         }
         let (gone, put): (Vec<_>, Vec<_>) = taken.into_iter().partition(is_gone);
         let gone_keys = self.keys_of_rows(records, &part.batch, &gone)?;
-        let deleted: Vec<usize> = by_null.into_iter().chain(gone.into_iter().map(|(_, record)| record)).collect();
-        let changes = Changes {
-            deleted: concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?,
-            deleted_orders: orders(records, &deleted),
-            truncation,
-            ..self.nothing()
-        };
+        let deleted = by_null.into_iter().map(|record| (None, record));
+        let deleted: Vec<_> = deleted.chain(gone.into_iter().map(|(row, record)| (Some(row), record))).collect();
+        let of: Vec<usize> = deleted.iter().map(|(_, record)| *record).collect();
+        let mut keys = concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?;
+        if self.keeps_versions {
+            let versioning = Versioning::of(records, &origins, &part.batch);
+            keys = versioning.timed(keys, deleted.iter().map(|(row, record)| versioning.at(*row, *record)))?;
+            part.batch = versioned(&versioning, &part)?;
+        }
+        let changes = Changes { deleted: keys, deleted_orders: orders(records, &of), truncation, ..self.nothing() };
         self.put(records, (part, changes), &put, &[])
     }
 
@@ -165,12 +172,15 @@ impl Changing {
     }
 
     /// What a record does that says that all rows went: they go, or are marked (I4).
-    fn truncation(&self, records: &Records, record: usize) -> Result<Truncation> {
+    fn truncation(&self, (records, origins): (&Records, &Origins), record: usize) -> Result<Truncation> {
         let order = orders(records, &[record]).first().copied();
         let order = order.ok_or_else(|| Error::internal("a truncation is no record of its batch"))?;
         let emptied = match self.partly.mark_of_all()? {
             Some(row) => Emptied::Marked(Mark { row, by: DELETED_COLUMN.to_owned() }),
-            None if self.keeps_versions => Emptied::Marked(Mark::until(order.timestamp)?),
+            None if self.keeps_versions => {
+                let at = origins.of(record).at.unwrap_or_else(|| order.timestamp.saturating_mul(1000));
+                Emptied::Marked(Mark::until(at)?)
+            }
             None => Emptied::Deleted,
         };
         Ok(Truncation { record, order, emptied })
@@ -289,6 +299,13 @@ impl Changing {
     }
 }
 
+/// The rows of a part with what each says of its version.
+fn versioned(versioning: &Versioning<'_>, part: &Part) -> Result<RecordBatch> {
+    let records: Vec<usize> = part.taken.rows().collect();
+    let times = (0_u32..).zip(&records).map(|(row, record)| versioning.at(Some(row), *record));
+    versioning.told(versioning.timed(part.batch.clone(), times)?, &records)
+}
+
 /// Up to where a part goes, and without which of its records.
 struct Until {
     end: usize,
@@ -337,6 +354,7 @@ async fn keys_of(home: &Home, definition: &Definition, columns: &SchemaRef, form
         left_out: &[],
         bare,
         mirror: None,
+        tells_origins: false,
     };
     // Whatever else a key has identifies nothing.
     let rules = ColumnRules { metadata: MetadataColumns::None, ..ColumnRules::default() };

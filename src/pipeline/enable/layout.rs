@@ -176,6 +176,7 @@ fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
         metadata_columns: settings.metadata_columns,
         evolution: settings.evolution,
         mirror: None,
+        tells_origins: false,
     }
 }
 

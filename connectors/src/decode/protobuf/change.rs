@@ -2,7 +2,8 @@
 //!
 //! Owns [`Change`], what a message type is bound to whose records are changes: to the columns of the row behind the
 //! change.
-//! - I1: of an envelope that row alone is decoded; everything else is passed over, but for the op.
+//! - I1: of an envelope that row alone is decoded; everything else is passed over, but for the op and, where it is asked,
+//!   the times.
 //! - I2: the op is known before a column is touched: it may stand behind the row.
 //! - I3: a row that comes in several parts is one, as any message.
 //! - I4: a type without an op or a row is learnt, and adds no column: its records are no changes, each by itself.
@@ -14,13 +15,14 @@ use super::bind::{Binder, Known, type_name};
 use super::program::Message;
 use super::read::{expect, member, message};
 use super::seal::seal;
-use super::wire::WireType;
+use super::wire::{Tag, WireType};
 use crate::decode::binary::binding::Binding;
 use crate::decode::binary::cursor::Cursor;
 use crate::decode::binary::fault::Read;
 use crate::decode::columns::fields::Fields;
 use crate::decode::envelope::{AFTER, OP, is_notice, notice, row_of};
-use crate::decode::{Learned, Passing, Reason, RecordError, SchemaFault};
+use crate::decode::origin::{Clock, SOURCE, Times, Unit};
+use crate::decode::{Learned, Origin, Origins, Passing, Reason, RecordError, SchemaFault};
 
 #[derive(Debug)]
 pub(super) struct Change {
@@ -30,6 +32,16 @@ pub(super) struct Change {
     after: Option<(u32, Message)>,
     /// Its records are a connector's own.
     is_notice: bool,
+    /// Where it is asked what the change was, and when.
+    told: Option<Told>,
+}
+
+/// The numbers of the fields that have times.
+#[derive(Debug)]
+struct Told {
+    connector: Vec<(u32, Unit)>,
+    /// The source's, within the field of this number.
+    source: Option<(u32, Vec<(u32, Unit)>)>,
 }
 
 /// What a record says of its row.
@@ -37,6 +49,7 @@ pub(super) struct Change {
 struct Said<'a> {
     op: Option<&'a [u8]>,
     after: Option<()>,
+    times: Times,
 }
 
 impl Change {
@@ -44,8 +57,8 @@ impl Change {
     pub fn bind(
         envelope: &MessageDescriptor,
         passing: Option<&Passing>,
-        columns: &mut Fields,
-        known: &mut Known,
+        (columns, known): (&mut Fields, &mut Known),
+        tells: bool,
     ) -> Result<(Self, Learned)> {
         let mut binder = Binder { known, at: Binding::but(passing) };
         let is_text = |field: &FieldDescriptor| field.kind() == Kind::String && !field.is_list();
@@ -56,14 +69,18 @@ impl Change {
         };
         let names: Vec<String> = envelope.fields().map(|field| field.name().to_owned()).collect();
         let is_notice = is_notice(names.iter().map(String::as_str));
-        Ok((Change { op, after, is_notice }, binder.at.finish(columns)?))
+        let told = tells.then(|| Told::by(envelope));
+        Ok((Change { op, after, is_notice, told }, binder.at.finish(columns)?))
     }
 
     /// Whether a record puts a row.
-    pub fn check(&self, bytes: &[u8], row: usize) -> Result<(), RecordError> {
+    pub fn check(&self, bytes: &[u8], row: usize, origins: &mut Origins) -> Result<(), RecordError> {
         let said = self.look_through(bytes).map_err(|fault| fault.explain(row, Reason::NotProtobuf))?;
         if said.op.is_none() && self.is_notice {
             return Err(notice(row));
+        }
+        if self.told.is_some() {
+            origins.push(row, Origin::new(said.op, said.times));
         }
         row_of(said.op, said.after, row)
     }
@@ -77,11 +94,14 @@ impl Change {
             if number == self.op {
                 let op = expect(WireType::Run, tag.wire).and_then(|()| input.delimited());
                 said.op = Some(op.map_err(|fault| fault.under(member(OP)))?);
-            } else {
-                if number == after {
-                    said.after = Some(());
-                }
-                input.skip(tag)?;
+                continue;
+            }
+            if number == after {
+                said.after = Some(());
+            }
+            match &self.told {
+                Some(told) => told.read(tag, &mut input, &mut said.times)?,
+                None => input.skip(tag)?,
             }
         }
         Ok(said)
@@ -102,6 +122,44 @@ impl Change {
         }
         seal(program, columns, row)
     }
+}
+
+impl Told {
+    fn by(envelope: &MessageDescriptor) -> Self {
+        let source = envelope.get_field_by_name(SOURCE).filter(|field| !field.is_list() && !field.is_map());
+        let source = source.filter(|field| !field.is_group());
+        let inside = |field: &FieldDescriptor| Some((field.number(), times(field.kind().as_message()?)));
+        Told { connector: times(envelope), source: source.as_ref().and_then(inside) }
+    }
+
+    fn read(&self, tag: Tag, input: &mut Cursor<'_>, times: &mut Times) -> Read {
+        match &self.source {
+            Some((number, fields)) if (*number, WireType::Run) == (tag.number, tag.wire) => {
+                let mut source = Cursor::new(input.delimited()?);
+                while source.left() > 0 {
+                    let tag = source.tag().map_err(|fault| fault.under(member(SOURCE)))?;
+                    time(fields, tag, &mut source, &mut times.source).map_err(|fault| fault.under(member(SOURCE)))?;
+                }
+                Ok(())
+            }
+            _ => time(&self.connector, tag, input, &mut times.connector),
+        }
+    }
+}
+
+/// The fields of a message that have times.
+fn times(message: &MessageDescriptor) -> Vec<(u32, Unit)> {
+    let is_long = |field: &FieldDescriptor| field.kind() == Kind::Int64 && !field.is_list();
+    let fields = message.fields().filter(is_long);
+    fields.filter_map(|field| Some((field.number(), Unit::of_field(field.name())?))).collect()
+}
+
+fn time(fields: &[(u32, Unit)], tag: Tag, input: &mut Cursor<'_>, clock: &mut Clock) -> Read {
+    match fields.iter().find(|(number, _)| (*number, WireType::Varint) == (tag.number, tag.wire)) {
+        Some((_, unit)) => clock.says(*unit, input.varint()?.cast_signed()),
+        None => input.skip(tag)?,
+    }
+    Ok(())
 }
 
 /// The message that a row behind a change is.
