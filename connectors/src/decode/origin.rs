@@ -1,9 +1,11 @@
-//! What an envelope says of a change beside its row: what it was, and when.
+//! What an envelope says of a change beside its row: what it was, when, and where in its source.
 //!
-//! Owns [`Origin`], [`Origins`], those of a batch, [`Unit`], and [`Times`], the times that an envelope has.
+//! Owns [`Origin`], [`Origins`], those of a batch, [`Unit`], and [`Facts`], what an envelope says of them.
 //! - I1: the time at which the source made the change counts before that at which the connector saw it, and of either
 //!   the finer one.
 //! - I2: a time that is not behind 1970, or behind the year 9999, is none: connectors write zero where they know none.
+//! - I3: a position is told by the first of these that its source has a field for, also where that is null: an `lsn`, a
+//!   `file` and a `pos` of it, an `scn`; else by the source's time. Positions of two kinds are never mixed.
 //!
 //! Neighbours: `json`, `avro` and `protobuf` find the fields, each in its own bytes.
 
@@ -20,17 +22,20 @@ pub struct Origin {
     pub op: Option<&'static str>,
     /// When it was, in microseconds.
     pub at: Option<i64>,
+    /// Where in its source it was.
+    pub position: Option<i64>,
 }
 
 impl Origin {
-    pub(super) fn new(op: Option<&[u8]>, times: Times) -> Self {
+    pub(super) fn new(op: Option<&[u8]>, facts: Facts) -> Self {
         let op = match op {
             Some(b"c") => Some("c"),
             Some(b"r") => Some("r"),
             Some(b"u") => Some("u"),
             _ => None,
         };
-        Origin { op, at: times.source.micros.or(times.connector.micros) }
+        let Facts { source, connector, place } = facts;
+        Origin { op, at: source.micros.or(connector.micros), position: place.position(source) }
     }
 }
 
@@ -106,11 +111,97 @@ impl Clock {
     }
 }
 
-/// The times of an envelope.
+/// A field of a source that says where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Axis {
+    Lsn,
+    File,
+    Pos,
+    Scn,
+}
+
+impl Axis {
+    /// That of a field, if it has one.
+    pub fn of_field(name: &str) -> Option<Self> {
+        match name {
+            "lsn" => Some(Axis::Lsn),
+            "file" => Some(Axis::File),
+            "pos" => Some(Axis::Pos),
+            "scn" => Some(Axis::Scn),
+            _ => None,
+        }
+    }
+
+    /// What a text says there: a number, of a file the one that its name ends with.
+    pub fn number_in(self, text: &[u8]) -> Option<i64> {
+        let text = std::str::from_utf8(text).ok()?;
+        let digits = if self == Axis::File { text.rsplit('.').next()? } else { text };
+        digits.parse().ok()
+    }
+}
+
+/// What a source has for a field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Coordinate {
+    #[default]
+    NoField,
+    Unknown,
+    At(i64),
+}
+
+impl Coordinate {
+    fn at(self) -> Option<i64> {
+        match self {
+            Coordinate::At(at) => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// Where a change was made in its source.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Times {
+pub(super) struct Place {
+    lsn: Coordinate,
+    file: Coordinate,
+    pos: Coordinate,
+    scn: Coordinate,
+}
+
+impl Place {
+    /// The source has the field, and this in it.
+    pub fn says(&mut self, axis: Axis, at: Option<i64>) {
+        let coordinate = match axis {
+            Axis::Lsn => &mut self.lsn,
+            Axis::File => &mut self.file,
+            Axis::Pos => &mut self.pos,
+            Axis::Scn => &mut self.scn,
+        };
+        *coordinate = at.map_or(Coordinate::Unknown, Coordinate::At);
+    }
+
+    /// I3.
+    fn position(self, source: Clock) -> Option<i64> {
+        let Place { lsn, file, pos, scn } = self;
+        match (lsn, file, pos, scn) {
+            (Coordinate::NoField, Coordinate::NoField, Coordinate::NoField, Coordinate::NoField) => {
+                source.micros.map(|micros| micros / 1000)
+            }
+            (Coordinate::NoField, Coordinate::NoField, Coordinate::NoField, scn) => scn.at(),
+            (Coordinate::NoField, file, pos, _) => {
+                let (file, pos) = (i32::try_from(file.at()?).ok()?, u32::try_from(pos.at()?).ok()?);
+                (file >= 0).then(|| i64::from(file) << 32 | i64::from(pos))
+            }
+            (lsn, ..) => lsn.at(),
+        }
+    }
+}
+
+/// What an envelope says of its change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Facts {
     pub source: Clock,
     pub connector: Clock,
+    pub place: Place,
 }
 
 #[cfg(test)]
@@ -118,7 +209,7 @@ mod tests {
     use super::*;
 
     fn at(source: &[(Unit, i64)], connector: &[(Unit, i64)]) -> Option<i64> {
-        let mut times = Times::default();
+        let mut times = Facts::default();
         source.iter().for_each(|(unit, time)| times.source.says(*unit, *time));
         connector.iter().for_each(|(unit, time)| times.connector.says(*unit, *time));
         Origin::new(Some(b"c"), times).at
@@ -148,8 +239,36 @@ mod tests {
     }
 
     #[test]
+    fn i3_a_position_is_told_by_the_first_fields_that_a_source_has() {
+        let position = |axes: &[(Axis, Option<i64>)]| {
+            let mut facts = Facts::default();
+            facts.source.says(Unit::Millis, 9);
+            axes.iter().for_each(|(axis, at)| facts.place.says(*axis, *at));
+            Origin::new(None, facts).position
+        };
+        use Axis::{File, Lsn, Pos, Scn};
+        for (axes, expected) in [
+            (&[][..], Some(9)),
+            (&[(Lsn, Some(7))], Some(7)),
+            (&[(Lsn, None), (Scn, Some(3))], None),
+            (&[(File, Some(3)), (Pos, Some(4))], Some(12_884_901_892)),
+            (&[(File, Some(3)), (Pos, Some(4_294_967_295))], Some(17_179_869_183)),
+            (&[(File, Some(3))], None),
+            (&[(File, Some(-1)), (Pos, Some(1))], None),
+            (&[(File, Some(1)), (Pos, Some(4_294_967_296))], None),
+            (&[(Scn, Some(5))], Some(5)),
+            (&[(Scn, None)], None),
+        ] {
+            assert_eq!(position(axes), expected, "{axes:?}");
+        }
+        assert_eq!(File.number_in(b"mysql-bin.000003"), Some(3));
+        assert_eq!(File.number_in(b"mysql-bin"), None);
+        assert_eq!(Scn.number_in(b"16549837"), Some(16_549_837));
+    }
+
+    #[test]
     fn origins_are_found_by_their_records() {
-        let of = |at| Origin { op: None, at: Some(at) };
+        let of = |at| Origin { at: Some(at), ..Origin::default() };
         let mut origins = Origins::default();
         [2, 3, 7].iter().for_each(|record| origins.push(*record, of(*record as i64)));
         let behind = origins.split_off(3);

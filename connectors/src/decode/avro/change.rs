@@ -18,7 +18,7 @@ use crate::decode::binary::cursor::Cursor;
 use crate::decode::binary::fault::Read;
 use crate::decode::columns::fields::Fields;
 use crate::decode::envelope::{AFTER, OP, is_notice, notice, row_of};
-use crate::decode::origin::{Clock, SOURCE, Times, Unit};
+use crate::decode::origin::{Axis, Facts, SOURCE, Unit};
 use crate::decode::{Origin, Origins, Reason, RecordError, SchemaFault};
 
 /// The fields of an envelope, in the order of the schema.
@@ -47,7 +47,10 @@ enum Kind {
     Op,
     After,
     Time(Unit),
-    /// What the connector knows of the source: among it are times.
+    /// Where the source is, as a number or a text.
+    Number(Axis),
+    Text(Axis),
+    /// What the connector knows of the source: among it are times and places.
     Source(Vec<Part>),
     Other,
 }
@@ -57,7 +60,7 @@ enum Kind {
 struct Said<'a> {
     op: Option<&'a [u8]>,
     after: Option<&'a [u8]>,
-    times: Times,
+    facts: Facts,
 }
 
 impl<'s> Binder<'s> {
@@ -77,7 +80,7 @@ impl<'s> Binder<'s> {
                     Kind::After
                 }
                 (SOURCE, Type::Reference(reference)) if tells => match &self.schema.named(reference)?.form {
-                    Form::Record(members) => Kind::Source(self.times(members)?),
+                    Form::Record(members) => Kind::Source(self.source(members)?),
                     _ => Kind::Other,
                 },
                 (name, inner) if tells => time(name, inner),
@@ -90,13 +93,18 @@ impl<'s> Binder<'s> {
         Ok(change)
     }
 
-    fn times(&mut self, members: &'s [Member]) -> Result<Vec<Part>> {
+    fn source(&mut self, members: &'s [Member]) -> Result<Vec<Part>> {
         let mut parts = Vec::with_capacity(members.len());
         self.at.down(SOURCE)?;
         for member in members {
             let (null, inner) = may_be_null(&member.member_type);
             let past = self.past_inside(&member.name, inner)?;
-            parts.push(Part { name: member.name.as_str().into(), kind: time(&member.name, inner), null, past });
+            let kind = match (Axis::of_field(&member.name), inner) {
+                (Some(axis), Type::Long(_) | Type::Int(_)) => Kind::Number(axis),
+                (Some(axis), Type::Text(_)) => Kind::Text(axis),
+                _ => time(&member.name, inner),
+            };
+            parts.push(Part { name: member.name.as_str().into(), kind, null, past });
         }
         self.at.up();
         Ok(parts)
@@ -135,13 +143,13 @@ fn time(name: &str, avro: &Type) -> Kind {
 impl Change {
     /// The bytes of the row behind a change.
     pub fn row_of<'a>(&self, bytes: &'a [u8], row: usize, origins: &mut Origins) -> Result<&'a [u8], RecordError> {
-        let Said { op, after, times } =
+        let Said { op, after, facts } =
             self.look_through(bytes).map_err(|fault| fault.explain(row, Reason::NotAvro))?;
         if op.is_none() && self.is_notice {
             return Err(notice(row));
         }
         if self.tells {
-            origins.push(row, Origin::new(op, times));
+            origins.push(row, Origin::new(op, facts));
         }
         row_of(op, after, row)
     }
@@ -170,17 +178,24 @@ impl Part {
                 past(&self.past, input)?;
                 said.after = rest.get(..rest.len() - input.left());
             }
-            Kind::Time(unit) => said.times.connector.says(*unit, input.long()?),
-            Kind::Source(parts) => parts.iter().try_for_each(|part| part.time(input, &mut said.times.source))?,
-            Kind::Other => past(&self.past, input)?,
+            Kind::Time(unit) => said.facts.connector.says(*unit, input.long()?),
+            Kind::Source(parts) => parts.iter().try_for_each(|part| part.of_source(input, &mut said.facts))?,
+            Kind::Number(_) | Kind::Text(_) | Kind::Other => past(&self.past, input)?,
         }
         Ok(())
     }
 
-    fn time(&self, input: &mut Cursor<'_>, clock: &mut Clock) -> Read {
-        match (&self.kind, self.null) {
-            (_, Some(null)) if is_null(null, input)? => {}
-            (Kind::Time(unit), _) => clock.says(*unit, input.long()?),
+    fn of_source(&self, input: &mut Cursor<'_>, facts: &mut Facts) -> Read {
+        let is_null = match self.null {
+            Some(null) => is_null(null, input)?,
+            None => false,
+        };
+        match &self.kind {
+            Kind::Number(axis) | Kind::Text(axis) if is_null => facts.place.says(*axis, None),
+            _ if is_null => {}
+            Kind::Time(unit) => facts.source.says(*unit, input.long()?),
+            Kind::Number(axis) => facts.place.says(*axis, Some(input.long()?)),
+            Kind::Text(axis) => facts.place.says(*axis, axis.number_in(input.bytes()?)),
             _ => past(&self.past, input)?,
         }
         Ok(())

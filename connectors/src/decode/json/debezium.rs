@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use crate::decode::Origin;
 use crate::decode::RecordError;
 use crate::decode::envelope::{is_notice, no_change, notice, row_of};
-use crate::decode::origin::{Clock, Times, Unit};
+use crate::decode::origin::{Axis, Clock, Facts, Place, Unit};
 
 /// What is taken out of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,32 @@ impl Clocks<'_> {
     }
 }
 
+/// Where the source is.
+#[derive(Deserialize)]
+struct Axes<'a> {
+    #[serde(borrow, default)]
+    lsn: Payload<'a>,
+    #[serde(borrow, default)]
+    file: Payload<'a>,
+    #[serde(borrow, default)]
+    pos: Payload<'a>,
+    #[serde(borrow, default)]
+    scn: Payload<'a>,
+}
+
+impl Axes<'_> {
+    fn say(&self, place: &mut Place) {
+        let axes = [(Axis::Lsn, &self.lsn), (Axis::File, &self.file), (Axis::Pos, &self.pos), (Axis::Scn, &self.scn)];
+        for (axis, value) in axes {
+            match value {
+                Payload::Absent => {}
+                Payload::Null => place.says(axis, None),
+                Payload::Some(value) => place.says(axis, axis.number_in(value.get().trim_matches('"').as_bytes())),
+            }
+        }
+    }
+}
+
 /// A member that may be there and null.
 #[derive(Default)]
 enum Payload<'a> {
@@ -111,20 +137,24 @@ fn after<'v>(value: &'v [u8], row: usize, origin: Option<&mut Origin>) -> Result
     }
     let op = change.op.as_deref().map(str::as_bytes);
     if let Some(origin) = origin {
-        *origin = Origin::new(op, times(text));
+        *origin = Origin::new(op, facts(text));
     }
     row_of(op, change.after.map(|after| after.get().as_bytes()), row)
 }
 
-/// The times of an envelope; of one that has none that can be read, none.
-fn times(text: &[u8]) -> Times {
-    let mut times = Times::default();
-    let Ok(own) = serde_json::from_slice::<Clocks<'_>>(text) else { return times };
-    own.say(&mut times.connector);
-    if let Some(Ok(source)) = own.source.map(|source| serde_json::from_str::<Clocks<'_>>(source.get())) {
-        source.say(&mut times.source);
+/// What an envelope says of its change; of one that says nothing that can be read, nothing.
+fn facts(text: &[u8]) -> Facts {
+    let mut facts = Facts::default();
+    let Ok(own) = serde_json::from_slice::<Clocks<'_>>(text) else { return facts };
+    own.say(&mut facts.connector);
+    let Some(source) = own.source.map(RawValue::get) else { return facts };
+    if let Ok(clocks) = serde_json::from_str::<Clocks<'_>>(source) {
+        clocks.say(&mut facts.source);
     }
-    times
+    if let Ok(axes) = serde_json::from_str::<Axes<'_>>(source) {
+        axes.say(&mut facts.place);
+    }
+    facts
 }
 
 fn says_notice(text: &[u8]) -> bool {
@@ -211,7 +241,25 @@ mod tests {
         ] {
             let mut origin = Origin::default();
             let _ = Envelope::Change.open(envelope.as_bytes(), 0, Some(&mut origin));
-            assert_eq!(origin, Origin { op, at }, "{envelope}");
+            assert_eq!((origin.op, origin.at), (op, at), "{envelope}");
+        }
+    }
+
+    #[test]
+    fn a_change_says_where_in_its_source_it_was() {
+        for (source, position) in [
+            (r#"{"lsn":7,"ts_ms":9}"#, Some(7)),
+            (r#"{"lsn":null,"ts_ms":9}"#, None),
+            (r#"{"file":"mysql-bin.000003","pos":4,"row":0,"ts_ms":9}"#, Some(12_884_901_892)),
+            (r#"{"scn":"16549837","commit_scn":"16549840"}"#, Some(16_549_837)),
+            (r#"{"change_lsn":"00000027:00000758:0005","ts_ms":9}"#, Some(9)),
+            (r#"{"lsn":[7]}"#, None),
+            ("null", None),
+        ] {
+            let mut origin = Origin::default();
+            let envelope = format!(r#"{{"op":"d","source":{source},"ts_ms":99}}"#);
+            Envelope::Change.open(envelope.as_bytes(), 0, Some(&mut origin)).unwrap_err();
+            assert_eq!(origin.position, position, "{source}");
         }
     }
 }

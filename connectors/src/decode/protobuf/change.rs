@@ -21,7 +21,7 @@ use crate::decode::binary::cursor::Cursor;
 use crate::decode::binary::fault::Read;
 use crate::decode::columns::fields::Fields;
 use crate::decode::envelope::{AFTER, OP, is_notice, notice, row_of};
-use crate::decode::origin::{Clock, SOURCE, Times, Unit};
+use crate::decode::origin::{Axis, Clock, Facts, Place, SOURCE, Unit};
 use crate::decode::{Learned, Origin, Origins, Passing, Reason, RecordError, SchemaFault};
 
 #[derive(Debug)]
@@ -36,12 +36,20 @@ pub(super) struct Change {
     told: Option<Told>,
 }
 
-/// The numbers of the fields that have times.
+/// The numbers of the fields that have times, and places.
 #[derive(Debug)]
 struct Told {
     connector: Vec<(u32, Unit)>,
     /// The source's, within the field of this number.
-    source: Option<(u32, Vec<(u32, Unit)>)>,
+    source: Option<(u32, Source)>,
+}
+
+#[derive(Debug)]
+struct Source {
+    times: Vec<(u32, Unit)>,
+    axes: Vec<(u32, Axis)>,
+    /// Where it is that says nothing of it.
+    nowhere: Place,
 }
 
 /// What a record says of its row.
@@ -49,7 +57,7 @@ struct Told {
 struct Said<'a> {
     op: Option<&'a [u8]>,
     after: Option<()>,
-    times: Times,
+    facts: Facts,
 }
 
 impl Change {
@@ -80,13 +88,16 @@ impl Change {
             return Err(notice(row));
         }
         if self.told.is_some() {
-            origins.push(row, Origin::new(said.op, said.times));
+            origins.push(row, Origin::new(said.op, said.facts));
         }
         row_of(said.op, said.after, row)
     }
 
     fn look_through<'a>(&self, bytes: &'a [u8]) -> Read<Said<'a>> {
         let (mut input, mut said) = (Cursor::new(bytes), Said::default());
+        if let Some((_, source)) = self.told.as_ref().and_then(|told| told.source.as_ref()) {
+            said.facts.place = source.nowhere;
+        }
         let after = self.after.as_ref().map(|(number, _)| *number);
         while input.left() > 0 {
             let tag = input.tag()?;
@@ -100,7 +111,7 @@ impl Change {
                 said.after = Some(());
             }
             match &self.told {
-                Some(told) => told.read(tag, &mut input, &mut said.times)?,
+                Some(told) => told.read(tag, &mut input, &mut said.facts)?,
                 None => input.skip(tag)?,
             }
         }
@@ -128,22 +139,42 @@ impl Told {
     fn by(envelope: &MessageDescriptor) -> Self {
         let source = envelope.get_field_by_name(SOURCE).filter(|field| !field.is_list() && !field.is_map());
         let source = source.filter(|field| !field.is_group());
-        let inside = |field: &FieldDescriptor| Some((field.number(), times(field.kind().as_message()?)));
+        let inside = |field: &FieldDescriptor| Some((field.number(), Source::by(field.kind().as_message()?)));
         Told { connector: times(envelope), source: source.as_ref().and_then(inside) }
     }
 
-    fn read(&self, tag: Tag, input: &mut Cursor<'_>, times: &mut Times) -> Read {
+    fn read(&self, tag: Tag, input: &mut Cursor<'_>, facts: &mut Facts) -> Read {
         match &self.source {
             Some((number, fields)) if (*number, WireType::Run) == (tag.number, tag.wire) => {
                 let mut source = Cursor::new(input.delimited()?);
                 while source.left() > 0 {
                     let tag = source.tag().map_err(|fault| fault.under(member(SOURCE)))?;
-                    time(fields, tag, &mut source, &mut times.source).map_err(|fault| fault.under(member(SOURCE)))?;
+                    fields.read(tag, &mut source, facts).map_err(|fault| fault.under(member(SOURCE)))?;
                 }
                 Ok(())
             }
-            _ => time(&self.connector, tag, input, &mut times.connector),
+            _ => time(&self.connector, tag, input, &mut facts.connector),
         }
+    }
+}
+
+impl Source {
+    fn by(message: &MessageDescriptor) -> Self {
+        let is_axis = |field: &FieldDescriptor| matches!(field.kind(), Kind::Int64 | Kind::String) && !field.is_list();
+        let axes = message.fields().filter(is_axis);
+        let axes: Vec<_> = axes.filter_map(|field| Some((field.number(), Axis::of_field(field.name())?))).collect();
+        let mut nowhere = Place::default();
+        axes.iter().for_each(|(_, axis)| nowhere.says(*axis, None));
+        Source { times: times(message), axes, nowhere }
+    }
+
+    fn read(&self, tag: Tag, input: &mut Cursor<'_>, facts: &mut Facts) -> Read {
+        match (self.axes.iter().find(|(number, _)| *number == tag.number), tag.wire) {
+            (Some((_, axis)), WireType::Varint) => facts.place.says(*axis, Some(input.varint()?.cast_signed())),
+            (Some((_, axis)), WireType::Run) => facts.place.says(*axis, axis.number_in(input.delimited()?)),
+            _ => time(&self.times, tag, input, &mut facts.source)?,
+        }
+        Ok(())
     }
 }
 

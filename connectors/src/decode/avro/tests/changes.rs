@@ -278,3 +278,30 @@ fn a_change_says_what_it_was_and_when_if_it_is_asked() {
     assert_eq!(of(table("").telling_origins()), expected);
     assert_eq!(of(table("").of_changes()), [(None, None); 5]);
 }
+
+#[test]
+fn a_change_says_where_in_its_source_it_was() {
+    for (members, source, position) in [
+        (r#"{"name":"lsn","type":["null","long"]}"#, json!({"lsn": 7}), Some(7)),
+        (r#"{"name":"lsn","type":["null","long"]}"#, json!({"lsn": null}), None),
+        (
+            r#"{"name":"file","type":"string"},{"name":"pos","type":"long"}"#,
+            json!({"file": "mysql-bin.000003", "pos": 4}),
+            Some(12_884_901_892),
+        ),
+        (r#"{"name":"scn","type":["null","string"]}"#, json!({"scn": "16549837"}), Some(16_549_837)),
+        (r#"{"name":"ts_ms","type":"long"}"#, json!({"ts_ms": 9}), Some(9)),
+    ] {
+        let schema = fields(&format!(
+            r#"{{"name":"source","type":{{"type":"record","name":"Source","fields":[{members}]}}}},
+               {{"name":"op","type":"string"}},{{"name":"after","type":["null",{{"type":"record","name":"Value","fields":
+               [{{"name":"id","type":"int"}}]}}]}}"#
+        ));
+        let mut decoder = table("").telling_origins();
+        decoder.add_schema(SchemaKey::id(1), &schema).unwrap();
+        let values = [written(1, &schema, json!({"source": source, "op": "d", "after": null}))];
+        let values = records(&values.iter().map(Some).collect::<Vec<_>>());
+        let decoded = decoder.decode_from(&values, 0, BadRecords::PassOver);
+        assert_eq!(decoded.origins.of(0).position, position, "{source}");
+    }
+}

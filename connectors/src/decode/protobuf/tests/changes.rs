@@ -238,3 +238,25 @@ fn a_change_says_what_it_was_and_when_if_it_is_asked() {
     let failure = decode(&mut decoder, &[change("c", &[vec![2 << 3, 0x80]], None)]).failure.unwrap();
     assert_eq!((failure.reason, failure.path.as_str()), (Reason::Truncated, "$.source"));
 }
+
+#[test]
+fn a_change_says_where_in_its_source_it_was() {
+    for (members, source, position) in [
+        ("int64 lsn = 1;", whole(1, 7), Some(7)),
+        ("optional int64 lsn = 1; int64 ts_ms = 2;", whole(2, 9), None),
+        ("string file = 1; int64 pos = 2;", [run(1, "mysql-bin.000003"), whole(2, 4)].concat(), Some(12_884_901_892)),
+        ("string scn = 1;", run(1, "16549837"), Some(16_549_837)),
+        ("int64 ts_ms = 1;", whole(1, 9), Some(9)),
+    ] {
+        let schema = proto3(&format!(
+            "message Envelope {{ Value after = 1; Source source = 2; string op = 3;
+                message Value {{ int32 id = 1; }} message Source {{ {members} }} }}"
+        ));
+        let mut decoder = table("").telling_origins();
+        decoder.add_schema(SchemaKey::id(1), &schema).unwrap();
+        let values = [value(1, &[&run(2, source), &run(3, "d")])];
+        let values = records(&values.iter().map(Some).collect::<Vec<_>>());
+        let decoded = decoder.decode_from(&values, 0, BadRecords::PassOver);
+        assert_eq!(decoded.origins.of(0).position, position, "{members}");
+    }
+}
