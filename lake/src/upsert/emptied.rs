@@ -85,7 +85,7 @@ impl Mark {
         times.iter().next().flatten().ok_or_else(|| Error::internal("versions end at no time"))
     }
 
-    fn has(&self, column: &str) -> bool {
+    pub(super) fn has(&self, column: &str) -> bool {
         self.row.schema_ref().fields().iter().any(|field| field.name() == column)
     }
 }
