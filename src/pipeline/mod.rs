@@ -50,6 +50,7 @@
 //!  mirror      columns that go when the newest schema no longer has them
 //!  staging     one epoch: records -> rows -> files
 //!  target      a job's table: looked at, committed to
+//!  left_out    how many changes were older than the rows of their keys
 //!  dead_letters  the table for records that cannot be decoded
 //!  letters_topic  the topic that they go to as well
 //!  way_on      what to type at such a record
@@ -87,6 +88,7 @@ pub mod ingest;
 mod intake;
 pub mod job;
 pub mod lanes;
+mod left_out;
 pub mod letters_topic;
 pub mod manifests;
 pub mod matching;

@@ -25,6 +25,7 @@ use tableflow_model::{Error, Records, Result};
 
 use super::deleted::{SaysDeleted, says_deleted_by_header};
 use super::keys::rows_of;
+use super::latest::Latest;
 use super::learning::{KEY_COLUMN, Learning, Reading};
 use super::partly::{Kept, Marks, Partly};
 use super::subjects::Subjects;
@@ -68,6 +69,8 @@ pub struct Changing {
     partly: Partly,
     /// Whether each version of a row is kept.
     keeps_versions: bool,
+    /// Where a column tells which row of a key is the latest.
+    latest: Option<Latest>,
     truncations: Truncations,
 }
 
@@ -115,7 +118,8 @@ impl Changing {
                 .with_detail(format!("{VERSION_OP}, {VALID_FROM} and {VALID_TO} do, and {VALID_FROM} identifies rows"))
                 .with_hint("undo that where it was done, or enable the topic into another table with --table"));
         }
-        Ok(Some(Changing { columns, keys, partly, keeps_versions, truncations }))
+        let latest = Latest::of(table, &all)?;
+        Ok(Some(Changing { columns, keys, partly, keeps_versions, latest, truncations }))
     }
 
     /// A part of a batch, without its deletes and its bad keys, and what it changes. All rows went before it, or not within it.
@@ -147,7 +151,12 @@ impl Changing {
         let keys = take_record_batch(&deletes.keys, &UInt32Array::from(keys)).map_err(unfit)?;
         if self.partly.marks() {
             let is_deleted: Vec<bool> = taken.iter().map(is_gone).collect();
-            let changes = Changes { truncation, ..self.marked(records, (&keys, &by_null))? };
+            let mut changes = Changes { truncation, ..self.marked(records, (&keys, &by_null))? };
+            if let Some(marks) = &mut changes.marks {
+                let of: Vec<_> = by_null.iter().map(|record| (None, *record)).collect();
+                marks.rows = self.said((records, &origins), &part, (marks.rows.clone(), &of))?;
+            }
+            part.batch = self.saying((records, &origins), &part)?;
             return self.put(records, (part, changes), &taken, &is_deleted);
         }
         let (gone, put): (Vec<_>, Vec<_>) = taken.into_iter().partition(is_gone);
@@ -155,14 +164,36 @@ impl Changing {
         let deleted = by_null.into_iter().map(|record| (None, record));
         let deleted: Vec<_> = deleted.chain(gone.into_iter().map(|(row, record)| (Some(row), record))).collect();
         let of: Vec<usize> = deleted.iter().map(|(_, record)| *record).collect();
-        let mut keys = concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?;
-        if self.keeps_versions {
-            let versioning = Versioning::of(records, &origins, &part.batch);
-            keys = versioning.timed(keys, deleted.iter().map(|(row, record)| versioning.at(*row, *record)))?;
-            part.batch = versioned(&versioning, &part)?;
-        }
+        let keys = concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?;
+        let keys = self.said((records, &origins), &part, (keys, &deleted))?;
+        part.batch = self.saying((records, &origins), &part)?;
         let changes = Changes { deleted: keys, deleted_orders: orders(records, &of), truncation, ..self.nothing() };
         self.put(records, (part, changes), &put, &[])
+    }
+
+    /// What deletes keys, with what their records say of themselves, where that counts.
+    fn said(
+        &self,
+        (records, origins): (&Records, &Origins),
+        part: &Part,
+        (keys, of): (RecordBatch, &[(Option<u32>, usize)]),
+    ) -> Result<RecordBatch> {
+        let says = || Versioning::of(records, origins, &part.batch);
+        match &self.latest {
+            None if !self.keeps_versions => Ok(keys),
+            None => says().times(keys, of),
+            Some(latest) => latest.deletes(keys, &says(), (part, of)),
+        }
+    }
+
+    /// The same of the rows of a part.
+    fn saying(&self, (records, origins): (&Records, &Origins), part: &Part) -> Result<RecordBatch> {
+        let says = || Versioning::of(records, origins, &part.batch);
+        match &self.latest {
+            None if !self.keeps_versions => Ok(part.batch.clone()),
+            None => says().rows(part),
+            Some(latest) => latest.rows(&says(), part),
+        }
     }
 
     fn nothing(&self) -> Changes {
@@ -297,13 +328,6 @@ impl Changing {
         };
         taken.filter_map(missing).collect()
     }
-}
-
-/// The rows of a part with what each says of its version.
-fn versioned(versioning: &Versioning<'_>, part: &Part) -> Result<RecordBatch> {
-    let records: Vec<usize> = part.taken.rows().collect();
-    let times = (0_u32..).zip(&records).map(|(row, record)| versioning.at(Some(row), *record));
-    versioning.told(versioning.timed(part.batch.clone(), times)?, &records)
 }
 
 /// Up to where a part goes, and without which of its records.

@@ -12,6 +12,7 @@
 //!  partly    what rows keep of those before them, and which are marked as deleted
 //!  truncated records that say that all rows went
 //!  versions  when versions of rows begin and end, and what made them
+//!  latest    by what the latest row of a key is told
 //!  first_key which fields keys have that identify rows
 //! ```
 
@@ -20,6 +21,7 @@ mod deleted;
 mod first_key;
 mod following;
 mod keys;
+mod latest;
 mod learning;
 mod partly;
 mod subjects;

@@ -1,4 +1,5 @@
-//! When versions of rows begin and end, and what made them, as their records say.
+//! When versions of rows begin and end, and what made them, as their records say; and where in their source changes were
+//! made.
 //!
 //! Owns [`Versioning`], which gives the changes of a part the columns that say so.
 //! - I1: a change is of the time that its envelope says, or that it has in fields of its own, as Debezium's flattened
@@ -7,12 +8,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
 use tableflow_connectors::decode::{Origins, Unit};
-use tableflow_lake::layout::{VALID_FROM, VERSION_OP, version_columns};
+use tableflow_lake::layout::{SOURCE_POSITION, VALID_FROM, VERSION_OP, version_columns};
 use tableflow_model::{Records, Result};
 
+use super::Part;
 use super::changes::unfit;
 
 /// The fields by which flattened changes say when they were: the source's time first, and the finer one.
@@ -41,20 +43,38 @@ impl<'a> Versioning<'a> {
     }
 
     /// When a change was, in microseconds, that is a row of the batch or none (I1).
-    pub fn at(&self, row: Option<u32>, record: usize) -> i64 {
+    fn at(&self, row: Option<u32>, record: usize) -> i64 {
         let own = |row: u32| self.own.iter().find_map(|(column, unit)| time_in(column, *unit, row as usize));
         let said = self.origins.of(record).at.or_else(|| row.and_then(own));
         said.unwrap_or_else(|| self.records.timestamps.get(record).copied().unwrap_or_default().saturating_mul(1000))
     }
 
+    /// These rows, of these records, with their positions.
+    pub fn placed(&self, rows: RecordBatch, of: &[usize]) -> Result<RecordBatch> {
+        let positions: Int64Array = of.iter().map(|record| self.origins.of(*record).position).collect();
+        with_column(rows, SOURCE_POSITION, Arc::new(positions))
+    }
+
+    /// What deletes keys, each by a row of the batch or by a record alone, with its time.
+    pub fn times(&self, keys: RecordBatch, of: &[(Option<u32>, usize)]) -> Result<RecordBatch> {
+        self.timed(keys, of.iter().map(|(row, record)| self.at(*row, *record)))
+    }
+
     /// These rows with their times.
-    pub fn timed(&self, rows: RecordBatch, times: impl Iterator<Item = i64>) -> Result<RecordBatch> {
+    fn timed(&self, rows: RecordBatch, times: impl Iterator<Item = i64>) -> Result<RecordBatch> {
         let times: TimestampMicrosecondArray = times.map(Some).collect();
         with_column(rows, VALID_FROM, Arc::new(times.with_timezone("+00:00")))
     }
 
+    /// The rows of a part with what each says of its version.
+    pub fn rows(&self, part: &Part) -> Result<RecordBatch> {
+        let records: Vec<usize> = part.taken.rows().collect();
+        let times = (0_u32..).zip(&records).map(|(row, record)| self.at(Some(row), *record));
+        self.told(self.timed(part.batch.clone(), times)?, &records)
+    }
+
     /// These rows, of these records, with what made them (I2).
-    pub fn told(&self, rows: RecordBatch, of: &[usize]) -> Result<RecordBatch> {
+    fn told(&self, rows: RecordBatch, of: &[usize]) -> Result<RecordBatch> {
         let ops: Vec<Option<&str>> = of.iter().map(|record| self.origins.of(*record).op).collect();
         if ops.iter().all(Option::is_none) {
             return Ok(rows);
@@ -82,7 +102,7 @@ fn time_in(column: &ArrayRef, unit: Unit, row: usize) -> Option<i64> {
 }
 
 /// The column in place of the one of its name, or behind all others.
-fn with_column(rows: RecordBatch, name: &str, column: ArrayRef) -> Result<RecordBatch> {
+pub(super) fn with_column(rows: RecordBatch, name: &str, column: ArrayRef) -> Result<RecordBatch> {
     let (schema, mut columns, _) = rows.into_parts();
     let mut fields = schema.fields().to_vec();
     let known = version_columns().into_iter().find(|field| field.name() == name);
@@ -99,8 +119,6 @@ fn with_column(rows: RecordBatch, name: &str, column: ArrayRef) -> Result<Record
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
-
     use super::*;
 
     /// The times of rows that have these fields, of records at 5 ms.
