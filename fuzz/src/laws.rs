@@ -139,7 +139,7 @@ pub fn give(decoder: &mut dyn Decoder, key: SchemaKey, schema: &ResolvedSchema) 
 }
 
 fn check(decoded: &Decoded, decoder: &dyn Decoder, first: usize, count: usize) {
-    let Decoded { batch, taken, passed_over, failure, needs } = decoded;
+    let Decoded { batch, taken, passed_over, failure, needs, .. } = decoded;
     let mut all: Vec<usize> = taken.rows().chain(passed_over.iter().map(|error| error.row)).collect();
     all.sort_unstable();
     assert!(all.into_iter().eq(first..taken.end()), "L1: {taken:?} {passed_over:?}");

@@ -125,14 +125,14 @@ pub fn protobuf_schema(input: &[u8]) {
 
 pub fn avro_change(input: &[u8]) {
     let new = || -> Option<Box<dyn Decoder>> {
-        Some(Box::new(AvroDecoder::new(FirstByte, &Schema::empty()).ok()?.of_changes()))
+        Some(Box::new(AvroDecoder::new(FirstByte, &Schema::empty()).ok()?.telling_origins()))
     };
     of_any(new, Empties::Kept, Input(input));
 }
 
 pub fn protobuf_change(input: &[u8]) {
     let new = || -> Option<Box<dyn Decoder>> {
-        Some(Box::new(ProtobufDecoder::new(FirstByte, &Schema::empty()).ok()?.of_changes()))
+        Some(Box::new(ProtobufDecoder::new(FirstByte, &Schema::empty()).ok()?.telling_origins()))
     };
     of_any(new, Empties::Kept, Input(input));
 }

@@ -8,6 +8,7 @@ mod encoded;
 mod followed;
 mod kept;
 mod latest;
+mod ordered;
 mod partly;
 mod removed;
 mod upserted;

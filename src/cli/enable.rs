@@ -102,6 +102,7 @@ fn asked(arguments: &EnableArguments) -> Asked {
         upsert: arguments.mode == Mode::Upsert,
         key: arguments.key.clone(),
         delete: arguments.delete.map(Into::into),
+        latest_by: arguments.latest_by.clone(),
         unavailable_value: arguments.unavailable_value_placeholder.clone(),
         format: arguments.format.as_definition(),
         envelope: arguments.format.envelope(),
@@ -182,10 +183,12 @@ fn print_for_people(plans: &[PlanSummary], dry_run: bool, out: &mut dyn Write) -
         let letters = plan.dead_letters.clone().unwrap_or_default();
         let dlq_topic = plan.dlq_topic.clone().unwrap_or_default();
         let readers = plan.readers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let latest_by = plan.latest_by.clone().unwrap_or_default();
         let deletes = if plan.delete_encoding == "none" { "" } else { plan.delete_encoding }.to_owned();
         let version = plan.format_version.to_string();
         for (word, text) in [
             ("one row for each", &key),
+            ("the latest by", &latest_by),
             ("partitioned by", &plan.partition_by),
             ("sorted by", &plan.sort_by),
             ("dead letters in", &letters),

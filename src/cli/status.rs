@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use iceberg::spec::TableMetadata;
 use serde::Serialize;
 use tableflow_connectors::decode::{Evolution, MetadataColumns, Unavailable};
-use tableflow_lake::layout::{arrow_schema, key_ids, partition_text, sort_text};
+use tableflow_lake::layout::{arrow_schema, key_ids, latest_by, partition_text, sort_text};
 use tableflow_model::Result;
 
 use super::args::{ListArguments, StatusArguments, TableArgument};
@@ -41,6 +41,9 @@ fn shown(statuses: &[TableStatus]) -> Vec<&'static str> {
     if statuses.iter().any(|status| status.rows_skipped > 0) {
         shown.push("rows_skipped");
     }
+    if statuses.iter().any(|status| status.changes_left_out > Some(0)) {
+        shown.push("changes_left_out");
+    }
     if statuses.iter().any(|status| status.rows_dead_lettered > 0) {
         shown.push("rows_dead_lettered");
     }
@@ -54,6 +57,9 @@ struct Shape {
     columns: Vec<ColumnSummary>,
     /// Those that identify rows.
     key: Vec<String>,
+    /// The column that tells which row of a key is the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest_by: Option<String>,
     partition_by: String,
     sort_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +73,7 @@ impl Shape {
             location: Some(metadata.location().to_owned()),
             columns: arrow_schema(schema)?.fields().iter().map(ColumnSummary::of).collect(),
             key: key_ids(schema).iter().filter_map(|id| schema.name_by_field_id(*id)).map(str::to_owned).collect(),
+            latest_by: latest_by(metadata)?,
             partition_by: partition_text(metadata.default_partition_spec().fields(), schema),
             sort_by: sort_text(metadata.default_sort_order(), schema),
             fan_out: None,

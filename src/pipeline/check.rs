@@ -182,6 +182,7 @@ pub async fn check(home: &Home, place: &Place, schema: &ResolvedSchema) -> Resul
                 metadata_columns: MetadataColumns::default(),
                 evolution: Evolution::default(),
                 mirror: None,
+                tells_origins: false,
             };
             new_table(home, None, terms, schema).await
         }

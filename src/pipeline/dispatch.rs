@@ -15,7 +15,9 @@ use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
 use tableflow_connectors::decode::dead_letters::{self, Framings};
 use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Taken};
-use tableflow_lake::layout::{VALID_FROM, VALID_TO, VersionIds, arrow_schema, identifying_columns};
+use tableflow_lake::layout::{
+    SOURCE_POSITION, VALID_FROM, VALID_TO, VersionIds, arrow_schema, identifying_columns, latest_by,
+};
 use tableflow_lake::upsert::Emptied;
 use tableflow_model::protocol::{Epoch, Tally};
 use tableflow_model::{Error, Millis, Offset, Partition, Records, Result, TableName, TopicName};
@@ -357,11 +359,13 @@ pub async fn decoding_for(home: &Home, terms: Terms<'_>, table: &TableMetadata) 
     let terms = Terms { mirror: Mirror::of(table)?, ..terms };
     let columns = arrow_schema(table.current_schema())?;
     if VersionIds::of(table.current_schema()).is_none() {
-        return Decoding::new(home, terms, &columns, &rules).await;
+        let tells_origins = latest_by(table)?.as_deref() == Some(SOURCE_POSITION);
+        return Decoding::new(home, Terms { tells_origins, ..terms }, &columns, &rules).await;
     }
     // Times are none of the records' own.
     let is_a_records = |field: &&FieldRef| ![VALID_FROM, VALID_TO].contains(&field.name().as_str());
     let columns = Schema::new(columns.fields().iter().filter(is_a_records).cloned().collect::<Fields>());
+    let terms = Terms { tells_origins: true, ..terms };
     Decoding::new(home, terms, &columns, &rules).await
 }
 

@@ -51,6 +51,7 @@
 //!  staging     one epoch: records -> rows -> files
 //!  target      a job's table: looked at, committed to
 //!  identity    whether its rows are identified by what they were
+//!  left_out    how many changes were older than the rows of their keys
 //!  dead_letters  the table for records that cannot be decoded
 //!  letters_topic  the topic that they go to as well
 //!  way_on      what to type at such a record
@@ -89,6 +90,7 @@ pub mod ingest;
 mod intake;
 pub mod job;
 pub mod lanes;
+mod left_out;
 pub mod letters_topic;
 pub mod manifests;
 pub mod matching;

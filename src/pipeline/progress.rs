@@ -262,6 +262,8 @@ pub struct Progress {
     pub retries: AtomicU64,
     /// Values that their source did not send again, and nobody had.
     pub values_lost: AtomicU64,
+    /// Changes that were older than the rows of their keys.
+    pub changes_left_out: AtomicU64,
     pub lag_records: AtomicU64,
     /// Zero: none yet.
     last_commit_at_ms: AtomicI64,

@@ -15,7 +15,7 @@ use arrow::array::RecordBatch;
 use iceberg::spec::{DataFile, SchemaRef, TableMetadata};
 use tableflow_connectors::decode::Reason;
 use tableflow_lake::keys::{Hash, KeyHasher};
-use tableflow_lake::layout::{DeleteEncoding, Evolution, arrow_schema, evolve};
+use tableflow_lake::layout::{DeleteEncoding, Evolution, arrow_schema, evolve, latest_by};
 use tableflow_lake::upsert::{Collapse, Emptied, PartialRows, StagedKeys};
 use tableflow_lake::write::{EpochName, FileNames, Staged, Stager};
 use tableflow_model::protocol::feed::Registration;
@@ -219,6 +219,8 @@ pub struct TableFiles {
     evolved: bool,
     /// Somebody follows what changes (rule F1).
     is_followed: bool,
+    /// The column that tells which row of a key is the latest.
+    latest_by: Option<String>,
     /// Where the table has one row a key.
     upserts: Option<Upserts>,
 }
@@ -278,7 +280,8 @@ impl TableFiles {
         // A commit that copies data files is read as a difference: its change file would say nothing of rows that stay.
         let copies = DeleteEncoding::of(table) == DeleteEncoding::Copy;
         let is_followed = !copies && Registration::is_any(table.properties().keys());
-        Ok(TableFiles { stager, schema, last_column_id, evolved, is_followed, upserts })
+        let latest_by = latest_by(table)?;
+        Ok(TableFiles { stager, schema, last_column_id, evolved, is_followed, latest_by, upserts })
     }
 
     /// Keeps one row a key, which is in these columns.
@@ -291,11 +294,12 @@ impl TableFiles {
             columns.pop();
         }
         self.stager = self.stager.with_keys(ids, hasher.clone());
-        let collapse = match (hasher.is_of_versions(), self.is_followed) {
+        let collapse = match (hasher.is_of_versions(), &self.latest_by, self.is_followed) {
             // What is told of them is the difference.
-            (true, _) => Collapse::of_versions(columns.clone()),
-            (false, true) => Collapse::telling(),
-            (false, false) => Collapse::default(),
+            (true, ..) => Collapse::of_versions(columns.clone()),
+            (false, Some(column), _) => Collapse::latest_by(columns.clone(), column.clone()),
+            (false, None, true) => Collapse::telling(),
+            (false, None, false) => Collapse::default(),
         };
         self.upserts = Some(Upserts { hasher, columns, collapse, records: 0 });
         self

@@ -16,6 +16,7 @@ use tableflow_model::{Error, ErrorKind, Offset, Partition, Result, Source, Table
 use super::fan_out::FanOutTable;
 use super::filled::Filled;
 use super::gone::deleted;
+use super::left_out;
 use super::mode::{self, Standing};
 use super::progress::{KeyIndexReport, Report, State, Trouble, UpkeepReport};
 use super::replay::replayed;
@@ -57,6 +58,9 @@ pub struct TableStatus {
     pub rows_committed: u64,
     pub rows_buffered: u64,
     pub rows_skipped: u64,
+    /// Changes that were older than the rows of their keys, of a table that goes by a column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes_left_out: Option<u64>,
     pub rows_dead_lettered: u64,
     /// The topic that dead letters go to beside their table.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,6 +201,7 @@ impl TableStatus {
             last_compacted_at: rows_in.iter().filter_map(|metadata| compacted_at(metadata)).max().and_then(rfc3339),
             catalogs: vec![CatalogStatus { name: "tableflow", state: registered, error: None }],
             tables: filled.of_fan_out.iter().map(|(named, table)| OneOfSeveral::of(named.clone(), table)).collect(),
+            changes_left_out: known.and_then(left_out::known),
             ..TableStatus::appended()
         }
     }

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use super::identity;
 use super::job::Patience;
+use super::left_out;
 use super::mirror::{self, Step};
 use super::mode;
 use super::progress::{Content, Extent, Progress};
@@ -74,6 +75,8 @@ struct Changed {
     keys: Arc<StagedKeys>,
     /// Values that nobody had.
     lost: u64,
+    /// Changes that were older than the rows of their keys.
+    left_out: u64,
     resolved: Resolved,
 }
 
@@ -312,7 +315,7 @@ impl Target {
         if let (Some(keyed), Some(changes)) = (&mut self.keyed, changes) {
             keyed.catch_up(&base.metadata).await?;
             self.progress.indexes(keyed.extent());
-            let (mut keys, mut lost) = (changes.keys.clone(), changes.lost);
+            let (mut keys, mut lost, mut left_out) = (changes.keys.clone(), changes.lost, 0);
             if !changes.partial.is_empty() {
                 let schema = delta.schema.as_ref().map(|evolution| Arc::new(evolution.schema.clone()));
                 let schema = schema.unwrap_or_else(|| base.metadata.current_schema().clone());
@@ -325,11 +328,13 @@ impl Target {
                 all.put.extend(whole.keys);
                 all.deleted.extend(whole.deleted);
                 lost += whole.lost;
+                left_out = whole.left_out;
+                delta.properties.extend(left_out::counted(&base.metadata, left_out));
             }
             let resolved = keyed.resolve(&base.metadata, &keys, &mut changes.names).await?;
             delta.deletes = resolved.deletes.clone();
             let (files, spec_id) = (delta.files.clone(), delta.spec_id);
-            changed = Some(Changed { files, spec_id, keys, lost, resolved });
+            changed = Some(Changed { files, spec_id, keys, lost, left_out, resolved });
         }
         let prepared = prepare_row_delta(self.home.commit_context(), &base.metadata, &delta).await?;
         Ok(Sent { base, prepared, content, changed })
@@ -397,9 +402,14 @@ impl Target {
         };
         match sent.changed {
             None => Ok(()),
-            Some(Changed { files, spec_id, keys, lost, resolved }) => {
+            Some(Changed { files, spec_id, keys, lost, left_out, resolved }) => {
+                let table_name = &self.table;
+                if left_out > 0 {
+                    tracing::warn!(table = %table_name, left_out, "changes that are older than the rows of their keys are left out");
+                    self.progress.changes_left_out.fetch_add(left_out, Ordering::Relaxed);
+                }
                 if lost > 0 {
-                    let table = &self.table;
+                    let table = table_name;
                     tracing::warn!(%table, lost, "values that their source did not send again are not known, and null");
                     self.progress.values_lost.fetch_add(lost, Ordering::Relaxed);
                 }

@@ -9,7 +9,8 @@ use arrow::datatypes::{Field, Fields};
 use iceberg::spec::{Schema, TableMetadata};
 use tableflow_connectors::decode::{MetadataColumns, Remedy, SchemaFault};
 use tableflow_lake::layout::{
-    arrow_schema, key_ids, new_schema, parse_partition_by, parse_sort_by, partition_text, sort_text,
+    SOURCE_POSITION, arrow_schema, key_ids, latest_by, new_schema, parse_partition_by, parse_sort_by, partition_text,
+    sort_text,
 };
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Result, TableName, TopicName};
@@ -35,7 +36,8 @@ pub struct WayOn {
     is_one_of_several: bool,
 }
 
-fn mode_of(definition: &Definition, schema: &Schema) -> String {
+fn mode_of(definition: &Definition, table: &TableMetadata) -> Result<String> {
+    let schema = table.current_schema();
     let mut mode = match &definition.upsert {
         None => "--mode append".to_owned(),
         Some(Upsert { keys: None, .. }) => "--mode upsert".to_owned(),
@@ -52,10 +54,14 @@ fn mode_of(definition: &Definition, schema: &Schema) -> String {
             mode += &format!(" --unavailable-value-placeholder {}", quoted(word));
         }
     }
-    match definition.envelope {
+    if let (Some(column), Some(_)) = (latest_by(table)?, &definition.upsert) {
+        let word = if column == SOURCE_POSITION { "source" } else { &column };
+        mode += &format!(" --latest-by {}", quoted(word));
+    }
+    Ok(match definition.envelope {
         None => mode,
         Some(envelope) => format!("{mode} --format {envelope}"),
-    }
+    })
 }
 
 /// The same of a schema that a table does not take.
@@ -75,7 +81,7 @@ impl WayOn {
         Ok(WayOn {
             topic: definition.topic.clone(),
             table: definition.table.clone(),
-            mode: mode_of(definition, schema),
+            mode: mode_of(definition, table)?,
             aside: if definition.upsert.is_some() { ErrorHandling::Skip } else { ErrorHandling::Log },
             declared: declared_columns(&definition.columns)?,
             keys: match &definition.keys {

@@ -20,6 +20,7 @@
 //!  mirror        columns that go when the newest schema no longer has them
 //!  upserts       one row a key, killed and raced for
 //!  versions      a row for each version of a key, killed
+//!  latest_by     the latest row of a key by a column, killed
 //!  encodings     the same, in each way that rows that go are written
 //!  modes         a table of every record becomes one of them, and back, killed on the way
 //!  followed      a consumer of its changes, while its job is killed
@@ -68,6 +69,8 @@ mod foreign_keyed;
 mod kafka;
 #[cfg(test)]
 mod kill_points;
+#[cfg(test)]
+mod latest_by;
 #[cfg(test)]
 mod mirror;
 #[cfg(test)]

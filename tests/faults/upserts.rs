@@ -117,6 +117,9 @@ impl Keyed {
             rows.sort_unstable();
             assert_eq!(rows, expected, "{replay}, read by {reader}");
         }
+        if self.changes.late > 0 {
+            assert_eq!(self.product.status()["changes_left_out"], self.changes.late, "{replay}");
+        }
     }
 
     pub fn sync_and_check(&self, replay: &str) {
@@ -139,7 +142,10 @@ fn f6_a_sync_of_changes_with_dead_letters_killed_at_any_point_keeps_one_row_a_ke
 }
 
 pub fn kill_at_every_point(seed: u64, asked: &[&str], not_passed: &[KillPoint]) {
-    let mut keyed = Keyed::new(seed, asked);
+    kill_keyed_at_every_point(Keyed::new(seed, asked), not_passed);
+}
+
+pub fn kill_keyed_at_every_point(mut keyed: Keyed, not_passed: &[KillPoint]) {
     for _ in 0..COMMITS_BEFORE {
         keyed.send(2);
         keyed.product.run(&["sync"]).good("sync");

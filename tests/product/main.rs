@@ -19,6 +19,7 @@
 //!  engines    what went in is what every engine reads
 //!  upserts    one row a key, whatever is sent
 //!  database   changes that say less than a whole row, rows that are marked as deleted
+//!  latest_by  changes that are older than the rows of their keys
 //!  truncated  sources that empty their tables
 //!  versions   tables that keep each version of their rows
 //!  compaction fewer files, the same rows
@@ -79,6 +80,8 @@ mod followed;
 mod growth;
 #[cfg(test)]
 mod key_index;
+#[cfg(test)]
+mod latest_by;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]

@@ -107,10 +107,11 @@ fn documented() -> BTreeMap<String, String> {
 }
 
 /// Those that stay at zero where nothing goes wrong, nothing is far behind and no other engine writes.
-const AT_REST: [&str; 13] = [
+const AT_REST: [&str; 14] = [
     "tableflow_backfill_fetch_bytes",
     "tableflow_backfill_turns",
     "tableflow_backfill_waiting",
+    "tableflow_changes_left_out_total",
     "tableflow_commit_conflicts_total",
     "tableflow_commit_retries_total",
     "tableflow_delete_files",

@@ -20,6 +20,10 @@ pub struct Changes {
     deleted: Vec<i64>,
     /// Whether rows have a note, which is not always sent again.
     leaves_out: bool,
+    /// Whether changes come late, each with a lower value than its row has; deletes have values then.
+    comes_late: bool,
+    /// How many did.
+    pub late: u64,
     /// What is there, by its id.
     pub expected: BTreeMap<i64, i64>,
     /// The notes of what is there, as far as they were ever sent.
@@ -52,6 +56,8 @@ impl Changes {
             next_id: 0,
             deleted: Vec::new(),
             leaves_out: false,
+            comes_late: false,
+            late: 0,
             expected: BTreeMap::new(),
             notes: BTreeMap::new(),
         }
@@ -60,6 +66,12 @@ impl Changes {
     /// Rows have notes from now on; one in three puts leaves its own as it was.
     pub fn leaving_out(mut self) -> Self {
         self.leaves_out = true;
+        self
+    }
+
+    /// Now and then a change comes late from now on.
+    pub fn with_late_ones(mut self) -> Self {
+        self.comes_late = true;
         self
     }
 
@@ -75,6 +87,9 @@ impl Changes {
             for (id, puts) in self.next() {
                 let value = if puts { self.put(id) } else { self.delete(id) };
                 writeln!(lines, "{}", json!({"key": key(id), "value": value})).unwrap();
+                if let Some(value) = self.late_one(id) {
+                    writeln!(lines, "{}", json!({"key": key(id), "value": value})).unwrap();
+                }
             }
         }
         lines
@@ -131,7 +146,23 @@ impl Changes {
             self.deleted.push(id);
         }
         self.notes.remove(&id);
-        Value::Null
+        if !self.comes_late {
+            return Value::Null;
+        }
+        self.last_value += 1;
+        json!({"id": id, "v": self.last_value, "__deleted": true})
+    }
+
+    /// A change of a row that is there, from before it.
+    fn late_one(&mut self, id: i64) -> Option<Value> {
+        let now = *self.expected.get(&id).filter(|_| self.comes_late)?;
+        let before = now - 1 - self.lot(5);
+        self.late += 1;
+        Some(match self.lot(4) {
+            0 => json!({"id": id, "v": before, "__deleted": true}),
+            1 => json!({"id": id, "v": null, "note": "late"}),
+            _ => json!({"id": id, "half": id / 2, "v": before, "day": 7, "note": "late"}),
+        })
     }
 
     fn note(&mut self, id: i64) -> String {

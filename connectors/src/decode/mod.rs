@@ -8,6 +8,7 @@
 //!  protobuf  Protobuf messages likewise
 //!  raw       values as they are
 //!  envelope  what an envelope around a row says of it: Debezium's
+//!  origin    what it says of the change: what it was, and when
 //!  binary    what formats share whose records are bytes of a schema
 //!  columns   columns that grow and can be taken back, which all of them fill
 //!  value_columns  those of a table: what schemas and records add to them
@@ -44,6 +45,7 @@ mod envelope;
 mod failure;
 mod json;
 mod metadata;
+mod origin;
 mod pass;
 mod passing;
 mod protobuf;
@@ -62,6 +64,7 @@ pub use changes::{added, missing, relaxed, widened};
 pub use failure::{Reason, RecordError, Remedy};
 pub use json::{Envelope, JsonDecoder};
 pub use metadata::{MetadataColumns, RESERVED_PREFIX};
+pub use origin::{Origin, Origins, Unit};
 pub use pass::Taken;
 pub use passing::Passing;
 pub use protobuf::ProtobufDecoder;
@@ -112,6 +115,8 @@ pub struct Decoded {
     pub taken: Taken,
     /// Those that were passed over, in order.
     pub passed_over: Vec<RecordError>,
+    /// What envelopes say of the changes, taken or not, where they are asked.
+    pub origins: Origins,
     /// Why the record at the end of `taken` stopped it.
     pub failure: Option<RecordError>,
     /// The schema that the record at the end of `taken` needs and the decoder does not know: add it, and decode on from

@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use tableflow_model::Records;
 use tableflow_store::kill::{self, KillPoint};
 
-use super::{BadRecords, Decoded, RecordError};
+use super::{BadRecords, Decoded, Origins, RecordError};
 use crate::registry::SchemaKey;
 
 /// Why a record did not become a row.
@@ -71,9 +71,9 @@ impl Pass {
     }
 
     /// The answer, with the rows.
-    pub fn with(self, batch: RecordBatch) -> Decoded {
+    pub fn with(self, batch: RecordBatch, origins: Origins) -> Decoded {
         let Pass { taken, passed_over, failure, needs } = self;
-        Decoded { batch, taken, passed_over, failure, needs }
+        Decoded { batch, taken, passed_over, origins, failure, needs }
     }
 }
 

@@ -14,7 +14,7 @@ use super::columns::column::{Column, Values};
 use super::columns::fields::Fields;
 use super::columns::names::is_reserved;
 use super::pass::{Pass, Stop};
-use super::{BadRecords, Decoded, Decoder, Reason, RecordError, Remedy};
+use super::{BadRecords, Decoded, Decoder, Origins, Reason, RecordError, Remedy};
 
 /// Takes the values of one topic as bytes or as text.
 pub struct RawDecoder {
@@ -129,7 +129,7 @@ impl Decoder for RawDecoder {
         let pass =
             Pass::over(records, first_row, bad, |place, row| self.record(records, place, row).map_err(Stop::failed));
         let batch = self.columns.finish_batch(&self.schema, pass.rows());
-        pass.with(batch)
+        pass.with(batch, Origins::default())
     }
 
     fn schema(&self) -> SchemaRef {

@@ -2,7 +2,7 @@
 //!
 //! Owns [`drop_columns`].
 //! - I1: an id that is gone is never given out again: the table remembers the last one that it gave.
-//! - I2: what the table is parted, sorted or identified by stays, and so does what has a dot in its name: such a drop is
+//! - I2: what the table is parted, sorted or identified by, or tells the latest rows by, stays, and so does what has a dot in its name: such a drop is
 //!   refused, and nothing is changed.
 //! - I3: no row is left without a field: whoever drops the last one drops the row.
 //!
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use iceberg::spec::{ListType, MapType, NestedField, NestedFieldRef, Schema, StructType, TableMetadata, Type};
 use tableflow_model::{Error, Result};
 
+use super::latest_by::goes_by;
 use super::schema::Evolution;
 use crate::iceberg_error;
 
@@ -117,6 +118,7 @@ fn check_free(table: &TableMetadata, gone: &[(i32, String)]) -> Result<()> {
             id if parts(id) => "parts the table",
             id if sorts(id) => "sorts the table",
             id if identifies(id) => "tells its rows apart",
+            id if goes_by(table, id) => "tells the latest row of each key",
             _ => continue,
         };
         return Err(Error::data(format!("column {path} cannot be dropped: it {use_of_it}")).with_context("path", path));

@@ -21,8 +21,8 @@ enum What {
     Empty,
 }
 
-/// A change of a key at a time, in milliseconds.
-type Change = (i64, What, i64);
+/// A change of a key at a time, in microseconds, and whether its row says that and what it is, or its record alone.
+type Change = (i64, What, i64, bool);
 
 fn columns() -> Fields {
     let own = ["id", "a", "b"].map(|name| Arc::new(Field::new(name, DataType::Int64, true)));
@@ -33,6 +33,13 @@ fn row(id: i64, a: Option<i64>, b: Option<i64>) -> RecordBatch {
     let long = |value: Option<i64>| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
     RecordBatch::try_from_iter_with_nullable([("id", long(Some(id)), true), ("a", long(a), true), ("b", long(b), true)])
         .unwrap()
+}
+
+/// The row, which says itself when it begins and what made it.
+fn saying(row: &RecordBatch, at: i64) -> RecordBatch {
+    let own = row.schema_ref().fields().iter().map(|field| field.name().as_str()).zip(row.columns().iter().cloned());
+    let op: ArrayRef = Arc::new(StringArray::from(vec!["r"]));
+    RecordBatch::try_from_iter(own.chain([("__valid_from", time(at)), ("__op", op)])).unwrap()
 }
 
 fn time(micros: i64) -> ArrayRef {
@@ -79,16 +86,17 @@ impl Versions {
                 _ => What::Empty,
             };
             // Clocks go back, and several changes have one time.
-            (random.i64(0..12), what, random.i64(0..40))
+            let (key, at, says) = (random.i64(0..12), random.i64(0..40) * 1000, random.bool());
+            (key, what, if says { at + 7 } else { at }, says)
         };
         (0..count).map(&mut change).collect()
     }
 
     /// The oracle: times as a reader of the documentation would have them.
-    fn expect(&mut self, (key, what, at): Change) {
+    fn expect(&mut self, (key, what, at, says): Change) {
         let end = |versions: &mut Vec<Version>| {
             let last = versions.last_mut().filter(|last| last.4.is_none())?;
-            last.4 = Some((at * 1000).max(last.3 + 1));
+            last.4 = Some(at.max(last.3 + 1));
             Some((last.0, last.4.unwrap()))
         };
         let (versions, ended) = (self.expected.entry(key).or_default(), &mut self.ended);
@@ -101,9 +109,10 @@ impl Versions {
             What::Delete => ended.extend(end(versions).map(|(_, end)| (key, end))),
             What::Put(..) | What::KeepA(_) => {
                 let before = end(versions);
-                let op = if before.is_some() { "u" } else { "c" }.to_owned();
+                let seen = if before.is_some() { "u" } else { "c" };
+                let op = if says { "r" } else { seen }.to_owned();
                 let gone = ended.get(&key).copied().unwrap_or_default();
-                let from = before.map_or((at * 1000).max(gone), |(_, ended)| ended);
+                let from = before.map_or(at.max(gone), |(_, ended)| ended);
                 let (a, b) = match what {
                     What::Put(a, b) => (Some(a), Some(b)),
                     What::KeepA(b) => (before.and_then(|(a, _)| a), Some(b)),
@@ -116,23 +125,28 @@ impl Versions {
     }
 
     fn collapse(&mut self, lot: &[Change], collapse: &mut Collapse) {
-        for (key, what, at) in lot {
+        for (key, what, at, says) in lot {
             self.next_offset += 1;
-            let order = [Order { timestamp: *at, partition: 0, offset: self.next_offset }];
+            // That of its record is another one, where a row says when it was.
+            let timestamp = if *says { 1000 - at / 1000 } else { at / 1000 };
+            let order = [Order { timestamp, partition: 0, offset: self.next_offset }];
+            let told = |row: RecordBatch| if *says { saying(&row, *at) } else { row };
             let hashes = self.keyed.hasher().hashes(&row(*key, None, None).columns()[..1]).unwrap();
             match *what {
-                What::Put(a, b) => collapse.put(row(*key, Some(a), Some(b)), &hashes, &order),
+                What::Put(a, b) => collapse.put(told(row(*key, Some(a), Some(b))), &hashes, &order),
                 What::KeepA(b) => {
                     let kept = [Keeps::Columns(Arc::new(BTreeSet::from(["a".to_owned()])))];
-                    collapse.put_partly(row(*key, Some(-7), Some(b)), (&hashes, &kept), &order);
+                    collapse.put_partly(told(row(*key, Some(-7), Some(b))), (&hashes, &kept), &order);
                 }
-                What::Delete => collapse.delete(row(*key, None, None).project(&[0]).unwrap(), &hashes, &order),
+                What::Delete => {
+                    collapse.delete(told(row(*key, None, None).project(&[0]).unwrap()), &hashes, &order);
+                }
                 What::Empty => {
                     let mark = Mark::until(*at).unwrap();
                     collapse.empty(Emptied::Marked(mark), &["id".to_owned()], order[0]).unwrap();
                 }
             }
-            self.expect((*key, *what, *at));
+            self.expect((*key, *what, *at, *says));
         }
     }
 

@@ -9,7 +9,7 @@
 //!   which they came: of a key's versions the last is the change that stays. None are told where
 //!   one of them lacks values, or the source emptied its table: it is not known yet what it is.
 //! - I5: where the source emptied its table the changes before that go, or are marked as rows of the table are.
-//! - I6: where each version is kept none of a key's changes is left out.
+//! - I6: where each version is kept, or a column says which change is the latest, none of a key's changes is left out.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -58,7 +58,7 @@ pub struct Collapse {
     versions: Option<Vec<(What, i64)>>,
     /// What becomes of all rows that were there before (I5).
     emptied: Option<Emptied>,
-    /// Where each version is kept: the changes, instead of the last ones (I6).
+    /// Where all changes are wanted: those, instead of the last ones (I6).
     histories: Option<Histories>,
 }
 
@@ -86,6 +86,11 @@ impl Collapse {
     /// Keeps each version of a row whose key is in these columns (I6).
     pub fn of_versions(keys: Vec<String>) -> Self {
         Collapse { histories: Some(Histories::of_keys(keys)), ..Collapse::default() }
+    }
+
+    /// Of a table that goes by a column (I6).
+    pub fn latest_by(keys: Vec<String>, column: String) -> Self {
+        Collapse { histories: Some(Histories::latest_by(keys, column)), ..Collapse::default() }
     }
 
     /// Rows that are put, with their keys.
@@ -128,8 +133,16 @@ impl Collapse {
 
     /// The source emptied its table (I5). Of keys in these columns.
     pub fn empty(&mut self, emptied: Emptied, keys: &[String], order: Order) -> Result<()> {
+        if let (Emptied::Deleted, Some(histories)) = (&emptied, self.histories.as_ref().and_then(Histories::anew)) {
+            *self = Collapse { histories: Some(histories), emptied: Some(emptied), ..Collapse::default() };
+            return Ok(());
+        }
         if let Some(histories) = &mut self.histories {
-            histories.empty(order);
+            let at = match &emptied {
+                Emptied::Marked(mark) if histories.keeps_versions() => mark.time()?,
+                _ => order.timestamp.saturating_mul(1000),
+            };
+            histories.empty(order, at);
             self.emptied.get_or_insert(emptied);
             return Ok(());
         }
@@ -169,6 +182,7 @@ impl Collapse {
     fn hold_rows(&mut self, rows: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
         let batch = self.batches.len();
         self.bytes += rows.get_array_memory_size();
+        self.histories.iter_mut().for_each(|histories| histories.hold_rows(&rows));
         self.batches.push(rows);
         last_changes(keys, orders, |row| What::Put(batch, row))
     }
@@ -176,6 +190,7 @@ impl Collapse {
     fn hold_keys(&mut self, columns: RecordBatch, keys: &[Hash], orders: &[Order]) -> Vec<(Hash, Last)> {
         let batch = self.keys.len();
         self.bytes += columns.get_array_memory_size();
+        self.histories.iter_mut().for_each(|histories| histories.hold_keys(&columns));
         self.keys.push(columns);
         last_changes(keys, orders, |row| What::Delete(batch, row))
     }
@@ -236,7 +251,7 @@ impl Collapse {
     /// As rows with these columns.
     pub fn finish(mut self, columns: &SchemaRef) -> Result<Collapsed> {
         if let Some(histories) = self.histories.take() {
-            let rows = histories.finish((&self.batches, &self.keys), &self.keeps, columns)?;
+            let rows = histories.finish((&self.batches, &self.keys), (&self.keeps, self.emptied.as_ref()), columns)?;
             let partial = PartialRows { emptied: self.emptied, ..rows };
             return Ok(Collapsed { partial, ..Collapsed::default() });
         }

@@ -15,9 +15,10 @@ use tableflow_model::{Error, Result};
 use super::emptied::Emptied;
 use super::history::{Versions, versions};
 use super::keyed::{KeyedTable, StagedKeys};
+use super::ordered::{Order, Ordered};
 use super::partial::{Keeps, PartialRows, nullable, picked};
 use crate::keys::Hash;
-use crate::layout::{arrow_schema, conform};
+use crate::layout::{arrow_schema, conform, latest_by};
 use crate::read::ColumnReader;
 use crate::write::{FileNames, PartialContent, PartialFile, Stager};
 use crate::{arrow_error, iceberg_error};
@@ -32,6 +33,8 @@ pub struct Completed {
     pub deleted: Vec<Hash>,
     /// Values that no row had (I2).
     pub lost: u64,
+    /// Changes that are older than the rows of their keys.
+    pub left_out: u64,
 }
 
 /// A row of a batch.
@@ -59,16 +62,19 @@ impl KeyedTable {
         }
         let spec = table.partition_spec_by_id(spec_id);
         let spec = spec.ok_or_else(|| Error::internal("rows are for a partition spec that the table does not have"))?;
-        let before = self.before(table, partial).await?;
+        let order = latest_by(table)?.map(|column| Ok::<_, Error>(Order::by(column, self.key_names(table)?)));
+        let order = order.transpose()?;
+        let before = self.before(table, partial, order.as_ref()).await?;
         let columns = arrow_schema(schema)?;
-        let (rows, mut deleted, lost) = match self.versions {
-            None => {
-                let (rows, lost) = whole(partial, &before, &columns)?;
-                (rows, Vec::new(), lost)
-            }
-            Some(_) => {
+        let Ordered { rows, replaced: mut deleted, lost, left_out } = match (self.versions, &order) {
+            (Some(_), _) => {
                 let Versions { rows, replaced, lost } = versions(partial, &before, &columns)?;
-                (rows, replaced, lost)
+                Ordered { rows, replaced, lost, left_out: 0 }
+            }
+            (None, Some(order)) => order.apply(partial, &before, &columns)?,
+            (None, None) => {
+                let (rows, lost) = whole(partial, &before, &columns)?;
+                Ordered { rows, replaced: Vec::new(), lost, left_out: 0 }
             }
         };
         let stager = Stager::under(names.clone(), table, schema.clone(), spec)?;
@@ -81,7 +87,7 @@ impl KeyedTable {
         stager.write(&rows).await?;
         let staged = stager.finish().await?;
         *names = staged.names;
-        Ok(Completed { files: staged.files, keys: staged.keys, deleted, lost })
+        Ok(Completed { files: staged.files, keys: staged.keys, deleted, lost, left_out })
     }
 
     /// The rows that lack values of work that somebody staged.
@@ -102,9 +108,16 @@ impl KeyedTable {
     }
 
     /// The columns that any of the rows keeps, of the rows before them.
-    async fn before(&mut self, table: &TableMetadata, partial: &PartialRows) -> Result<Before> {
-        let all = self.versions.is_some();
-        let is_kept = |name: &str| all || partial.keeps.iter().any(|keeps| keeps.keeps(name));
+    async fn before(&mut self, table: &TableMetadata, partial: &PartialRows, order: Option<&Order>) -> Result<Before> {
+        let mut before = Before { batches: Vec::new(), places: vec![None; partial.keys.len()] };
+        if matches!(partial.emptied, Some(Emptied::Deleted)) {
+            return Ok(before);
+        }
+        let is_kept = |name: &str| match order {
+            _ if self.versions.is_some() => true,
+            Some(order) => order.needs(name, partial),
+            None => partial.keeps.iter().any(|keeps| keeps.keeps(name)),
+        };
         let fields = table.current_schema().as_struct().fields().iter();
         let kept = Schema::builder().with_fields(fields.filter(|field| is_kept(&field.name)).cloned()).build();
         let kept = kept.map(SchemaRef::new).map_err(iceberg_error("the columns that rows keep make no schema"))?;
@@ -117,7 +130,6 @@ impl KeyedTable {
                 files.entry(location.file).or_default().entry(location.row).or_default().push(row);
             }
         }
-        let mut before = Before { batches: Vec::new(), places: vec![None; partial.keys.len()] };
         for (number, rows) in files {
             let Some(file) = self.file(number) else { continue };
             let places: BTreeSet<u32> = rows.keys().copied().collect();

@@ -46,9 +46,9 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Of a table that keeps each version of its rows: they end then, in milliseconds.
+    /// Of a table that keeps each version of its rows: they end then, in microseconds.
     pub fn until(time: i64) -> Result<Self> {
-        let ends = TimestampMicrosecondArray::from(vec![time.saturating_mul(1000)]).with_timezone("+00:00");
+        let ends = TimestampMicrosecondArray::from(vec![time]).with_timezone("+00:00");
         let row = RecordBatch::try_from_iter([(VALID_TO, Arc::new(ends) as ArrayRef)]);
         Ok(Mark { row: row.map_err(arrow_error("the end of all versions"))?, by: VALID_TO.to_owned() })
     }
@@ -80,12 +80,12 @@ impl Mark {
     }
 
     /// Of a table that keeps each version: when they end.
-    fn time(&self) -> Result<i64> {
+    pub(super) fn time(&self) -> Result<i64> {
         let times = time_column(&self.row, VALID_TO)?;
         times.iter().next().flatten().ok_or_else(|| Error::internal("versions end at no time"))
     }
 
-    fn has(&self, column: &str) -> bool {
+    pub(super) fn has(&self, column: &str) -> bool {
         self.row.schema_ref().fields().iter().any(|field| field.name() == column)
     }
 }

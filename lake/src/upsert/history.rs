@@ -1,7 +1,7 @@
-//! Every change of a key, where a table keeps each version of its rows.
+//! Every change of a key, where a table keeps each version of its rows, or goes by a column.
 //!
 //! Owns [`Histories`], the changes of an epoch, and how they become rows of versions on the base of its commit.
-//! - I1: a version begins with its record's time, or a microsecond behind the beginning of the one before it where that
+//! - I1: a version begins with the time of its change, which its row says or else its record, or a microsecond behind the beginning of the one before it where that
 //!   is later: of a key no two versions that follow each other begin at once, and none ends before it begins. None begins
 //!   before one ended that the same epoch deleted.
 //! - I2: a version ends where the next one of its key begins, or with the time of its delete, by the same rule; a delete
@@ -10,7 +10,8 @@
 //!   all of an epoch's versions wait for the base (U1).
 //! - I4: what a version keeps is what the one before it has, whether that is of the epoch or of the base.
 //!
-//! Neighbours: `collapse` collects changes, `complete` reads the rows in force.
+//! Neighbours: `collapse` collects changes, `complete` reads the rows in force; `ordered` takes the same changes where a
+//! table goes by a column.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tableflow_model::{Error, Result};
 
 use super::collapse::{Last, What};
 use super::complete::{Before, Place};
+use super::emptied::Emptied;
 use super::partial::{Keeps, PartialRows, nullable, picked};
 use crate::arrow_error;
 use crate::keys::Hash;
@@ -39,27 +41,70 @@ struct Change {
     /// Where its row is, or its key.
     what: What,
     ends: bool,
+    /// It is that of all rows.
+    all: bool,
+    /// When it was, in microseconds.
+    at: i64,
 }
+
+/// When the changes of a batch were, where they say so themselves.
+type Times = Option<TimestampMicrosecondArray>;
 
 /// The changes of an epoch, key by key.
 #[derive(Debug)]
 pub(super) struct Histories {
     /// The names of the key's columns.
     keys: Vec<String>,
+    /// What a table goes by that keeps no versions.
+    latest_by: Option<String>,
     changes: BTreeMap<Hash, Vec<Change>>,
     /// When the source emptied its table first: a key that is not known by then has no row from before.
-    emptied: Option<Order>,
+    emptied: Option<(Order, i64)>,
+    /// Of each batch of rows, and of each one of keys that are deleted.
+    put: Vec<Times>,
+    deleted: Vec<Times>,
     count: usize,
 }
 
 impl Histories {
     pub fn of_keys(keys: Vec<String>) -> Self {
-        Histories { keys, changes: BTreeMap::new(), emptied: None, count: 0 }
+        let (latest_by, changes, emptied, put, deleted, count) = Default::default();
+        Histories { keys, latest_by, changes, emptied, put, deleted, count }
     }
 
-    pub fn add(&mut self, key: Hash, last: Last) {
-        let change = Change { order: last.order, what: last.what, ends: matches!(last.what, What::Delete(..)) };
-        let emptied = self.emptied.map(|order| Change { order, ends: true, ..change });
+    /// Of a table that goes by a column.
+    pub fn latest_by(keys: Vec<String>, column: String) -> Self {
+        Histories { latest_by: Some(column), ..Histories::of_keys(keys) }
+    }
+
+    pub fn keeps_versions(&self) -> bool {
+        self.latest_by.is_none()
+    }
+
+    /// Without the changes so far, where those say nothing of rows to come.
+    pub fn anew(&self) -> Option<Self> {
+        self.latest_by.clone().map(|column| Histories::latest_by(self.keys.clone(), column))
+    }
+
+    /// The next batch of rows.
+    pub fn hold_rows(&mut self, rows: &RecordBatch) {
+        self.put.push(time_column(rows, VALID_FROM).ok().cloned());
+    }
+
+    /// The next batch of keys that are deleted.
+    pub fn hold_keys(&mut self, keys: &RecordBatch) {
+        self.deleted.push(time_column(keys, VALID_FROM).ok().cloned());
+    }
+
+    pub fn add(&mut self, key: Hash, Last { order, what }: Last) {
+        let (times, row, ends) = match what {
+            What::Put(batch, row) => (self.put.get(batch), row, false),
+            What::Delete(batch, row) => (self.deleted.get(batch), row, true),
+        };
+        let own = times.and_then(Option::as_ref).filter(|times| times.is_valid(row)).map(|times| times.value(row));
+        let at = own.unwrap_or_else(|| order.timestamp.saturating_mul(1000));
+        let change = Change { order, what, ends, all: false, at };
+        let emptied = self.emptied.map(|(order, at)| Change { order, ends: true, all: true, at, what });
         let changes = self.changes.entry(key).or_insert_with(|| emptied.into_iter().collect());
         let is_earlier = |it: &Change| change.order.is_after(it.order, Rules::law());
         let place = changes.iter().rposition(is_earlier).map_or(0, |place| place + 1);
@@ -67,13 +112,13 @@ impl Histories {
         self.count += 1;
     }
 
-    /// The source emptied its table: all versions end.
-    pub fn empty(&mut self, order: Order) {
+    /// The source emptied its table: all versions end, or all rows are marked.
+    pub fn empty(&mut self, order: Order, at: i64) {
         for changes in self.changes.values_mut() {
-            let ended = changes.last().map(|last| Change { order, ends: true, what: last.what });
+            let ended = changes.last().map(|last| Change { order, ends: true, all: true, at, what: last.what });
             changes.extend(ended);
         }
-        self.emptied.get_or_insert(order);
+        self.emptied.get_or_insert((order, at));
     }
 
     pub fn len(&self) -> usize {
@@ -89,13 +134,19 @@ impl Histories {
     pub fn finish(
         self,
         (batches, deleted): (&[RecordBatch], &[RecordBatch]),
-        keeps: &HashMap<(usize, usize), Keeps>,
+        (keeps, emptied): (&HashMap<(usize, usize), Keeps>, Option<&Emptied>),
         columns: &SchemaRef,
     ) -> Result<PartialRows> {
         let columns = nullable(columns);
         let all = batches.iter().chain(deleted).map(|batch| conform(batch, &columns)).collect::<Result<Vec<_>>>()?;
-        let names = self.keys.into_iter().chain([VALID_FROM, VALID_TO].map(str::to_owned));
-        let end = Keeps::AllBut(Arc::new(names.collect::<BTreeSet<_>>()));
+        let keeps_versions = self.keeps_versions();
+        let of_versions = || [VALID_FROM, VALID_TO].map(str::to_owned).to_vec();
+        let own = self.latest_by.map_or_else(of_versions, |column| vec![column]);
+        let of_all = match emptied {
+            Some(Emptied::Marked(mark)) if !keeps_versions => Some(mark.keeps(&self.keys)),
+            _ => None,
+        };
+        let end = Keeps::AllBut(Arc::new(self.keys.into_iter().chain(own).collect::<BTreeSet<_>>()));
         let mut partial = PartialRows::none();
         let (mut places, mut times) = (Vec::with_capacity(self.count), Vec::with_capacity(self.count));
         for (key, changes) in self.changes {
@@ -106,11 +157,11 @@ impl Histories {
                 };
                 partial.keys.push(key);
                 partial.keeps.push(match change.ends {
-                    true => end.clone(),
+                    true => of_all.clone().filter(|_| change.all).unwrap_or_else(|| end.clone()),
                     false => keeps.get(&place).cloned().unwrap_or_default(),
                 });
                 places.push(place);
-                times.push(change.order.timestamp.saturating_mul(1000));
+                times.push(change.at);
             }
         }
         if places.is_empty() {
@@ -118,7 +169,10 @@ impl Histories {
         }
         let failed = arrow_error("the versions of an epoch do not fit together");
         let rows = interleave_record_batch(&all.iter().collect::<Vec<_>>(), &places).map_err(&failed)?;
-        partial.rows = with_column(rows, VALID_FROM, times_of(times.into_iter().map(Some)))?;
+        partial.rows = match keeps_versions {
+            true => with_column(rows, VALID_FROM, times_of(times.into_iter().map(Some)))?,
+            false => rows,
+        };
         Ok(partial)
     }
 }

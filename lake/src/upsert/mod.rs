@@ -8,6 +8,7 @@
 //!  compose   changes of a key that build on each other -> one
 //!  emptied   what becomes of all rows where their source deleted them at once
 //!  history   all changes of a key -> rows of versions, where a table keeps each
+//!  ordered   all changes of a key -> the latest row by a column, where a table goes by one
 //!  files     the table's data files as the key index numbers them, and their deleted rows
 //!  deletes   rows that a commit deletes -> delete files, or data files without them
 //!  reading   the keys of data files, several files at once
@@ -34,6 +35,7 @@ mod kept;
 mod keyed;
 mod latest;
 mod origins;
+mod ordered;
 mod partial;
 mod reading;
 

@@ -42,6 +42,10 @@ pub struct EnableArguments {
     /// What becomes of the row of a key that is deleted, where there is one row a key [default: hard]
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
     pub delete: Option<Deletes>,
+    /// A record whose value in this column is lower than that of the row of its key is left out; of Debezium's changes
+    /// `source` stands for where in their source they were made [default: the later record of a key counts]
+    #[arg(long, value_name = "COLUMN", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub latest_by: Option<String>,
     /// What stands for a value that its source did not send again [default: __debezium_unavailable_value]
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub unavailable_value_placeholder: Option<String>,

@@ -15,7 +15,9 @@ use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use iceberg::spec::TableMetadata;
-use tableflow_connectors::decode::{BadRecords, ColumnRules, MetadataColumns, Reason, RecordError, Remedy, Taken};
+use tableflow_connectors::decode::{
+    BadRecords, ColumnRules, MetadataColumns, Origins, Reason, RecordError, Remedy, Taken,
+};
 use tableflow_connectors::registry::RecordPart;
 use tableflow_lake::layout::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, arrow_schema, conform, key_ids};
 use tableflow_lake::upsert::{Emptied, Keeps, Mark, Order};
@@ -23,10 +25,12 @@ use tableflow_model::{Error, Records, Result};
 
 use super::deleted::{SaysDeleted, says_deleted_by_header};
 use super::keys::rows_of;
+use super::latest::Latest;
 use super::learning::{KEY_COLUMN, Learning, Reading};
 use super::partly::{Kept, Marks, Partly};
 use super::subjects::Subjects;
 use super::truncated::{Truncation, Truncations};
+use super::versions::Versioning;
 use super::{Part, Stopped};
 use crate::definition::{self, DELETED_COLUMN, Definition, Format};
 use crate::home::Home;
@@ -65,6 +69,8 @@ pub struct Changing {
     partly: Partly,
     /// Whether each version of a row is kept.
     keeps_versions: bool,
+    /// Where a column tells which row of a key is the latest.
+    latest: Option<Latest>,
     truncations: Truncations,
 }
 
@@ -112,7 +118,8 @@ impl Changing {
                 .with_detail(format!("{VERSION_OP}, {VALID_FROM} and {VALID_TO} do, and {VALID_FROM} identifies rows"))
                 .with_hint("undo that where it was done, or enable the topic into another table with --table"));
         }
-        Ok(Some(Changing { columns, keys, partly, keeps_versions, truncations }))
+        let latest = Latest::of(table, &all)?;
+        Ok(Some(Changing { columns, keys, partly, keeps_versions, latest, truncations }))
     }
 
     /// A part of a batch, without its deletes and its bad keys, and what it changes. All rows went before it, or not within it.
@@ -130,7 +137,8 @@ impl Changing {
             }
             applied => applied.and_then(Result::ok),
         };
-        let truncation = truncation.map(|record| self.truncation(records, record)).transpose()?;
+        let origins = std::mem::take(&mut part.origins);
+        let truncation = truncation.map(|record| self.truncation((records, &origins), record)).transpose()?;
         failures.sort_by_key(|failure| failure.row);
         let until = Until::of(&mut part, deletes.stopped, failures, bad);
         let taken: Vec<(u32, usize)> = (0_u32..).zip(part.taken.rows()).collect();
@@ -143,19 +151,49 @@ impl Changing {
         let keys = take_record_batch(&deletes.keys, &UInt32Array::from(keys)).map_err(unfit)?;
         if self.partly.marks() {
             let is_deleted: Vec<bool> = taken.iter().map(is_gone).collect();
-            let changes = Changes { truncation, ..self.marked(records, (&keys, &by_null))? };
+            let mut changes = Changes { truncation, ..self.marked(records, (&keys, &by_null))? };
+            if let Some(marks) = &mut changes.marks {
+                let of: Vec<_> = by_null.iter().map(|record| (None, *record)).collect();
+                marks.rows = self.said((records, &origins), &part, (marks.rows.clone(), &of))?;
+            }
+            part.batch = self.saying((records, &origins), &part)?;
             return self.put(records, (part, changes), &taken, &is_deleted);
         }
         let (gone, put): (Vec<_>, Vec<_>) = taken.into_iter().partition(is_gone);
         let gone_keys = self.keys_of_rows(records, &part.batch, &gone)?;
-        let deleted: Vec<usize> = by_null.into_iter().chain(gone.into_iter().map(|(_, record)| record)).collect();
-        let changes = Changes {
-            deleted: concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?,
-            deleted_orders: orders(records, &deleted),
-            truncation,
-            ..self.nothing()
-        };
+        let deleted = by_null.into_iter().map(|record| (None, record));
+        let deleted: Vec<_> = deleted.chain(gone.into_iter().map(|(row, record)| (Some(row), record))).collect();
+        let of: Vec<usize> = deleted.iter().map(|(_, record)| *record).collect();
+        let keys = concat_batches(&self.columns, [&keys, &gone_keys]).map_err(unfit)?;
+        let keys = self.said((records, &origins), &part, (keys, &deleted))?;
+        part.batch = self.saying((records, &origins), &part)?;
+        let changes = Changes { deleted: keys, deleted_orders: orders(records, &of), truncation, ..self.nothing() };
         self.put(records, (part, changes), &put, &[])
+    }
+
+    /// What deletes keys, with what their records say of themselves, where that counts.
+    fn said(
+        &self,
+        (records, origins): (&Records, &Origins),
+        part: &Part,
+        (keys, of): (RecordBatch, &[(Option<u32>, usize)]),
+    ) -> Result<RecordBatch> {
+        let says = || Versioning::of(records, origins, &part.batch);
+        match &self.latest {
+            None if !self.keeps_versions => Ok(keys),
+            None => says().times(keys, of),
+            Some(latest) => latest.deletes(keys, &says(), (part, of)),
+        }
+    }
+
+    /// The same of the rows of a part.
+    fn saying(&self, (records, origins): (&Records, &Origins), part: &Part) -> Result<RecordBatch> {
+        let says = || Versioning::of(records, origins, &part.batch);
+        match &self.latest {
+            None if !self.keeps_versions => Ok(part.batch.clone()),
+            None => says().rows(part),
+            Some(latest) => latest.rows(&says(), part),
+        }
     }
 
     fn nothing(&self) -> Changes {
@@ -165,12 +203,15 @@ impl Changing {
     }
 
     /// What a record does that says that all rows went: they go, or are marked (I4).
-    fn truncation(&self, records: &Records, record: usize) -> Result<Truncation> {
+    fn truncation(&self, (records, origins): (&Records, &Origins), record: usize) -> Result<Truncation> {
         let order = orders(records, &[record]).first().copied();
         let order = order.ok_or_else(|| Error::internal("a truncation is no record of its batch"))?;
         let emptied = match self.partly.mark_of_all()? {
             Some(row) => Emptied::Marked(Mark { row, by: DELETED_COLUMN.to_owned() }),
-            None if self.keeps_versions => Emptied::Marked(Mark::until(order.timestamp)?),
+            None if self.keeps_versions => {
+                let at = origins.of(record).at.unwrap_or_else(|| order.timestamp.saturating_mul(1000));
+                Emptied::Marked(Mark::until(at)?)
+            }
             None => Emptied::Deleted,
         };
         Ok(Truncation { record, order, emptied })
@@ -337,6 +378,7 @@ async fn keys_of(home: &Home, definition: &Definition, columns: &SchemaRef, form
         left_out: &[],
         bare,
         mirror: None,
+        tells_origins: false,
     };
     // Whatever else a key has identifies nothing.
     let rules = ColumnRules { metadata: MetadataColumns::None, ..ColumnRules::default() };

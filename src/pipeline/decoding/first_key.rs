@@ -36,6 +36,7 @@ pub async fn first_key_fields(
         left_out: &[],
         bare: KEY_COLUMN,
         mirror: None,
+        tells_origins: false,
     };
     let rules = ColumnRules { metadata: MetadataColumns::None, ..ColumnRules::default() };
     let mut learning = Learning::new(home, reading, &Schema::empty(), &rules).await?;

@@ -79,6 +79,7 @@ impl Keys {
             left_out: &[],
             bare: KEY_COLUMN,
             mirror: None,
+            tells_origins: false,
         };
         let learning = Learning::new(home, reading, &Schema::new(known), &rules).await?;
         let hidden = hidden.iter().map(|field| field.name().to_lowercase()).collect();
@@ -223,7 +224,7 @@ impl Pairs {
 
     /// The rows with their keys beside them, in as many parts as the keys have; behind a key that stops there are none.
     fn join(&self, value: Part, keys: Vec<Part>, own: &[String]) -> Result<Vec<Part>> {
-        let Part { batch, mut passed_over, mut stopped, next: value_next, .. } = value;
+        let Part { batch, mut passed_over, mut origins, mut stopped, next: value_next, .. } = value;
         let (mut parts, mut start, mut first_key, last) = (Vec::new(), 0, 0, keys.len().saturating_sub(1));
         for (place, key) in keys.into_iter().enumerate() {
             let is_last = place == last && key.stopped.is_none();
@@ -236,6 +237,7 @@ impl Pairs {
             let mut aside: Vec<RecordError> = passed_over.extract_if(.., |failure| failure.row < next).collect();
             aside.extend(key.passed_over.into_iter().map(|failure| self.of_key(failure)));
             aside.sort_by_key(|failure| failure.row);
+            let behind = origins.split_off(next);
             let taken: Vec<usize> = kept.rows.iter().filter_map(|row| self.rows.get(*row as usize).copied()).collect();
             let halts = match key.stopped {
                 Some(Stopped::Record(failure)) => Some(Stopped::Record(self.of_key(failure))),
@@ -248,6 +250,7 @@ impl Pairs {
                 batch: side_by_side(&batch, &key.batch, &kept, own)?,
                 taken: Taken::these(&taken),
                 passed_over: aside,
+                origins: std::mem::replace(&mut origins, behind),
                 stopped: halts,
                 next,
             });

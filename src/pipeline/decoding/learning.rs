@@ -58,6 +58,8 @@ pub(super) struct Reading<'a> {
     pub bare: &'a str,
     /// Whether its columns mirror the newest schema, and what the table knows of that.
     pub mirror: Option<Option<Mirror>>,
+    /// Whether the changes in envelopes tell what they were, and when.
+    pub tells_origins: bool,
 }
 
 /// The decoder of one part.
@@ -156,7 +158,7 @@ impl Learning {
         let mut unknown = BTreeSet::new();
         let (mut parts, mut next) = (Vec::new(), 0);
         loop {
-            let Decoded { batch, taken, mut passed_over, failure, needs } =
+            let Decoded { batch, taken, mut passed_over, origins, failure, needs } =
                 self.decoder.decode_from(records, next, bad);
             next = taken.end();
             let mut stopped = failure.map(Stopped::Record);
@@ -180,7 +182,7 @@ impl Learning {
                 }
             }
             let goes_on = needs.is_some() && stopped.is_none();
-            parts.push(Part { batch, taken, passed_over, stopped, next });
+            parts.push(Part { batch, taken, passed_over, origins, stopped, next });
             if !goes_on {
                 return Ok(parts);
             }
@@ -314,6 +316,9 @@ fn decoder_of(
             }
             if changes {
                 decoder = decoder.inside(decode::Envelope::Change);
+                if reading.tells_origins {
+                    decoder = decoder.telling_origins();
+                }
             } else if reading.envelope.is_some() && *format == Format::Json {
                 decoder = decoder.inside(decode::Envelope::Key);
             }
@@ -327,6 +332,7 @@ fn decoder_of(
             let table = with_declared(declared, table)?;
             let decoder = AvroDecoder::new(framing, &table)?.keep_to(rules, &table);
             let decoder = match changes {
+                true if reading.tells_origins => decoder.telling_origins(),
                 true => decoder.of_changes(),
                 false => decoder.of_record(reading.subjects.only.as_deref()),
             };
@@ -335,7 +341,12 @@ fn decoder_of(
         Format::Protobuf => {
             let table = with_declared(declared, table)?;
             let decoder = ProtobufDecoder::new(framing, &table)?.keep_to(rules, &table);
-            (Box::new(if changes { decoder.of_changes() } else { decoder }), Vec::new())
+            let decoder = match changes {
+                true if reading.tells_origins => decoder.telling_origins(),
+                true => decoder.of_changes(),
+                false => decoder,
+            };
+            (Box::new(decoder), Vec::new())
         }
         Format::Raw => {
             let column = match part {

@@ -11,6 +11,8 @@
 //!  deleted   which records say that their rows are gone
 //!  partly    what rows keep of those before them, and which are marked as deleted
 //!  truncated records that say that all rows went
+//!  versions  when versions of rows begin and end, and what made them
+//!  latest    by what the latest row of a key is told
 //!  first_key which fields keys have that identify rows
 //! ```
 
@@ -19,16 +21,18 @@ mod deleted;
 mod first_key;
 mod following;
 mod keys;
+mod latest;
 mod learning;
 mod partly;
 mod subjects;
 mod truncated;
+mod versions;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 use tableflow_connectors::decode::dead_letters::Framings;
 use tableflow_connectors::decode::{
-    BadRecords, ColumnRules, Evolution, Learned, MetadataColumns, Note, RecordError, Taken,
+    BadRecords, ColumnRules, Evolution, Learned, MetadataColumns, Note, Origins, RecordError, Taken,
 };
 use tableflow_connectors::registry::{RecordPart, ResolvedSchema, Version};
 use tableflow_model::types::flink_name;
@@ -58,6 +62,8 @@ pub struct Terms<'a> {
     pub evolution: Evolution,
     /// What the table knows of the schemas that it mirrors, if it does.
     pub mirror: Option<Mirror>,
+    /// Whether the changes in envelopes tell what they were, and when.
+    pub tells_origins: bool,
 }
 
 /// How their keys do, and which columns those fill.
@@ -81,6 +87,7 @@ impl<'a> Terms<'a> {
             metadata_columns: definition.metadata_columns,
             evolution: definition.evolution,
             mirror: None,
+            tells_origins: false,
         }
     }
 }
@@ -99,6 +106,8 @@ pub struct Part {
     pub taken: Taken,
     /// Those that were passed over, in order.
     pub passed_over: Vec<RecordError>,
+    /// What envelopes say of its changes, rows or not, where they are asked.
+    pub origins: Origins,
     /// Why it ended before the batch did.
     pub stopped: Option<Stopped>,
     /// The first record that is in no part yet.
@@ -118,7 +127,8 @@ pub enum Stopped {
 impl Decoding {
     /// For a table with these columns, and those declared beside them, which keep to the rules.
     pub async fn new(home: &Home, terms: Terms<'_>, table: &Schema, rules: &ColumnRules) -> Result<Self> {
-        let Terms { subjects, format, envelope, columns, keys, metadata_columns, evolution, mirror } = terms;
+        let Terms { subjects, format, envelope, columns, keys, metadata_columns, evolution, mirror, tells_origins } =
+            terms;
         let mirror = match evolution {
             Evolution::Mirror => Some(mirror),
             // What it dropped is read past all the same.
@@ -139,6 +149,7 @@ impl Decoding {
             left_out,
             bare: KEY_COLUMN,
             mirror,
+            tells_origins,
         };
         let mut values = Learning::new(home, reading, &of_values, rules).await?;
         let keys = match keys {

@@ -34,6 +34,7 @@ async fn decoding(home: &Home, keys: &definition::Keys, table: &Schema) -> Decod
         metadata_columns: MetadataColumns::None,
         evolution: Evolution::Additive,
         mirror: None,
+        tells_origins: false,
     };
     Decoding::new(home, terms, table, &ColumnRules::default()).await.unwrap()
 }

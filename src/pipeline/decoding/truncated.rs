@@ -64,16 +64,19 @@ pub fn cut(part: Part) -> Vec<Part> {
     }
     ends.push(part.next);
     let records: Vec<usize> = part.taken.rows().collect();
-    let Part { batch, mut passed_over, mut stopped, .. } = part;
+    let Part { batch, mut passed_over, mut origins, mut stopped, .. } = part;
     let (mut parts, mut first) = (Vec::with_capacity(ends.len()), 0);
     for (nth, next) in ends.iter().copied().enumerate() {
         let end = records.partition_point(|record| *record < next).max(first);
         let taken = Taken::these(records.get(first..end).unwrap_or_default());
         let behind = passed_over.split_off(passed_over.partition_point(|failure| failure.row < next));
         let passed_over = std::mem::replace(&mut passed_over, behind);
+        let behind = origins.split_off(next);
+        let origins = std::mem::replace(&mut origins, behind);
         let stopped = if nth + 1 == ends.len() { stopped.take() } else { None };
         if end > first || !passed_over.is_empty() || stopped.is_some() {
-            parts.push(Part { batch: batch.slice(first, end - first), taken, passed_over, stopped, next });
+            let batch = batch.slice(first, end - first);
+            parts.push(Part { batch, taken, passed_over, origins, stopped, next });
         }
         first = end;
     }

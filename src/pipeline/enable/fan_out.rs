@@ -81,6 +81,7 @@ impl FanOutPlan {
             table: self.request.table.to_plain_string(),
             mode: "append",
             key: Vec::new(),
+            latest_by: None,
             format: self.settings.format,
             envelope: None,
             format_version: 2,

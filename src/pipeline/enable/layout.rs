@@ -13,8 +13,8 @@ use tableflow_connectors::decode::{
 use tableflow_connectors::registry::{RecordPart, Version};
 use tableflow_connectors::topics::first_poll;
 use tableflow_lake::layout::{
-    arrow_schema, evolve, identified_by, key_ids, new_schema, parse_partition_by, parse_sort_by, partition_text,
-    sort_text,
+    arrow_schema, evolve, identified_by, key_ids, latest_by_property, new_schema, parse_partition_by, parse_sort_by,
+    partition_text, sort_text,
 };
 use tableflow_model::types::{flink_column, flink_name};
 use tableflow_model::{Error, Records, Result, Source, TableName};
@@ -44,6 +44,8 @@ pub(super) struct Layout {
     pub keys: Option<Keys>,
     /// What identifies rows, where there is one a key.
     pub key: Option<Key>,
+    /// The column that tells which row of a key is the latest.
+    pub latest_by: Option<String>,
     /// Of a table to be made, which schemas it mirrors, if it does.
     pub mirror: Option<Mirror>,
     pub writing: Writing,
@@ -75,7 +77,7 @@ pub(super) async fn new(
     }
     let key = match upserts {
         true => {
-            found.columns = upsert::with_marks(request, found.columns)?;
+            found.columns = upsert::with_marks((request, settings), found.columns)?;
             let names: Vec<String> = found.columns.iter().map(|column| column.name().clone()).collect();
             let keys = (found.keys.as_ref(), found.key_fields.as_slice());
             Some(Key::of(request, keys, (&names, settings.metadata_columns))?)
@@ -84,8 +86,14 @@ pub(super) async fn new(
     };
     let asked_writing = asked.writing();
     let writing = Writing::asked(&asked_writing, None)?;
-    let writing_properties = if asked_writing.is_nothing() { HashMap::new() } else { writing.properties() };
-    Ok(Layout { writing, writing_properties, ..laid_out(found, key, &asked.partition_by, &asked.sort_by)? })
+    let mut writing_properties = if asked_writing.is_nothing() { HashMap::new() } else { writing.properties() };
+    let laid_out = laid_out(found, key, &asked.partition_by, &asked.sort_by)?;
+    let latest_by = match upserts {
+        true => upsert::latest_by_column(request, settings)?,
+        false => None,
+    };
+    writing_properties.extend(latest_by.as_ref().map(|it| latest_by_property(&laid_out.schema, it)).transpose()?);
+    Ok(Layout { writing, writing_properties, latest_by, ..laid_out })
 }
 
 /// The layout of a table for records that a job has read.
@@ -163,7 +171,8 @@ fn laid_out(found: Found, key: Option<Key>, partition_by: &str, sort_by: &str) -
     let partition_spec = partition_spec(partition_by, &schema)?;
     let sort_order = parse_sort_by(sort_by, &schema)?;
     let (writing, writing_properties) = (Writing::default(), HashMap::new());
-    Ok(Layout { schema, partition_spec, sort_order, notes, keys, key, mirror, writing, writing_properties })
+    let latest_by = None;
+    Ok(Layout { schema, partition_spec, sort_order, notes, keys, key, latest_by, mirror, writing, writing_properties })
 }
 
 fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
@@ -176,6 +185,7 @@ fn terms<'a>(request: &Request, settings: &'a Settings) -> Terms<'a> {
         metadata_columns: settings.metadata_columns,
         evolution: settings.evolution,
         mirror: None,
+        tells_origins: false,
     }
 }
 
@@ -221,6 +231,7 @@ pub(super) async fn existing(
         (true, Some(change)) => Some(Key::of_table(request, &identified_by(schema.clone(), &change.key)?, metadata)?),
     };
     let layout = Layout {
+        latest_by: upsert::latest_by_of_table((request, settings), table)?,
         key,
         partition_spec: table.default_partition_spec().as_ref().clone(),
         sort_order: table.default_sort_order().as_ref().clone(),

@@ -19,12 +19,13 @@ mod settings;
 mod upsert;
 
 use arrow::datatypes::FieldRef;
+use iceberg::spec::TableMetadata;
 use serde::{Deserialize, Serialize};
 use tableflow_catalog::{LoadedTable, Properties, TableCreation};
 use tableflow_connectors::decode::{Evolution, MetadataColumns};
-use tableflow_lake::layout::{DeleteEncoding, arrow_schema};
+use tableflow_lake::layout::{DeleteEncoding, arrow_schema, latest_by};
 use tableflow_model::types::flink_type;
-use tableflow_model::{ErrorKind, Result, TableName, TopicId, TopicName};
+use tableflow_model::{Error, ErrorKind, Result, TableName, TopicId, TopicName};
 
 pub use self::checks::Taken;
 use self::fan_out::FanOutPlan;
@@ -72,6 +73,9 @@ pub struct Asked {
     /// What becomes of rows whose keys are deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete: Option<Deletes>,
+    /// The column that tells the latest row of a key, or the word for the place in the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_by: Option<String>,
     /// What stands for a value that its source did not send again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable_value: Option<String>,
@@ -146,6 +150,9 @@ pub struct PlanSummary {
     pub mode: &'static str,
     /// The columns that identify rows.
     pub key: Vec<String>,
+    /// The column that tells which row of a key is the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_by: Option<String>,
     pub format: Format,
     pub envelope: Option<Envelope>,
     pub format_version: u8,
@@ -216,6 +223,8 @@ async fn plan_beside(home: &Home, taken: &Taken, request: Request) -> Result<Pla
         let before = fan_out::definition_before(home, &request.table).await?;
         if upsert::is_wanted(home, &request, before.as_ref(), None).await? {
             upsert::check(&request)?;
+        } else {
+            upsert::check_append(&request)?;
         }
         let settings = Settings::of(home, &request, before.clone(), source.as_mut()).await?;
         mirror::check(settings.evolution, settings.format, true)?;
@@ -301,6 +310,7 @@ impl TablePlan {
             table: self.request.table.to_plain_string(),
             mode: if self.upsert.is_some() { "upsert" } else { "append" },
             key: self.layout.key.as_ref().map(|key| key.columns.clone()).unwrap_or_default(),
+            latest_by: self.layout.latest_by.clone(),
             format: self.settings.format,
             envelope: self.settings.envelope,
             format_version: self.layout.writing.version_number(),
@@ -331,11 +341,21 @@ impl TablePlan {
                 create_table(home, &self.request.table, &self.layout, properties).await?
             }
         };
+        check_latest_by(&table.metadata, self.layout.latest_by.as_deref())?;
         let (request, uuid) = (self.request, table.metadata.uuid());
         let settings = Settings { keys: self.layout.keys, ..self.settings };
         let dead_letters = settings.make_dead_letters(home, &request.table, uuid).await?;
         let new = settings.into_definition(home, request, (self.topic_id, uuid));
         home.definitions().create(NewDefinition { dead_letters, upsert: self.upsert, ..new }).await
+    }
+}
+
+/// Ids are the catalog's to give.
+fn check_latest_by(table: &TableMetadata, column: Option<&str>) -> Result<()> {
+    match latest_by(table)?.as_deref() == column {
+        true => Ok(()),
+        false => Err(Error::internal("the catalog gave the table's columns other ids than their places")
+            .with_detail("so another column than the one of --latest-by would tell the latest row of a key")),
     }
 }
 

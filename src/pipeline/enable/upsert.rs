@@ -10,16 +10,22 @@ use arrow::datatypes::{DataType, Field, Fields};
 use iceberg::spec::{Schema, TableMetadata};
 use tableflow_connectors::decode::MetadataColumns;
 use tableflow_connectors::registry::RecordPart;
-use tableflow_lake::layout::{VALID_FROM, VALID_TO, VERSION_OP, VersionIds, identified_by, key_ids, version_columns};
+use tableflow_lake::layout::{
+    SOURCE_POSITION, VALID_FROM, VALID_TO, VERSION_OP, VersionIds, identified_by, key_ids, latest_by, version_columns,
+};
 use tableflow_model::types::flink_column;
 use tableflow_model::{Error, Result, Source};
 
+use super::settings::Settings;
 use super::{Request, layout};
 use crate::definition::{DELETED_COLUMN, Definition, Deletes, Format, Keys, Upsert};
 use crate::home::Home;
 use crate::pipeline::decoding::format_of;
 use crate::pipeline::identity;
 use crate::pipeline::mode::Standing;
+
+/// The word for where in their source changes were made.
+const SOURCE: &str = "source";
 
 const APPEND: &str = "append";
 const UPSERT: &str = "upsert";
@@ -78,6 +84,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
 pub(super) fn check_append(request: &Request) -> Result<()> {
     for (flag, is_asked) in [
         ("--delete", request.asked.delete.is_some()),
+        ("--latest-by", request.asked.latest_by.is_some()),
         ("--unavailable-value-placeholder", request.asked.unavailable_value.is_some()),
     ] {
         if is_asked {
@@ -89,11 +96,59 @@ pub(super) fn check_append(request: &Request) -> Result<()> {
 }
 
 /// The columns, with those that say what became of rows where there are to be some. A flattened change brings its own.
-pub(super) fn with_marks(request: &Request, columns: Fields) -> Result<Fields> {
+pub(super) fn with_marks((request, settings): (&Request, &Settings), columns: Fields) -> Result<Fields> {
+    let columns = match latest_by_column(request, settings)?.as_deref() {
+        Some(SOURCE_POSITION) => with_position(columns)?,
+        _ => columns,
+    };
     match request.asked.delete {
         None | Some(Deletes::Hard) => Ok(columns),
         Some(Deletes::Soft) => with_deleted(columns),
         Some(Deletes::History) => with_versions(columns),
+    }
+}
+
+/// The column that is to tell the latest row of a key.
+pub(super) fn latest_by_column(request: &Request, settings: &Settings) -> Result<Option<String>> {
+    let Some(asked) = &request.asked.latest_by else { return Ok(None) };
+    if request.asked.delete == Some(Deletes::History) {
+        return Err(Error::usage("--latest-by is not for tables that keep each version of their rows")
+            .with_detail("none of a key's changes is left out there")
+            .with_hint("leave --latest-by out, or --delete history"));
+    }
+    if settings.envelope.is_some() && asked == SOURCE {
+        return Ok(Some(SOURCE_POSITION.to_owned()));
+    }
+    if settings.metadata_columns.reserves(asked).is_some() {
+        return Err(Error::usage(format!("column {asked} cannot tell the latest row of a key"))
+            .with_detail("it says where a record came from, and the later record counts by itself")
+            .with_hint("name a column of the records with --latest-by, or leave it out"));
+    }
+    Ok(Some(asked.clone()))
+}
+
+/// That of a table that exists, which a request may not contradict.
+pub(super) fn latest_by_of_table(
+    (request, settings): (&Request, &Settings),
+    table: &TableMetadata,
+) -> Result<Option<String>> {
+    let has = latest_by(table)?;
+    match latest_by_column(request, settings)? {
+        Some(asked) if Some(&asked) != has.as_ref() => {
+            Err(layout::differs(request, "--latest-by", &asked, has.as_deref().unwrap_or_default()))
+        }
+        _ => Ok(has),
+    }
+}
+
+fn with_position(columns: Fields) -> Result<Fields> {
+    match columns.iter().find(|column| is_same(column.name(), SOURCE_POSITION)) {
+        None => {
+            let position = Arc::new(Field::new(SOURCE_POSITION, DataType::Int64, true));
+            Ok(columns.iter().cloned().chain([position]).collect())
+        }
+        Some(own) => Err(Error::usage(format!("column {} cannot say where in its source a row is", flink_column(own)))
+            .with_hint(format!("rename the field: {SOURCE_POSITION} is what --latest-by {SOURCE} adds"))),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use iceberg::spec::TableMetadata;
 use tableflow_connectors::registry::RecordPart;
-use tableflow_lake::layout::key_ids;
+use tableflow_lake::layout::{key_ids, latest_by};
 use tableflow_model::protocol::Ledger;
 use tableflow_model::{Error, Result};
 
@@ -98,6 +98,11 @@ pub async fn plan(home: &Home, definition: &Definition, asked: &AskedMode) -> Re
     let number = made(&table) + 1;
     if definition.upsert.as_ref().is_some_and(|upsert| upsert.deletes == Deletes::History) {
         return Err(Error::usage(format!("table {} keeps each version of its rows", definition.table))
+            .with_detail("such tables keep the mode that they were made with")
+            .with_hint("enable the topic into another table with --table and --mode"));
+    }
+    if let Some(column) = latest_by(&table)? {
+        return Err(Error::usage(format!("table {} tells the latest row of a key by {column}", definition.table))
             .with_detail("such tables keep the mode that they were made with")
             .with_hint("enable the topic into another table with --table and --mode"));
     }

@@ -29,7 +29,7 @@ use exposition::{Exposition, Family, Labels};
 
 /// I3.
 #[cfg(test)]
-const LINES_PER_TABLE_MAX: usize = 64;
+const LINES_PER_TABLE_MAX: usize = 65;
 
 /// What the whole service shares.
 pub struct Shared {
@@ -54,6 +54,7 @@ struct Job {
     conflicts: u64,
     retries: u64,
     values_lost: u64,
+    changes_left_out: u64,
     commit_age_seconds: Option<f64>,
 }
 
@@ -71,6 +72,7 @@ impl Job {
             conflicts: progress.conflicts.load(Relaxed),
             retries: progress.retries.load(Relaxed),
             values_lost: progress.values_lost.load(Relaxed),
+            changes_left_out: progress.changes_left_out.load(Relaxed),
             commit_age_seconds: progress.last_commit_at().map(|at| (now.0 - at.0) as f64 / 1000.0),
         }
     }
@@ -97,7 +99,7 @@ const OF_TOPICS: [(Family, Read<Job>); 3] = [
 ];
 
 /// Of a job.
-const OF_JOBS: [(Family, Read<Job>); 11] = [
+const OF_JOBS: [(Family, Read<Job>); 12] = [
     (Family::counter("tableflow_records_committed_total", "records that are rows of a committed snapshot"), |job| {
         job.figures.account.settled().rows as f64
     }),
@@ -128,6 +130,10 @@ const OF_JOBS: [(Family, Read<Job>); 11] = [
     (
         Family::counter("tableflow_values_lost_total", "values not sent again that the table does not have: null"),
         |job| job.values_lost as f64,
+    ),
+    (
+        Family::counter("tableflow_changes_left_out_total", "changes that were older than the rows of their keys"),
+        |job| job.changes_left_out as f64,
     ),
     (
         Family::gauge("tableflow_backpressure_ratio", "share of the last epoch in which nothing could be taken in"),

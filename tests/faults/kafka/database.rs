@@ -47,7 +47,7 @@ fn avro(more: &str) -> Value {
             {{"name":"before","type":["null",{value}],"default":null}},
             {{"name":"after","type":["null","Value"],"default":null}},
             {{"name":"source","type":{{"type":"record","name":"Source","namespace":"io.debezium","fields":[
-                {{"name":"db","type":"string"}},{{"name":"lsn","type":["null","long"],"default":null}}]}}}},
+                {{"name":"db","type":"string"}},{{"name":"lsn","type":["null","long"],"default":null}},{{"name":"ts_ms","type":"long"}}]}}}},
             {{"name":"op","type":"string"}},{{"name":"ts_ms","type":["null","long"],"default":null}}]}}"#
     ))
 }
@@ -58,7 +58,8 @@ fn protobuf(more: &[&str]) -> Value {
     let fields: Vec<_> = [number("id"), number("v"), json!(["note", "string"])].into_iter().chain(more).collect();
     let envelope =
         json!([["before", "Value"], ["after", "Value"], ["source", "Source"], ["op", "string"], ["ts_ms", "int64"]]);
-    json!([["Value", fields], ["Source", [["db", "string"], ["lsn", "int64"]]], ["Envelope", envelope]])
+    let source = json!([["db", "string"], ["lsn", "int64"], ["ts_ms", "int64"]]);
+    json!([["Value", fields], ["Source", source], ["Envelope", envelope]])
 }
 
 fn json_schema(more: &str) -> Value {
@@ -71,8 +72,12 @@ fn json_schema(more: &str) -> Value {
     ))
 }
 
+/// 22:13:20 of 14 November 2023: all changes are of one transaction.
+const COMMITTED_MS: i64 = 1_700_000_000_000;
+
 fn change(op: &str, before: Value, after: Value) -> Value {
-    json!({"before": before, "after": after, "source": {"db": "pg", "lsn": 7}, "op": op, "ts_ms": 5})
+    let source = json!({"db": "pg", "lsn": 7, "ts_ms": COMMITTED_MS});
+    json!({"before": before, "after": after, "source": source, "op": op, "ts_ms": 5})
 }
 
 /// A database's changes, and what it has by now.
@@ -240,6 +245,27 @@ fn changes_in_protobuf_make_the_rows_that_a_database_has() {
 fn changes_by_a_json_schema_make_the_rows_that_a_database_has() {
     the_table_has_what_the_database_has(Keeper::Ours, "json");
     the_table_has_what_the_database_has(Keeper::Theirs, "json");
+}
+
+#[test]
+fn versions_say_what_the_change_was_and_when_the_database_made_it_in_every_format() {
+    for format in ["avro", "protobuf", "json"] {
+        let mut database = Database::new(Keeper::Theirs, format);
+        database.send(&[0], 60);
+        database.enable_with(&["--delete", "history"]);
+        let product = &database.registered.topic.product;
+        product.run(&["sync"]).good(format);
+        for reader in READERS {
+            let rows = product.rows_by(reader, "t", format);
+            let said = |row: &Fields, name: &str| row[name].as_str().unwrap().replace(' ', "T");
+            let at_once = |row: &Fields| said(row, "__valid_from").starts_with("2023-11-14T22:13:20");
+            assert!(rows.iter().all(at_once), "{format}, read by {reader}: {rows:?}");
+            let count = |op: &str| rows.iter().filter(|row| said(row, "__op") == op).count();
+            let counts = ["r", "c", "u"].map(count);
+            assert_eq!(counts.iter().sum::<usize>(), rows.len(), "{format}, read by {reader}");
+            assert!(counts.iter().all(|count| *count > 1), "{format}, read by {reader}: {counts:?}");
+        }
+    }
 }
 
 /// Of a table that mirrors its schema; late rows that still have the field are read past it.

@@ -41,8 +41,8 @@ pub(super) enum Rows {
     Records,
     /// The one of this full name, where schemas are unions of several.
     OfType(String),
-    /// What is behind a change, in an envelope.
-    Changed,
+    /// What is behind a change, in an envelope, which may be asked what it says of the change.
+    Changed { tells: bool },
 }
 
 /// The program of a schema, for these columns, which it may add to or widen. If it fails, they are of no use.
@@ -56,7 +56,7 @@ pub(super) fn bind(
     let mut binder = Binder { schema, known, at: Binding::but(passing), telling: Telling::default() };
     let program = match (&schema.root, rows) {
         (Type::Union(branches), Rows::OfType(name)) => binder.chosen(branches, name, columns)?,
-        (root, Rows::Changed) => Program::Change(binder.change(root, columns)?),
+        (root, Rows::Changed { tells }) => Program::Change(binder.change(root, *tells, columns)?),
         (root, _) => binder.record(root, columns)?,
     };
     Ok((program, binder.at.finish(columns)?))
@@ -225,7 +225,7 @@ impl<'s> Binder<'s> {
         })
     }
 
-    fn past_inside(&mut self, name: &str, avro: &'s Type) -> Result<Past> {
+    pub fn past_inside(&mut self, name: &str, avro: &'s Type) -> Result<Past> {
         self.at.down(name)?;
         let past = self.past(avro)?;
         self.at.up();

@@ -48,7 +48,7 @@ pub(super) use self::schema::{NoRecord, RecordNames, record_names};
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Passing, Reason, RecordError};
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Origins, Passing, Reason, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Decodes the Avro records of one topic.
@@ -84,7 +84,14 @@ impl<F: Framing> AvroDecoder<F> {
     /// For records that are changes of rows, in Debezium's envelope: the row behind each change is taken.
     #[must_use]
     pub fn of_changes(mut self) -> Self {
-        self.rows = Rows::Changed;
+        self.rows = Rows::Changed { tells: false };
+        self
+    }
+
+    /// The same, and of each change it is told what it was, and when.
+    #[must_use]
+    pub fn telling_origins(mut self) -> Self {
+        self.rows = Rows::Changed { tells: true };
         self
     }
 
@@ -103,6 +110,7 @@ struct Run<'a, F> {
     columns: &'a mut Fields,
     /// The last record's: mostly the next one's too.
     program: Option<(SchemaKey, &'a Program)>,
+    origins: Origins,
 }
 
 impl<F: Framing> Run<'_, F> {
@@ -119,7 +127,7 @@ impl<F: Framing> Run<'_, F> {
         };
         self.program = Some((key, program));
         let payload = match program {
-            Program::Change(change) => change.row_of(opened.payload, index).map_err(Stop::failed)?,
+            Program::Change(change) => change.row_of(opened.payload, index, &mut self.origins).map_err(Stop::failed)?,
             _ => opened.payload,
         };
         read::record(program, self.columns, payload, row).map_err(|fault| {
@@ -132,10 +140,12 @@ impl<F: Framing> Run<'_, F> {
 impl<F: Framing> Decoder for AvroDecoder<F> {
     fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
         let Self { framing, programs, columns, .. } = self;
-        let mut run = Run { framing, programs, columns: &mut columns.fields, program: None };
+        let (program, origins) = Default::default();
+        let mut run = Run { framing, programs, columns: &mut columns.fields, program, origins };
         let pass = Pass::over(records, first_row, bad, |index, row| run.record(records, index, row));
+        let origins = run.origins;
         let batch = columns.finish(pass.rows());
-        pass.with(batch)
+        pass.with(batch, origins)
     }
 
     fn add_schema_but(&mut self, key: SchemaKey, text: &ResolvedSchema, passing: Option<&Passing>) -> Result<Learned> {

@@ -57,7 +57,7 @@ use self::shape::Shape;
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Note, Passing, RecordError};
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Note, Origin, Origins, Passing, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// Objects and arrays inside of each other: serde_json reads so many before it gives up.
@@ -75,6 +75,8 @@ pub struct JsonDecoder {
     bare: Option<Bare>,
     known: HashMap<SchemaKey, Passed>,
     columns: ValueColumns,
+    /// What envelopes say of the changes of a batch, where that is asked.
+    origins: Option<Origins>,
     /// Room for texts with escapes.
     unescaped: String,
 }
@@ -90,8 +92,8 @@ impl JsonDecoder {
     /// it. A declared STRING takes any JSON value.
     pub fn new(declared: &[Field], table: &Schema) -> Result<Self> {
         let columns = ValueColumns::new(declare::columns(declared, table)?);
-        let (framing, envelope, bare, known, unescaped) = Default::default();
-        Ok(JsonDecoder { framing, envelope, bare, known, columns, unescaped })
+        let (framing, envelope, bare, known, origins, unescaped) = Default::default();
+        Ok(JsonDecoder { framing, envelope, bare, known, columns, origins, unescaped })
     }
 
     /// What its columns do not keep of what may be written for them.
@@ -110,6 +112,13 @@ impl JsonDecoder {
     #[must_use]
     pub fn inside(mut self, envelope: Envelope) -> Self {
         self.envelope = Some(envelope);
+        self
+    }
+
+    /// Tells of each change what it was, and when.
+    #[must_use]
+    pub fn telling_origins(mut self) -> Self {
+        self.origins = Some(Origins::default());
         self
     }
 
@@ -135,7 +144,12 @@ impl JsonDecoder {
         row: usize,
         foreseen: &mut Option<Shape>,
     ) -> std::result::Result<(), Stop> {
-        let (payload, key) = self.open(records, index)?;
+        let mut origin = self.origins.as_ref().map(|_| Origin::default());
+        let opened = self.open(records, index, origin.as_mut());
+        if let (Some(origins), Some(origin)) = (&mut self.origins, origin) {
+            origins.push(index, origin);
+        }
+        let (payload, key) = opened?;
         let bare_field = self.bare.as_ref().map(|bare| bare.field.clone());
         let needs_care = match key {
             None => false,
@@ -177,7 +191,12 @@ impl JsonDecoder {
     }
 
     /// The JSON of a record, and the schema that it names.
-    fn open<'r>(&self, records: &'r Records, index: usize) -> std::result::Result<(&'r [u8], Option<SchemaKey>), Stop> {
+    fn open<'r>(
+        &self,
+        records: &'r Records,
+        index: usize,
+        origin: Option<&mut Origin>,
+    ) -> std::result::Result<(&'r [u8], Option<SchemaKey>), Stop> {
         let value = records.value(index).ok_or_else(|| Stop::failed(RecordError::tombstone(index)))?;
         let (value, schema) = match &self.framing {
             None => (value, None),
@@ -188,7 +207,7 @@ impl JsonDecoder {
         };
         match self.envelope {
             None => Ok((value, schema)),
-            Some(envelope) => Ok((envelope.open(value, index).map_err(Stop::failed)?, schema)),
+            Some(envelope) => Ok((envelope.open(value, index, origin).map_err(Stop::failed)?, schema)),
         }
     }
 }
@@ -198,7 +217,8 @@ impl Decoder for JsonDecoder {
         let mut foreseen = None;
         let pass = Pass::over(records, first_row, bad, |index, row| self.record(records, index, row, &mut foreseen));
         let batch = self.columns.finish(pass.rows());
-        pass.with(batch)
+        let origins = self.origins.as_mut().map(std::mem::take).unwrap_or_default();
+        pass.with(batch, origins)
     }
 
     fn add_schema_but(&mut self, key: SchemaKey, text: &ResolvedSchema, passing: Option<&Passing>) -> Result<Learned> {
@@ -244,7 +264,7 @@ fn foresee(
             Some(framing) if records.value(index).is_some() => framing.open(records, index).ok()?.payload,
             _ => records.value(index)?,
         };
-        envelope.map_or(Some(value), |envelope| envelope.open(value, index).ok())
+        envelope.map_or(Some(value), |envelope| envelope.open(value, index, None).ok())
     };
     for value in (first..records.len()).filter_map(json) {
         let raw = serde_json::from_slice::<&RawValue>(value).ok();

@@ -52,7 +52,7 @@ pub(crate) use self::schema::compile;
 use super::columns::fields::Fields;
 use super::pass::{Pass, Stop};
 use super::value_columns::ValueColumns;
-use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Passing, Reason, RecordError};
+use super::{BadRecords, ColumnRules, Decoded, Decoder, Framing, Learned, Origins, Passing, Reason, RecordError};
 use crate::registry::{ResolvedSchema, SchemaKey};
 
 /// The first message of a schema.
@@ -78,8 +78,8 @@ enum Rows {
     /// All of it.
     #[default]
     Messages,
-    /// What is behind a change, in an envelope.
-    Changed,
+    /// What is behind a change, in an envelope, which may be asked what it says of the change.
+    Changed { tells: bool },
 }
 
 #[derive(Debug)]
@@ -105,7 +105,14 @@ impl<F: Framing> ProtobufDecoder<F> {
     /// For records that are changes of rows, in Debezium's envelope: the row behind each change is taken.
     #[must_use]
     pub fn of_changes(mut self) -> Self {
-        self.rows = Rows::Changed;
+        self.rows = Rows::Changed { tells: false };
+        self
+    }
+
+    /// The same, and of each change it is told what it was, and when.
+    #[must_use]
+    pub fn telling_origins(mut self) -> Self {
+        self.rows = Rows::Changed { tells: true };
         self
     }
 
@@ -131,8 +138,8 @@ impl Rows {
                 let (message, learned) = bind(message, passing, columns, known)?;
                 (Program::Row(message), learned)
             }
-            Rows::Changed => {
-                let (change, learned) = Change::bind(message, passing, columns, known)?;
+            Rows::Changed { tells } => {
+                let (change, learned) = Change::bind(message, passing, (columns, known), tells)?;
                 (Program::Change(change), learned)
             }
         })
@@ -148,6 +155,7 @@ struct Run<'a, F> {
     index: Vec<u32>,
     /// The last record's: mostly the next one's too.
     program: Option<(SchemaKey, &'a (Vec<u32>, Program))>,
+    origins: Origins,
 }
 
 impl<'a, F: Framing> Run<'a, F> {
@@ -163,7 +171,7 @@ impl<'a, F: Framing> Run<'a, F> {
         let read = match program {
             Program::Row(program) => read::record(program, self.columns, payload, row),
             Program::Change(change) => {
-                change.check(payload, place).map_err(Stop::failed)?;
+                change.check(payload, place, &mut self.origins).map_err(Stop::failed)?;
                 change.record(self.columns, payload, row)
             }
         };
@@ -187,11 +195,12 @@ impl<'a, F: Framing> Run<'a, F> {
 impl<F: Framing> Decoder for ProtobufDecoder<F> {
     fn decode_from(&mut self, records: &Records, first_row: usize, bad: BadRecords) -> Decoded {
         let Self { framing, programs, columns, .. } = self;
-        let mut run = Run { framing, programs, columns: &mut columns.fields, index: Vec::new(), program: None };
+        let (index, program, origins) = Default::default();
+        let mut run = Run { framing, programs, columns: &mut columns.fields, index, program, origins };
         let pass = Pass::over(records, first_row, bad, |place, row| run.record(records, place, row));
-        let index = run.index;
+        let Run { index, origins, .. } = run;
         let batch = columns.finish(pass.rows());
-        let decoded = pass.with(batch);
+        let decoded = pass.with(batch, origins);
         self.wanted = decoded.needs.map(|key| (key, index));
         decoded
     }

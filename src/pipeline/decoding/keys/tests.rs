@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
-use tableflow_connectors::decode::Reason;
+use tableflow_connectors::decode::{Origins, Reason};
 use tableflow_model::Span;
 
 use super::*;
@@ -30,7 +30,7 @@ fn failure(row: usize, message: &str) -> RecordError {
 fn values(rows: &[usize], passed_over: Vec<RecordError>, next: usize) -> Part {
     let column: ArrayRef = Arc::new(rows.iter().map(|row| *row as i64).collect::<Int64Array>());
     let batch = RecordBatch::try_from_iter_with_nullable([("n", column, true)]).unwrap();
-    Part { batch, taken: Taken::these(rows), passed_over, stopped: None, next }
+    Part { batch, taken: Taken::these(rows), passed_over, origins: Origins::default(), stopped: None, next }
 }
 
 /// The keys of these places among those that there are: each is its place as text.
@@ -39,7 +39,7 @@ fn keys(places: &[usize], passed_over: Vec<RecordError>, next: usize) -> Part {
         || -> ArrayRef { Arc::new(StringArray::from_iter_values(places.iter().map(|place| format!("k{place}")))) };
     let columns = [("own", texts(), true), ("n", texts(), true)];
     let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
-    Part { batch, taken: Taken::these(places), passed_over, stopped: None, next }
+    Part { batch, taken: Taken::these(places), passed_over, origins: Origins::default(), stopped: None, next }
 }
 
 /// Each row as its record, its value and its key; those passed over; where the next part begins.

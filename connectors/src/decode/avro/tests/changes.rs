@@ -243,3 +243,65 @@ fn a_schema_whose_rows_are_none_is_refused() {
     let nulls = fields(&format!(r#"{{"name":"source","type":{{"type":"array","items":"null"}}}},{op}"#));
     assert!(refusal(&mut decoder(&[]), &nulls).contains("source.element is null, which holds nothing"));
 }
+
+#[test]
+fn a_change_says_what_it_was_and_when_if_it_is_asked() {
+    let value =
+        r#"{"name":"after","type":["null",{"type":"record","name":"Value","fields":[{"name":"id","type":"int"}]}]}"#;
+    let source = r#"{"name":"source","type":["null",{"type":"record","name":"Source","fields":[
+        {"name":"name","type":"string"},{"name":"ts_ms","type":"long"},{"name":"ts_ns","type":["null","long"]},
+        {"name":"ts_us","type":["null","string"]}]}]}"#;
+    let around = r#"{"name":"op","type":"string"},{"name":"ts_ms","type":["null",{"type":"long","logicalType":"timestamp-millis"}]}"#;
+    let schema = fields(&format!("{value},{source},{around}"));
+    let send = |op: &str, source: Json, ts_ms: Json| {
+        let after = if op == "d" { Json::Null } else { json!({"id": 1}) };
+        written(1, &schema, json!({"after": after, "source": source, "op": op, "ts_ms": ts_ms}))
+    };
+    let source = |ts_ms: i64, ts_ns: Json| json!({"name": "pg", "ts_ms": ts_ms, "ts_ns": ts_ns, "ts_us": "5"});
+    let values = [
+        send("r", source(7, json!(null)), json!(9)),
+        send("d", source(7, json!(7_002_999)), json!(9)),
+        send("u", source(0, json!(null)), json!(9)),
+        send("c", json!(null), json!(null)),
+        send("t", json!(null), json!(11)),
+    ];
+    let expected =
+        [(Some("r"), Some(7000)), (None, Some(7002)), (Some("u"), Some(9000)), (Some("c"), None), (None, Some(11_000))];
+    let of = |decoder: Tested| {
+        let mut decoder = decoder;
+        decoder.add_schema(SchemaKey::id(1), &schema).unwrap();
+        let values = records(&values.iter().map(Some).collect::<Vec<_>>());
+        let decoded = decoder.decode_from(&values, 0, BadRecords::PassOver);
+        assert_eq!(decoded.taken.rows().collect::<Vec<_>>(), [0, 2, 3]);
+        [0, 1, 2, 3, 4].map(|record| decoded.origins.of(record)).map(|origin| (origin.op, origin.at))
+    };
+    assert_eq!(of(table("").telling_origins()), expected);
+    assert_eq!(of(table("").of_changes()), [(None, None); 5]);
+}
+
+#[test]
+fn a_change_says_where_in_its_source_it_was() {
+    for (members, source, position) in [
+        (r#"{"name":"lsn","type":["null","long"]}"#, json!({"lsn": 7}), Some(7)),
+        (r#"{"name":"lsn","type":["null","long"]}"#, json!({"lsn": null}), None),
+        (
+            r#"{"name":"file","type":"string"},{"name":"pos","type":"long"}"#,
+            json!({"file": "mysql-bin.000003", "pos": 4}),
+            Some(12_884_901_892),
+        ),
+        (r#"{"name":"scn","type":["null","string"]}"#, json!({"scn": "16549837"}), Some(16_549_837)),
+        (r#"{"name":"ts_ms","type":"long"}"#, json!({"ts_ms": 9}), Some(9)),
+    ] {
+        let schema = fields(&format!(
+            r#"{{"name":"source","type":{{"type":"record","name":"Source","fields":[{members}]}}}},
+               {{"name":"op","type":"string"}},{{"name":"after","type":["null",{{"type":"record","name":"Value","fields":
+               [{{"name":"id","type":"int"}}]}}]}}"#
+        ));
+        let mut decoder = table("").telling_origins();
+        decoder.add_schema(SchemaKey::id(1), &schema).unwrap();
+        let values = [written(1, &schema, json!({"source": source, "op": "d", "after": null}))];
+        let values = records(&values.iter().map(Some).collect::<Vec<_>>());
+        let decoded = decoder.decode_from(&values, 0, BadRecords::PassOver);
+        assert_eq!(decoded.origins.of(0).position, position, "{source}");
+    }
+}

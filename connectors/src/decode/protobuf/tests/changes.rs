@@ -4,6 +4,7 @@ use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, MapKey, ReflectMessage, Value};
 
 use super::*;
+use crate::decode::binary::written::varint;
 
 const V1: &str = "int32 id = 1; optional string note = 2;";
 /// The id is wider, the note has another name, and there is a field more.
@@ -193,5 +194,69 @@ fn a_type_without_an_op_or_a_row_adds_no_column_and_one_whose_rows_are_none_is_r
     ] {
         let schema = proto3(&format!("message Envelope {{ {fields} string op = 4; }}"));
         assert!(refusal(&mut table("").of_changes(), &schema).contains(words), "{fields}");
+    }
+}
+
+#[test]
+fn a_change_says_what_it_was_and_when_if_it_is_asked() {
+    let schema = proto3(
+        "message Envelope {
+            Value after = 1; Source source = 2; string op = 3; optional int64 ts_ms = 4; repeated int64 ts_us = 5;
+            message Value { int32 id = 1; }
+            message Source { string name = 1; int64 ts_ms = 2; int64 ts_ns = 3; string ts_us = 4; }
+        }",
+    );
+    let change = |op: &str, source: &[Vec<u8>], ts_ms: Option<u8>| {
+        let after = if op == "d" { Vec::new() } else { run(1, whole(1, 1)) };
+        let source = source.iter().flat_map(|part| run(2, part)).collect::<Vec<u8>>();
+        let time = ts_ms.map(|time| whole(4, time)).unwrap_or_default();
+        value(1, &[&time, &after, &source, &run(3, op)])
+    };
+    let fine = [vec![3 << 3], varint(7_002_999)].concat();
+    let values = [
+        change("r", &[[run(1, "pg"), whole(2, 7), run(4, "5")].concat()], Some(9)),
+        change("d", &[whole(2, 7), fine], Some(9)),
+        change("u", &[run(1, "pg")], Some(9)),
+        change("c", &[], None),
+        change("t", &[], Some(11)),
+    ];
+    let expected =
+        [(Some("r"), Some(7000)), (None, Some(7002)), (Some("u"), Some(9000)), (Some("c"), None), (None, Some(11_000))];
+    let of = |decoder: Tested| {
+        let mut decoder = decoder;
+        decoder.add_schema(SchemaKey::id(1), &schema).unwrap();
+        let values = records(&values.iter().map(Some).collect::<Vec<_>>());
+        let decoded = decoder.decode_from(&values, 0, BadRecords::PassOver);
+        assert_eq!(decoded.taken.rows().collect::<Vec<_>>(), [0, 2, 3]);
+        [0, 1, 2, 3, 4].map(|record| decoded.origins.of(record)).map(|origin| (origin.op, origin.at))
+    };
+    assert_eq!(of(table("").telling_origins()), expected);
+    assert_eq!(of(table("").of_changes()), [(None, None); 5]);
+    // A source that is cut is a bad record, and says where.
+    let mut decoder = table("").telling_origins();
+    decoder.add_schema(SchemaKey::id(1), &schema).unwrap();
+    let failure = decode(&mut decoder, &[change("c", &[vec![2 << 3, 0x80]], None)]).failure.unwrap();
+    assert_eq!((failure.reason, failure.path.as_str()), (Reason::Truncated, "$.source"));
+}
+
+#[test]
+fn a_change_says_where_in_its_source_it_was() {
+    for (members, source, position) in [
+        ("int64 lsn = 1;", whole(1, 7), Some(7)),
+        ("optional int64 lsn = 1; int64 ts_ms = 2;", whole(2, 9), None),
+        ("string file = 1; int64 pos = 2;", [run(1, "mysql-bin.000003"), whole(2, 4)].concat(), Some(12_884_901_892)),
+        ("string scn = 1;", run(1, "16549837"), Some(16_549_837)),
+        ("int64 ts_ms = 1;", whole(1, 9), Some(9)),
+    ] {
+        let schema = proto3(&format!(
+            "message Envelope {{ Value after = 1; Source source = 2; string op = 3;
+                message Value {{ int32 id = 1; }} message Source {{ {members} }} }}"
+        ));
+        let mut decoder = table("").telling_origins();
+        decoder.add_schema(SchemaKey::id(1), &schema).unwrap();
+        let values = [value(1, &[&run(2, source), &run(3, "d")])];
+        let values = records(&values.iter().map(Some).collect::<Vec<_>>());
+        let decoded = decoder.decode_from(&values, 0, BadRecords::PassOver);
+        assert_eq!(decoded.origins.of(0).position, position, "{members}");
     }
 }
