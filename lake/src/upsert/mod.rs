@@ -34,8 +34,8 @@ mod history;
 mod kept;
 mod keyed;
 mod latest;
-mod origins;
 mod ordered;
+mod origins;
 mod partial;
 mod reading;
 

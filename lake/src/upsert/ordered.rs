@@ -5,9 +5,9 @@
 //!   the base or of the same epoch; null is the lowest. Otherwise it counts, in the order of the topic: of two that are
 //!   equal the later one stays (U2).
 //! - I2: behind a delete that counts there is no row, and no order: whatever comes counts.
-//! - I3: a change that keeps the value of the column is never lower.
+//! - I3: a change that keeps the value of the column is never lower; so is a delete that has none, which keeps that of the
+//!   row. Where the column is the place in a source, such a delete only follows one that said its own, and is the lowest.
 //! - I4: what a row keeps is what the row before it has that counted, whether that is of the epoch or of the base.
-//!
 //! - I5: where the source marked all rows at once, that is one more change of each, which is never lower; a row that is
 //!   marked already stays as it is.
 //!
@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, Rows, SortField};
 use tableflow_model::{Error, Result};
@@ -26,7 +26,7 @@ use super::emptied::{Emptied, Mark};
 use super::partial::{Keeps, PartialRows, nullable, picked};
 use crate::arrow_error;
 use crate::keys::Hash;
-use crate::layout::conform;
+use crate::layout::{SOURCE_POSITION, conform};
 
 /// By what changes are ordered.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Order {
     column: String,
     /// What a change has that deletes a key: the key's columns, and that one.
     of_deletes: BTreeSet<String>,
+    /// Those without a value count (I3).
+    silent_deletes_count: bool,
 }
 
 /// Rows that came of changes.
@@ -49,7 +51,8 @@ pub(super) struct Ordered {
 
 impl Order {
     pub fn by(column: String, keys: Vec<String>) -> Self {
-        Order { of_deletes: keys.into_iter().chain([column.clone()]).collect(), column }
+        let of_deletes = keys.into_iter().chain([column.clone()]).collect();
+        Order { of_deletes, silent_deletes_count: column != SOURCE_POSITION, column }
     }
 
     /// Whether a value of this column is needed of rows before: where all rows were marked each keeps its own.
@@ -71,7 +74,7 @@ impl Order {
         let batches = before.batches.iter().map(|batch| conform(batch, &columns)).collect::<Result<Vec<_>>>()?;
         let mut batches: Vec<RecordBatch> = [own].into_iter().chain(batches).collect();
         let places = Places::of(&batches, &self.column)?;
-        let mut applied = Applied::of(partial, &batches)?;
+        let mut applied = Applied::of(partial, &batches, &self.column)?;
         if let Some(Marks { mark, .. }) = &applied.marks {
             batches.push(conform(&mark.row, &columns)?);
         }
@@ -99,7 +102,9 @@ impl Order {
             return applied.mark(of.0, last);
         }
         let position = last.and_then(|last| applied.rows.get(last)).and_then(|row| row.position);
-        if !keeps.keeps(&self.column) && position.is_some_and(|position| places.is_lower(place, position)) {
+        let is_silent = self.silent_deletes_count && keeps.is_mark() && places.is_null(place);
+        let keeps_order = keeps.keeps(&self.column) || is_silent;
+        if !keeps_order && position.is_some_and(|position| places.is_lower(place, position)) {
             applied.left_out += 1;
             return;
         }
@@ -107,8 +112,8 @@ impl Order {
             _ if self.is_delete(keeps) => None,
             (true, None) => None,
             _ => {
-                let position = if keeps.keeps(&self.column) { position } else { Some(place) };
-                applied.rows.push(Row { from: From::Own(own), place, follows: last, position });
+                let position = if keeps_order { position } else { Some(place) };
+                applied.rows.push(Row { from: From::Own(own), place, follows: last, position, keeps_order });
                 Some(applied.rows.len() - 1)
             }
         };
@@ -128,6 +133,8 @@ struct Row {
     follows: Option<usize>,
     /// Where the value is that it is ordered by; nowhere, where nobody knows it.
     position: Option<Place>,
+    /// That value is of the row before it.
+    keeps_order: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +165,8 @@ struct Key {
 
 #[derive(Debug)]
 struct Applied<'a> {
+    /// By which rows are ordered.
+    column: &'a str,
     /// Of the epoch's rows.
     keeps: &'a [Keeps],
     marks: Option<Marks<'a>>,
@@ -170,7 +179,7 @@ struct Applied<'a> {
 
 impl<'a> Applied<'a> {
     /// Nothing yet, of these batches.
-    fn of(partial: &'a PartialRows, batches: &[RecordBatch]) -> Result<Self> {
+    fn of(partial: &'a PartialRows, batches: &[RecordBatch], column: &'a str) -> Result<Self> {
         let (rows, keys, order, left_out) = Default::default();
         let marks = match &partial.emptied {
             Some(Emptied::Marked(mark)) => {
@@ -179,7 +188,7 @@ impl<'a> Applied<'a> {
             }
             _ => None,
         };
-        Ok(Applied { keeps: &partial.keeps, marks, rows, keys, order, left_out })
+        Ok(Applied { column, keeps: &partial.keeps, marks, rows, keys, order, left_out })
     }
 
     /// Marks the last row of a key, if it has one (I5).
@@ -188,7 +197,7 @@ impl<'a> Applied<'a> {
         let told = self.value(last, &mark.by);
         let is_due = told.is_none_or(|(batch, row)| due.get(batch).is_some_and(|due| due.value(row)));
         let position = self.rows.get(last).and_then(|row| row.position);
-        let marked = Row { from: From::Mark, place: *place, follows: Some(last), position };
+        let marked = Row { from: From::Mark, place: *place, follows: Some(last), position, keeps_order: true };
         if let Some(key) = self.keys.get_mut(&key).filter(|_| is_due) {
             self.rows.push(marked);
             key.now = Some(self.rows.len() - 1);
@@ -201,7 +210,7 @@ impl<'a> Applied<'a> {
             return key.now;
         }
         let base = base.map(|place| {
-            self.rows.push(Row { from: From::Base, place, follows: None, position: Some(place) });
+            self.rows.push(Row { from: From::Base, place, follows: None, position: Some(place), keeps_order: false });
             self.rows.len() - 1
         });
         self.keys.insert(key, Key { base, now: base });
@@ -220,23 +229,24 @@ impl<'a> Applied<'a> {
     /// The row that has the value of this column (I4).
     fn value(&self, row: usize, column: &str) -> Option<Place> {
         let mut row = self.rows.get(row)?;
-        while self.is_kept(row.from, column) {
+        while self.is_kept(row, column) {
             row = self.rows.get(row.follows?)?;
         }
         Some(row.place)
     }
 
-    fn is_kept(&self, from: From, column: &str) -> bool {
-        match from {
+    fn is_kept(&self, row: &Row, column: &str) -> bool {
+        match row.from {
             From::Base => false,
+            _ if column == self.column => row.keeps_order,
             From::Own(own) => self.keeps.get(own).is_some_and(|keeps| keeps.keeps(column)),
             From::Mark => self.marks.as_ref().is_some_and(|marks| !marks.mark.has(column)),
         }
     }
 }
 
-/// The values that rows are ordered by.
-struct Places(Vec<Rows>);
+/// The values that rows are ordered by, batch by batch.
+struct Places(Vec<(ArrayRef, Rows)>);
 
 impl Places {
     fn of(batches: &[RecordBatch], column: &str) -> Result<Self> {
@@ -246,12 +256,19 @@ impl Places {
         };
         // Ascending, null before all.
         let converter = RowConverter::new(vec![SortField::new(of.data_type().clone())]).map_err(&failed)?;
-        let column = |batch: &RecordBatch| batch.column_by_name(column).cloned().into_iter().collect::<Vec<_>>();
-        let rows = batches.iter().map(|batch| converter.convert_columns(&column(batch)).map_err(&failed));
-        Ok(Places(rows.collect::<Result<_>>()?))
+        let values = batches.iter().filter_map(|batch| batch.column_by_name(column).cloned());
+        let places = values.map(|values| {
+            let rows = converter.convert_columns(std::slice::from_ref(&values)).map_err(&failed)?;
+            Ok((values, rows))
+        });
+        Ok(Places(places.collect::<Result<_>>()?))
     }
 
     fn is_lower(&self, (batch, row): Place, (of, other): Place) -> bool {
-        self.0.get(batch).zip(self.0.get(of)).is_some_and(|(rows, others)| rows.row(row) < others.row(other))
+        self.0.get(batch).zip(self.0.get(of)).is_some_and(|((_, rows), (_, others))| rows.row(row) < others.row(other))
+    }
+
+    fn is_null(&self, (batch, row): Place) -> bool {
+        self.0.get(batch).is_some_and(|(values, _)| values.is_null(row))
     }
 }
