@@ -135,8 +135,12 @@ pub fn between(table: &TableMetadata, from: Option<i64>, to: Option<i64>) -> Res
             .with_hint("`tableflow history TABLE` lists the snapshots that are kept")
     };
     let last = table.snapshot_by_id(to).ok_or_else(|| no_snapshot(to))?;
-    let from = from.or(last.parent_snapshot_id());
-    let first = from.map(|id| table.snapshot_by_id(id).ok_or_else(|| no_snapshot(id))).transpose()?;
+    let parent = last.parent_snapshot_id().filter(|_| from.is_none());
+    if parent.is_some_and(|id| table.snapshot_by_id(id).is_none()) {
+        return Err(Error::not_found(format!("what was before snapshot {to} is forgotten: nobody can tell what it changed"))
+            .with_hint("name an older one that is kept with --from (`tableflow history TABLE`), or follow the table with --consumer NAME from now on"));
+    }
+    let first = from.or(parent).map(|id| table.snapshot_by_id(id).ok_or_else(|| no_snapshot(id))).transpose()?;
     let mut at = position_of(first);
     let mut steps = Vec::new();
     while let Some((position, step)) = step_after(table, at, Some(to))? {

@@ -3,6 +3,7 @@
 //! - I1: a job keeps one row of each key by the columns that it did so by before. Another engine may let a table's schema name
 //!   others: rows that are there may then have several of one key, and a key that is deleted would be looked for in a
 //!   column that it was never of. So a person is asked.
+//! - I2: each commit says which they were, in a property of the table that stays when its snapshot is forgotten.
 
 use iceberg::spec::{Schema, SnapshotRef, TableMetadata};
 use tableflow_connectors::decode::MetadataColumns;
@@ -23,17 +24,34 @@ pub fn are_the_records(columns: &[String], metadata: MetadataColumns) -> Result<
     }
 }
 
+/// The table property with the ids of the columns.
+const PROPERTY: &str = "tableflow.identified-by";
+
+/// What a commit with this schema says (I2).
+pub fn property(schema: &Schema) -> (String, String) {
+    let ids: Vec<String> = key_ids(schema).iter().map(i32::to_string).collect();
+    (PROPERTY.to_owned(), ids.join(","))
+}
+
 /// I1. A table that the job never committed to may be identified by anything.
 pub fn check(table: &TableName, job: &JobName, metadata: &TableMetadata) -> Result<()> {
     let now = metadata.current_schema();
-    match committed_with(metadata, &Ledger::property(job)) {
-        Some(then) if key_ids(then) != key_ids(now) => Err(changed(table, &names(then), &names(now))),
+    let told = metadata.properties().get(PROPERTY).map(|ids| ids.split(',').filter_map(|id| id.parse().ok()).collect());
+    // One that an earlier version committed to does not say it yet.
+    let then: Option<Vec<i32>> = told.or_else(|| committed_with(metadata, &Ledger::property(job)).map(key_ids));
+    match then {
+        Some(then) if then != key_ids(now) => {
+            Err(changed(table, &names(metadata, &then), &names(metadata, &key_ids(now))))
+        }
         _ => Ok(()),
     }
 }
 
-fn names(schema: &Schema) -> Vec<String> {
-    key_ids(schema).iter().filter_map(|id| schema.name_by_field_id(*id)).map(str::to_owned).collect()
+/// What these columns are called, or were when they were there.
+fn names(table: &TableMetadata, ids: &[i32]) -> Vec<String> {
+    let schemas = || std::iter::once(table.current_schema()).chain(table.schemas_iter());
+    let name = |id: &i32| schemas().find_map(|schema| schema.name_by_field_id(*id)).map(str::to_owned);
+    ids.iter().map(|id| name(id).unwrap_or_else(|| id.to_string())).collect()
 }
 
 /// The schema of the last commit that moved the ledger.

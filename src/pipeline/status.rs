@@ -178,12 +178,13 @@ impl TableStatus {
         let known = one.copied().or(metadata.map(AsRef::as_ref));
         let writing = known.map_or_else(Writing::default, Writing::of);
         let mode = mode_of(definition, known);
+        let is_due = known.is_some_and(|table| matches!(Standing::of(definition, table), Standing::Due(_)));
         let delete_encoding = if mode == mode::word(true) { writing.encoding.word() } else { "none" };
         TableStatus {
             table: definition.table.to_plain_string(),
             topic: definition.topic.to_string(),
             mode,
-            mode_asked: Some(mode::word(definition.upsert.is_some())).filter(|asked| *asked != mode),
+            mode_asked: Some(mode::word(definition.upsert.is_some())).filter(|asked| *asked != mode || is_due),
             format_version: writing.version_number(),
             delete_encoding,
             readers: writing.readers,

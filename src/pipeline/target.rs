@@ -17,7 +17,7 @@ use iceberg::spec::{DataContentType, DataFile, TableMetadata};
 use tableflow_catalog::{CommitOutcome, LoadedTable};
 use tableflow_lake::commit::{Prepared, RowDelta, last_change, prepare_columns, prepare_row_delta};
 use tableflow_lake::keys::{KeyHasher, KeyMemory};
-use tableflow_lake::layout::{Evolution, key_ids};
+use tableflow_lake::layout::{Evolution, key_ids, latest_by};
 use tableflow_lake::upsert::{Emptied, KeyedTable, Resolved, StagedKeys};
 use tableflow_lake::write::{EpochName, FileNames};
 use tableflow_model::protocol::{Assertion, CommitReply, Guard, History, Ledger, SnapshotFacts, TableFacts};
@@ -89,6 +89,8 @@ pub struct Decoded {
     required: BTreeSet<i32>,
     /// Those that identify rows, and what they are called: records name them.
     keys: Vec<(i32, String)>,
+    /// By which column the latest row of a key is told.
+    latest_by: Option<String>,
     /// How many changes of the table's mode were declared.
     mode_changes: u32,
 }
@@ -98,7 +100,8 @@ impl Decoded {
     pub fn of(table: &TableMetadata, definition: &Definition) -> Self {
         let mirror = table.properties().get(mirror::PROPERTY).cloned();
         let mode_changes = definition.mode_change.as_ref().map_or(0, |change| change.number);
-        Decoded { mirror, required: required(table).collect(), keys: keys(table), mode_changes }
+        let (required, keys) = (required(table).collect(), keys(table));
+        Decoded { mirror, required, keys, latest_by: latest_by(table).ok().flatten(), mode_changes }
     }
 
     /// Whether it still is the right one.
@@ -106,6 +109,7 @@ impl Decoded {
         table.properties().get(mirror::PROPERTY) == self.mirror.as_ref()
             && required(table).all(|id| self.required.contains(&id))
             && keys(table) == self.keys
+            && latest_by(table).ok().flatten() == self.latest_by
             && mode::made(table) == self.mode_changes
     }
 }
@@ -307,11 +311,12 @@ impl Target {
     /// The commit, with what it deletes and keeps of its base (I4, I5).
     async fn prepare(&mut self, delta: &RowDelta, changes: Option<&mut StagedChanges>) -> Result<Sent> {
         let base = self.base()?.clone();
-        if self.keyed.is_some() {
-            identity::check(&self.table, &self.job, &base.metadata)?;
-        }
         let mut content = self.content_of(&delta.files, changes.as_deref());
         let (mut delta, mut changed) = (delta.clone(), None);
+        if self.keyed.is_some() {
+            identity::check(&self.table, &self.job, &base.metadata)?;
+            delta.properties.extend([identity::property(base.metadata.current_schema())]);
+        }
         if let (Some(keyed), Some(changes)) = (&mut self.keyed, changes) {
             keyed.catch_up(&base.metadata).await?;
             self.progress.indexes(keyed.extent());
@@ -405,7 +410,7 @@ impl Target {
             Some(Changed { files, spec_id, keys, lost, left_out, resolved }) => {
                 let table_name = &self.table;
                 if left_out > 0 {
-                    tracing::warn!(table = %table_name, left_out, "changes that are older than the rows of their keys are left out");
+                    tracing::warn!(table = %table_name, count = left_out, "changes that are older than the rows of their keys are left out");
                     self.progress.changes_left_out.fetch_add(left_out, Ordering::Relaxed);
                 }
                 if lost > 0 {

@@ -115,17 +115,69 @@ fn what_a_connector_sends_late_changes_nothing_where_its_source_says_the_order()
         world.ok(&[&["enable", "t"], &asked[..]].concat());
         world.ok(&["sync"]);
         rows(&[json!([1, 10, 100]), json!([2, 20, 101])]);
-        // A second connector takes a snapshot that is older than the stream, and is behind.
-        send(&[change("u", 1, 11, &lsn(200)), change("r", 1, 10, &lsn(150)), change("r", 2, 21, &lsn(150))]);
-        rows(&[json!([1, 11, 200]), json!([2, 21, 150])]);
+        // A second connector takes a snapshot, and is behind: rows that a snapshot read come behind every change.
+        send(&[change("u", 1, 11, &lsn(200)), change("r", 1, 10, &lsn(250)), change("r", 4, 40, &lsn(250))]);
+        rows(&[json!([1, 11, 200]), json!([2, 20, 101]), json!([4, 40, null])]);
+        check_left_out(&world, "t", 1);
+        send(&[change("u", 4, 41, &lsn(3)), change("u", 2, 19, &lsn(99))]);
+        rows(&[json!([1, 11, 200]), json!([2, 20, 101]), json!([4, 41, 3])]);
+        check_left_out(&world, "t", 2);
         let tombstone = format!("{}\n", json!({"key": {"id": 1}, "value": null}));
-        send(&[change("d", 1, 0, &lsn(199)), tombstone.clone(), change("d", 2, 0, &lsn(151))]);
+        send(&[
+            change("d", 1, 0, &lsn(199)),
+            tombstone.clone(),
+            change("d", 2, 0, &lsn(151)),
+            change("d", 4, 0, &lsn(4)),
+        ]);
         rows(&[json!([1, 11, 200])]);
         check_left_out(&world, "t", 3);
         send(&[change("d", 1, 0, &lsn(201)), tombstone, change("t", 0, 0, &lsn(1)), change("c", 3, 30, &lsn(2))]);
         rows(&[json!([3, 30, 2])]);
         check_left_out(&world, "t", 3);
     }
+}
+
+/// A database that sends a deleted row's key alone does not say when that was.
+#[test]
+fn a_delete_that_says_no_time_marks_the_row_which_keeps_its_own() {
+    for handling in HANDLINGS {
+        let world = World::new();
+        world.topic("t", 1);
+        let send = |lines: &[String]| {
+            world.produce_envelopes("t", &lines.concat());
+            world.ok(&["sync"]);
+        };
+        let rows = |expected: &[Value]| check(&world, "t", &["id", "name", "__deleted"], expected);
+        world.produce_envelopes("t", &[put(1, "a", Some(5)), put(2, "b", Some(5)), put(3, "c", Some(5))].concat());
+        let asked = ["--latest-by", "at", "--delete", "soft", "--columns", "at TIMESTAMP_LTZ(3)"];
+        world.ok(&[&["enable", "t", "--key", "id", "--error-handling", handling], &asked[..]].concat());
+        world.ok(&["sync"]);
+        let null = format!("{}\n", json!({"key": {"id": 2}, "value": null}));
+        send(&[delete(1, None), null, delete(3, Some(4)), delete(4, None)]);
+        rows(&[json!([1, null, true]), json!([2, "b", true]), json!([3, "c", false]), json!([4, null, true])]);
+        send(&[put(1, "late", Some(4)), put(2, "late", Some(4)), put(3, "newer", Some(6))]);
+        rows(&[json!([1, null, true]), json!([2, "b", true]), json!([3, "newer", false]), json!([4, null, true])]);
+        check_left_out(&world, "t", 3);
+    }
+}
+
+#[test]
+fn a_table_whose_column_another_engine_renames_stops_before_a_record_is_left_out() {
+    let world = World::new();
+    world.topic("t", 1);
+    world.produce_envelopes("t", &put(1, "a", Some(5)));
+    world.ok(&["enable", "t", "--key", "id", "--latest-by", "at", "--columns", "at TIMESTAMP_LTZ(3)"]);
+    world.ok(&["sync"]);
+    let rename = |from: &str, to: &str| {
+        world.engines().ask("alter", json!({"table": "bronze.t", "changes": [["rename", from, to]]}));
+    };
+    rename("at", "changed");
+    world.produce_envelopes("t", &put(1, "newer", Some(6)));
+    world.run(&["sync"]).failed(3, &["column at, by which the latest row of a key is told, is called changed"]);
+    rename("changed", "at");
+    world.ok(&["resume", "t"]);
+    world.ok(&["sync"]);
+    check(&world, "t", &["id", "name"], &[json!([1, "newer"])]);
 }
 
 /// A key that was deleted has a position as long as its row stays.
@@ -150,7 +202,9 @@ fn a_late_change_brings_no_row_back_that_is_marked_as_deleted() {
         rows(&[json!([1, 10, false, early])]);
         send(&[change("d", 1, 0, &binlog(3, 899))]);
         rows(&[json!([1, 10, false, early])]);
-        send(&[change("d", 1, 0, &binlog(4, 4)), change("u", 1, 11, &binlog(3, 1000))]);
+        // What follows a delete for those who keep the last record of a key is no change.
+        let tombstone = format!("{}\n", json!({"key": {"id": 1}, "value": null}));
+        send(&[change("d", 1, 0, &binlog(4, 4)), tombstone, change("u", 1, 11, &binlog(3, 1000))]);
         rows(&[json!([1, 10, true, late])]);
         send(&[change("u", 1, 12, &binlog(4, 3)), change("d", 2, 0, &binlog(4, 9))]);
         rows(&[json!([1, 10, true, late])]);

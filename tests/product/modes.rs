@@ -196,6 +196,14 @@ fn a_change_that_is_declared_waits_for_the_job() {
     world.ok(&["sync"]);
     check(&world, "t", &BTreeMap::from([(1, 2)]));
     assert_eq!(asked(&world), (json!("upsert"), Value::Null));
+    // Rows that are still identified by a column stay so, whatever was asked for and taken back.
+    world.ok(&["pause", "t"]);
+    world.ok(&["update", "t", "--mode", "append"]);
+    world.run(&["update", "t", "--mode", "upsert", "--key", "v"]).failed(2, &["identified by id"]);
+    world.ok(&["update", "t", "--mode", "upsert"]);
+    world.ok(&["resume", "t"]);
+    world.ok(&["sync"]);
+    check(&world, "t", &BTreeMap::from([(1, 2)]));
     // And one that is taken back before is made as well: nothing is left of either.
     world.ok(&["update", "t", "--mode", "append"]);
     world.ok(&["update", "t", "--mode", "upsert", "--key", "id"]);

@@ -6,6 +6,8 @@
 //! - I2: a time that is not behind 1970, or behind the year 9999, is none: connectors write zero where they know none.
 //! - I3: a position is told by the first of these that its source has a field for, also where that is null: an `lsn`, a
 //!   `file` and a `pos` of it, an `scn`; else by the source's time. Positions of two kinds are never mixed.
+//! - I4: a row that a snapshot read has none: what the source says there is when it was read, and a change that was made
+//!   before may be committed, and sent, behind it.
 //!
 //! Neighbours: `json`, `avro` and `protobuf` find the fields, each in its own bytes.
 
@@ -35,7 +37,8 @@ impl Origin {
             _ => None,
         };
         let Facts { source, connector, place } = facts;
-        Origin { op, at: source.micros.or(connector.micros), position: place.position(source) }
+        let position = if op == Some("r") { None } else { place.position(source) };
+        Origin { op, at: source.micros.or(connector.micros), position }
     }
 }
 
@@ -261,6 +264,10 @@ mod tests {
         ] {
             assert_eq!(position(axes), expected, "{axes:?}");
         }
+        let mut facts = Facts::default();
+        facts.place.says(Lsn, Some(7));
+        let of = |op: &[u8]| Origin::new(Some(op), facts).position;
+        assert_eq!([b"c", b"u", b"d", b"r"].map(|op| of(op)), [Some(7), Some(7), Some(7), None], "I4");
         assert_eq!(File.number_in(b"mysql-bin.000003"), Some(3));
         assert_eq!(File.number_in(b"mysql-bin"), None);
         assert_eq!(Scn.number_in(b"16549837"), Some(16_549_837));

@@ -12,6 +12,7 @@
 //!  shape     a file's column in the table's shape, its parts found by field id
 //!  adapt     expressions over the table for one file: its columns by field id, never by name
 //!  selection deleted rows -> what Parquet reads of a file
+//!  footers   where the row groups of files are, read once for a scan
 //!  unlimited a scan that no limit reaches
 //!  provider  the table DataFusion sees; Parquet reading, page pruning and parallelism are DataFusion's
 //!  file      the rows of one file, by its name

@@ -283,7 +283,7 @@ async fn the_row_of_a_key_is_the_latest_by_its_column_whatever_others_do_meanwhi
 
 /// What others call it, or take away.
 #[tokio::test]
-async fn the_column_is_known_by_its_id() {
+async fn the_column_is_known_by_its_id_and_its_name() {
     let mut table = Table::new(rows(&[]).schema().fields(), "", "");
     let schema = table.metadata.current_schema().clone();
     for (column, words) in [("nobody", "there is no column nobody"), ("id", "it is part of the key")] {
@@ -295,7 +295,12 @@ async fn the_column_is_known_by_its_id() {
     table.apply(vec![TableUpdate::SetProperties { updates }]);
     let dropped = crate::layout::drop_columns(&table.metadata, &["seq".to_owned()].into()).unwrap_err();
     assert_eq!(dropped.message(), "column seq cannot be dropped: it tells the latest row of each key");
-    let updates = [("tableflow.latest-by".to_owned(), "77".to_owned())].into();
-    table.apply(vec![TableUpdate::SetProperties { updates }]);
-    assert!(latest_by(&table.metadata).unwrap_err().report().contains("the column is gone"));
+    for (told, words) in [
+        ("77 seq", "column seq is gone"),
+        ("2 then", "column then, by which the latest row of a key is told, is called seq"),
+    ] {
+        let updates = [("tableflow.latest-by".to_owned(), told.to_owned())].into();
+        table.apply(vec![TableUpdate::SetProperties { updates }]);
+        assert!(latest_by(&table.metadata).unwrap_err().report().contains(words));
+    }
 }

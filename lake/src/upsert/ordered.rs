@@ -87,7 +87,9 @@ impl Order {
         for (index, field) in columns.fields().iter().enumerate() {
             let of: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(index)).collect();
             let picks: Vec<_> = stay.iter().map(|row| applied.value(*row, field.name())).collect();
-            lost += picks.iter().filter(|pick| pick.is_none()).count() as u64;
+            if *field.name() != self.column {
+                lost += picks.iter().filter(|pick| pick.is_none()).count() as u64;
+            }
             arrays.push(picked(&of, field, &picks)?);
         }
         let rows = RecordBatch::try_new(columns, arrays).map_err(arrow_error("the latest rows of keys"))?;
@@ -102,10 +104,11 @@ impl Order {
             return applied.mark(of.0, last);
         }
         let position = last.and_then(|last| applied.rows.get(last)).and_then(|row| row.position);
-        let is_silent = self.silent_deletes_count && keeps.is_mark() && places.is_null(place);
-        let keeps_order = keeps.keeps(&self.column) || is_silent;
+        let is_silent = keeps.is_mark() && places.is_null(place);
+        let keeps_order = keeps.keeps(&self.column) || (self.silent_deletes_count && is_silent);
         if !keeps_order && position.is_some_and(|position| places.is_lower(place, position)) {
-            applied.left_out += 1;
+            // One that only follows another delete is no change by itself.
+            applied.left_out += u64::from(!is_silent);
             return;
         }
         let now = match (keeps.is_mark(), last) {

@@ -38,6 +38,19 @@ impl Keeps {
         }
     }
 
+    /// The same, and that column.
+    #[must_use]
+    pub fn with(&self, column: &str) -> Self {
+        let also = |columns: &BTreeSet<String>| columns.iter().cloned().chain([column.to_owned()]).collect();
+        match self {
+            Keeps::Nothing => Keeps::Columns(Arc::new(also(&BTreeSet::new()))),
+            Keeps::Columns(columns) => Keeps::Columns(Arc::new(also(columns))),
+            Keeps::AllBut(columns) => {
+                Keeps::AllBut(Arc::new(columns.iter().filter(|own| *own != column).cloned().collect()))
+            }
+        }
+    }
+
     pub fn is_mark(&self) -> bool {
         matches!(self, Keeps::AllBut(_))
     }

@@ -247,7 +247,10 @@ impl Changing {
     ) -> Result<(Part, Changes)> {
         let (rows, put): (Vec<u32>, Vec<usize>) = rows.iter().copied().unzip();
         let batch = self.partly.told(rows_of(&part.batch, &rows).map_err(unfit)?, is_deleted)?;
-        let Kept { batch, keeps } = self.partly.keeps(batch)?;
+        let Kept { batch, mut keeps } = self.partly.keeps(batch)?;
+        if let Some(latest) = &self.latest {
+            keeps = latest.kept(&batch, is_deleted, keeps);
+        }
         let changes = Changes { orders: orders(records, &put), keeps, ..changes };
         Ok((Part { batch, taken: Taken::these(&put), ..part }, changes))
     }

@@ -2,12 +2,14 @@
 //!
 //! Owns [`Latest`].
 //! - I1: a delete is ordered by the value of its own row, or by what its envelope says; a null value says none.
+//! - I2: a row that says that it is deleted, and has no value there, is held against none: it keeps that of the row.
 
-use arrow::array::{RecordBatch, UInt32Array, new_null_array};
+use arrow::array::{Array, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::{FieldRef, Schema};
 use iceberg::spec::TableMetadata;
 use tableflow_lake::layout::{SOURCE_POSITION, latest_by};
+use tableflow_lake::upsert::Keeps;
 use tableflow_model::Result;
 
 use super::Part;
@@ -36,6 +38,18 @@ impl Latest {
             return Ok(rows);
         }
         says.placed(rows, &part.taken.rows().collect::<Vec<_>>())
+    }
+
+    /// What these rows keep, of which some say that they are deleted (I2).
+    pub fn kept(&self, rows: &RecordBatch, is_deleted: &[bool], mut keeps: Vec<Keeps>) -> Vec<Keeps> {
+        let values = rows.column_by_name(self.0.name());
+        let is_silent = |row: usize| values.is_none_or(|values| values.is_null(row));
+        for (row, keeps) in keeps.iter_mut().enumerate() {
+            if !self.is_of_source() && is_deleted.get(row) == Some(&true) && is_silent(row) {
+                *keeps = keeps.with(self.0.name());
+            }
+        }
+        keeps
     }
 
     /// What deletes keys, each by a row of the part or by a record alone, with what it is ordered by (I1).

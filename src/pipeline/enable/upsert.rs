@@ -116,8 +116,15 @@ pub(super) fn latest_by_column(request: &Request, settings: &Settings) -> Result
             .with_detail("none of a key's changes is left out there")
             .with_hint("leave --latest-by out, or --delete history"));
     }
-    if settings.envelope.is_some() && asked == SOURCE {
-        return Ok(Some(SOURCE_POSITION.to_owned()));
+    let is_of_source = is_same(asked, SOURCE_POSITION);
+    match settings.envelope {
+        Some(_) if asked == SOURCE || is_of_source => return Ok(Some(SOURCE_POSITION.to_owned())),
+        None if is_of_source => {
+            return Err(Error::usage(format!("no record says what {SOURCE_POSITION} is"))
+                .with_detail("that column has where a database made a change, as Debezium's envelopes say it")
+                .with_hint("say --format debezium --latest-by source, or name a column of the records"));
+        }
+        _ => {}
     }
     if settings.metadata_columns.reserves(asked).is_some() {
         return Err(Error::usage(format!("column {asked} cannot tell the latest row of a key"))

@@ -156,12 +156,17 @@ async fn check_in_step(home: &Home, definition: &Definition) -> Result<()> {
     Ok(())
 }
 
-/// Rows stay identified by the columns that they are identified by.
-fn check_key(definition: &Definition, table: &TableMetadata, asked: &[String]) -> Result<()> {
+/// The columns that identify rows by now.
+fn key_now(table: &TableMetadata) -> Vec<String> {
     let schema = table.current_schema();
+    key_ids(schema).iter().filter_map(|id| schema.name_by_field_id(*id)).map(str::to_owned).collect()
+}
+
+/// Rows stay identified by the columns that they are identified by, or are to be.
+fn check_key(definition: &Definition, table: &TableMetadata, asked: &[String]) -> Result<()> {
     let has: Vec<String> = match Standing::of(definition, table) {
-        Standing::Due(change) => change.key,
-        _ => key_ids(schema).iter().filter_map(|id| schema.name_by_field_id(*id)).map(str::to_owned).collect(),
+        Standing::Due(change) if !change.key.is_empty() => change.key,
+        _ => key_now(table),
     };
     let is_same = asked.len() == has.len() && asked.iter().all(|name| has.contains(name));
     if asked.is_empty() || is_same {
@@ -178,6 +183,11 @@ fn check_key(definition: &Definition, table: &TableMetadata, asked: &[String]) -
 
 /// The columns that are to identify rows, as `enable` takes them.
 fn key_of(definition: &Definition, table: &TableMetadata, asked: &[String]) -> Result<Vec<String>> {
+    let has = key_now(table);
+    if !has.is_empty() {
+        // Every record was to be a row, and is not yet.
+        return check_key(definition, table, asked).map(|()| has);
+    }
     let metadata = definition.metadata_columns;
     let own = definition.keys.as_ref().map(Keys::fields).filter(|own| !own.is_empty());
     let of_records = || metadata.key_column().into_iter().collect();

@@ -21,6 +21,7 @@ use super::{PROPERTY, Standing, word};
 use crate::definition::{Definition, ModeChange};
 use crate::home::Home;
 use crate::pipeline::budget::{TableMemory, sorting_bytes};
+use crate::pipeline::identity;
 use crate::pipeline::job::{Ended, Goal, Patience};
 use crate::pipeline::progress::{Progress, State};
 use crate::pipeline::target::{Holds, Look, Target};
@@ -147,6 +148,7 @@ impl Conversion {
         let (kept, gone) = (superseded.rows_kept, superseded.rows_gone);
         tracing::info!(%table, mode, kept, gone, "the table changes its mode");
         let schema = schema_after((&self.definition, &self.change), &base)?;
+        properties.extend([identity::property(&schema)]);
         Ok(Found::Delta(Box::new(RowDelta {
             spec_id: base.default_partition_spec_id(),
             deletes: superseded.deletes,

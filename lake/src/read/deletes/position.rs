@@ -31,7 +31,8 @@ pub async fn read(store: &Store, delete: &DataFile, paths: Vec<&str>) -> Result<
     let footer = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(unreadable)?;
     let column = |id: i32| place_of(footer.schema(), id).ok_or_else(damaged);
     let (path, position) = (column(RESERVED_FIELD_ID_DELETE_FILE_PATH)?, column(RESERVED_FIELD_ID_DELETE_FILE_POS)?);
-    let footer = with_paths_once(&footer, path).map_err(unreadable)?;
+    // Where other columns are odd they are read as they are.
+    let footer = with_paths_once(&footer, path).unwrap_or(footer);
     let mask = ProjectionMask::roots(footer.parquet_schema(), [path, position]);
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, footer).with_batch_size(BATCH_ROWS);
     let reader = reader.with_projection(mask).build().map_err(unreadable)?;
