@@ -293,7 +293,11 @@ impl Target {
             return Err(Error::internal("a commit was decided on another base than the loaded one"));
         }
         self.sent = None;
-        let turn = self.home.turns.of(&self.table).await;
+        let mut turn = self.home.turns.of(&self.table).await;
+        if turn.is_past(&assertion.metadata_location) {
+            tracing::debug!(table = %self.table, "another job of this process committed first");
+            return Ok(CommitReply::Rejected);
+        }
         match self.prepare(delta, changes).await {
             Ok(sent) => self.sent = Some(sent),
             // A file that is gone was replaced by somebody: the next look knows the new one.
@@ -367,13 +371,16 @@ impl Target {
     }
 
     /// Sends what was prepared (I6).
-    async fn send(&mut self, turn: Turn, patience: &mut Patience) -> Result<CommitReply> {
+    async fn send(&mut self, mut turn: Turn, patience: &mut Patience) -> Result<CommitReply> {
         let Some(Sent { base, prepared, content, .. }) = &self.sent else {
             return Err(Error::internal("there is no commit to send again"));
         };
         let started = Instant::now();
         let (requirements, updates) = (prepared.requirements.clone(), prepared.updates.clone());
         let outcome = self.home.catalog.commit(&self.table, base, requirements, updates).await;
+        if let Ok(CommitOutcome::Applied(table)) = &outcome {
+            turn.left_at(&table.metadata_location);
+        }
         drop(turn);
         match outcome {
             Ok(CommitOutcome::Applied(table)) => {

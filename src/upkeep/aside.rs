@@ -9,7 +9,7 @@ use tableflow_model::{Error, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-/// Steps of priority that it has less: a third of the time of an equal, where both want a core all the time.
+/// Steps of priority that it has less: a third of what an equal gets, where both want one core all the time.
 const STEPS: i32 = 5;
 
 /// Ends what still runs there when it is dropped.

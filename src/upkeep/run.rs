@@ -236,7 +236,11 @@ impl<'a> Run<'a> {
     async fn publish(&mut self, assertion: &Assertion, ledger: &Ledger) -> Result<DirectEvent> {
         self.sent = None;
         if self.turn.is_none() {
-            self.turn = Some(self.home.turns.of(self.table).await);
+            let mut turn = self.home.turns.of(self.table).await;
+            if turn.is_past(&assertion.metadata_location) {
+                return Ok(DirectEvent::Published(CommitReply::Rejected));
+            }
+            self.turn = Some(turn);
         }
         if self.base.metadata_location != assertion.metadata_location {
             return Err(Error::internal("a commit was decided on another base than the loaded one"));
@@ -273,6 +277,9 @@ impl<'a> Run<'a> {
         let (requirements, updates) = (prepared.requirements.clone(), prepared.updates.clone());
         let reply = match self.home.catalog.commit(self.table, base, requirements, updates).await {
             Ok(CommitOutcome::Applied(table)) => {
+                if let Some(turn) = &mut self.turn {
+                    turn.left_at(&table.metadata_location);
+                }
                 self.base = table;
                 CommitReply::Applied(Box::new(self.facts()))
             }

@@ -161,7 +161,7 @@ fn how_a_table_is_compacted_is_declared_and_changed_while_it_is_fed() {
         "--compact-files",
         "3",
         "--compact-deleted",
-        "10",
+        "10%",
         "--target-file-size",
         "1MiB",
     ];

@@ -18,7 +18,7 @@ const CASES: [Case; 5] = [
     Case { name: "by_value", enable: &["--key", "id"], key: |id| json!(id) },
     Case {
         name: "by_two",
-        enable: &["--mode", "upsert", "--key", "id,half", "--partition-by", "bucket(3, id)"],
+        enable: &["--mode", "upsert", "--key", "id, half", "--partition-by", "bucket(3, id)"],
         key: |id| json!({"half": id / 2, "id": id}),
     },
     Case {

@@ -37,7 +37,7 @@ pub struct EnableArguments {
     pub mode: Mode,
     /// One row for each value of these columns [default with --mode upsert: those of --key-format, or else the key as it
     /// is]
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', value_parser = super::values::column)]
     pub key: Vec<String>,
     /// What becomes of the row of a key that is deleted, where there is one row a key [default: hard]
     #[arg(long, value_name = "WORD", value_enum, ignore_case = true)]
@@ -146,7 +146,7 @@ pub struct UpdateArguments {
     pub mode: Option<TableMode>,
     /// With --mode upsert, one row for each value of these columns [default: those of before, or those of keys, or
     /// else the key as it is]
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "What a record does")]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', value_parser = super::values::column, help_heading = "What a record does")]
     pub key: Vec<String>,
     /// With --mode, count what would go, and stop; no other setting goes with it
     #[arg(long, help_heading = "What a record does", requires = "mode", conflicts_with_all = ["evolution", "error_handling", "log_target", "dlq_topic",

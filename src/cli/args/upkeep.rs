@@ -62,7 +62,7 @@ fn files_or_default(text: &str) -> Result<OrDefault<u32>, String> {
 }
 
 fn percent_or_default(text: &str) -> Result<OrDefault<u8>, String> {
-    number_or_default(text, 1..=100)
+    number_or_default(text.trim_end_matches('%'), 1..=100)
 }
 
 /// What is asked, and whether the word takes back what was declared.

@@ -77,6 +77,14 @@ pub(super) fn with_hint<T: FromStr<Err = Error>>(text: &str) -> Result<T, String
     })
 }
 
+/// Of several with commas between them, and spaces perhaps.
+pub(super) fn column(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a name is missing".to_owned()),
+        name => Ok(name.to_owned()),
+    }
+}
+
 /// A port of this machine alone, `localhost:port`, or an address and a port.
 pub(super) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -96,7 +96,11 @@ impl Taken {
                 .with_detail("Athena and Spark cannot tell the two apart")
                 .with_hint("choose another name with --table"));
         }
-        let hint = if *filled_by == request.topic {
+        let made_so = request.asked.latest_by.is_some() || request.asked.delete.is_some();
+        let hint = if *filled_by == request.topic && made_so {
+            "a table has --latest-by and --delete from its beginning: make another one of the topic with --table"
+                .to_owned()
+        } else if *filled_by == request.topic {
             let mode = match (request.asked.append, request.asked.upsert || !request.asked.key.is_empty()) {
                 (true, _) => " --mode append",
                 (false, true) => " --mode upsert",

@@ -61,7 +61,7 @@ async fn changed(
 ) -> Result<(std::sync::Arc<TableMetadata>, std::sync::Arc<TableMetadata>)> {
     let mut before = None;
     for _ in 0..TRIES_MAX {
-        let turn = home.turns.of(table).await;
+        let mut turn = home.turns.of(table).await;
         let base = home.catalog.load_table(table).await?;
         let updates = decide(&base.metadata)?;
         let first = before.get_or_insert_with(|| base.metadata.clone()).clone();
@@ -74,7 +74,10 @@ async fn changed(
             TableRequirement::RefSnapshotIdMatch { r#ref: MAIN_BRANCH.to_owned(), snapshot_id },
         ];
         match home.catalog.commit(table, &base, requirements, updates).await? {
-            CommitOutcome::Applied(after) => return Ok((first, after.metadata)),
+            CommitOutcome::Applied(after) => {
+                turn.left_at(&after.metadata_location);
+                return Ok((first, after.metadata));
+            }
             // What became of it is in the table.
             CommitOutcome::Conflict { .. } | CommitOutcome::Unknown { .. } => drop(turn),
         }
