@@ -102,6 +102,21 @@ impl Table {
         delete.build().unwrap()
     }
 
+    /// Deletes the rows whose first column, of whole numbers, is this.
+    pub async fn delete_key(&mut self, key: i64) {
+        for live in self.live().await {
+            let bytes = self.store.get(live.file.file_path()).await.unwrap();
+            let keys: Vec<i64> =
+                crate::read::FileRows::of(bytes).unwrap().flat_map(|it| longs_of(&it.unwrap(), 0)).collect();
+            let of = (0_u64..).zip(keys).filter(|(_, of)| *of == key);
+            let places: Vec<(&str, u64)> = of.map(|(row, _)| (live.file.file_path(), row)).collect();
+            let delete = self.positions(&live, &places, false).await;
+            if !places.is_empty() {
+                self.delete(live.spec_id, vec![delete]).await;
+            }
+        }
+    }
+
     /// A snapshot that adds these delete files, written with one spec.
     pub async fn delete(&mut self, spec_id: i32, deletes: Vec<DataFile>) {
         let metadata = self.metadata.clone();

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::deleted::longs_of;
+use super::partly::by_way_of_a_file;
 use super::*;
 use crate::keys::Hash;
 use crate::layout::{DeleteEncoding, arrow_schema, latest_by, latest_by_property};
-use crate::upsert::{Collapse, Emptied, Keeps, KeyedTable, Mark, Order, PartialRows, StagedKeys};
-use crate::write::PartialFile;
+use crate::upsert::{Collapse, Emptied, Keeps, KeyedTable, Mark, Order, StagedKeys};
 
 /// What it is ordered by, two values, and whether it is marked.
 type Row = (Option<i64>, Option<i64>, Option<i64>, bool);
@@ -148,15 +147,6 @@ impl Ordered {
         }
     }
 
-    /// As a manifest would carry it.
-    async fn by_way_of_a_file(&self, partial: PartialRows, names: &mut crate::write::FileNames) -> PartialRows {
-        let metadata = &self.table.metadata;
-        let encoded = PartialFile::encode(&partial, metadata.current_schema()).unwrap();
-        let Some(encoded) = encoded else { return PartialRows::none() };
-        let uri = names.put(&encoded.bytes).await.unwrap();
-        self.keyed.partial(metadata, &[encoded.describe(&uri, metadata).unwrap()]).await.unwrap()
-    }
-
     async fn epoch(&mut self, lot: &[Change], refused: u32) {
         self.table.epoch += 1;
         self.left_out = 0;
@@ -170,7 +160,7 @@ impl Ordered {
         let mut names = crate::write::FileNames::new(self.table.store.clone(), self.table.metadata.location(), name);
         let mut partial = collapsed.partial;
         if self.random.bool() {
-            partial = self.by_way_of_a_file(partial, &mut names).await;
+            partial = by_way_of_a_file(&self.keyed, &self.table.metadata, partial, &mut names).await;
         }
         for refused in (0..=refused).rev() {
             let metadata = self.table.metadata.clone();
@@ -205,7 +195,7 @@ impl Ordered {
             1 if DeleteEncoding::of(&self.table.metadata) != DeleteEncoding::Vector => {
                 let keys: Vec<i64> = there.keys().copied().collect();
                 if let Some(key) = self.random.choice(&keys).copied() {
-                    self.delete(key).await;
+                    self.table.delete_key(key).await;
                     there.remove(&key);
                 }
             }
@@ -221,20 +211,6 @@ impl Ordered {
         (self.expected, self.left_out) = (there, 0);
         for change in lot {
             self.expect(*change);
-        }
-    }
-
-    async fn delete(&mut self, key: i64) {
-        for live in self.table.live().await {
-            let bytes = self.table.store.get(live.file.file_path()).await.unwrap();
-            let keys: Vec<i64> =
-                crate::read::FileRows::of(bytes).unwrap().flat_map(|it| longs_of(&it.unwrap(), 0)).collect();
-            let of = (0_u64..).zip(keys).filter(|(_, of)| *of == key);
-            let places: Vec<(&str, u64)> = of.map(|(row, _)| (live.file.file_path(), row)).collect();
-            let delete = self.table.positions(&live, &places, false).await;
-            if !places.is_empty() {
-                self.table.delete(live.spec_id, vec![delete]).await;
-            }
         }
     }
 

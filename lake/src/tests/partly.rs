@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::deleted::longs_of;
 use super::*;
 use crate::layout::DeleteEncoding;
 use crate::upsert::{Collapse, Emptied, Keeps, KeyedTable, Mark, Order, PartialRows, StagedKeys};
 use crate::write::PartialFile;
+use iceberg::spec::TableMetadata;
 
 /// What a key has: two values, and whether it is marked.
 type Row = (Option<i64>, Option<i64>, bool);
@@ -121,16 +121,6 @@ impl Partly {
         }
     }
 
-    /// As a manifest would carry it.
-    async fn by_way_of_a_file(&self, partial: PartialRows, names: &mut crate::write::FileNames) -> PartialRows {
-        let metadata = &self.table.metadata;
-        let encoded = PartialFile::encode(&partial, metadata.current_schema()).unwrap();
-        let Some(encoded) = encoded else { return PartialRows::none() };
-        let uri = names.put(&encoded.bytes).await.unwrap();
-        let file = encoded.describe(&uri, metadata).unwrap();
-        self.keyed.partial(metadata, &[file]).await.unwrap()
-    }
-
     async fn epoch(&mut self, lot: &[(i64, Change)], refused: u32) {
         self.table.epoch += 1;
         let mut collapse = Collapse::default();
@@ -147,7 +137,7 @@ impl Partly {
         let mut staged = stager.finish().await.unwrap();
         let mut partial = collapsed.partial;
         if self.random.bool() {
-            partial = self.by_way_of_a_file(partial, &mut staged.names).await;
+            partial = by_way_of_a_file(&self.keyed, &self.table.metadata, partial, &mut staged.names).await;
         }
         for refused in (0..=refused).rev() {
             let metadata = self.table.metadata.clone();
@@ -186,17 +176,7 @@ impl Partly {
             return;
         }
         let Some((key, _)) = self.random.choice(&found).copied() else { return };
-        for live in self.table.live().await {
-            let bytes = self.table.store.get(live.file.file_path()).await.unwrap();
-            let keys: Vec<i64> =
-                crate::read::FileRows::of(bytes).unwrap().flat_map(|it| longs_of(&it.unwrap(), 0)).collect();
-            let of = (0_u64..).zip(keys).filter(|(_, of)| *of == key);
-            let places: Vec<(&str, u64)> = of.map(|(row, _)| (live.file.file_path(), row)).collect();
-            let delete = self.table.positions(&live, &places, false).await;
-            if !places.is_empty() {
-                self.table.delete(live.spec_id, vec![delete]).await;
-            }
-        }
+        self.table.delete_key(key).await;
         self.expect_anew(found.into_iter().filter(|(of, _)| *of != key).collect(), lot);
     }
 
@@ -266,4 +246,17 @@ async fn all_rows_go_or_are_marked_where_their_source_says_so_and_those_behind_i
             }
         }
     }
+}
+
+/// As a manifest would carry it.
+pub(super) async fn by_way_of_a_file(
+    keyed: &KeyedTable,
+    metadata: &TableMetadata,
+    partial: PartialRows,
+    names: &mut crate::write::FileNames,
+) -> PartialRows {
+    let encoded = PartialFile::encode(&partial, metadata.current_schema()).unwrap();
+    let Some(encoded) = encoded else { return PartialRows::none() };
+    let uri = names.put(&encoded.bytes).await.unwrap();
+    keyed.partial(metadata, &[encoded.describe(&uri, metadata).unwrap()]).await.unwrap()
 }

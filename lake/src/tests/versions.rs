@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::deleted::longs_of;
+use super::partly::by_way_of_a_file;
 use super::*;
 use crate::keys::Hash;
 use crate::layout::{DeleteEncoding, VersionIds, arrow_schema, identified_by, identity_ids, key_ids, version_columns};
-use crate::upsert::{Collapse, Emptied, Keeps, KeyedTable, Mark, Order, PartialRows, StagedKeys};
-use crate::write::PartialFile;
+use crate::upsert::{Collapse, Emptied, Keeps, KeyedTable, Mark, Order, StagedKeys};
 
 /// Two values, what made it, and from when until when it is.
 type Version = (Option<i64>, Option<i64>, String, i64, Option<i64>);
@@ -150,15 +150,6 @@ impl Versions {
         }
     }
 
-    /// As a manifest would carry it.
-    async fn by_way_of_a_file(&self, partial: PartialRows, names: &mut crate::write::FileNames) -> PartialRows {
-        let metadata = &self.table.metadata;
-        let encoded = PartialFile::encode(&partial, metadata.current_schema()).unwrap();
-        let Some(encoded) = encoded else { return PartialRows::none() };
-        let uri = names.put(&encoded.bytes).await.unwrap();
-        self.keyed.partial(metadata, &[encoded.describe(&uri, metadata).unwrap()]).await.unwrap()
-    }
-
     async fn epoch(&mut self, lot: &[Change], refused: u32) {
         self.table.epoch += 1;
         let mut collapse = Collapse::of_versions(vec!["id".to_owned()]);
@@ -172,7 +163,7 @@ impl Versions {
         let mut names = crate::write::FileNames::new(self.table.store.clone(), self.table.metadata.location(), name);
         let mut partial = collapsed.partial;
         if self.random.bool() {
-            partial = self.by_way_of_a_file(partial, &mut names).await;
+            partial = by_way_of_a_file(&self.keyed, &self.table.metadata, partial, &mut names).await;
         }
         for refused in (0..=refused).rev() {
             let metadata = self.table.metadata.clone();

@@ -310,18 +310,7 @@ fn decoder_of(
     let changes = *part == RecordPart::Value && reading.envelope == Some(Envelope::Debezium);
     Ok(match format {
         Format::Json | Format::JsonSchema => {
-            let mut decoder = JsonDecoder::new(declared, table)?.keep_to(rules, table)?;
-            if *part == RecordPart::Key {
-                decoder = decoder.bare_as(reading.bare);
-            }
-            if changes {
-                decoder = decoder.inside(decode::Envelope::Change);
-                if reading.tells_origins {
-                    decoder = decoder.telling_origins();
-                }
-            } else if reading.envelope.is_some() && *format == Format::Json {
-                decoder = decoder.inside(decode::Envelope::Key);
-            }
+            let decoder = json_decoder(reading, table, rules)?;
             let notes = decoder.notes();
             match format {
                 Format::JsonSchema => (Box::new(decoder.framed(framing)), notes),
@@ -356,6 +345,21 @@ fn decoder_of(
             let wanted = raw_type(column, declared)?;
             (Box::new(RawDecoder::into_column(column, wanted.as_ref(), table)?), Vec::new())
         }
+    })
+}
+
+fn json_decoder(reading: &Reading<'_>, table: &Schema, rules: &ColumnRules) -> Result<JsonDecoder> {
+    let mut decoder = JsonDecoder::new(reading.declared, table)?.keep_to(rules, table)?;
+    if reading.part == RecordPart::Key {
+        decoder = decoder.bare_as(reading.bare);
+    }
+    Ok(match reading.envelope {
+        Some(Envelope::Debezium) if reading.part == RecordPart::Value => {
+            let decoder = decoder.inside(decode::Envelope::Change);
+            if reading.tells_origins { decoder.telling_origins() } else { decoder }
+        }
+        Some(_) if reading.format == Format::Json => decoder.inside(decode::Envelope::Key),
+        _ => decoder,
     })
 }
 
